@@ -1,0 +1,1 @@
+"""The master of what trades: exchanges, segments, instruments, sessions, and their names."""

@@ -1,0 +1,103 @@
+"""Typed settings: the descriptor that reads one, and the settings of the instruments app."""
+
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar, overload
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+T = TypeVar("T", bool, int, float, str)
+
+TRUE = ("1", "true", "yes", "on")
+FALSE = ("0", "false", "no", "off", "")
+
+
+class Setting(Generic[T]):
+    """One Django setting with a type, a default, bounds and a sentence of documentation.
+
+    The value may be the text of an environment variable. Reading it raises ImproperlyConfigured,
+    with the setting's name and what it must be, when it is of the wrong kind or out of bounds.
+    """
+
+    def __init__(
+        self,
+        default: T,
+        doc: str,
+        *,
+        least: float | None = None,
+        choices: tuple[T, ...] = (),
+    ) -> None:
+        self.default = default
+        self.least = least
+        self.choices = choices
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = f"{owner.prefix}_{name.upper()}"  # type: ignore[attr-defined]
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "Setting[T]": ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> "Setting[T] | T":
+        if instance is None:
+            return self
+        return self.parse(getattr(settings, self.name, self.default))
+
+    def parse(self, value: Any) -> T:
+        kind = type(self.default)
+        result: Any = value
+        try:
+            if kind is bool and isinstance(value, str):
+                result = (FALSE + TRUE).index(value.strip().lower()) >= len(FALSE)
+            else:
+                result = kind(value)
+        except (TypeError, ValueError):
+            result = None
+        if result is None:
+            kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+            raise ImproperlyConfigured(f"{self.name} must be {kinds[kind]}, was {value!r}")
+        if self.least is not None and not result >= self.least:
+            raise ImproperlyConfigured(f"{self.name} must be at least {self.least}, was {value!r}")
+        if self.choices and result not in self.choices:
+            names = ", ".join(map(str, self.choices))
+            raise ImproperlyConfigured(f"{self.name} must be one of {names}, was {value!r}")
+        return result  # type: ignore[no-any-return]
+
+
+class SettingsGroup:
+    """A group of settings that share a prefix."""
+
+    prefix: str
+
+    def all(self) -> Iterator[Setting[Any]]:
+        """Yield every setting of the group."""
+        for value in vars(type(self)).values():
+            if isinstance(value, Setting):
+                yield value
+
+    def problems(self) -> list[str]:
+        """Return a sentence for each setting that is wrong or whose name nobody reads."""
+        found = []
+        known = set()
+        for setting in self.all():
+            known.add(setting.name)
+            try:
+                setting.__get__(self, type(self))
+            except ImproperlyConfigured as error:
+                found.append(str(error))
+        given = [name for name in dir(settings) if name.startswith(f"{self.prefix}_")]
+        return found + [
+            f"{name} is not a setting, see docs/settings.md" for name in given if name not in known
+        ]
+
+
+class InstrumentsSettings(SettingsGroup):
+    prefix = "INSTRUMENTS"
+
+    index_refresh_s = Setting(
+        2.0, "How often each process looks for changes of the instrument master.", least=0.1
+    )
+
+
+conf = InstrumentsSettings()

@@ -1,0 +1,33 @@
+"""Errors of the instruments app.
+
+InstrumentsError
+├── BadSymbol         400  not a symbol at all
+├── UnknownSymbol     404  the instrument master does not know it
+└── AmbiguousSymbol   400  more than one reading fits; the text lists them
+"""
+
+
+def quoted(value: object) -> str:
+    """Return the repr of a value that came from outside, cut at 75 characters."""
+    text = repr(value)
+    return text if len(text) <= 75 else text[:72] + "..."
+
+
+class InstrumentsError(Exception):
+    """Base of the app's errors; `code` is stable and is what clients see."""
+
+    code = 400
+
+
+class BadSymbol(InstrumentsError, ValueError):
+    """The text can be no symbol."""
+
+
+class UnknownSymbol(InstrumentsError, LookupError):
+    """The instrument master does not know the name."""
+
+    code = 404
+
+
+class AmbiguousSymbol(InstrumentsError, LookupError):
+    """More than one instrument fits the name."""

@@ -1,0 +1,1 @@
+"""The path of a tick: from publishers through the bridge to WebSocket and REST clients."""

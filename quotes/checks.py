@@ -1,0 +1,15 @@
+"""System checks: a wrong setting stops the start and says what to do."""
+
+from typing import Any
+
+from django.core.checks import Error, register
+
+from instruments.conf import conf as instruments_conf
+from quotes.conf import conf as quotes_conf
+
+
+@register()
+def check_settings(**kwargs: Any) -> list[Error]:
+    """quotes.E001: a QUOTES_* or INSTRUMENTS_* setting is wrong or unknown."""
+    problems = [*quotes_conf.problems(), *instruments_conf.problems()]
+    return [Error(problem, id="quotes.E001") for problem in problems]

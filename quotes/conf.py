@@ -1,0 +1,48 @@
+"""Settings of the quotes app: each a typed property with its default, read lazily."""
+
+from instruments.conf import Setting, SettingsGroup
+
+
+class QuotesSettings(SettingsGroup):
+    prefix = "QUOTES"
+
+    channel_prefix = Setting("stock:", "What precedes the symbol in publishers' keys and channels.")
+    key_prefix = Setting("quotes:", "What precedes the server's own keys and channels in Redis.")
+    strict_symbols = Setting(
+        False, "Refuse (404) a symbol that the instrument master does not know."
+    )
+    max_tick_bytes = Setting(16384, "A published message longer than this is no tick.", least=64)
+    max_ahead_s = Setting(
+        86400, "A timestamp further in the future than this is no tick's.", least=1
+    )
+    bridge_lease_ms = Setting(
+        2000, "How long a bridge that died keeps the standby waiting, in milliseconds.", least=300
+    )
+    report_interval_s = Setting(
+        10.0, "How often the bridge prints its line of counters.", least=0.1
+    )
+    heartbeat_s = Setting(
+        15.0, "After how many seconds of silence a client is sent a heartbeat.", least=0.1
+    )
+    feed_timeout_s = Setting(
+        2.0, "After how many seconds without a sign of the bridge the feed is down.", least=0.1
+    )
+    max_symbols = Setting(3000, "Most symbols one connection may subscribe to.", least=1)
+    max_message_bytes = Setting(65536, "Longest message a client may send, in bytes.", least=256)
+    max_messages_per_s = Setting(
+        50.0,
+        "Messages a client may send per second, on average; bursts of four times that pass.",
+        least=0.1,
+    )
+    high_water_bytes = Setting(
+        65536, "Unsent bytes above which a slow client's prices are conflated.", least=1024
+    )
+    write_timeout_s = Setting(
+        10.0, "A client that takes no byte for so long is cut off (close code 4408).", least=0.1
+    )
+    allowed_origins = Setting(
+        "", "Origins of web pages, comma-separated, that may connect besides the server's own."
+    )
+
+
+conf = QuotesSettings()
