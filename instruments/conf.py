@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar, overload
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-T = TypeVar("T", bool, int, float, str)
+T = TypeVar("T")
 
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off", "")
@@ -45,7 +45,7 @@ class Setting(Generic[T]):
         return self.parse(getattr(settings, self.name, self.default))
 
     def parse(self, value: Any) -> T:
-        kind = type(self.default)
+        kind: Any = type(self.default)
         result: Any = value
         try:
             if kind is bool and isinstance(value, str):
