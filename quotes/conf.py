@@ -11,10 +11,6 @@ class QuotesSettings(SettingsGroup):
     strict_symbols = Setting(
         False, "Refuse (404) a symbol that the instrument master does not know."
     )
-    max_tick_bytes = Setting(16384, "A published message longer than this is no tick.", least=64)
-    max_ahead_s = Setting(
-        86400, "A timestamp further in the future than this is no tick's.", least=1
-    )
     bridge_lease_ms = Setting(
         2000, "How long a bridge that died keeps the standby waiting, in milliseconds.", least=300
     )

@@ -1,0 +1,38 @@
+"""Errors of the quotes app.
+
+QuotesError
+├── BadTick          400  what was published is no tick; the text says why
+├── ProtocolError         a client's message cannot be carried out; `code` says why
+└── FeedDown         503  Redis does not answer
+"""
+
+from instruments.errors import quoted
+
+__all__ = ["BadTick", "FeedDown", "ProtocolError", "QuotesError", "quoted"]
+
+
+class QuotesError(Exception):
+    """Base of the app's errors; `code` is stable and is what clients see."""
+
+    code = 500
+
+
+class BadTick(QuotesError, ValueError):
+    """What was published is no tick."""
+
+    code = 400
+
+
+class ProtocolError(QuotesError):
+    """A client's message cannot be carried out; the connection stays open."""
+
+    def __init__(self, code: int, message: str, *, id: str | int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.id = id
+
+
+class FeedDown(QuotesError):
+    """Redis does not answer, so nobody knows the latest prices."""
+
+    code = 503

@@ -1,0 +1,33 @@
+"""manage.py forget_price: let the streams of symbols start over."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from redis.exceptions import RedisError
+
+from instruments.errors import InstrumentsError
+from quotes.publishing import forget_all_prices, forget_prices
+from quotes.store import sync_client
+
+
+class Command(BaseCommand):
+    help = (
+        "Forget the latest price of symbols, so that the next tick is shown whatever its time. "
+        "A tick older than the last one shown is not shown; this is how to replay an older day."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("symbols", nargs="*", metavar="SYMBOL")
+        parser.add_argument("--all", action="store_true", help="forget every symbol")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if bool(options["symbols"]) == options["all"]:
+            raise CommandError("give one or more symbols, or --all")
+        try:
+            if options["all"]:
+                count = forget_all_prices(client=sync_client())
+            else:
+                count = forget_prices(options["symbols"], client=sync_client())
+        except (RedisError, InstrumentsError) as error:
+            raise CommandError(f"nothing forgotten: {error}") from error
+        self.stdout.write(f"forgot the latest price of {count} instruments")

@@ -1,0 +1,127 @@
+"""The client protocol: messages a client may send, codes of errors and closes, and their frames.
+
+What a message does is not here but in `quotes/session.py`; the contract is `docs/protocol.md`.
+"""
+
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from quotes.errors import ProtocolError, quoted
+
+MAX_ID_LENGTH = 64
+
+
+class ErrorCode(IntEnum):
+    """Codes of `{"type":"error"}` frames and of rejected symbols."""
+
+    BAD_REQUEST = 400
+    UNKNOWN_SYMBOL = 404
+    SYMBOL_LIMIT = 405
+    ALREADY_SUBSCRIBED = 409
+    UNKNOWN_ACTION = 410
+    RATE_LIMIT = 429
+    INTERNAL = 500
+    FEED_DOWN = 503
+
+
+class CloseCode(IntEnum):
+    """Codes that the server closes with: 4000-4499 mean "come back", 4500-4999 "do not"."""
+
+    INTERNAL = 4000
+    SLOW_READER = 4408
+    FLOOD = 4429
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client asks; `id` comes back in the answer."""
+
+    id: str | int | None = None
+
+
+class Symbols(Message, frozen=True, kw_only=True):
+    symbol: str | None = None
+    symbols: list[str] | None = None
+    segment: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """The names asked for, each once, in the order of the message."""
+        names = [] if self.symbol is None else [self.symbol]
+        return list(dict.fromkeys(names + (self.symbols or [])))
+
+
+class Subscribe(Symbols, frozen=True, kw_only=True):
+    pass
+
+
+class Unsubscribe(Symbols, frozen=True, kw_only=True):
+    pass
+
+
+class ListSubscriptions(Message, frozen=True, kw_only=True):
+    pass
+
+
+class Ping(Message, frozen=True, kw_only=True):
+    pass
+
+
+# action -> message
+ACTIONS: dict[str, type[Message]] = {
+    "subscribe": Subscribe,
+    "unsubscribe": Unsubscribe,
+    "list": ListSubscriptions,
+    "ping": Ping,
+}
+
+decode = msgspec.json.Decoder().decode
+encode = msgspec.json.Encoder().encode
+
+
+def parse_message(text: str) -> Message:
+    """Return what the client asks.
+
+    Raises:
+        ProtocolError: 400 when it is no message, 410 when its action is unknown.
+    """
+    try:
+        values = decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise ProtocolError(ErrorCode.BAD_REQUEST, f"not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ProtocolError(
+            ErrorCode.BAD_REQUEST, f"a message is a JSON object, was {quoted(values)}"
+        )
+    id = values.get("id")
+    if not isinstance(id, str | int | None) or isinstance(id, bool) or len(str(id)) > MAX_ID_LENGTH:
+        raise ProtocolError(
+            ErrorCode.BAD_REQUEST,
+            f"id must be a number or text of at most {MAX_ID_LENGTH} characters, was {quoted(id)}",
+        )
+    action = values.get("action")
+    kind = ACTIONS.get(action) if isinstance(action, str) else None
+    if kind is None:
+        known = ", ".join(ACTIONS)
+        code = ErrorCode.BAD_REQUEST if action is None else ErrorCode.UNKNOWN_ACTION
+        raise ProtocolError(code, f"action must be one of {known}, was {quoted(action)}", id=id)
+    try:
+        message = msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise ProtocolError(ErrorCode.BAD_REQUEST, f"{action}: {error}", id=id) from error
+    if isinstance(message, Symbols) and not message.names:
+        raise ProtocolError(
+            ErrorCode.BAD_REQUEST, f"{action} needs a symbol or a list of symbols", id=id
+        )
+    return message
+
+
+def frame(kind: str, *, id: str | int | None = None, **values: Any) -> bytes:
+    """Return a frame that is no price: it has a `type`, and the `id` that it answers."""
+    head = {"type": kind} if id is None else {"type": kind, "id": id}
+    return encode({**head, **values})
+
+
+def error_frame(error: ProtocolError) -> bytes:
+    return frame("error", id=error.id, code=error.code, message=str(error))

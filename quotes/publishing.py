@@ -1,0 +1,85 @@
+"""Publishing ticks: the one way in which every publisher of the project puts prices into Redis."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import redis
+
+from instruments.index import index
+from instruments.keys import InstrumentKey
+from quotes.store import decode_latest, own_key, stock_key
+from quotes.ticks import Tick, encode_tick
+
+
+class StaleTick(NamedTuple):
+    """A tick that will not be shown, since a newer one of its instrument was."""
+
+    tick: Tick
+    key: InstrumentKey
+    latest_timestamp: int
+
+
+def tick_name(tick: Tick) -> str:
+    """Return the name under which a tick is published: its symbol, narrowed by its segment."""
+    return f"{tick.segment}:{tick.symbol}" if tick.segment else tick.symbol
+
+
+def publish_ticks(ticks: Iterable[Tick], *, client: redis.Redis) -> int:
+    """SET and PUBLISH each tick in one pipeline and return how many there were.
+
+    The order of ticks is kept. The call returns when Redis has all of them. At most once: a tick
+    that is published while no bridge is up is not shown, unless it is the last of its symbol.
+
+    Raises:
+        redis.RedisError: Redis did not take all of them; some may have been shown.
+    """
+    count = 0
+    pipeline = client.pipeline(transaction=False)
+    for tick in ticks:
+        name, frame = stock_key(tick_name(tick)), encode_tick(tick)
+        pipeline.set(name, frame)
+        pipeline.publish(name, frame)
+        count += 1
+    pipeline.execute()
+    return count
+
+
+def stale_ticks(ticks: Sequence[Tick], *, client: redis.Redis) -> list[StaleTick]:
+    """Return those of the ticks that are older than the latest price of their instrument."""
+    if not ticks:
+        return []
+    keys = [index.resolve(tick_name(tick)) for tick in ticks]
+    records: list[Any] = client.hmget(own_key("latest"), [str(key) for key in keys])
+    found = []
+    for tick, key, record in zip(ticks, keys, records, strict=True):
+        if record is not None and tick.timestamp < (latest := decode_latest(record)).timestamp:
+            found.append(StaleTick(tick, key, latest.timestamp))
+    return found
+
+
+def forget_prices(names: Iterable[str], *, client: redis.Redis) -> int:
+    """Let the streams of these names start over, in a new epoch; return how many had a price."""
+    names = list(names)
+    keys = [index.resolve(name) for name in names]
+    fields = [str(key) for key in keys]
+    stock_keys = {stock_key(name) for name in (*names, *fields)}
+    stock_keys.update(stock_key(key.symbol) for key in keys if index.resolve(key.symbol) == key)
+    pipeline = client.pipeline()
+    pipeline.delete(*stock_keys)
+    pipeline.hdel(own_key("latest"), *fields)
+    pipeline.publish(own_key("control"), msgspec.json.encode({"forget": fields}))
+    _, forgotten, _ = pipeline.execute()
+    return int(forgotten)
+
+
+def forget_all_prices(*, client: redis.Redis) -> int:
+    """Let every stream start over, in a new epoch; return how many had a price."""
+    stock_keys = list(client.scan_iter(match=stock_key("*"), count=1000))
+    pipeline = client.pipeline()
+    for at in range(0, len(stock_keys), 1000):
+        pipeline.delete(*stock_keys[at : at + 1000])
+    pipeline.hlen(own_key("latest"))
+    pipeline.delete(own_key("latest"))
+    pipeline.publish(own_key("control"), msgspec.json.encode({"forget": None}))
+    return int(pipeline.execute()[-3])

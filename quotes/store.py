@@ -1,0 +1,84 @@
+"""What is kept in Redis: the names of keys and channels, and the record of a latest price.
+
+    stock:SYMBOL     string   written by publishers: the last tick as they sent it
+    stock:SYMBOL     channel  every tick as publishers sent it
+    quotes:latest    hash     instrument key -> record of its latest price, written by the bridge
+    quotes:lease     string   token of the bridge that works; its life is the bridge's heartbeat
+    quotes:status    string   JSON of that bridge's counters, renewed with the lease
+    quotes:control   channel  requests to the bridge: {"forget": [keys]}, {"adopt": [names]}
+
+`stock:` is QUOTES_CHANNEL_PREFIX, `quotes:` is QUOTES_KEY_PREFIX.
+"""
+
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import redis
+import redis.asyncio
+from django.conf import settings
+
+from quotes.conf import conf
+from quotes.ticks import parse_tick
+
+TIMEOUT_S = 5.0
+
+
+class LatestPrice(msgspec.Struct, frozen=True, gc=False):
+    """The newest tick of an instrument that was shown.
+
+    Attributes:
+        epoch: Unix milliseconds at which the stream's numbering began; 0: not yet numbered.
+        seq: the tick's number within the epoch, from 1.
+        timestamp: the tick's own, Unix milliseconds.
+        frame: the price frame as clients get it.
+    """
+
+    epoch: int
+    seq: int
+    timestamp: int
+    frame: bytes
+
+    @property
+    def price(self) -> Decimal:
+        return parse_tick(self.frame, now_ms=self.timestamp).price
+
+
+def encode_latest(latest: LatestPrice) -> bytes:
+    return b"%d %d %d %b" % (latest.epoch, latest.seq, latest.timestamp, latest.frame)
+
+
+def decode_latest(record: bytes) -> LatestPrice:
+    epoch, seq, timestamp, frame = record.split(b" ", 3)
+    return LatestPrice(int(epoch), int(seq), int(timestamp), frame)
+
+
+def stock_key(name: str) -> str:
+    """Return the key and channel under which publishers put the prices of a name."""
+    return conf.channel_prefix + name
+
+
+def own_key(name: str) -> str:
+    """Return the name in Redis of something of the server's own: `latest`, `lease`, ..."""
+    return conf.key_prefix + name
+
+
+def connection_options() -> dict[str, Any]:
+    # redis-py 8 gives up after 5 s by default; what waits longer sets its own.
+    return {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
+
+
+@lru_cache(maxsize=4)
+def pool(url: str) -> redis.ConnectionPool:
+    return redis.ConnectionPool.from_url(url, **connection_options())
+
+
+def sync_client() -> redis.Redis:
+    """Return a client over the process's pool, for threads and commands."""
+    return redis.Redis(connection_pool=pool(settings.REDIS_URL))
+
+
+def async_client() -> redis.asyncio.Redis:
+    """Return a new asyncio client; who asks for it closes it."""
+    return redis.asyncio.Redis.from_url(settings.REDIS_URL, **connection_options())
