@@ -5,4 +5,18 @@ import os
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-application = get_asgi_application()
+django_application = get_asgi_application()
+
+# These import models and settings, which are there only now.
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from django.urls import path  # noqa: E402
+
+from quotes.consumers import LivePriceConsumer  # noqa: E402
+from quotes.origins import OriginCheck  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        "http": django_application,
+        "websocket": OriginCheck(URLRouter([path("live-price", LivePriceConsumer.as_asgi())])),
+    }
+)

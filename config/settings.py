@@ -151,7 +151,8 @@ TIME_ZONE = "Asia/Kolkata"
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# Static files are found in the packages; set STATIC_ROOT to serve what `collectstatic` gathered.
+STATIC_ROOT = os.environ.get("STATIC_ROOT") or None
 WHITENOISE_USE_FINDERS = True
 
 REST_FRAMEWORK = {

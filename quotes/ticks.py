@@ -126,16 +126,21 @@ def make_tick(*, symbol: str, price: Decimal | str, now_ms: int, **others: Any) 
     )
 
 
-def encode_tick(tick: Tick) -> bytes:
-    """Return the price frame: the JSON text that goes to Redis and to every client."""
-    segment = b',"segment":' + json_string(tick.segment) if tick.segment else b""
-    others = b"".join([b",%b:%b" % (json_string(name), text) for name, text in tick.fields.items()])
-    return b'{"symbol":%b,"price":%b,"timestamp":%d%b%b}' % (
-        json_string(tick.symbol),
+def encode_tick(tick: Tick, *, symbol: str = "", segment: str = "") -> bytes:
+    """Return the price frame: the JSON text that goes to Redis and to every client.
+
+    Args:
+        symbol, segment: written instead of the tick's own when given.
+    """
+    segment = segment or tick.segment
+    middle = b',"segment":%b' % json_string(segment) if segment else b""
+    if tick.fields:
+        middle += b"".join([b",%b:%b" % (json_string(k), v) for k, v in tick.fields.items()])
+    return b'{"symbol":%b,"price":%b,"timestamp":%d%b}' % (
+        json_string(symbol or tick.symbol),
         tick.price_text.encode(),
         tick.timestamp,
-        segment,
-        others,
+        middle,
     )
 
 

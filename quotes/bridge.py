@@ -1,0 +1,286 @@
+"""The bridge: from publishers' Redis channels to the groups of the channel layer.
+
+One bridge works, under a lease; others stand by. It reads all messages that a read of the socket
+held, decides on each (`market.py`), and writes the batch in one fenced script (`flush.py`). While
+a write is under way the next batch gathers, so a busy market is written in few large batches and a
+quiet one at once.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import hiredis
+import msgspec
+from django.conf import settings
+
+from quotes.complaints import Complaints
+from quotes.conf import conf
+from quotes.errors import FeedDown
+from quotes.flush import Flush
+from quotes.lease import Lease
+from quotes.market import Market
+from quotes.redis_link import Messages, RedisLink
+from quotes.store import decode_latest, own_key
+
+logger = logging.getLogger(__name__)
+
+MAX_IN_FLIGHT = 2
+# More than this is not held: reading stops until Redis has taken what there is.
+MAX_HELD = 20_000
+MAX_PAUSE_S = 1.0
+CHUNK = 1000
+
+
+class Bridge:
+    """Bridges publishers' channels to a channel layer until it is told to stop.
+
+    Args:
+        layer: a channel layer; this project's own is written in batches.
+        report: called with a line of counters every QUOTES_REPORT_INTERVAL_S.
+    """
+
+    def __init__(self, layer: Any, *, report: Callable[[str], None]) -> None:
+        self.layer = layer
+        self.report = report
+        self.market = Market(prefix=conf.channel_prefix, complain=Complaints(logger))
+        self.lease = Lease(
+            own_key("lease"), status_key=own_key("status"), life_ms=conf.bridge_lease_ms
+        )
+        self.stopping = asyncio.Event()
+        self.wake = asyncio.Event()
+        self.in_flight = 0
+        self.lag_ms = 0.0
+        self.sent = 0
+
+    async def run(self) -> None:
+        """Work, or stand by, until `stop` is called."""
+        reporter = asyncio.create_task(self.report_regularly())
+        pause = 0.05
+        try:
+            while not self.stopping.is_set():
+                try:
+                    await self.session()
+                    pause = 0.05
+                except (FeedDown, hiredis.ReplyError) as error:
+                    logger.warning("%s, trying again", error)
+                    await self.pause(pause)
+                    pause = min(pause * 2, MAX_PAUSE_S)
+        finally:
+            reporter.cancel()
+            self.report(self.line())
+
+    def stop(self) -> None:
+        """Let `run` finish what it holds and return."""
+        self.stopping.set()
+        self.wake.set()
+
+    async def session(self) -> None:
+        """Wait for the lease and work until it, or the connection, is lost."""
+        link = await RedisLink.connect(settings.REDIS_URL, on_lost=self.wake.set)
+        sub: RedisLink | None = None
+        try:
+            if not await self.take_lease(link):
+                return
+            self.flush = Flush(
+                link,
+                self.layer,
+                lease=self.lease.name,
+                token=self.lease.token,
+                latest=own_key("latest"),
+            )
+            await self.flush.prepare()
+            await self.restore(link)
+            self.link, self.in_flight, self.lost = link, 0, False
+            sub = self.sub = await RedisLink.connect(
+                settings.REDIS_URL, on_messages=self.take, on_lost=self.wake.set
+            )
+            await sub.psubscribe(conf.channel_prefix + "*")
+            await sub.subscribe(own_key("control"))
+            await self.adopt(link, sub)
+            self.kick()
+            logger.info("bridging %s*", conf.channel_prefix)
+            await self.work(link, sub)
+            if self.stopping.is_set() and not link.closed:
+                sub.close()
+                await self.drain()
+                await self.lease.release(link)
+        finally:
+            if sub is not None:
+                sub.close()
+            link.close()
+            self.market.deaf()
+
+    async def take_lease(self, link: RedisLink) -> bool:
+        """Return True when the lease is held; False when the bridge is told to stop."""
+        told = False
+        while not await self.lease.acquire(link):
+            if not told:
+                logger.info("another bridge works, standing by")
+                told = True
+            await self.pause(self.lease.life_ms / 4000)
+            if self.stopping.is_set():
+                return False
+        return True
+
+    async def restore(self, link: RedisLink) -> None:
+        """Go on with the numbering that Redis has."""
+        if self.market.streams and not await link.command("EXISTS", own_key("latest")):
+            # Redis came back empty: what this bridge knows is written again.
+            self.market.batch.changed = dict(self.market.streams)
+            return
+        records = []
+        cursor = b"0"
+        while True:
+            cursor, pairs = await link.command(
+                "HSCAN", own_key("latest"), cursor, "COUNT", str(CHUNK)
+            )
+            records += [
+                (pairs[at].decode(), decode_latest(pairs[at + 1])) for at in range(0, len(pairs), 2)
+            ]
+            if cursor == b"0":
+                break
+        self.market.restore(records)
+
+    async def adopt(self, link: RedisLink, sub: RedisLink) -> None:
+        """Show what publishers' keys hold and nobody was shown yet."""
+        cursor = b"0"
+        while True:
+            cursor, keys = await link.command(
+                "SCAN", cursor, "MATCH", conf.channel_prefix + "*", "COUNT", str(CHUNK)
+            )
+            if keys:
+                await self.adopt_keys(link, sub, keys)
+            if cursor == b"0":
+                return
+
+    async def adopt_keys(self, link: RedisLink, sub: RedisLink, keys: list[bytes]) -> None:
+        values = await link.command("MGET", *keys)
+        # Messages of what was set before the keys were read have come when this comes back; then
+        # at most one message of each key is still to come, that of the value read.
+        await sub.command("PING")
+        self.market.adopt(zip(keys, values, strict=True))
+        self.kick()
+
+    async def work(self, link: RedisLink, sub: RedisLink) -> None:
+        """Renew the lease until it, a connection, or the wish to go on is lost."""
+        while not (self.stopping.is_set() or self.lost or link.closed or sub.closed):
+            if not await self.lease.renew(link, self.status()):
+                self.lost = True
+                break
+            await self.pause(self.lease.life_ms / 4000)
+        if self.lost:
+            logger.warning("the lease is another bridge's now")
+        elif not self.stopping.is_set():
+            logger.warning("lost the connection to Redis")
+
+    # -- the path of a tick -----------------------------------------------------------------------
+
+    def take(self, messages: Messages) -> None:
+        control = own_key("control").encode()
+        if any(channel == control for channel, _ in messages):
+            for message in messages:
+                if message[0] == control:
+                    self.take_control(message[1])
+                else:
+                    self.market.take([message])
+        else:
+            self.market.take(messages)
+        self.kick()
+
+    def kick(self) -> None:
+        """Write what is held, unless enough is under way."""
+        batch = self.market.batch
+        if (batch.entries or batch.changed) and self.in_flight < MAX_IN_FLIGHT:
+            batch = self.market.take_batch()
+            self.in_flight += 1
+            records = {field: stream.record for field, stream in batch.changed.items()}
+            began = time.monotonic()
+            count = len(batch.entries)
+            self.flush.start(records, batch.entries).add_done_callback(
+                lambda future: self.flushed(future, began, count)
+            )
+        if len(self.market.batch.entries) > MAX_HELD:
+            self.sub.pause_reading()
+
+    def flushed(self, future: "asyncio.Future[Any]", began: float, count: int) -> None:
+        self.in_flight -= 1
+        if future.cancelled() or future.exception() is not None or not future.result():
+            # Not written, or not known to be: the session ends and the next one reads Redis anew.
+            self.lost = not (future.cancelled() or future.exception())
+            self.link.abort()
+            self.wake.set()
+            return
+        self.sent += count
+        self.lag_ms = max(self.lag_ms, (time.monotonic() - began) * 1000)
+        self.kick()
+        if not self.sub.reading and len(self.market.batch.entries) <= MAX_HELD:
+            self.sub.resume_reading()
+        if self.stopping.is_set():
+            self.wake.set()
+
+    def take_control(self, payload: bytes) -> None:
+        try:
+            request = msgspec.json.decode(payload, type=dict[str, list[str] | None])
+        except msgspec.DecodeError:
+            logger.warning("dropped what is no request to the bridge")
+            return
+        if "forget" in request:
+            fields = request["forget"]
+            self.market.forget(fields)
+            # Once more, behind the writes that are under way.
+            latest = own_key("latest")
+            command = ("DEL", latest) if fields is None else ("HDEL", latest, *fields)
+            self.link.command(*command).add_done_callback(lambda done: done.exception())
+        if names := request.get("adopt"):
+            keys = [(conf.channel_prefix + name).encode() for name in names[:CHUNK]]
+            task = asyncio.create_task(self.adopt_asked(keys))
+            task.add_done_callback(lambda done: done.exception())
+
+    async def adopt_asked(self, keys: list[bytes]) -> None:
+        await self.adopt_keys(self.link, self.sub, keys)
+
+    async def drain(self) -> None:
+        """Return when all that was taken is written."""
+        while (self.in_flight or self.market.batch.entries) and not self.link.closed:
+            self.wake.clear()
+            self.kick()
+            await self.wake.wait()
+
+    # -- reports --------------------------------------------------------------------------------
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep, but not longer than until something has happened."""
+        self.wake.clear()
+        if self.stopping.is_set():
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self.wake.wait()
+        except TimeoutError:
+            pass
+
+    def status(self) -> bytes:
+        return msgspec.json.encode({"last_tick": self.market.last_tick, **self.counters()})
+
+    def counters(self) -> dict[str, int]:
+        counters = self.market.counters
+        return {
+            "received": counters.received,
+            "sent": self.sent,
+            "stale": counters.stale,
+            "bad": counters.bad,
+            "repeated": counters.repeated,
+            "lag_ms": round(self.lag_ms),
+        }
+
+    def line(self) -> str:
+        return " ".join(f"{name}={value}" for name, value in self.counters().items())
+
+    async def report_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(conf.report_interval_s)
+            self.report(self.line())
+            self.lag_ms = 0.0

@@ -1,0 +1,73 @@
+"""The WebSocket consumer of /live-price: from ASGI events to a client's session."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+from channels.consumer import AsyncConsumer
+from channels.exceptions import StopConsumer
+
+from quotes.asgi_transport import AsgiTransport
+from quotes.feed import current_feed
+from quotes.layer import QuotesChannelLayer
+from quotes.session import ClientSession
+
+
+class LivePriceConsumer(AsyncConsumer):
+    """Joins a channel-layer group for each symbol that its client subscribes to.
+
+    With this project's channel layer prices do not pass through here: the layer hands them to the
+    session at once. With any other layer they come as `quote.tick` events.
+    """
+
+    session: ClientSession | None = None
+    finished = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.task = asyncio.current_task()
+        try:
+            feed = await current_feed()
+            if isinstance(feed.layer, QuotesChannelLayer):
+                self.channel_name = await feed.layer.new_channel()
+                self.base_send = send
+                with contextlib.suppress(StopConsumer):
+                    while True:
+                        await self.dispatch(await receive())
+            else:
+                await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self.finished:
+                raise
+            self.task.uncancel()  # type: ignore[union-attr]
+        finally:
+            # Channels does not call a consumer's disconnect handler when the consumer raises.
+            self.finished = True
+            if self.session is not None:
+                self.session.end()
+                self.session.transport.abort()
+                await self.session.leave_groups()
+
+    def finish(self) -> None:
+        """Return from the application: the server then ends the connection."""
+        if not self.finished and self.task is not None:
+            self.finished = True
+            self.task.cancel()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        # Channels' own dispatch closes database connections in a thread before every message; no
+        # handler here uses one.
+        match message["type"]:
+            case "quote.tick" if self.session is not None:
+                self.session.receive(message)
+            case "websocket.receive" if self.session is not None:
+                await self.session.handle(message.get("text"))
+            case "websocket.connect":
+                await self.connect()
+            case "websocket.disconnect":
+                raise StopConsumer
+
+    async def connect(self) -> None:
+        await self.base_send({"type": "websocket.accept"})
+        feed = await current_feed()
+        transport = AsgiTransport(self.base_send, on_abort=self.finish)
+        self.session = ClientSession(feed, channel=self.channel_name, transport=transport)

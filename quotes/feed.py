@@ -1,0 +1,187 @@
+"""The feed as one web process sees it: alive, quiet or down, and the latest prices behind it.
+
+One per event loop. It watches the bridge's sign of life in Redis, tells clients when it changes or
+when they have heard nothing for long, and reads the latest prices for those who subscribe.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+import msgspec
+import redis.asyncio
+from channels.layers import get_channel_layer
+from redis.exceptions import RedisError
+
+from instruments.errors import BadSymbol
+from instruments.keys import InstrumentKey
+from quotes.conf import conf
+from quotes.delivery import Gatherer
+from quotes.layer import QuotesChannelLayer
+from quotes.market import now_ms
+from quotes.protocol import frame
+from quotes.snapshots import Snapshot, Wanted, aread_snapshot
+from quotes.store import LatestPrice, async_client, own_key
+
+logger = logging.getLogger(__name__)
+
+WATCH_INTERVAL_S = 0.25
+
+
+class FeedState(StrEnum):
+    """What a client can expect: prices, a quiet market, or nothing until the feed is back."""
+
+    LIVE = "live"
+    QUIET = "quiet"
+    DOWN = "down"
+
+
+class Listener(Protocol):
+    """A client's session, as far as the feed is concerned."""
+
+    def feed_changed(self) -> None: ...
+    def look_after(self, now: float) -> None: ...
+
+
+def tick_message(field: str, latest: LatestPrice) -> dict[str, Any]:
+    """Return the group message of a latest price."""
+    return {
+        "type": "quote.tick",
+        "key": field,
+        "epoch": latest.epoch,
+        "seq": latest.seq,
+        "timestamp": latest.timestamp,
+        "frame": latest.frame.decode(),
+    }
+
+
+class Feed:
+    """The state of the feed, and the sessions that hear of it."""
+
+    def __init__(self) -> None:
+        self.layer: Any = get_channel_layer()
+        self.gatherer = Gatherer(asyncio.get_running_loop())
+        self.client: redis.asyncio.Redis = async_client()
+        self.listeners: set[Listener] = set()
+        self.state = FeedState.DOWN
+        self.last_tick: int | None = None
+        self.seen_at = float("-inf")
+        # Prices shown while no bridge worked, which one will show again: instrument key -> frame,
+        # and the number under which it did.
+        self.provisional: dict[str, tuple[str, tuple[int, int] | None]] = {}
+        self.ready = asyncio.get_running_loop().create_future()
+        self.task = asyncio.create_task(self.watch())
+        if isinstance(self.layer, QuotesChannelLayer):
+            self.layer.on_reconnect(self.refresh)
+
+    def heartbeat(self) -> bytes:
+        return frame(
+            "heartbeat", timestamp=now_ms(), feed=self.state.value, last_tick=self.last_tick
+        )
+
+    # -- the state of the feed -----------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """Look for the bridge's sign of life, and after the clients, again and again."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with asyncio.timeout(conf.feed_timeout_s):
+                    status = await self.client.get(own_key("status"))
+                if status is not None:
+                    self.seen_at = loop.time()
+                    self.last_tick = msgspec.json.decode(status)["last_tick"]
+                self.settle(bridge_up=status is not None)
+            except (RedisError, OSError, TimeoutError):
+                self.settle(bridge_up=False)
+            except Exception:
+                logger.exception("the watch over the feed failed")
+            now = loop.time()
+            for listener in list(self.listeners):
+                listener.look_after(now)
+            await asyncio.sleep(WATCH_INTERVAL_S)
+
+    def settle(self, *, bridge_up: bool) -> None:
+        before = self.state
+        if not bridge_up:
+            self.state = FeedState.DOWN
+        elif self.last_tick and now_ms() - self.last_tick <= conf.heartbeat_s * 1000:
+            self.state = FeedState.LIVE
+        else:
+            self.state = FeedState.QUIET
+        if not self.ready.done():
+            self.ready.set_result(None)
+        elif FeedState.DOWN in (before, self.state) and before is not self.state:
+            logger.warning("the feed is %s", self.state.value)
+            for listener in list(self.listeners):
+                listener.feed_changed()
+
+    # -- the latest prices ---------------------------------------------------------------------
+
+    async def snapshot(self, wanted: Sequence[Wanted]) -> Snapshot | None:
+        """Return the latest prices, or None while Redis is away; have the bridge catch up."""
+        try:
+            snapshot = await aread_snapshot(wanted, client=self.client)
+            if snapshot.bridge_up and snapshot.names:
+                request = msgspec.json.encode({"adopt": snapshot.names})
+                await self.client.publish(own_key("control"), request)
+        except (RedisError, OSError):
+            return None
+        return snapshot
+
+    def show_provisionally(self, key: InstrumentKey, latest: LatestPrice) -> None:
+        """Show everybody here a price that no bridge has numbered yet."""
+        message = {**tick_message(str(key), latest), "provisional": True}
+        self.provisional[str(key)] = (message["frame"], None)
+        self.layer.deliver_local([(key.group_name, message)])
+
+    def is_repeat(self, message: dict[str, Any]) -> bool:
+        """Say whether a bridge that is back shows what was shown provisionally."""
+        field = message["key"]
+        shown = self.provisional.get(field)
+        if shown is None or "provisional" in message or message["frame"] != shown[0]:
+            return False
+        number = (message["epoch"], message["seq"])
+        if shown[1] is None:
+            self.provisional[field] = (shown[0], number)
+        return number == self.provisional[field][1]
+
+    async def refresh(self) -> None:
+        """Read the latest prices of all groups of this process anew and show what changed."""
+        wanted = []
+        for group in self.layer.local_groups():
+            try:
+                key = InstrumentKey.from_group_name(group)
+            except BadSymbol:
+                continue  # a group of something else
+            wanted.append(Wanted(key, str(key)))
+        for at in range(0, len(wanted), 1000):
+            snapshot = await self.snapshot(wanted[at : at + 1000])
+            if snapshot is None:
+                return
+            entries = []
+            for field, latest in snapshot.latest.items():
+                group = InstrumentKey.parse(field).group_name
+                last = self.layer.last_message(group)
+                if last is None or (last.get("epoch", 0), last.get("seq", 0)) < (
+                    latest.epoch,
+                    latest.seq,
+                ):
+                    entries.append((group, tick_message(field, latest)))
+            self.layer.deliver_local(entries)
+
+
+feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()
+
+
+async def current_feed() -> Feed:
+    """Return the feed of the running event loop, started on first use."""
+    loop = asyncio.get_running_loop()
+    feed = feeds.get(loop)
+    if feed is None:
+        feed = feeds[loop] = Feed()
+    await asyncio.shield(feed.ready)
+    return feed

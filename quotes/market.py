@@ -1,0 +1,173 @@
+"""The market as the bridge knows it: every stream by the names under which its ticks come.
+
+Pure: no I/O. What was decided is collected in a batch that the bridge writes to Redis.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from instruments.errors import InstrumentsError
+from instruments.index import index
+from instruments.keys import InstrumentKey
+from quotes.errors import BadTick, quoted
+from quotes.lanes import Entry
+from quotes.redis_link import Messages
+from quotes.store import LatestPrice
+from quotes.streams import Stream, Verdict
+from quotes.ticks import Tick, parse_tick
+
+# Each stream costs about 1 KiB; more than this many is a publisher gone wild.
+MAX_STREAMS = 500_000
+
+
+@dataclass
+class Counters:
+    """What became of the messages since the start."""
+
+    received: int = 0
+    shown: int = 0
+    stale: int = 0
+    bad: int = 0
+    repeated: int = 0
+
+
+@dataclass
+class Batch:
+    """What is to be written to Redis: the newest of each stream, and every tick in order."""
+
+    changed: dict[str, Stream] = field(default_factory=dict)  # instrument key -> stream
+    entries: list[Entry] = field(default_factory=list)
+
+
+Complaint = Callable[[str, str], None]  # kind, text
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Market:
+    """Decides on published messages.
+
+    Args:
+        prefix: what precedes the symbol in publishers' channels.
+        complain: called with "bad" or "stale" and a sentence for each such message.
+    """
+
+    def __init__(self, *, prefix: str, complain: Complaint) -> None:
+        self.prefix = prefix
+        self.complain = complain
+        self.counters = Counters()
+        self.batch = Batch()
+        self.streams: dict[str, Stream] = {}  # instrument key -> stream
+        self.names: dict[tuple[str, str, str], Stream] = {}  # channel's name, symbol, segment
+        self.last_tick: int | None = None  # time of arrival of the last good message
+
+    def take(self, messages: Messages) -> None:
+        """Decide on messages that came from publishers' channels."""
+        now = now_ms()
+        counters, batch, skip = self.counters, self.batch, len(self.prefix.encode())
+        for channel, payload in messages:
+            counters.received += 1
+            try:
+                name = channel[skip:].decode()
+                tick = parse_tick(payload, now_ms=now, symbol=name)
+                stream = self.names.get((name, tick.symbol, tick.segment))
+                if stream is None:
+                    stream = self.find(name, tick)
+                self.last_tick = now
+                verdict = stream.take(tick)
+            except (BadTick, InstrumentsError, UnicodeDecodeError) as error:
+                counters.bad += 1
+                self.complain("bad", f"{quoted(channel)}: {error}")
+                continue
+            if verdict is Verdict.SHOWN:
+                counters.shown += 1
+                batch.changed[stream.field] = stream
+                batch.entries.append((stream.group, stream.message))
+            elif verdict is Verdict.STALE:
+                counters.stale += 1
+                self.complain("stale", stale_text(stream, tick))
+            else:
+                counters.repeated += 1
+
+    def adopt(self, values: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Show what publishers' keys hold where it is news.
+
+        Args:
+            values: pairs of a publisher's key and its value.
+        """
+        now = now_ms()
+        for key, payload in values:
+            if payload is None:
+                continue
+            try:
+                name = key[len(self.prefix.encode()) :].decode()
+                tick = parse_tick(payload, now_ms=now, symbol=name)
+                stream = self.find(name, tick)
+                verdict = stream.adopt(tick)
+            except (BadTick, InstrumentsError, UnicodeDecodeError):
+                continue  # a key may hold anything; its messages are what is counted
+            if verdict is Verdict.SHOWN:
+                self.counters.shown += 1
+                self.batch.changed[stream.field] = stream
+                self.batch.entries.append((stream.group, stream.message))
+
+    def find(self, name: str, tick: Tick) -> Stream:
+        """Return the stream of a tick that came under a name.
+
+        Raises:
+            BadTick: the tick's symbol is not the name's, or there are too many streams.
+            InstrumentsError: no instrument can have this name.
+        """
+        key = index.resolve(name, segment="" if ":" in name else tick.segment)
+        if tick.symbol not in (name, key.symbol):
+            other = index.resolve(tick.symbol, segment=key.segment)
+            if other != key:
+                raise BadTick(f"symbol must be the channel's, was {quoted(tick.symbol)}")
+        stream = self.stream(key)
+        self.names[name, tick.symbol, tick.segment] = stream
+        return stream
+
+    def stream(self, key: InstrumentKey) -> Stream:
+        stream = self.streams.get(str(key))
+        if stream is None:
+            if len(self.streams) >= MAX_STREAMS or len(self.names) >= 4 * MAX_STREAMS:
+                raise BadTick(f"more than {MAX_STREAMS} instruments, was {quoted(str(key))}")
+            stream = self.streams[str(key)] = Stream(key, epoch=now_ms())
+        return stream
+
+    def restore(self, records: Iterable[tuple[str, LatestPrice]]) -> None:
+        """Take over the numbering that Redis has; streams that it does not have are dropped."""
+        self.streams.clear()
+        self.names.clear()
+        self.batch = Batch()
+        for field_name, latest in records:
+            self.stream(InstrumentKey.parse(field_name)).restore(latest)
+
+    def forget(self, fields: list[str] | None) -> None:
+        """Let streams start over in a new epoch; None stands for all of them."""
+        for field_name in list(self.streams) if fields is None else fields:
+            stream = self.streams.pop(field_name, None)
+            self.batch.changed.pop(field_name, None)
+            if stream is not None:
+                message = {"type": "quote.forget", "key": stream.field}
+                self.batch.entries.append((stream.group, message))
+        self.names.clear()
+
+    def deaf(self) -> None:
+        """Note that messages may be missed from now on."""
+        for stream in self.streams.values():
+            stream.live = False
+
+    def take_batch(self) -> Batch:
+        batch, self.batch = self.batch, Batch()
+        return batch
+
+
+def stale_text(stream: Stream, tick: Tick) -> str:
+    return (
+        f"{stream.field}: a tick of {tick.timestamp} came after one of {stream.timestamp} and is "
+        f"not shown; if publishing started over, run `manage.py forget_price '{stream.field}'`"
+    )

@@ -1,0 +1,114 @@
+"""Who is a member of which group in this process, and the messages that come to them.
+
+Everything here belongs to one event loop; the API of channel layers is `quotes/layer.py`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import msgspec
+
+from quotes.lane_host import LaneHost
+from quotes.lanes import LANES, lane_of, unpack_entries
+
+if TYPE_CHECKING:
+    from quotes.layer import QuotesChannelLayer
+
+logger = logging.getLogger(__name__)
+
+Message = dict[str, Any]
+Receiver = Callable[[Message], None]
+
+
+class LocalGroup:
+    """A group's members in this process, and its newest message since there were any."""
+
+    __slots__ = ("last", "members")
+
+    def __init__(self) -> None:
+        self.members: dict[str, Receiver] = {}  # channel -> what takes its messages
+        self.last: Message | None = None
+
+
+class LoopState:
+    """What belongs to one event loop: members, mailboxes and connections."""
+
+    def __init__(self, layer: "QuotesChannelLayer") -> None:
+        self.layer = layer
+        self.name = uuid4().hex[:12]
+        self.groups: dict[str, LocalGroup] = {}
+        self.joined: dict[str, set[str]] = {}  # channel -> groups
+        self.receivers: dict[str, Receiver] = {}  # channel -> attached receiver
+        self.mailboxes: dict[str, asyncio.Queue[Message]] = {}  # channel -> messages not yet read
+        self.lane_users = [0] * LANES
+        self.reconnect_hooks: list[Callable[[], Awaitable[None]]] = []
+        self.hosts = [LaneHost(url, self.take, self.back) for url in layer.hosts]
+
+    def host_of(self, lane: int) -> LaneHost:
+        return self.hosts[self.layer.host_index(lane)]
+
+    def receiver(self, channel: str) -> Receiver:
+        return self.receivers.get(channel) or self.mailbox_receiver(channel)
+
+    def mailbox_receiver(self, channel: str) -> Receiver:
+        def put(message: Message) -> None:
+            mailbox = self.mailbox(channel)
+            if mailbox.full():
+                logger.warning("channel %s is full, a message is dropped", channel)
+            else:
+                mailbox.put_nowait(dict(message))
+
+        return put
+
+    def mailbox(self, channel: str) -> "asyncio.Queue[Message]":
+        mailbox = self.mailboxes.get(channel)
+        if mailbox is None:
+            capacity = self.layer.get_capacity(channel)
+            mailbox = self.mailboxes[channel] = asyncio.Queue(capacity)
+        return mailbox
+
+    def take(self, payload: bytes) -> None:
+        """Hand the messages of one lane message to the members here."""
+        try:
+            entries = unpack_entries(payload)
+        except msgspec.DecodeError as error:
+            logger.warning("dropped what is no lane message: %s", error)
+            return
+        for name, message in entries:
+            group = self.groups.get(name)
+            if group is not None:
+                group.last = message
+                # A copy, since a member may leave while it receives.
+                for receive in tuple(group.members.values()):
+                    try:
+                        receive(message)
+                    except Exception:
+                        logger.exception("a member of group %s failed", name)
+            elif name[:1] == "!":
+                channel = name[1:]
+                if channel in self.receivers or channel in self.mailboxes:
+                    self.receiver(channel)(message)
+
+    async def back(self) -> None:
+        """Run the reconnect hooks: messages may have been missed."""
+        for hook in list(self.reconnect_hooks):
+            await hook()
+
+    async def use_lanes(self, names: Iterable[str]) -> None:
+        """Count one more user of each name's lane; return when they are listened to."""
+        fresh: dict[LaneHost, list[int]] = {}
+        for name in names:
+            lane = lane_of(name)
+            self.lane_users[lane] += 1
+            fresh.setdefault(self.host_of(lane), []).append(lane)
+        for host, lanes in fresh.items():
+            await host.listen(lanes)
+
+    def leave_lane(self, name: str) -> None:
+        lane = lane_of(name)
+        self.lane_users[lane] -= 1
+        if not self.lane_users[lane]:
+            self.host_of(lane).stop_listening(lane)

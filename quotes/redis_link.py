@@ -1,0 +1,229 @@
+"""One connection to Redis for the path of a tick: all messages of a read in one call.
+
+redis-py awaits each message; here a read of the socket hands over all that it held, without a task.
+Everything that is not on the path of a tick uses redis-py (`store.py`).
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import hiredis
+from redis.asyncio.connection import parse_url
+
+from quotes.errors import FeedDown
+
+CONNECT_TIMEOUT_S = 5.0
+PING_INTERVAL_S = 1.0
+# A server that answers nothing for so long is taken for dead.
+DEAD_AFTER_S = 3.0
+
+Messages = list[tuple[bytes, bytes]]
+
+pack: Callable[[tuple[str | bytes | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
+
+
+class RedisLink(asyncio.Protocol):
+    """A RESP3 connection (Redis 6 or newer, Valkey) that can publish while it is subscribed.
+
+    Published messages come to `on_messages` as (channel, payload), all of one read in one list, in
+    order. `on_lost` is called once when the connection ends, however it ends, but not when it is
+    closed by `close`. A link is used once: who loses it opens another.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_messages: Callable[[Messages], None] | None = None,
+        on_lost: Callable[[], None] | None = None,
+    ) -> None:
+        self.on_messages = on_messages
+        self.on_lost = on_lost
+        self.reader = hiredis.Reader(replyError=hiredis.ReplyError)
+        self.replies: deque[asyncio.Future[Any]] = deque()
+        self.transport: asyncio.Transport | None = None
+        self.closed = False
+        self.reading = True
+        self.writable = asyncio.Event()
+        self.writable.set()
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        on_messages: Callable[[Messages], None] | None = None,
+        on_lost: Callable[[], None] | None = None,
+    ) -> "RedisLink":
+        """Open a link and log in.
+
+        Raises:
+            FeedDown: nothing answers at the address, or it refuses the log-in.
+        """
+        link = cls(on_messages=on_messages, on_lost=None)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await link.open(url)
+        except (OSError, TimeoutError, hiredis.ReplyError, hiredis.ProtocolError) as error:
+            link.close()
+            raise FeedDown(f"Redis does not answer: {error or type(error).__name__}") from error
+        link.on_lost = on_lost
+        if link.closed:
+            raise FeedDown("Redis closed the connection")
+        return link
+
+    async def open(self, url: str) -> None:
+        options: Any = parse_url(url)
+        loop = asyncio.get_running_loop()
+        self.loop = loop
+        if "path" in options:
+            await loop.create_unix_connection(lambda: self, options["path"])
+        else:
+            await loop.create_connection(
+                lambda: self,
+                options.get("host", "localhost"),
+                options.get("port", 6379),
+                ssl=tls_context(options) if url.startswith("rediss:") else None,
+            )
+        self.watch = loop.call_later(PING_INTERVAL_S, self.watch_over)
+        login: list[str] = []
+        if options.get("password"):
+            login = ["AUTH", options.get("username") or "default", options["password"]]
+        await self.command("HELLO", "3", *login)
+        if options.get("db"):
+            await self.command("SELECT", str(options["db"]))
+
+    def command(self, *args: str | bytes | int) -> "asyncio.Future[Any]":
+        """Send a command; the future holds its reply, or FeedDown when the link ends before it."""
+        future: asyncio.Future[Any] = self.loop.create_future()
+        if self.closed or self.transport is None:
+            future.set_exception(FeedDown("Redis closed the connection"))
+            return future
+        self.replies.append(future)
+        self.transport.write(pack(args))
+        return future
+
+    async def subscribe(self, *channels: str) -> None:
+        """Return when the server has subscribed this link to the channels."""
+        self.listen("SUBSCRIBE", channels)
+        await self.command("PING")
+
+    async def psubscribe(self, pattern: str) -> None:
+        """Return when the server has subscribed this link to the pattern."""
+        self.listen("PSUBSCRIBE", (pattern,))
+        await self.command("PING")
+
+    def unsubscribe(self, *channels: str) -> None:
+        self.listen("UNSUBSCRIBE", channels)
+
+    def listen(self, command: str, channels: tuple[str, ...]) -> None:
+        # RESP3 confirms these by push messages, not by a reply.
+        if self.transport is not None and not self.closed:
+            self.transport.write(pack((command, *channels)))
+
+    # -- asyncio.Protocol -----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        self.heard_at = self.loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = self.loop.time()
+        self.reader.feed(data)
+        messages: Messages = []
+        try:
+            while (item := self.reader.gets()) is not False:
+                if isinstance(item, hiredis.PushNotification):
+                    kind = item[0]
+                    if kind == b"pmessage":
+                        messages.append((item[2], item[3]))
+                    elif kind == b"message":
+                        messages.append((item[1], item[2]))
+                elif self.replies:
+                    answer(self.replies.popleft(), item)
+        except hiredis.ProtocolError:
+            self.abort()
+        if messages and self.on_messages is not None:
+            self.on_messages(messages)
+
+    def pause_writing(self) -> None:
+        self.writable.clear()
+
+    def resume_writing(self) -> None:
+        self.writable.set()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.end()
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def watch_over(self) -> None:
+        """Ask for a sign of life each second and give up on a server that gives none."""
+        if self.closed:
+            return
+        if self.reading and self.loop.time() - self.heard_at > DEAD_AFTER_S:
+            self.abort()
+            return
+        self.command("PING").add_done_callback(lambda future: future.exception())
+        self.watch = self.loop.call_later(PING_INTERVAL_S, self.watch_over)
+
+    def pause_reading(self) -> None:
+        if self.transport is not None and not self.closed:
+            self.reading = False
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self.transport is not None and not self.closed:
+            self.reading = True
+            self.heard_at = self.loop.time()
+            self.transport.resume_reading()
+
+    def close(self) -> None:
+        """End the connection; `on_lost` is not called."""
+        self.on_lost = None
+        if self.transport is not None:
+            self.transport.close()
+        self.end()
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+        self.end()
+
+    def end(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self.writable.set()
+        if hasattr(self, "watch"):
+            self.watch.cancel()
+        while self.replies:
+            future = self.replies.popleft()
+            if not future.done():
+                future.set_exception(FeedDown("Redis closed the connection"))
+                future.exception()  # nobody has to ask for it
+        if self.on_lost is not None:
+            self.on_lost()
+
+
+def answer(future: "asyncio.Future[Any]", item: Any) -> None:
+    if future.done():
+        return
+    if isinstance(item, hiredis.ReplyError):
+        future.set_exception(item)
+    else:
+        future.set_result(item)
+
+
+def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
+    """Return what a rediss:// URL asks for; certificates are checked unless it says not to."""
+    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+    if options.get("ssl_certfile"):
+        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
+    if options.get("ssl_check_hostname") is False or options.get("ssl_cert_reqs") == "none":
+        context.check_hostname = False
+    if options.get("ssl_cert_reqs") == "none":
+        context.verify_mode = ssl.CERT_NONE
+    return context

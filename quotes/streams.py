@@ -1,0 +1,97 @@
+"""Streams: the numbered sequence of one instrument's ticks, and the rules of what is shown.
+
+Newest wins: a tick older than the last of its instrument is stale; equal timestamps pass, since the
+real feed has several ticks in one second. Each tick shown gets the next number of its epoch.
+"""
+
+from enum import Enum, auto
+from typing import Any
+
+from instruments.keys import InstrumentKey
+from quotes.store import LatestPrice
+from quotes.ticks import Tick, encode_tick
+
+
+class Verdict(Enum):
+    """What becomes of a tick."""
+
+    SHOWN = auto()
+    STALE = auto()
+    REPEATED = auto()
+
+
+class Stream:
+    """One instrument's stream.
+
+    Attributes:
+        epoch: Unix milliseconds at which the numbering began.
+        seq: the number of the last tick shown; 0 before the first.
+        timestamp: that tick's time; a tick older than this is stale.
+        frame: that tick's price frame.
+    """
+
+    __slots__ = ("adopted", "epoch", "field", "frame", "group", "key", "live", "seq", "timestamp")
+
+    def __init__(self, key: InstrumentKey, *, epoch: int) -> None:
+        self.key = key
+        self.field = str(key)
+        self.group = key.group_name
+        self.epoch = epoch
+        self.seq = 0
+        self.timestamp = 0
+        self.frame = b""
+        # Whether the last tick was read from its key; its message may still come, and is no news.
+        self.adopted = False
+        # Whether a message came since the bridge began to listen: a key is then no newer.
+        self.live = False
+
+    def restore(self, latest: LatestPrice) -> None:
+        """Go on from the latest price that Redis has."""
+        self.epoch, self.seq = latest.epoch, latest.seq
+        self.timestamp, self.frame = latest.timestamp, latest.frame
+
+    def take(self, tick: Tick) -> Verdict:
+        """Decide on a tick that was published, and number it if it is to be shown."""
+        self.live = True
+        if tick.timestamp < self.timestamp:
+            return Verdict.STALE
+        frame = encode_tick(tick, symbol=self.key.symbol, segment=self.key.segment)
+        if self.adopted:
+            self.adopted = False
+            if frame == self.frame:
+                return Verdict.REPEATED
+        self.show(tick.timestamp, frame)
+        return Verdict.SHOWN
+
+    def adopt(self, tick: Tick) -> Verdict:
+        """Decide on a tick that was read from a publisher's key."""
+        if tick.timestamp < self.timestamp:
+            return Verdict.STALE
+        frame = encode_tick(tick, symbol=self.key.symbol, segment=self.key.segment)
+        if frame == self.frame or (self.live and tick.timestamp == self.timestamp):
+            return Verdict.REPEATED
+        self.adopted = True
+        self.show(tick.timestamp, frame)
+        return Verdict.SHOWN
+
+    def show(self, timestamp: int, frame: bytes) -> None:
+        self.seq += 1
+        self.timestamp = timestamp
+        self.frame = frame
+
+    @property
+    def record(self) -> bytes:
+        """The record of the latest price, see `store.encode_latest`."""
+        return b"%d %d %d %b" % (self.epoch, self.seq, self.timestamp, self.frame)
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The group message of the last tick."""
+        return {
+            "type": "quote.tick",
+            "key": self.field,
+            "epoch": self.epoch,
+            "seq": self.seq,
+            "timestamp": self.timestamp,
+            "frame": self.frame.decode(),
+        }
