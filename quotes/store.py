@@ -10,6 +10,7 @@
 `stock:` is QUOTES_CHANNEL_PREFIX, `quotes:` is QUOTES_KEY_PREFIX.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,7 @@ import redis
 import redis.asyncio
 from django.conf import settings
 
+from instruments.keys import InstrumentKey
 from quotes.conf import conf
 from quotes.ticks import parse_tick
 
@@ -82,3 +84,16 @@ def sync_client() -> redis.Redis:
 def async_client() -> redis.asyncio.Redis:
     """Return a new asyncio client; who asks for it closes it."""
     return redis.asyncio.Redis.from_url(settings.REDIS_URL, **connection_options())
+
+
+def latest_prices(keys: Iterable[InstrumentKey]) -> dict[InstrumentKey, LatestPrice]:
+    """Return the latest price of each instrument that has one; raise redis.RedisError."""
+    wanted = list(keys)
+    if not wanted:
+        return {}
+    records: list[Any] = sync_client().hmget(own_key("latest"), [str(key) for key in wanted])
+    return {
+        key: decode_latest(record)
+        for key, record in zip(wanted, records, strict=True)
+        if record is not None
+    }

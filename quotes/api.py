@@ -1,0 +1,142 @@
+"""REST: latest prices, with the same fields and digits as on the socket."""
+
+from typing import Any
+
+import msgspec
+from django.http import HttpResponse
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+)
+from redis.exceptions import RedisError
+from rest_framework import serializers
+from rest_framework.exceptions import APIException, NotFound, ValidationError
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from instruments.errors import InstrumentsError
+from instruments.index import index
+from quotes.snapshots import Snapshot, Wanted, read_snapshot
+from quotes.store import sync_client
+
+MAX_SYMBOLS = 1000
+RETRY_AFTER_S = 2
+
+EXAMPLE = {"symbol": "AAPL", "price": 189.45, "timestamp": 1712331900000}
+
+
+class PriceSerializer(serializers.Serializer[Any]):
+    """A price frame; more keys may follow these (docs/protocol.md)."""
+
+    symbol = serializers.CharField()
+    price = serializers.FloatField(help_text="Rupees, with the digits that were published.")
+    timestamp = serializers.IntegerField(help_text="Unix milliseconds, UTC.")
+    segment = serializers.CharField(required=False)
+
+
+class PricesSerializer(serializers.Serializer[Any]):
+    prices = PriceSerializer(many=True, help_text="In the order of `symbols`.")
+    missing = serializers.ListField(
+        child=serializers.CharField(), help_text="Those of `symbols` that have no price."
+    )
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    code = serializers.IntegerField()
+    message = serializers.CharField()
+
+
+class RedisAway(APIException):
+    """Answers 503; a client may try again after a moment."""
+
+    status_code = 503
+    default_detail = "prices are not to be had for a moment, try again"
+    wait = RETRY_AFTER_S  # DRF makes it the Retry-After header
+
+
+AWAY = OpenApiResponse(ErrorSerializer, "Redis is away; Retry-After says when to try again.")
+
+
+def wanted(name: str) -> Wanted:
+    try:
+        return Wanted(index.resolve(name), name)
+    except InstrumentsError as error:
+        raise ValidationError(str(error)) from error
+
+
+def snapshot_of(names: list[Wanted]) -> Snapshot:
+    try:
+        return read_snapshot(names, client=sync_client())
+    except RedisError as error:
+        raise RedisAway from error
+
+
+def json_response(content: bytes) -> HttpResponse:
+    response = HttpResponse(content, content_type="application/json")
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+class PricesView(APIView):
+    @extend_schema(
+        operation_id="prices_list",
+        parameters=[
+            OpenApiParameter(
+                "symbols",
+                str,
+                required=True,
+                description=f"Up to {MAX_SYMBOLS} symbols, comma-separated.",
+                examples=[OpenApiExample("two", value="RELIANCE,M&M")],
+            )
+        ],
+        responses={
+            200: OpenApiResponse(
+                PricesSerializer,
+                "The prices that there are.",
+                [OpenApiExample("one is missing", value={"prices": [EXAMPLE], "missing": ["X"]})],
+            ),
+            400: OpenApiResponse(ErrorSerializer, "No symbols, too many, or one that is none."),
+            503: AWAY,
+        },
+    )
+    def get(self, request: Request) -> HttpResponse:
+        """Return the latest prices of many symbols."""
+        text = request.query_params.get("symbols", "")
+        names = list(dict.fromkeys(name for name in text.split(",") if name))
+        if not names:
+            raise ValidationError("symbols must name at least one symbol, as in ?symbols=A,B")
+        if len(names) > MAX_SYMBOLS:
+            raise ValidationError(
+                f"symbols must name at most {MAX_SYMBOLS} symbols, was {len(names)}"
+            )
+        asked = [wanted(name) for name in names]
+        snapshot = snapshot_of(asked)
+        found = {one.name: snapshot.newest(one.key) for one in asked}
+        frames = b",".join([latest.frame for latest in found.values() if latest])
+        missing = [name for name, latest in found.items() if not latest]
+        return json_response(
+            b'{"prices":[%b],"missing":%b}' % (frames, msgspec.json.encode(missing))
+        )
+
+
+class PriceView(APIView):
+    @extend_schema(
+        operation_id="prices_retrieve",
+        responses={
+            200: OpenApiResponse(
+                PriceSerializer, "The price.", [OpenApiExample("a price", value=EXAMPLE)]
+            ),
+            400: OpenApiResponse(ErrorSerializer, "What was given is no symbol."),
+            404: OpenApiResponse(ErrorSerializer, "The symbol has no price."),
+            503: AWAY,
+        },
+    )
+    def get(self, request: Request, symbol: str) -> HttpResponse:
+        """Return the latest price of one symbol."""
+        asked = wanted(symbol)
+        latest = snapshot_of([asked]).newest(asked.key)
+        if latest is None:
+            raise NotFound(f"no price of {symbol} is known")
+        return json_response(latest.frame)

@@ -1,0 +1,8 @@
+from django.urls import path
+
+from quotes.api import PricesView, PriceView
+
+urlpatterns = [
+    path("prices/", PricesView.as_view(), name="prices"),
+    path("prices/<path:symbol>/", PriceView.as_view(), name="price"),
+]
