@@ -49,6 +49,7 @@ class Bridge:
         self.lease = Lease(
             own_key("lease"), status_key=own_key("status"), life_ms=conf.bridge_lease_ms
         )
+        self.bridging = False  # whether this bridge works, rather than stands by
         self.stopping = asyncio.Event()
         self.wake = asyncio.Event()
         self.in_flight = 0
@@ -101,6 +102,7 @@ class Bridge:
             await sub.subscribe(own_key("control"))
             await self.adopt(link, sub)
             self.kick()
+            self.bridging = True
             logger.info("bridging %s*", conf.channel_prefix)
             await self.work(link, sub)
             if self.stopping.is_set() and not link.closed:
@@ -108,6 +110,7 @@ class Bridge:
                 await self.drain()
                 await self.lease.release(link)
         finally:
+            self.bridging = False
             if sub is not None:
                 sub.close()
             link.close()

@@ -108,17 +108,17 @@ class LaneHost:
 
     async def listen(self, lanes: list[int]) -> None:
         """Return when the lanes are listened to, or the host is known to be away."""
-        fresh = [lane for lane in dict.fromkeys(lanes) if lane not in self.lanes]
+        if self.confirmed.issuperset(lanes):
+            return
+        fresh = [lane for lane in lanes if lane not in self.lanes]
         self.lanes.update(lanes)
         try:
             if self.link is None:
                 await self.connected()
             elif fresh:
                 await self.link.subscribe(*map(lane_channel, fresh))
-            elif not self.confirmed.issuperset(lanes):
-                await self.link.command("PING")  # comes back behind another caller's subscription
             else:
-                return
+                await self.link.command("PING")  # comes back behind another caller's subscription
         except FeedDown:
             return  # `back` will tell when the lanes are listened to
         self.confirmed.update(lane for lane in lanes if lane in self.lanes)

@@ -97,7 +97,8 @@ class QuotesChannelLayer(BaseChannelLayer):
         known = channel in state.mailboxes
         mailbox = state.mailbox(channel)
         if not known:
-            await state.use_lanes([channel])
+            state.use_lane(channel)
+            await state.listen([channel])
         try:
             return await mailbox.get()
         except asyncio.CancelledError:
@@ -117,8 +118,8 @@ class QuotesChannelLayer(BaseChannelLayer):
         state = self.state
         receiver = state.receiver(channel)
         joined = state.joined.setdefault(channel, set())
-        fresh = []
-        for name in groups:
+        names = list(groups)
+        for name in names:
             self.require_valid_group_name(name)
             if name in joined:
                 continue
@@ -126,9 +127,9 @@ class QuotesChannelLayer(BaseChannelLayer):
             group = state.groups.get(name)
             if group is None:
                 group = state.groups[name] = LocalGroup()
-                fresh.append(name)
+                state.use_lane(name)
             group.members[channel] = receiver
-        await state.use_lanes(fresh)
+        await state.listen(names)
 
     async def group_discard(self, group: str, channel: str) -> None:
         self.require_valid_group_name(group)

@@ -97,15 +97,17 @@ class LoopState:
         for hook in list(self.reconnect_hooks):
             await hook()
 
-    async def use_lanes(self, names: Iterable[str]) -> None:
-        """Count one more user of each name's lane; return when they are listened to."""
-        fresh: dict[LaneHost, list[int]] = {}
-        for name in names:
-            lane = lane_of(name)
-            self.lane_users[lane] += 1
-            fresh.setdefault(self.host_of(lane), []).append(lane)
-        for host, lanes in fresh.items():
-            await host.listen(lanes)
+    def use_lane(self, name: str) -> None:
+        """Count one more user of a name's lane."""
+        self.lane_users[lane_of(name)] += 1
+
+    async def listen(self, names: Iterable[str]) -> None:
+        """Return when the lanes of all names are listened to, by whomever they were asked for."""
+        lanes: dict[LaneHost, list[int]] = {}
+        for lane in dict.fromkeys(map(lane_of, names)):
+            lanes.setdefault(self.host_of(lane), []).append(lane)
+        for host, wanted in lanes.items():
+            await host.listen(wanted)
 
     def leave_lane(self, name: str) -> None:
         lane = lane_of(name)

@@ -1,30 +1,21 @@
-"""Fixtures that every test may use: a real Redis-protocol server on a free port."""
+"""Fixtures that every test may use: a real Redis-protocol server on a free port, a live server."""
 
-import os
-import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from redis import Redis
 
+from tests.environment import REDIS_TEST_PORT
 from tests.valkey import ValkeyProcess
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+if TYPE_CHECKING:
+    from tests.live import LiveServer
 
 
-# Set before Django reads its settings, so that neither .env nor the machine changes a test.
-REDIS_TEST_PORT = free_port()
-os.environ.update(
-    SECRET_KEY="only for tests, and long enough for any signature that a test makes",
-    REDIS_URL=f"redis://127.0.0.1:{REDIS_TEST_PORT}/0",
-    DATABASE_URL="sqlite:///test.sqlite3",
-    ALLOWED_HOSTS="localhost,127.0.0.1,testserver",
-    DEBUG="false",
-)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what is quick first: a mistake shows early."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +33,13 @@ def redis(redis_server: ValkeyProcess) -> Iterator[Redis]:
     client.flushall()
     yield client
     client.close()
+
+
+@pytest.fixture
+async def live(redis: Redis) -> "AsyncIterator[LiveServer]":
+    """A working bridge and a web server in the test's event loop."""
+    from tests.live import LiveServer
+
+    async with LiveServer() as server:
+        await server.start_bridge()
+        yield server

@@ -1,0 +1,19 @@
+"""The environment of all tests, set before Django reads its settings (`-p tests.environment`).
+
+Neither `.env` nor the machine's own variables change a test.
+"""
+
+import os
+
+from tests.ports import free_port
+
+REDIS_TEST_PORT = free_port()
+for name in [name for name in os.environ if name.startswith(("QUOTES_", "INSTRUMENTS_"))]:
+    del os.environ[name]
+os.environ.update(
+    SECRET_KEY="only for tests, and long enough for any signature that a test makes",
+    REDIS_URL=f"redis://127.0.0.1:{REDIS_TEST_PORT}/0",
+    DATABASE_URL="sqlite:///test.sqlite3",
+    ALLOWED_HOSTS="localhost,127.0.0.1,testserver",
+    DEBUG="false",
+)

@@ -1,0 +1,109 @@
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quotes.delivery import Gatherer, Outbox
+
+
+class MemoryTransport:
+    """A transport whose client takes bytes only when told to."""
+
+    slot = "frame"
+
+    def __init__(self) -> None:
+        self.on_drain: Callable[[], None] = lambda: None
+        self.waiting: list[str] = []
+        self.taken: list[str] = []
+
+    def encode(self, text: str) -> str:
+        return text
+
+    def write(self, frames: list[str]) -> None:
+        self.waiting += frames
+
+    def unsent(self) -> int:
+        return sum(map(len, self.waiting))
+
+    def progress_at(self) -> float:
+        return 0.0
+
+    def close(self, code: int, reason: str) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+    def drain(self) -> None:
+        self.taken += self.waiting
+        self.waiting.clear()
+        self.on_drain()
+
+
+def event(key: str, number: int) -> dict[str, Any]:
+    return {"type": "quote.tick", "key": key, "frame": f"{key}{number:05}"}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ABC"), st.booleans()) | st.sampled_from(["flush", "drain"]),
+        max_size=80,
+    )
+)
+def test_slow_client_loses_only_intermediate_values(steps: list[Any]) -> None:
+    """Whatever the pace: per symbol in order, none twice, the newest last, and skips are told."""
+    loop = asyncio.new_event_loop()
+    try:
+        transport, gatherer = MemoryTransport(), Gatherer(loop)
+        outbox = Outbox(transport, gatherer, on_overflow=lambda: None)
+        outbox.high_water = 40
+        newest: dict[str, str] = {}
+        count = 0
+        for number, step in enumerate(steps):
+            if step == "flush":
+                gatherer.flush()
+            elif step == "drain":
+                transport.drain()
+            else:
+                outbox.price(event(step[0], number))
+                newest[step[0]] = f"{step[0]}{number:05}"
+                count += 1
+            assert len(outbox.frames) * 6 <= 40 + 6 and len(outbox.newest) <= 3
+        for _ in range(5):
+            gatherer.flush()
+            transport.drain()
+        prices = [text for text in transport.taken if "conflated" not in text]
+        skipped = sum(
+            int(text.split('"skipped":')[1][:-1]) for text in transport.taken if "conflated" in text
+        )
+        assert len(prices) + skipped == count
+        for key, last in newest.items():
+            mine = [text for text in prices if text[0] == key]
+            assert mine == sorted(set(mine)) and mine[-1] == last
+    finally:
+        loop.close()
+
+
+async def test_frames_due_together_leave_in_one_write() -> None:
+    """What becomes due in one go of the loop is one write, an idle client's at once."""
+    transport = MemoryTransport()
+    gatherer = Gatherer(asyncio.get_running_loop())
+    outbox = Outbox(transport, gatherer, on_overflow=lambda: None)
+    outbox.price(event("A", 1))
+    outbox.price(event("B", 2))
+    assert transport.waiting == []
+    await asyncio.sleep(0)
+    assert transport.waiting == ["A00001", "B00002"]
+
+
+def test_client_that_reads_no_answer_is_cut_off() -> None:
+    """Frames that are no prices are never dropped; a client that lets them pile up overflows."""
+    loop = asyncio.new_event_loop()
+    overflowed: list[bool] = []
+    outbox = Outbox(MemoryTransport(), Gatherer(loop), on_overflow=lambda: overflowed.append(True))
+    for _ in range(400):
+        outbox.control(b"x" * 1000)
+    assert overflowed
+    loop.close()

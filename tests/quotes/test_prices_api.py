@@ -1,0 +1,90 @@
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+from redis import Redis
+
+from quotes.publishing import publish_ticks
+from tests.live import LiveServer
+from tests.quotes.factories import MOMENT, message, tick
+from tests.valkey import ValkeyProcess
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+def test_price_has_the_fields_and_digits_of_the_socket(client: Client, redis: Redis) -> None:
+    """GET of one symbol gives the frame that a subscriber would get."""
+    publish_ticks([tick("M&M", "2950.50")], client=redis)
+    response = client.get("/api/prices/M%26M/")
+    assert response.status_code == 200 and response["Content-Type"] == "application/json"
+    assert response.content == message("M&M", "2950.50").replace(", ", ",").encode()
+
+
+def test_many_prices_come_in_order_with_what_is_missing(client: Client, redis: Redis) -> None:
+    """Up to 1,000 symbols in one request; those without a price are listed."""
+    publish_ticks([tick("A"), tick("NIFTY 50", "22000.05")], client=redis)
+    names = ["NIFTY 50", "A", *(f"X{n}" for n in range(998))]
+    answer: dict[str, Any] = client.get("/api/prices/", {"symbols": ",".join(names)}).json()
+    assert [price["symbol"] for price in answer["prices"]] == ["NIFTY 50", "A"]
+    assert answer["missing"] == names[2:]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "symbols=", "symbols=,,", "symbols=" + ",".join(map(str, range(1001))), "symbols=A,*"],
+)
+def test_bad_request_is_400(client: Client, redis: Redis, query: str) -> None:
+    """No symbols, too many or one that is none is refused with a text."""
+    response = client.get("/api/prices/?" + query)
+    assert response.status_code == 400 and b"symbol" in response.content
+
+
+def test_unknown_symbol_is_404(client: Client, redis: Redis) -> None:
+    """One symbol without a price is not found."""
+    assert client.get("/api/prices/NOSUCH/").status_code == 404
+
+
+def test_redis_away_is_503_with_retry_after(
+    client: Client, redis: Redis, redis_server: ValkeyProcess
+) -> None:
+    """While Redis is away REST says so and when to come back; health tells the process is alive."""
+    redis_server.kill()
+    for path in ("/api/prices/A/", "/api/prices/?symbols=A"):
+        response = client.get(path)
+        assert response.status_code == 503 and int(response["Retry-After"]) > 0
+    assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.django_db
+def test_readiness_names_what_is_wrong(client: Client, redis: Redis) -> None:
+    """Without a bridge the server is not ready, and says what to start."""
+    response = client.get("/readyz")
+    answer = json.loads(response.content)
+    assert response.status_code == 503
+    assert (answer["redis"], answer["database"]) == ("ok", "ok") and "bridge_prices" in answer[
+        "bridge"
+    ]
+
+
+async def test_price_older_than_the_latest_is_not_served(live: LiveServer, redis: Redis) -> None:
+    """REST gives the newest price even when a publisher's key holds an older one."""
+    from asgiref.sync import sync_to_async
+
+    from tests.waiting import eventually
+
+    publish_ticks([tick("A", "2", MOMENT + 1), tick("A", "1", MOMENT)], client=redis)
+    await eventually(lambda: live.bridges[0][0].market.counters.stale == 1)
+    response = await sync_to_async(Client().get)("/api/prices/A/")
+    assert response.json()["price"] == 2
+
+
+def test_schema_describes_prices_and_docs_need_no_cdn(client: Client) -> None:
+    """The OpenAPI schema has the endpoints, and the page of it loads nothing from elsewhere."""
+    schema = client.get("/api/schema/").content.decode()
+    assert "/api/prices/:" in schema and "/api/prices/{symbol}/:" in schema
+    page = client.get("/api/docs/").content.decode()
+    assert "cdn" not in page and "https://" not in page

@@ -1,0 +1,161 @@
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quotes.errors import BadTick
+from quotes.ticks import MAX_TICK_BYTES, Tick, encode_tick, make_tick, parse_tick
+from tests.quotes.factories import MOMENT, message
+
+NOW = MOMENT + 1000
+
+prices = st.decimals(
+    allow_nan=False, allow_infinity=False, places=2, min_value=-(10**9), max_value=10**9
+)
+names = st.text(
+    st.characters(categories=["L", "N"], include_characters="&-_ "), min_size=1, max_size=30
+).filter(lambda name: name == name.strip() and len(name.encode()) <= 64 and name.isprintable())
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20),
+    lambda children: (
+        st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    names,
+    prices,
+    st.integers(10**11, NOW),
+    st.dictionaries(st.from_regex(r"x_[a-z]{1,8}", fullmatch=True), json_values, max_size=4),
+    st.integers(0, 10**12),
+)
+def test_parse_then_encode_is_the_identity(
+    symbol: str, price: Decimal, timestamp: int, others: dict[str, object], volume: int
+) -> None:
+    """What an encoder of compact JSON writes in the contract's order comes out byte for byte."""
+    text = message(symbol, str(price), timestamp, volume=volume, **others)
+    compact = json.dumps(
+        json.loads(text, parse_float=str), separators=(",", ":"), ensure_ascii=False
+    )
+    assert compact  # the text is JSON
+    tick = parse_tick(text.encode(), now_ms=NOW)
+    assert tick.price == price and tick.timestamp == timestamp and tick.symbol == symbol
+    frame = encode_tick(tick)
+    assert parse_tick(frame, now_ms=NOW) == tick
+    assert encode_tick(parse_tick(frame, now_ms=NOW)) == frame
+    assert json.loads(frame) == json.loads(text)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_tick_or_a_bad_tick(payload: bytes) -> None:
+    """Nothing but BadTick comes out of the parser, and what passes is JSON."""
+    try:
+        tick = parse_tick(payload, now_ms=NOW, symbol="X")
+    except BadTick:
+        return
+    json.loads(encode_tick(tick).decode())
+
+
+@given(
+    st.recursive(
+        st.floats() | st.text() | st.none() | st.integers(),
+        lambda c: (
+            st.lists(c)
+            | st.dictionaries(
+                st.sampled_from(["symbol", "price", "timestamp", "volume", "type", "x"]), c
+            )
+        ),
+    )
+)
+def test_any_json_is_a_tick_or_a_bad_tick(value: object) -> None:
+    """JSON of any shape, NaN included, is a tick or a BadTick."""
+    try:
+        tick = parse_tick(json.dumps(value).encode(), now_ms=NOW, symbol="X")
+    except BadTick:
+        return
+    frame = json.loads(encode_tick(tick))
+    assert list(frame)[:3] == ["symbol", "price", "timestamp"] and "type" not in frame
+
+
+@pytest.mark.parametrize(
+    "digits", ["189.45", "189.450", "0.05", "-37.63", "1e3", "123456789012345678.123456789", "100"]
+)
+def test_price_keeps_its_digits(digits: str) -> None:
+    """A price leaves with the digits that came in, as a number or in quotes."""
+    assert f'"price":{digits},'.encode() in encode_tick(
+        parse_tick(message(price=digits).encode(), now_ms=NOW)
+    )
+    quoted = message(price=f'"{digits}"').encode()
+    assert f'"price":{digits},'.encode() in encode_tick(parse_tick(quoted, now_ms=NOW))
+
+
+def test_missing_timestamp_is_the_time_of_arrival() -> None:
+    """A tick without a time, or with null, happened when it came."""
+    assert parse_tick(b'{"symbol":"A","price":1}', now_ms=NOW).timestamp == NOW
+    assert parse_tick(b'{"symbol":"A","price":1,"timestamp":null}', now_ms=NOW).timestamp == NOW
+
+
+def test_missing_symbol_is_the_channels() -> None:
+    """A tick without a symbol is of the name under which it came."""
+    assert parse_tick(b'{"price":1}', now_ms=NOW, symbol="TCS").symbol == "TCS"
+
+
+def test_null_optional_field_is_left_out() -> None:
+    """A known field that is null is not known; an unknown one passes through."""
+    tick = parse_tick(message(volume=None, bid=None, x=None).encode(), now_ms=NOW)
+    assert dict(tick.fields) == {"x": b"null"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", "JSON"),
+        (b"price", "JSON"),
+        (b"[1]", "JSON object"),
+        (b"5", "JSON object"),
+        (b'{"symbol":"A"}', "no price"),
+        (b'{"symbol":"A","price":null}', "finite number"),
+        (b'{"symbol":"A","price":NaN}', "JSON"),
+        (b'{"symbol":"A","price":"NaN"}', "finite number"),
+        (b'{"symbol":"A","price":Infinity}', "JSON"),
+        (b'{"symbol":"A","price":"-Infinity"}', "finite number"),
+        (b'{"symbol":"A","price":"12,5"}', "finite number"),
+        (b'{"symbol":"A","price":"1_0"}', "finite number"),
+        (b'{"symbol":"A","price":"\xd9\xa1"}', "finite number"),
+        (b'{"symbol":"A","price":1e400}', "digits"),
+        (b'{"symbol":"A","price":1' + b"0" * 40 + b"}", "digits"),
+        (b'{"symbol":"A","price":true}', "finite number"),
+        (b'{"symbol":"A","price":1,"volume":"many"}', "volume"),
+        (b'{"symbol":"A","price":1,"bid":[1]}', "bid"),
+        (b'{"symbol":"A","price":1,"timestamp":1712331900}', "milliseconds, not seconds"),
+        (b'{"symbol":"A","price":1,"timestamp":-5}', "milliseconds"),
+        (b'{"symbol":"A","price":1,"timestamp":"now"}', "milliseconds"),
+        (b'{"symbol":"A","price":1,"timestamp":""}', "milliseconds"),
+        (b'{"symbol":"A","price":1,"timestamp":1.5}', "milliseconds"),
+        (b'{"symbol":"A","price":1,"timestamp":1912331900000}', "future"),
+        (b'{"symbol":5,"price":1}', "symbol must be text"),
+        (b'{"symbol":"*","price":1}', "symbol"),
+        (b'{"symbol":"","price":1}', "symbol"),
+        (b'{"symbol":"A","segment":7,"price":1}', "segment must be text"),
+        (b'{"symbol":"A","price":1,"x":"\x01"}', "JSON"),
+        (b'{"symbol":"A","price":1,"x":"\xff"}', "JSON"),
+        (b'{"symbol":"A","price":1,"x":' + b"[" * 5000 + b"]" * 5000 + b"}", "JSON"),
+        (b'{"symbol":"A","price":1,"x":"' + b"y" * MAX_TICK_BYTES + b'"}', "at most"),
+    ],
+)
+def test_what_is_no_tick_is_refused_with_a_reason(payload: bytes, reason: str) -> None:
+    """Each kind of rubbish is refused, and the text says what is wrong."""
+    with pytest.raises(BadTick, match=reason):
+        parse_tick(payload, now_ms=NOW)
+
+
+def test_made_tick_is_a_parsed_one() -> None:
+    """Values of a program make the same tick as their text."""
+    made = make_tick(
+        symbol="A", price=Decimal("1.50"), volume=5, bid=None, timestamp=MOMENT, now_ms=NOW
+    )
+    assert made == Tick("A", "1.50", MOMENT, "", {"volume": b"5"})
