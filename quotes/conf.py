@@ -20,6 +20,9 @@ class QuotesSettings(SettingsGroup):
     heartbeat_s = Setting(
         15.0, "After how many seconds of silence a client is sent a heartbeat.", least=0.1
     )
+    quiet_after_s = Setting(
+        15.0, "After how many seconds without a tick of any symbol the feed is quiet.", least=0.1
+    )
     feed_timeout_s = Setting(
         2.0, "After how many seconds without a sign of the bridge the feed is down.", least=0.1
     )

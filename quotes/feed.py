@@ -108,7 +108,7 @@ class Feed:
         before = self.state
         if not bridge_up:
             self.state = FeedState.DOWN
-        elif self.last_tick and now_ms() - self.last_tick <= conf.heartbeat_s * 1000:
+        elif self.last_tick and now_ms() - self.last_tick <= conf.quiet_after_s * 1000:
             self.state = FeedState.LIVE
         else:
             self.state = FeedState.QUIET

@@ -188,6 +188,12 @@ class QuotesChannelLayer(BaseChannelLayer):
         found = self.state.groups.get(group)
         return found.last if found else None
 
+    def remember(self, group: str, message: Message) -> None:
+        """Let a message that came by another way be the newest of a group that had none."""
+        found = self.state.groups.get(group)
+        if found is not None and found.last is None:
+            found.last = message
+
     def local_groups(self) -> list[str]:
         """Return the names of the groups that have members in this process."""
         return list(self.state.groups)

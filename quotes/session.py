@@ -190,6 +190,8 @@ class ClientSession:
         last = self.last_event(key)
         if not held and last is not None and last["type"] == "quote.tick":
             first = last
+        elif last is None and first is not None and isinstance(self.layer, QuotesChannelLayer):
+            self.layer.remember(key.group_name, first)
         if first is not None:
             self.outbox.price(first)
         for event in held:

@@ -62,10 +62,11 @@ class Client:
 
     async def heartbeat(self, feed: str) -> Frame:
         """Return the next heartbeat that says that the feed is so."""
-        while True:
-            frame: Frame = json.loads(await self.receive_text())
-            if frame.get("type") == "heartbeat" and frame["feed"] == feed:
-                return frame
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                frame: Frame = json.loads(await self.receive_text())
+                if frame.get("type") == "heartbeat" and frame["feed"] == feed:
+                    return frame
 
 
 class LiveServer:

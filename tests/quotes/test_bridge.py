@@ -1,0 +1,166 @@
+"""Bridges: taking over, starting over, Redis going away, and every fence between."""
+
+import asyncio
+import logging
+
+import pytest
+from redis import Redis
+
+from quotes.publishing import forget_all_prices, forget_prices, publish_ticks, stale_ticks
+from quotes.store import decode_latest, own_key
+from tests.live import LiveServer
+from tests.quotes.factories import MOMENT, message, publish, tick
+from tests.valkey import ValkeyProcess
+from tests.waiting import eventually
+
+
+async def test_second_bridge_stands_by_and_takes_over(live: LiveServer, redis: Redis) -> None:
+    """With two bridges each tick is sent once; when the first ends the other goes on numbering."""
+    second = await live.start_bridge()
+    async with live.client() as client:
+        await client.subscribe("A")
+        for number in range(20):
+            publish(redis, "A", message("A", str(number), MOMENT + number))
+        assert [(await client.price())["price"] for _ in range(20)] == list(range(20))
+        assert not second.bridging and second.sent == 0
+        bridge, task = live.bridges.pop(0)
+        bridge.stop()
+        await task
+        await eventually(lambda: second.bridging, timeout_s=3)
+        publish(redis, "A", message("A", "20", MOMENT + 20))
+        assert (await client.price())["price"] == 20
+    record = redis.hget(own_key("latest"), "A")
+    assert isinstance(record, bytes) and decode_latest(record).seq == 21
+
+
+async def test_paused_bridge_writes_nothing_when_it_wakes(live: LiveServer, redis: Redis) -> None:
+    """A bridge whose lease another took has its writes refused, and stands by."""
+    first = live.bridges[0][0]
+    publish(redis, "A", message("A", "1"))
+    await eventually(lambda: first.sent == 1)
+    redis.set(own_key("lease"), "another", px=700)
+    publish(redis, "A", message("A", "2", MOMENT + 1))
+    await eventually(lambda: not first.bridging)
+    record = redis.hget(own_key("latest"), "A")
+    assert isinstance(record, bytes) and decode_latest(record).seq == 1
+    # The other's lease runs out: what was refused is read from its key and shown once.
+    await eventually(lambda: first.bridging, timeout_s=5)
+    await eventually(lambda: decode_latest(redis.hget(own_key("latest"), "A")).seq == 2)  # type: ignore[arg-type]
+
+
+async def test_price_set_while_no_bridge_worked_is_shown(live: LiveServer, redis: Redis) -> None:
+    """A bridge that starts reads the publishers' keys and shows what changed, once."""
+    async with live.client() as client:
+        publish(redis, "A", message("A", "1"))
+        await client.subscribe("A")
+        assert (await client.price())["price"] == 1
+        await live.stop_bridges()
+        await client.heartbeat("down")
+        publish(redis, "A", message("A", "2", MOMENT + 1))
+        publish(redis, "A", message("A", "3", MOMENT + 1))
+        await live.start_bridge()
+        publish(redis, "A", message("A", "4", MOMENT + 2))
+        assert [(await client.price())["price"] for _ in range(2)] == [3, 4]
+
+
+async def test_price_is_served_while_no_bridge_works(live: LiveServer, redis: Redis) -> None:
+    """Without a bridge a subscriber gets the publisher's value, and not again from the next."""
+    await live.stop_bridges()
+    async with live.client() as early, live.client() as client:
+        await early.subscribe("A")
+        publish(redis, "A", message("A", "2"))
+        await client.subscribe("A")
+        assert (await client.price())["price"] == 2
+        assert (await early.price())["price"] == 2  # who was there hears of it too
+        await live.start_bridge()
+        publish(redis, "A", message("A", "3", MOMENT + 1))
+        for one in (client, early):
+            assert (await one.price())["price"] == 3
+
+
+async def test_redis_restart_loses_no_client_and_no_stream(
+    live: LiveServer, redis: Redis, redis_server: ValkeyProcess
+) -> None:
+    """Redis comes back empty: clients stay, the numbering goes on, prices flow within 3 s."""
+    async with live.client() as client:
+        publish(redis, "A", message("A", "1"))
+        publish(redis, "B", message("B", "1"))
+        await client.subscribe("A")
+        assert (await client.price())["price"] == 1
+        redis_server.kill()
+        await client.heartbeat("down")
+        redis_server.start()
+        await eventually(lambda: live.bridges[0][0].bridging, timeout_s=3)
+        fresh = Redis.from_url(redis_server.url)
+        publish(fresh, "A", message("A", "2", MOMENT + 1))
+        assert (await client.price())["price"] == 2
+        await eventually(lambda: fresh.hlen(own_key("latest")) == 2)
+        assert decode_latest(fresh.hget(own_key("latest"), "A")).seq == 2  # type: ignore[arg-type]
+        await client.subscribe("B")
+        assert (await client.price())["symbol"] == "B"
+        fresh.close()
+
+
+async def test_forgotten_price_lets_an_older_day_be_shown(live: LiveServer, redis: Redis) -> None:
+    """After forget_price older ticks are shown, in a new epoch, to old and new subscribers."""
+    async with live.client() as client:
+        publish_ticks([tick("A", "5"), tick("B", "5")], client=redis)
+        await client.subscribe("A")
+        await client.price()
+        older = tick("A", "4", MOMENT - 1000)
+        assert [one.tick for one in stale_ticks([older], client=redis)] == [older]
+        assert forget_prices(["A"], client=redis) == 1
+        assert stale_ticks([older], client=redis) == []
+        publish_ticks([older], client=redis)
+        assert (await client.price())["price"] == 4
+        assert forget_all_prices(client=redis) == 2
+        await eventually(lambda: not live.bridges[0][0].market.streams)
+        async with live.client() as second:
+            await second.subscribe("A", "B")
+            publish_ticks([tick("B", "1", MOMENT - 5000)], client=redis)
+            assert (await second.price())["price"] == 1
+
+
+async def test_every_tick_is_accounted_for(live: LiveServer, redis: Redis) -> None:
+    """received is shown, stale, bad and repeated together, and what was shown was sent."""
+    bridge = live.bridges[0][0]
+    ticks = [tick("A", str(n), MOMENT + n % 50) for n in range(2000)]
+    publish_ticks(ticks, client=redis)
+    redis.publish("stock:A", "rubbish")
+    counters = bridge.market.counters
+    await eventually(lambda: counters.received == 2001)
+    await eventually(lambda: bridge.sent == counters.shown)
+    assert counters.shown + counters.stale + counters.bad + counters.repeated == 2001
+    assert counters.bad == 1 and counters.stale == 2000 - counters.shown > 0
+
+
+async def test_bad_and_stale_input_is_told_but_not_for_each(
+    live: LiveServer, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A flood of rubbish gives a few lines in the log."""
+    with caplog.at_level(logging.WARNING, "quotes.bridge"):
+        for _ in range(200):
+            redis.publish("stock:A", "rubbish")
+        await eventually(lambda: live.bridges[0][0].market.counters.bad == 200)
+    told = [record for record in caplog.records if "stock:A" in record.getMessage()]
+    assert 1 <= len(told) <= 3
+
+
+async def test_rubbish_requests_to_the_bridge_are_dropped(live: LiveServer, redis: Redis) -> None:
+    """What is no request on the control channel stops nothing."""
+    for rubbish in (b"", b"[]", b'{"forget":5}', b'{"adopt":[1]}', b'{"adopt":["nosuch"]}', b"{}"):
+        redis.publish(own_key("control"), rubbish)
+    publish(redis, "A", message("A"))
+    await eventually(lambda: live.bridges[0][0].sent == 1)
+
+
+async def test_stopping_writes_what_is_held(live: LiveServer, redis: Redis) -> None:
+    """A bridge that is told to stop has written all that it read, and gives up its lease."""
+    bridge, _ = live.bridges[0]
+    publish_ticks([tick("A", str(n), MOMENT + n) for n in range(500)], client=redis)
+    await eventually(lambda: bridge.market.counters.received > 0)
+    await live.stop_bridges()
+    assert bridge.sent == bridge.market.counters.shown
+    assert not redis.exists(own_key("lease"))
+    await asyncio.sleep(0)
+    assert "received=" in live.lines[-1]
