@@ -16,6 +16,7 @@ import hiredis
 import msgspec
 from django.conf import settings
 
+from quotes.bridge_counters import BridgeCounters
 from quotes.complaints import Complaints
 from quotes.conf import conf
 from quotes.errors import FeedDown
@@ -23,7 +24,8 @@ from quotes.flush import Flush
 from quotes.lease import Lease
 from quotes.market import Market
 from quotes.redis_link import Messages, RedisLink
-from quotes.store import decode_latest, own_key
+from quotes.scanning import CHUNK, keys_like, latest_records
+from quotes.store import own_key
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,6 @@ MAX_IN_FLIGHT = 2
 # More than this is not held: reading stops until Redis has taken what there is.
 MAX_HELD = 20_000
 MAX_PAUSE_S = 1.0
-CHUNK = 1000
 
 
 class Bridge:
@@ -53,12 +54,11 @@ class Bridge:
         self.stopping = asyncio.Event()
         self.wake = asyncio.Event()
         self.in_flight = 0
-        self.lag_ms = 0.0
-        self.sent = 0
+        self.counters = BridgeCounters(self.market.counters, lambda: self.market.last_tick)
 
     async def run(self) -> None:
         """Work, or stand by, until `stop` is called."""
-        reporter = asyncio.create_task(self.report_regularly())
+        reporter = asyncio.create_task(self.counters.report_regularly(self.report))
         pause = 0.05
         try:
             while not self.stopping.is_set():
@@ -71,7 +71,7 @@ class Bridge:
                     pause = min(pause * 2, MAX_PAUSE_S)
         finally:
             reporter.cancel()
-            self.report(self.line())
+            self.report(self.counters.line())
 
     def stop(self) -> None:
         """Let `run` finish what it holds and return."""
@@ -134,30 +134,13 @@ class Bridge:
             # Redis came back empty: what this bridge knows is written again.
             self.market.batch.changed = dict(self.market.streams)
             return
-        records = []
-        cursor = b"0"
-        while True:
-            cursor, pairs = await link.command(
-                "HSCAN", own_key("latest"), cursor, "COUNT", str(CHUNK)
-            )
-            records += [
-                (pairs[at].decode(), decode_latest(pairs[at + 1])) for at in range(0, len(pairs), 2)
-            ]
-            if cursor == b"0":
-                break
+        records = await latest_records(link)
         self.market.restore(records)
 
     async def adopt(self, link: RedisLink, sub: RedisLink) -> None:
         """Show what publishers' keys hold and nobody was shown yet."""
-        cursor = b"0"
-        while True:
-            cursor, keys = await link.command(
-                "SCAN", cursor, "MATCH", conf.channel_prefix + "*", "COUNT", str(CHUNK)
-            )
-            if keys:
-                await self.adopt_keys(link, sub, keys)
-            if cursor == b"0":
-                return
+        async for keys in keys_like(link, conf.channel_prefix + "*"):
+            await self.adopt_keys(link, sub, keys)
 
     async def adopt_keys(self, link: RedisLink, sub: RedisLink, keys: list[bytes]) -> None:
         values = await link.command("MGET", *keys)
@@ -170,7 +153,7 @@ class Bridge:
     async def work(self, link: RedisLink, sub: RedisLink) -> None:
         """Renew the lease until it, a connection, or the wish to go on is lost."""
         while not (self.stopping.is_set() or self.lost or link.closed or sub.closed):
-            if not await self.lease.renew(link, self.status()):
+            if not await self.lease.renew(link, self.counters.status()):
                 self.lost = True
                 break
             await self.pause(self.lease.life_ms / 4000)
@@ -216,8 +199,7 @@ class Bridge:
             self.link.abort()
             self.wake.set()
             return
-        self.sent += count
-        self.lag_ms = max(self.lag_ms, (time.monotonic() - began) * 1000)
+        self.counters.wrote(count, time.monotonic() - began)
         self.kick()
         if not self.sub.reading and len(self.market.batch.entries) <= MAX_HELD:
             self.sub.resume_reading()
@@ -252,8 +234,6 @@ class Bridge:
             self.kick()
             await self.wake.wait()
 
-    # -- reports --------------------------------------------------------------------------------
-
     async def pause(self, seconds: float) -> None:
         """Sleep, but not longer than until something has happened."""
         self.wake.clear()
@@ -264,26 +244,3 @@ class Bridge:
                 await self.wake.wait()
         except TimeoutError:
             pass
-
-    def status(self) -> bytes:
-        return msgspec.json.encode({"last_tick": self.market.last_tick, **self.counters()})
-
-    def counters(self) -> dict[str, int]:
-        counters = self.market.counters
-        return {
-            "received": counters.received,
-            "sent": self.sent,
-            "stale": counters.stale,
-            "bad": counters.bad,
-            "repeated": counters.repeated,
-            "lag_ms": round(self.lag_ms),
-        }
-
-    def line(self) -> str:
-        return " ".join(f"{name}={value}" for name, value in self.counters().items())
-
-    async def report_regularly(self) -> None:
-        while True:
-            await asyncio.sleep(conf.report_interval_s)
-            self.report(self.line())
-            self.lag_ms = 0.0

@@ -45,7 +45,7 @@ class LivePriceConsumer(AsyncConsumer):
             if self.session is not None:
                 self.session.end()
                 self.session.transport.abort()
-                await self.session.leave_groups()
+                await self.session.subscriptions.leave_groups()
 
     def finish(self) -> None:
         """Return from the application: the server then ends the connection."""
@@ -58,7 +58,7 @@ class LivePriceConsumer(AsyncConsumer):
         # handler here uses one.
         match message["type"]:
             case "quote.tick" if self.session is not None:
-                self.session.receive(message)
+                self.session.subscriptions.receive(message)
             case "websocket.receive" if self.session is not None:
                 await self.session.handle(message.get("text"))
             case "websocket.connect":

@@ -1,8 +1,4 @@
-"""One client's session: what it is subscribed to, and what its messages do.
-
-Subscribing leaves no gap and no repeat: the session joins the groups first and holds what arrives,
-sends the acknowledgement and the latest prices, then what is newer than those.
-"""
+"""One client's session: what its messages do, what it is told unasked, and how it ends."""
 
 import logging
 import time
@@ -10,14 +6,10 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from instruments.errors import InstrumentsError
-from instruments.index import index
-from instruments.keys import InstrumentKey
 from quotes.conf import conf
 from quotes.delivery import FrameTransport, Outbox
 from quotes.errors import ProtocolError
-from quotes.feed import Feed, tick_message
-from quotes.layer import QuotesChannelLayer
+from quotes.feed import Feed
 from quotes.market import now_ms
 from quotes.protocol import (
     CloseCode,
@@ -32,17 +24,14 @@ from quotes.protocol import (
     parse_message,
 )
 from quotes.rates import TokenBucket
-from quotes.snapshots import Wanted
-from quotes.store import LatestPrice
+from quotes.subscriptions import Subscriptions
 
 logger = logging.getLogger(__name__)
 
-# While the latest price is being read, so many newer ticks of an instrument are held.
-MAX_HELD = 1000
+# Bursts of so many seconds' worth of messages pass.
 BURST_S = 4
+# A client that was refused so many times in a row is closed.
 FLOOD = 200
-
-Event = dict[str, Any]
 
 
 class ClientSession:
@@ -55,24 +44,19 @@ class ClientSession:
 
     def __init__(self, feed: Feed, *, channel: str, transport: FrameTransport) -> None:
         self.feed = feed
-        self.layer = feed.layer
-        self.channel = channel
         self.transport = transport
         self.outbox = Outbox(transport, feed.gatherer, on_overflow=self.too_slow)
-        self.keys: dict[str, InstrumentKey] = {}  # instrument key's text -> key
-        self.held: dict[str, list[Event]] = {}  # instrument key's text -> ticks while subscribing
+        self.subscriptions = Subscriptions(feed, self.outbox, channel=channel)
         rate = conf.max_messages_per_s
         self.bucket = TokenBucket(rate, burst=rate * BURST_S)
         self.refused = 0
         self.ended = False
         self.actions: dict[type[Message], Callable[[Any], Awaitable[None]]] = {
-            Subscribe: self.subscribe,
-            Unsubscribe: self.unsubscribe,
+            Subscribe: self.subscriptions.add,
+            Unsubscribe: self.subscriptions.remove,
             ListSubscriptions: self.list_subscriptions,
             Ping: self.ping,
         }
-        if isinstance(self.layer, QuotesChannelLayer):
-            self.layer.attach(channel, self.receive)
         feed.listeners.add(self)
 
     # -- from the client ------------------------------------------------------------------------
@@ -114,115 +98,8 @@ class ClientSession:
                 )
             )
 
-    async def subscribe(self, message: Subscribe) -> None:
-        wanted, names, rejected = self.admit(message)
-        groups = []
-        for one in wanted:
-            self.keys[str(one.key)] = one.key
-            self.held[str(one.key)] = []
-            groups.append(one.key.group_name)
-        try:
-            await self.join(groups)
-            unread = [one for one in wanted if self.last_event(one.key) is None]
-            snapshot = await self.feed.snapshot(unread) if unread else None
-            self.outbox.control(
-                frame(
-                    "subscribed",
-                    id=message.id,
-                    symbols=names,
-                    rejected=rejected,
-                    subscriptions=len(self.keys),
-                    feed=self.feed.state.value,
-                )
-            )
-            for one in wanted:
-                latest = snapshot.latest.get(str(one.key)) if snapshot else None
-                self.release(one.key, latest)
-        finally:
-            for one in wanted:
-                self.held.pop(str(one.key), None)
-        if snapshot is not None and not snapshot.bridge_up:
-            for one in wanted:
-                if (ahead := snapshot.ahead.get(str(one.key))) is not None:
-                    self.feed.show_provisionally(one.key, ahead)
-
-    def admit(self, message: Subscribe) -> tuple[list[Wanted], list[str], list[Event]]:
-        """Return what to subscribe to, the names of it as asked, and what is refused and why."""
-        wanted: dict[str, Wanted] = {}
-        names, rejected = [], []
-        for name in message.names:
-            try:
-                key = self.resolve(name, message.segment)
-                if str(key) in self.keys or str(key) in wanted:
-                    raise ProtocolError(ErrorCode.ALREADY_SUBSCRIBED, "already subscribed")
-                if len(self.keys) + len(wanted) >= conf.max_symbols:
-                    limit = conf.max_symbols
-                    raise ProtocolError(
-                        ErrorCode.SYMBOL_LIMIT, f"a connection has at most {limit} symbols"
-                    )
-            except (ProtocolError, InstrumentsError) as error:
-                rejected.append(rejection(name, error.code, str(error)))
-                continue
-            wanted[str(key)] = Wanted(key, name)
-            names.append(name)
-        return list(wanted.values()), names, rejected
-
-    def resolve(self, name: str, segment: str) -> InstrumentKey:
-        return index.resolve(name, segment=segment)
-
-    async def join(self, groups: list[str]) -> None:
-        if isinstance(self.layer, QuotesChannelLayer):
-            await self.layer.group_add_many(groups, self.channel)
-        else:
-            for group in groups:
-                await self.layer.group_add(group, self.channel)
-
-    def last_event(self, key: InstrumentKey) -> Event | None:
-        """Return the newest message of the instrument in this process, if the layer keeps it."""
-        if isinstance(self.layer, QuotesChannelLayer):
-            return self.layer.last_message(key.group_name)
-        return None
-
-    def release(self, key: InstrumentKey, latest: LatestPrice | None) -> None:
-        """Send the latest price of a key, then what arrived meanwhile and is newer."""
-        held = self.held.pop(str(key))
-        first = tick_message(str(key), latest) if latest else None
-        last = self.last_event(key)
-        if not held and last is not None and last["type"] == "quote.tick":
-            first = last
-        elif last is None and first is not None and isinstance(self.layer, QuotesChannelLayer):
-            self.layer.remember(key.group_name, first)
-        if first is not None:
-            self.outbox.price(first)
-        for event in held:
-            if first is None or number(event) > number(first):
-                self.outbox.price(event)
-
-    async def unsubscribe(self, message: Unsubscribe) -> None:
-        names, rejected = [], []
-        for name in message.names:
-            try:
-                key = self.resolve(name, message.segment)
-            except InstrumentsError as error:
-                rejected.append(rejection(name, error.code, str(error)))
-                continue
-            if self.keys.pop(str(key), None) is None:
-                rejected.append(rejection(name, ErrorCode.UNKNOWN_SYMBOL, "not subscribed"))
-                continue
-            await self.layer.group_discard(key.group_name, self.channel)
-            names.append(name)
-        self.outbox.control(
-            frame(
-                "unsubscribed",
-                id=message.id,
-                symbols=names,
-                rejected=rejected,
-                subscriptions=len(self.keys),
-            )
-        )
-
     async def list_subscriptions(self, message: ListSubscriptions) -> None:
-        symbols = list(self.keys)
+        symbols = list(self.subscriptions.keys)
         self.outbox.control(
             frame("subscriptions", id=message.id, symbols=symbols, subscriptions=len(symbols))
         )
@@ -231,24 +108,6 @@ class ClientSession:
         self.outbox.control(
             frame("pong", id=message.id, timestamp=now_ms(), feed=self.feed.state.value)
         )
-
-    # -- from the layer -------------------------------------------------------------------------
-
-    def receive(self, event: Event) -> None:
-        """Take a message of one of the groups."""
-        if event["type"] != "quote.tick":
-            return
-        if self.feed.provisional and self.feed.is_repeat(event):
-            return
-        if self.held:
-            held = self.held.get(event["key"])
-            if held is not None:
-                if len(held) >= MAX_HELD:
-                    held.clear()
-                    self.outbox.skipped += MAX_HELD
-                held.append(event)
-                return
-        self.outbox.price(event)
 
     # -- from the feed --------------------------------------------------------------------------
 
@@ -281,19 +140,4 @@ class ClientSession:
             return
         self.ended = True
         self.feed.listeners.discard(self)
-        if isinstance(self.layer, QuotesChannelLayer):
-            self.layer.detach(self.channel)
-
-    async def leave_groups(self) -> None:
-        """Leave the groups of a layer that has to be told one by one."""
-        if not isinstance(self.layer, QuotesChannelLayer):
-            for key in self.keys.values():
-                await self.layer.group_discard(key.group_name, self.channel)
-
-
-def rejection(symbol: str, code: int, message: str) -> Event:
-    return {"symbol": symbol, "code": int(code), "message": message}
-
-
-def number(event: Event) -> tuple[int, int]:
-    return event["epoch"], event["seq"]
+        self.subscriptions.end()

@@ -22,7 +22,7 @@ async def test_second_bridge_stands_by_and_takes_over(live: LiveServer, redis: R
         for number in range(20):
             publish(redis, "A", message("A", str(number), MOMENT + number))
         assert [(await client.price())["price"] for _ in range(20)] == list(range(20))
-        assert not second.bridging and second.sent == 0
+        assert not second.bridging and second.counters.sent == 0
         bridge, task = live.bridges.pop(0)
         bridge.stop()
         await task
@@ -37,7 +37,7 @@ async def test_paused_bridge_writes_nothing_when_it_wakes(live: LiveServer, redi
     """A bridge whose lease another took has its writes refused, and stands by."""
     first = live.bridges[0][0]
     publish(redis, "A", message("A", "1"))
-    await eventually(lambda: first.sent == 1)
+    await eventually(lambda: first.counters.sent == 1)
     redis.set(own_key("lease"), "another", px=700)
     publish(redis, "A", message("A", "2", MOMENT + 1))
     await eventually(lambda: not first.bridging)
@@ -129,7 +129,7 @@ async def test_every_tick_is_accounted_for(live: LiveServer, redis: Redis) -> No
     redis.publish("stock:A", "rubbish")
     counters = bridge.market.counters
     await eventually(lambda: counters.received == 2001)
-    await eventually(lambda: bridge.sent == counters.shown)
+    await eventually(lambda: bridge.counters.sent == counters.shown)
     assert counters.shown + counters.stale + counters.bad + counters.repeated == 2001
     assert counters.bad == 1 and counters.stale == 2000 - counters.shown > 0
 
@@ -151,7 +151,7 @@ async def test_rubbish_requests_to_the_bridge_are_dropped(live: LiveServer, redi
     for rubbish in (b"", b"[]", b'{"forget":5}', b'{"adopt":[1]}', b'{"adopt":["nosuch"]}', b"{}"):
         redis.publish(own_key("control"), rubbish)
     publish(redis, "A", message("A"))
-    await eventually(lambda: live.bridges[0][0].sent == 1)
+    await eventually(lambda: live.bridges[0][0].counters.sent == 1)
 
 
 async def test_stopping_writes_what_is_held(live: LiveServer, redis: Redis) -> None:
@@ -160,7 +160,7 @@ async def test_stopping_writes_what_is_held(live: LiveServer, redis: Redis) -> N
     publish_ticks([tick("A", str(n), MOMENT + n) for n in range(500)], client=redis)
     await eventually(lambda: bridge.market.counters.received > 0)
     await live.stop_bridges()
-    assert bridge.sent == bridge.market.counters.shown
+    assert bridge.counters.sent == bridge.market.counters.shown
     assert not redis.exists(own_key("lease"))
     await asyncio.sleep(0)
     assert "received=" in live.lines[-1]

@@ -37,7 +37,7 @@ async def receive(layer: QuotesChannelLayer, channel: str) -> dict[str, Any]:
 async def is_silent(layer: QuotesChannelLayer, channel: str, marker: QuotesChannelLayer) -> bool:
     """Say whether nothing came to a channel before a message sent now."""
     await marker.send(channel, {"type": "marker"})
-    return (await receive(layer, channel))["type"] == "marker"
+    return bool((await receive(layer, channel))["type"] == "marker")
 
 
 async def listening(layer: QuotesChannelLayer) -> tuple[str, "asyncio.Queue[dict[str, Any]]"]:
