@@ -1,0 +1,94 @@
+"""Whatever a client sends, it is answered or closed, and the next client is served."""
+
+import asyncio
+import contextlib
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+from websockets.exceptions import ConnectionClosed
+
+from tests.live import LiveServer
+from tests.quotes.factories import message, now_ms, publish
+from tests.waiting import eventually
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=80)
+json_values = st.recursive(
+    scalars,
+    lambda c: st.lists(c, max_size=4) | st.dictionaries(st.text(max_size=10), c, max_size=4),
+    max_leaves=20,
+)
+actions = st.sampled_from(["subscribe", "unsubscribe", "list", "ping"]) | st.text(max_size=10)
+symbols = st.text(max_size=70) | st.sampled_from(
+    ["A", "*", "M&M", "NSE_EQ:A", "a:b:c", "\x00", ":"]
+)
+commands = st.fixed_dictionaries(
+    {"action": actions | json_values},
+    optional={
+        "symbol": symbols | json_values,
+        "symbols": st.lists(symbols, max_size=30) | json_values,
+        "segment": st.sampled_from(["NSE_EQ", "C", "", "?"]) | json_values,
+        "id": json_values,
+    },
+)
+frames: st.SearchStrategy[str | bytes] = st.one_of(
+    st.binary(max_size=300),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=300),
+    json_values.map(json.dumps),
+    commands.map(json.dumps),
+    st.integers(1, 30_000).map(lambda depth: "[" * depth),
+    st.integers(1, 5_000).map(lambda depth: '{"action":' * depth),
+    st.just('{"action":"ping","pad":"' + "x" * 70_000 + '"}'),
+    st.just("x" * 1_000_000),
+)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(hostile=st.lists(frames, min_size=80, max_size=80))
+async def test_two_thousand_hostile_frames_are_answered_or_closed(
+    live: LiveServer, redis: Redis, hostile: list[str | bytes]
+) -> None:
+    """80 frames each on 25 connections: no failure, no leak, and the next client is served."""
+    async with live.client() as client:
+        with contextlib.suppress(ConnectionClosed):
+            for number, frame in enumerate(hostile):
+                await client.connection.send(frame)
+                if number % 20 == 19:
+                    await client.send(action="ping", id=f"sync {number}")
+                    while True:
+                        answer: dict[str, Any] = await client.receive()
+                        assert answer.get("code") != 500
+                        if answer.get("id") == f"sync {number}":
+                            break
+    await eventually(lambda: not live.layer.local_groups())
+    async with live.client() as client:
+        await client.subscribe("NEXT")
+        publish(redis, "NEXT", message("NEXT", "1", now_ms()))
+        assert (await client.price())["symbol"] == "NEXT"
+    await eventually(lambda: not live.layer.local_groups())
+
+
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(hostile=st.lists(st.binary(min_size=1, max_size=400), min_size=1, max_size=20))
+async def test_broken_websocket_frames_end_only_their_own_connection(
+    live: LiveServer, hostile: list[bytes]
+) -> None:
+    """Raw bytes behind the handshake, invalid UTF-8 among them, leave no member behind."""
+    async with live.client() as client:
+        await client.subscribe("A")
+        with contextlib.suppress(ConnectionClosed, OSError):
+            for raw in hostile:
+                client.connection.transport.write(raw)
+            client.connection.transport.write(b"\x81\x82\x00\x00\x00\x00\xff\xff")
+            async with asyncio.timeout(0.1):  # a frame that was begun may wait for its rest
+                await client.receive()
+        client.connection.transport.abort()
+    await eventually(lambda: not live.layer.local_groups())

@@ -1,0 +1,119 @@
+"""Imports point down only: the floors of the project."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# floor -> modules; a folder stands for all modules in it
+FLOORS: dict[int, tuple[str, ...]] = {
+    0: (
+        "instruments.keys",
+        "instruments.errors",
+        "instruments.conf",
+        "quotes.errors",
+        "quotes.conf",
+    ),
+    1: (
+        "quotes.ticks",
+        "quotes.protocol",
+        "quotes.lanes",
+        "quotes.rates",
+        "quotes.complaints",
+    ),
+    2: ("quotes.store", "quotes.streams", "quotes.redis_link", "quotes.scanning"),
+    3: (
+        "instruments.index",
+        "quotes.publishing",
+        "quotes.price_files",
+        "quotes.market",
+        "quotes.snapshots",
+    ),
+    4: (
+        "quotes.asgi_transport",
+        "quotes.bridge",
+        "quotes.bridge_counters",
+        "quotes.delivery",
+        "quotes.feed",
+        "quotes.flush",
+        "quotes.lane_host",
+        "quotes.layer",
+        "quotes.lease",
+        "quotes.members",
+        "quotes.session",
+        "quotes.subscriptions",
+    ),
+    5: (
+        "instruments",
+        "instruments.apps",
+        "instruments.management",
+        "quotes",
+        "quotes.api",
+        "quotes.apps",
+        "quotes.checks",
+        "quotes.consumers",
+        "quotes.health",
+        "quotes.management",
+        "quotes.origins",
+        "quotes.urls",
+    ),
+    6: ("config",),
+}
+
+
+def floor_of(module: str) -> int | None:
+    """Return the floor of a module by its longest name in the table."""
+    found = [
+        (len(name), floor)
+        for floor, names in FLOORS.items()
+        for name in names
+        if module == name
+        or (module.startswith(name + ".") and name not in ("quotes", "instruments"))
+    ]
+    return max(found)[1] if found else None
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for package in ("instruments", "quotes", "config"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if "migrations" not in path.parts:
+                parts = path.relative_to(ROOT).with_suffix("").parts
+                yield ".".join(part for part in parts if part != "__init__"), path
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize(("module", "path"), [pytest.param(*one, id=one[0]) for one in modules()])
+def test_imports_point_down_only(module: str, path: Path) -> None:
+    """A module imports from its own floor and those below, and instruments never from quotes."""
+    floor = floor_of(module)
+    assert floor is not None, f"{module} has no floor: give it one in tests/test_floors.py"
+    for imported in imports(path):
+        if imported.split(".")[0] not in ("instruments", "quotes", "config"):
+            continue
+        if imported in ("instruments", "quotes"):
+            continue
+        below = floor_of(imported)
+        if below is not None:
+            assert below <= floor, f"{module} (floor {floor}) imports {imported} (floor {below})"
+        assert not (module.startswith("instruments") and imported.startswith("quotes"))
+
+
+def test_the_path_of_a_tick_never_touches_the_database() -> None:
+    """What runs for each tick imports neither Django's ORM nor models."""
+    for module, path in modules():
+        if floor_of(module) in (1, 4) and module.startswith("quotes"):
+            for imported in imports(path):
+                assert not imported.startswith(("django.db", "quotes.models", "instruments.models"))
