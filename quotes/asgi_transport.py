@@ -16,23 +16,23 @@ class AsgiTransport:
     On a server whose `send` never waits (Daphne) the unsent bytes cannot be seen from here.
     """
 
-    slot = "frame"
+    form = "asgi"
 
     def __init__(self, send: Send, *, on_abort: Callable[[], None]) -> None:
         self.send = send
         self.on_abort = on_abort
         self.on_drain: Callable[[], None] = lambda: None
         self.loop = asyncio.get_running_loop()
-        self.queue: deque[str | dict[str, Any]] = deque()
+        self.queue: deque[str | bytes | dict[str, Any]] = deque()
         self.held = 0
         self.took_at = self.loop.time()
         self.wake: asyncio.Future[None] | None = None
         self.task = self.loop.create_task(self.run())
 
-    def encode(self, text: str) -> str:
-        return text
+    def frame(self, payload: str | bytes) -> str | bytes:
+        return payload
 
-    def write(self, frames: list[str]) -> None:
+    def write(self, frames: list[str | bytes]) -> None:
         if not self.held:
             self.took_at = self.loop.time()
         self.queue.extend(frames)
@@ -63,8 +63,9 @@ class AsgiTransport:
             while True:
                 while self.queue:
                     item = self.queue.popleft()
-                    if isinstance(item, str):
-                        await self.send({"type": "websocket.send", "text": item})
+                    if not isinstance(item, dict):
+                        key = "text" if isinstance(item, str) else "bytes"
+                        await self.send({"type": "websocket.send", key: item})
                         self.held -= len(item)
                         self.took_at = self.loop.time()
                         if self.held < LOW_WATER_BYTES:

@@ -36,6 +36,9 @@ class QuotesSettings(SettingsGroup):
     high_water_bytes = Setting(
         65536, "Unsent bytes above which a slow client's prices are conflated.", least=1024
     )
+    send_buffer_bytes = Setting(
+        131072, "What the kernel may hold for one client (SO_SNDBUF), in bytes.", least=4096
+    )
     write_timeout_s = Setting(
         10.0, "A client that takes no byte for so long is cut off (close code 4408).", least=0.1
     )

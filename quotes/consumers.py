@@ -9,8 +9,11 @@ from channels.exceptions import StopConsumer
 
 from quotes.asgi_transport import AsgiTransport
 from quotes.feed import current_feed
+from quotes.frame_transport import EXTENSION
 from quotes.layer import QuotesChannelLayer
 from quotes.session import ClientSession
+
+MSGPACK = "live-price.msgpack"
 
 
 class LivePriceConsumer(AsyncConsumer):
@@ -30,6 +33,7 @@ class LivePriceConsumer(AsyncConsumer):
             if isinstance(feed.layer, QuotesChannelLayer):
                 self.channel_name = await feed.layer.new_channel()
                 self.base_send = send
+                self.scope = scope
                 with contextlib.suppress(StopConsumer):
                     while True:
                         await self.dispatch(await receive())
@@ -67,7 +71,18 @@ class LivePriceConsumer(AsyncConsumer):
                 raise StopConsumer
 
     async def connect(self) -> None:
-        await self.base_send({"type": "websocket.accept"})
-        feed = await current_feed()
-        transport = AsgiTransport(self.base_send, on_abort=self.finish)
-        self.session = ClientSession(feed, channel=self.channel_name, transport=transport)
+        encoding = "msgpack" if MSGPACK in self.scope.get("subprotocols", ()) else "json"
+        accept = {"type": "websocket.accept"}
+        if encoding == "msgpack":
+            accept["subprotocol"] = MSGPACK
+        await self.base_send(accept)
+        # A server of this project's takes prepared frames; any other gets them by `send`.
+        transport = self.scope.get("extensions", {}).get(EXTENSION) or AsgiTransport(
+            self.base_send, on_abort=self.finish
+        )
+        self.session = ClientSession(
+            await current_feed(),
+            channel=self.channel_name,
+            transport=transport,
+            encoding=encoding,
+        )

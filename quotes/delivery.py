@@ -2,87 +2,51 @@
 
 An `Outbox` holds what is due; a `FrameTransport` takes frames without ever blocking and knows how
 many of their bytes are unsent. Above the high-water mark a client is conflated: of each instrument
-only the newest price is kept, in order of change, until the client has caught up.
+only the newest price is kept, in order of change, until the client has caught up. A client that
+asked for prices at intervals is served the same way, by choice.
 """
 
-import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from quotes.conf import conf
+from quotes.frame_transport import FrameTransport
+from quotes.pacing import Pacers
 from quotes.protocol import frame
+from quotes.shapes import payload, payload_array
 
-# Frames that become due within this time of the last flush leave together, in one write.
-GATHER_S = 0.002
 # Frames that are no prices are never dropped; a client that lets so many bytes pile up is closed.
 MAX_HELD_BYTES = 262_144
+MAX_ARRAY = 500
 
 Message = dict[str, Any]
 
 
-class FrameTransport(Protocol):
-    """Where a client's frames go. Nothing here blocks or raises."""
-
-    slot: str  # the key of a group message under which the frame in this transport's form is kept
-    on_drain: Callable[[], None]  # called when `unsent` falls below the low-water mark
-
-    def encode(self, text: str) -> Any:
-        """Return a frame in the form that `write` takes; made once for all clients."""
-
-    def write(self, frames: list[Any]) -> None:
-        """Take frames, to be sent in this order."""
-
-    def unsent(self) -> int:
-        """Return how many bytes were written and not yet taken by the operating system."""
-
-    def progress_at(self) -> float:
-        """Return the loop time at which the client last took a byte, or had nothing to take."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Close the connection behind what was written."""
-
-    def abort(self) -> None:
-        """End the connection at once."""
-
-
-class Gatherer:
-    """Flushes the outboxes of one event loop that have something due, all in one go."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.due: list[Outbox] = []
-        self.flushed_at = 0.0
-        self.scheduled = False
-
-    def add(self, outbox: "Outbox") -> None:
-        self.due.append(outbox)
-        if not self.scheduled:
-            self.scheduled = True
-            wait = self.flushed_at + GATHER_S - self.loop.time()
-            if wait <= 0:
-                self.loop.call_soon(self.flush)
-            else:
-                self.loop.call_later(wait, self.flush)
-
-    def flush(self) -> None:
-        self.scheduled = False
-        due, self.due = self.due, []
-        for outbox in due:
-            outbox.flush()
-        self.flushed_at = self.loop.time()
-
-
 class Outbox:
-    """What is due to one client."""
+    """What is due to one client.
+
+    Args:
+        encoding: "json" for text frames, "msgpack" for binary ones.
+        on_overflow: called when the client does not take what may not be dropped.
+        on_gap: called when a price had to be dropped of which the client wants every tick.
+    """
 
     __slots__ = (
+        "batch",
         "conflating",
+        "encoding",
         "frames",
-        "gatherer",
         "high_water",
+        "interval_ms",
         "is_due",
+        "items",
+        "lossless",
+        "mode",
+        "modes",
         "newest",
+        "on_gap",
         "on_overflow",
+        "pacers",
         "sent_at",
         "size",
         "skipped",
@@ -91,51 +55,110 @@ class Outbox:
     )
 
     def __init__(
-        self, transport: FrameTransport, gatherer: Gatherer, *, on_overflow: Callable[[], None]
+        self,
+        transport: FrameTransport,
+        pacers: Pacers,
+        *,
+        on_overflow: Callable[[], None],
+        on_gap: Callable[[], None],
+        encoding: str = "json",
     ) -> None:
         self.transport = transport
-        self.gatherer = gatherer
+        self.pacers = pacers
         self.on_overflow = on_overflow
-        self.slot = transport.slot
+        self.on_gap = on_gap
+        self.encoding = encoding
         self.high_water = conf.high_water_bytes
-        self.frames: list[Any] = []
+        self.modes: dict[str, str] = {}  # instrument key -> mode, where it is not the client's
+        self.lossless: set[str] = set()  # instrument keys of which every tick is wanted
+        self.batch = False
+        self.interval_ms = 0
+        self.frames: list[Any] = []  # due, in the transport's form
+        self.items: list[Message] = []  # due in the next array
         self.size = 0
         self.is_due = False
-        self.sent_at = gatherer.loop.time()
+        self.sent_at = pacers.loop.time()
         self.conflating = False
-        self.newest: dict[str, Any] = {}  # instrument key -> frame, in order of change
+        self.newest: dict[str, Message] = {}  # instrument key -> message, in order of change
         self.skipped = 0
+        self.set_mode("full")
         transport.on_drain = self.drained
+
+    def set_mode(self, mode: str) -> None:
+        """Give the client these fields of each price from now on, unless asked otherwise."""
+        self.mode = mode
+        self.slot = f"{self.transport.form}.{self.encoding}.{mode}"
+
+    def configure(self, *, batch: bool, interval_ms: int) -> None:
+        """Gather prices into arrays, or at intervals, from now on; what is due leaves first."""
+        self.flush()
+        self.pacers.leave(self, self.interval_ms)
+        self.batch, self.interval_ms = batch, interval_ms
+        self.pacers.join(self, interval_ms)
 
     def price(self, message: Message) -> None:
         """Take a price: delivered in order; if the client is slow, the newest of its instrument."""
-        frame = message.get(self.slot)
-        if frame is None:
-            frame = message[self.slot] = self.transport.encode(message["frame"])
-        if self.conflating:
+        if self.conflating or self.interval_ms:
             key = message["key"]
-            if self.newest.pop(key, None) is not None:
+            if self.newest.pop(key, None) is not None and self.conflating:
                 self.skipped += 1
-            self.newest[key] = frame
+                if key in self.lossless:
+                    self.on_gap()
+                    return
+            self.newest[key] = message
             return
-        self.frames.append(frame)
-        self.size += len(frame)
+        if self.batch:
+            self.items.append(message)
+            self.size += len(message["frame"])
+        else:
+            framed = message.get(self.slot)
+            if framed is None or self.modes:
+                framed = self.framed(message)
+            self.frames.append(framed)
+            self.size += len(framed)
         if not self.is_due:
             self.is_due = True
-            self.gatherer.add(self)
+            self.pacers.gather(self)
         if self.size > self.high_water:
             self.conflating = True
 
-    def control(self, frame: bytes) -> None:
-        """Take a frame that is no price: never dropped, delivered in order."""
-        encoded = self.transport.encode(frame.decode())
-        self.frames.append(encoded)
-        self.size += len(encoded)
+    def framed(self, message: Message) -> Any:
+        """Return a price's frame in the transport's form, made once for all clients alike."""
+        mode = self.modes.get(message["key"], self.mode)
+        slot = f"{self.transport.form}.{self.encoding}.{mode}"
+        found = message.get(slot)
+        if found is None:
+            found = message[slot] = self.transport.frame(payload(message, self.encoding, mode))
+        return found
+
+    def control(self, text: bytes) -> None:
+        """Take a frame that is no price: JSON, never dropped, delivered in order."""
+        self.seal()
+        framed = self.transport.frame(text.decode())
+        self.frames.append(framed)
+        self.size += len(framed)
         if self.size > MAX_HELD_BYTES + self.high_water:
             self.on_overflow()
         elif not self.is_due:
             self.is_due = True
-            self.gatherer.add(self)
+            self.pacers.gather(self)
+
+    def seal(self) -> None:
+        """Make a frame of the array that was begun."""
+        if self.items:
+            self.frames += self.arrays(self.items)
+            self.items = []
+
+    def arrays(self, messages: list[Message]) -> list[Any]:
+        modes = [self.modes.get(message["key"], self.mode) for message in messages]
+        return [
+            self.transport.frame(
+                payload_array(
+                    messages[at : at + MAX_ARRAY], self.encoding, modes[at : at + MAX_ARRAY]
+                )
+            )
+            for at in range(0, len(messages), MAX_ARRAY)
+        ]
 
     def flush(self) -> None:
         """Hand what is due to the transport, unless it has more than enough already."""
@@ -143,33 +166,57 @@ class Outbox:
         if self.transport.unsent() > self.high_water:
             self.conflating = True
             return  # `drained` will flush
-        if self.frames:
+        if self.frames or self.items:
+            self.seal()
             frames, self.frames = self.frames, []
             self.size = 0
-            self.sent_at = self.gatherer.loop.time()
-            self.transport.write(frames)
-        if self.transport.unsent() > self.high_water:
-            self.conflating = True
-        elif self.conflating:
-            self.catch_up()
+            self.write(frames)
+        if self.conflating and self.transport.unsent() <= self.high_water:
+            self.conflating = False
+            self.send_newest()
 
     def drained(self) -> None:
         if self.conflating or self.frames:
             self.flush()
 
-    def catch_up(self) -> None:
-        """The client has taken all before: send it the newest prices and say what it missed."""
-        self.conflating = False
-        frames = list(self.newest.values())
+    def interval_over(self) -> None:
+        """Send the newest prices of an interval; a client that is slow gets them when it can."""
+        if self.newest and not self.conflating:
+            self.flush()
+            if not self.conflating:
+                self.send_newest()
+
+    def send_newest(self) -> None:
+        """Send the newest prices, and say how many a slow client missed."""
+        messages = list(self.newest.values())
+        self.newest.clear()
+        if self.batch:
+            frames = self.arrays(messages)
+        else:
+            frames = [self.framed(message) for message in messages]
         if self.skipped:
             text = frame("conflated", skipped=self.skipped).decode()
-            frames.append(self.transport.encode(text))
-        self.newest.clear()
-        self.skipped = 0
+            frames.append(self.transport.frame(text))
+            self.skipped = 0
         if frames:
-            self.transport.write(frames)
-            if self.transport.unsent() > self.high_water:
-                self.conflating = True
+            self.write(frames)
+
+    def write(self, frames: list[Any]) -> None:
+        self.sent_at = self.pacers.now
+        self.transport.write(frames)
+        if self.transport.unsent() > self.high_water:
+            self.conflating = True
+
+    def forget(self, key: str) -> None:
+        """Drop what is due of an instrument that the client no longer wants."""
+        self.newest.pop(key, None)
+        self.modes.pop(key, None)
+        self.lossless.discard(key)
+
+    def close(self) -> None:
+        """Send what can be sent at once, and take part in nothing any more."""
+        self.flush()
+        self.pacers.leave(self, self.interval_ms)
 
     def is_stalled(self, now: float) -> bool:
         """Say whether the client has taken no byte for longer than it may."""

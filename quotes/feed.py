@@ -19,9 +19,9 @@ from redis.exceptions import RedisError
 from instruments.errors import BadSymbol
 from instruments.keys import InstrumentKey
 from quotes.conf import conf
-from quotes.delivery import Gatherer
 from quotes.layer import QuotesChannelLayer
 from quotes.market import now_ms
+from quotes.pacing import Pacers
 from quotes.protocol import frame
 from quotes.snapshots import Snapshot, Wanted, aread_snapshot
 from quotes.store import LatestPrice, async_client, own_key
@@ -63,7 +63,7 @@ class Feed:
 
     def __init__(self) -> None:
         self.layer: Any = get_channel_layer()
-        self.gatherer = Gatherer(asyncio.get_running_loop())
+        self.pacers = Pacers(asyncio.get_running_loop())
         self.client: redis.asyncio.Redis = async_client()
         self.listeners: set[Listener] = set()
         self.state = FeedState.DOWN

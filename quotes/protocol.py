@@ -4,7 +4,7 @@ What a message does is not here but in `quotes/session.py`; the contract is `doc
 """
 
 from enum import IntEnum
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -31,6 +31,7 @@ class CloseCode(IntEnum):
 
     INTERNAL = 4000
     SLOW_READER = 4408
+    TOO_SLOW_FOR_EVERY_TICK = 4410
     FLOOD = 4429
 
 
@@ -53,7 +54,8 @@ class Symbols(Message, frozen=True, kw_only=True):
 
 
 class Subscribe(Symbols, frozen=True, kw_only=True):
-    pass
+    mode: Literal["ltp", "quote", "full"] | None = None
+    conflate: bool = True
 
 
 class Unsubscribe(Symbols, frozen=True, kw_only=True):
@@ -68,12 +70,19 @@ class Ping(Message, frozen=True, kw_only=True):
     pass
 
 
+class Configure(Message, frozen=True, kw_only=True):
+    batch: bool | None = None
+    interval_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] | None = None
+    mode: Literal["ltp", "quote", "full"] | None = None
+
+
 # action -> message
 ACTIONS: dict[str, type[Message]] = {
     "subscribe": Subscribe,
     "unsubscribe": Unsubscribe,
     "list": ListSubscriptions,
     "ping": Ping,
+    "configure": Configure,
 }
 
 decode = msgspec.json.Decoder().decode

@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from quotes.conf import conf
-from quotes.delivery import FrameTransport, Outbox
+from quotes.delivery import Outbox
 from quotes.errors import ProtocolError
 from quotes.feed import Feed
+from quotes.frame_transport import FrameTransport
 from quotes.market import now_ms
 from quotes.protocol import (
     CloseCode,
+    Configure,
     ErrorCode,
     ListSubscriptions,
     Message,
@@ -40,12 +42,21 @@ class ClientSession:
     Args:
         channel: the channel-layer channel of the connection.
         transport: where its frames go.
+        encoding: of prices, "json" or "msgpack"; all other frames are JSON.
     """
 
-    def __init__(self, feed: Feed, *, channel: str, transport: FrameTransport) -> None:
+    def __init__(
+        self, feed: Feed, *, channel: str, transport: FrameTransport, encoding: str = "json"
+    ) -> None:
         self.feed = feed
         self.transport = transport
-        self.outbox = Outbox(transport, feed.gatherer, on_overflow=self.too_slow)
+        self.outbox = Outbox(
+            transport,
+            feed.pacers,
+            on_overflow=self.too_slow,
+            on_gap=self.gap,
+            encoding=encoding,
+        )
         self.subscriptions = Subscriptions(feed, self.outbox, channel=channel)
         rate = conf.max_messages_per_s
         self.bucket = TokenBucket(rate, burst=rate * BURST_S)
@@ -56,6 +67,7 @@ class ClientSession:
             Unsubscribe: self.subscriptions.remove,
             ListSubscriptions: self.list_subscriptions,
             Ping: self.ping,
+            Configure: self.configure,
         }
         feed.listeners.add(self)
 
@@ -109,6 +121,25 @@ class ClientSession:
             frame("pong", id=message.id, timestamp=now_ms(), feed=self.feed.state.value)
         )
 
+    async def configure(self, message: Configure) -> None:
+        outbox = self.outbox
+        if message.mode is not None:
+            outbox.set_mode(message.mode)
+        batch = outbox.batch if message.batch is None else message.batch
+        interval_ms = message.interval_ms
+        outbox.configure(
+            batch=batch, interval_ms=outbox.interval_ms if interval_ms is None else interval_ms
+        )
+        outbox.control(
+            frame(
+                "configured",
+                id=message.id,
+                mode=outbox.mode,
+                batch=outbox.batch,
+                interval_ms=outbox.interval_ms,
+            )
+        )
+
     # -- from the feed --------------------------------------------------------------------------
 
     def feed_changed(self) -> None:
@@ -129,15 +160,26 @@ class ClientSession:
             self.close(CloseCode.SLOW_READER, "too slow")
             self.transport.abort()
 
+    def gap(self) -> None:
+        """End a client that wants every tick and does not keep up."""
+        if not self.ended:
+            self.close(
+                CloseCode.TOO_SLOW_FOR_EVERY_TICK, "too slow for every tick, resume from seq"
+            )
+            self.transport.abort()
+
     def close(self, code: CloseCode, reason: str) -> None:
         self.end()
-        self.outbox.flush()
+        self.outbox.close()
         self.transport.close(code, reason)
+        # The close frame waits behind what the client has yet to take.
+        self.feed.pacers.loop.call_later(conf.write_timeout_s, self.transport.abort)
 
     def end(self) -> None:
         """Leave all groups; called on every way out, and may be called twice."""
         if self.ended:
             return
         self.ended = True
+        self.feed.pacers.leave(self.outbox, self.outbox.interval_ms)
         self.feed.listeners.discard(self)
         self.subscriptions.end()

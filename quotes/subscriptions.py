@@ -48,6 +48,10 @@ class Subscriptions:
             self.keys[str(one.key)] = one.key
             self.held[str(one.key)] = []
             groups.append(one.key.group_name)
+            if message.mode is not None:
+                self.outbox.modes[str(one.key)] = message.mode
+            if not message.conflate:
+                self.outbox.lossless.add(str(one.key))
         try:
             await self.join(groups)
             unread = [one for one in wanted if self.last_event(one.key) is None]
@@ -136,6 +140,7 @@ class Subscriptions:
             if self.keys.pop(str(key), None) is None:
                 rejected.append(rejection(name, ErrorCode.UNKNOWN_SYMBOL, "not subscribed"))
                 continue
+            self.outbox.forget(str(key))
             await self.layer.group_discard(key.group_name, self.channel)
             names.append(name)
         self.outbox.control(

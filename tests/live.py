@@ -19,6 +19,8 @@ from tests.waiting import DEADLINE_S, eventually
 
 Frame = dict[str, Any]
 
+FAST = "quotes.uvicorn_transport:PriceWebSocketProtocol"
+
 
 class Client:
     """A WebSocket client that tells prices from other frames."""
@@ -72,7 +74,8 @@ class Client:
 class LiveServer:
     """A bridge and a uvicorn server in the running loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ws: str = FAST) -> None:
+        self.ws = ws
         self.port = free_port()
         self.url = f"ws://127.0.0.1:{self.port}/live-price"
         self.lines: list[str] = []
@@ -108,7 +111,7 @@ class LiveServer:
             application,
             host="127.0.0.1",
             port=self.port,
-            ws="websockets-sansio",
+            ws=self.ws,
             ws_per_message_deflate=False,
             lifespan="off",
             log_level="warning",

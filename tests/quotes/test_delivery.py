@@ -5,21 +5,22 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quotes.delivery import Gatherer, Outbox
+from quotes.delivery import Outbox
+from quotes.pacing import Pacers
 
 
 class MemoryTransport:
     """A transport whose client takes bytes only when told to."""
 
-    slot = "frame"
+    form = "memory"
 
     def __init__(self) -> None:
         self.on_drain: Callable[[], None] = lambda: None
         self.waiting: list[str] = []
         self.taken: list[str] = []
 
-    def encode(self, text: str) -> str:
-        return text
+    def frame(self, payload: str | bytes) -> str:
+        return str(payload)
 
     def write(self, frames: list[str]) -> None:
         self.waiting += frames
@@ -56,14 +57,14 @@ def test_slow_client_loses_only_intermediate_values(steps: list[Any]) -> None:
     """Whatever the pace: per symbol in order, none twice, the newest last, and skips are told."""
     loop = asyncio.new_event_loop()
     try:
-        transport, gatherer = MemoryTransport(), Gatherer(loop)
-        outbox = Outbox(transport, gatherer, on_overflow=lambda: None)
+        transport, pacers = MemoryTransport(), Pacers(loop)
+        outbox = Outbox(transport, pacers, on_overflow=lambda: None, on_gap=lambda: None)
         outbox.high_water = 40
         newest: dict[str, str] = {}
         count = 0
         for number, step in enumerate(steps):
             if step == "flush":
-                gatherer.flush()
+                pacers.flush()
             elif step == "drain":
                 transport.drain()
             else:
@@ -72,7 +73,7 @@ def test_slow_client_loses_only_intermediate_values(steps: list[Any]) -> None:
                 count += 1
             assert len(outbox.frames) * 6 <= 40 + 6 and len(outbox.newest) <= 3
         for _ in range(5):
-            gatherer.flush()
+            pacers.flush()
             transport.drain()
         prices = [text for text in transport.taken if "conflated" not in text]
         skipped = sum(
@@ -89,8 +90,8 @@ def test_slow_client_loses_only_intermediate_values(steps: list[Any]) -> None:
 async def test_frames_due_together_leave_in_one_write() -> None:
     """What becomes due in one go of the loop is one write, an idle client's at once."""
     transport = MemoryTransport()
-    gatherer = Gatherer(asyncio.get_running_loop())
-    outbox = Outbox(transport, gatherer, on_overflow=lambda: None)
+    pacers = Pacers(asyncio.get_running_loop())
+    outbox = Outbox(transport, pacers, on_overflow=lambda: None, on_gap=lambda: None)
     outbox.price(event("A", 1))
     outbox.price(event("B", 2))
     assert transport.waiting == []
@@ -102,7 +103,12 @@ def test_client_that_reads_no_answer_is_cut_off() -> None:
     """Frames that are no prices are never dropped; a client that lets them pile up overflows."""
     loop = asyncio.new_event_loop()
     overflowed: list[bool] = []
-    outbox = Outbox(MemoryTransport(), Gatherer(loop), on_overflow=lambda: overflowed.append(True))
+    outbox = Outbox(
+        MemoryTransport(),
+        Pacers(loop),
+        on_overflow=lambda: overflowed.append(True),
+        on_gap=lambda: None,
+    )
     for _ in range(400):
         outbox.control(b"x" * 1000)
     assert overflowed

@@ -1,0 +1,32 @@
+"""Daphne with the frame transport of this project: `python -m quotes.daphne_server`.
+
+Takes the options of the `daphne` command.
+"""
+
+import sys
+from typing import Any
+
+from daphne.cli import CommandLineInterface
+from daphne.server import Server
+from daphne.ws_protocol import WebSocketProtocol
+
+from quotes.daphne_transport import DaphneTransport
+from quotes.frame_transport import EXTENSION
+
+
+class PriceServer(Server):
+    """Daphne's server, which announces a frame transport in each WebSocket's scope."""
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        if isinstance(protocol, WebSocketProtocol):
+            extensions = {**scope.get("extensions", {}), EXTENSION: DaphneTransport(protocol)}
+            scope = {**scope, "extensions": extensions}
+        return super().create_application(protocol, scope)
+
+
+class PriceCommandLineInterface(CommandLineInterface):
+    server_class = PriceServer
+
+
+if __name__ == "__main__":
+    sys.exit(PriceCommandLineInterface().run(sys.argv[1:]))
