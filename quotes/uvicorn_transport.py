@@ -24,7 +24,7 @@ def check_version(version: str) -> None:
         known = ", ".join(one + "x" for one in KNOWN_VERSIONS)
         raise ImproperlyConfigured(
             f"quotes.uvicorn_transport knows uvicorn {known}, this is {version}: install "
-            "the version of requirements.txt, or start uvicorn with --ws websockets-sansio, which is slower"
+            "the version of requirements.txt, or start it with --ws websockets-sansio (slower)"
         )
 
 
