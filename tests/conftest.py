@@ -36,10 +36,14 @@ def redis(redis_server: ValkeyProcess) -> Iterator[Redis]:
 
 
 @pytest.fixture
-async def live(redis: Redis) -> "AsyncIterator[LiveServer]":
-    """A working bridge and a web server in the test's event loop."""
-    from tests.live import LiveServer
+async def live(redis: Redis, request: pytest.FixtureRequest) -> "AsyncIterator[LiveServer]":
+    """A working bridge and a web server in the test's event loop.
 
-    async with LiveServer() as server:
+    Its frames go over the wire transport, or with the parameter "asgi" through ASGI's send.
+    """
+    from tests.live import FAST, LiveServer
+
+    plain = getattr(request, "param", "wire") == "asgi"
+    async with LiveServer(ws="websockets-sansio" if plain else FAST) as server:
         await server.start_bridge()
         yield server

@@ -11,6 +11,9 @@ from tests.live import LiveServer
 from tests.quotes.factories import MOMENT, message, publish
 from tests.waiting import eventually
 
+# The contract holds on any ASGI server, with prepared frames or without.
+pytestmark = pytest.mark.parametrize("live", ["wire", "asgi"], indirect=True)
+
 
 async def test_first_versions_example_works_unchanged(live: LiveServer, redis: Redis) -> None:
     """A subscriber of AAPL gets exactly what was published, digits and all."""
