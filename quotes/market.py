@@ -40,6 +40,9 @@ class Batch:
     entries: list[Entry] = field(default_factory=list)
 
 
+# Stands for the symbol of a tick that names none.
+UNNAMED = "unnamed tick, of its channel's symbol"
+
 Complaint = Callable[[str, str], None]  # kind, text
 
 
@@ -61,22 +64,20 @@ class Market:
         self.counters = Counters()
         self.batch = Batch()
         self.streams: dict[str, Stream] = {}  # instrument key -> stream
-        self.names: dict[tuple[str, str, str], Stream] = {}  # channel's name, symbol, segment
+        self.names: dict[tuple[bytes, str, str], Stream] = {}  # channel, symbol, segment -> stream
         self.last_tick: int | None = None  # time of arrival of the last good message
 
     def take(self, messages: Messages) -> None:
         """Decide on messages that came from publishers' channels."""
         now = now_ms()
-        counters, batch, skip = self.counters, self.batch, len(self.prefix.encode())
+        counters, batch, names = self.counters, self.batch, self.names
+        changed, entries = batch.changed, batch.entries
+        counters.received += len(messages)
+        bad_before = counters.bad
         for channel, payload in messages:
-            counters.received += 1
             try:
-                name = channel[skip:].decode()
-                tick = parse_tick(payload, now_ms=now, symbol=name)
-                stream = self.names.get((name, tick.symbol, tick.segment))
-                if stream is None:
-                    stream = self.find(name, tick)
-                self.last_tick = now
+                tick = parse_tick(payload, now_ms=now, symbol=UNNAMED)
+                stream = names.get((channel, tick.symbol, tick.segment)) or self.find(channel, tick)
                 verdict = stream.take(tick)
             except (BadTick, InstrumentsError, UnicodeDecodeError) as error:
                 counters.bad += 1
@@ -84,13 +85,15 @@ class Market:
                 continue
             if verdict is Verdict.SHOWN:
                 counters.shown += 1
-                batch.changed[stream.field] = stream
-                batch.entries.append((stream.group, stream.message))
+                changed[stream.field] = stream
+                entries.append((stream.group, stream.message))
             elif verdict is Verdict.STALE:
                 counters.stale += 1
                 self.complain("stale", stale_text(stream, tick))
             else:
                 counters.repeated += 1
+        if counters.bad - bad_before < len(messages):
+            self.last_tick = now
 
     def adopt(self, values: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Show what publishers' keys hold where it is news.
@@ -103,9 +106,8 @@ class Market:
             if payload is None:
                 continue
             try:
-                name = key[len(self.prefix.encode()) :].decode()
-                tick = parse_tick(payload, now_ms=now, symbol=name)
-                stream = self.find(name, tick)
+                tick = parse_tick(payload, now_ms=now, symbol=UNNAMED)
+                stream = self.find(key, tick)
                 verdict = stream.adopt(tick)
             except (BadTick, InstrumentsError, UnicodeDecodeError):
                 continue  # a key may hold anything; its messages are what is counted
@@ -114,20 +116,21 @@ class Market:
                 self.batch.changed[stream.field] = stream
                 self.batch.entries.append((stream.group, stream.message))
 
-    def find(self, name: str, tick: Tick) -> Stream:
-        """Return the stream of a tick that came under a name.
+    def find(self, channel: bytes, tick: Tick) -> Stream:
+        """Return the stream of a tick that came on a channel.
 
         Raises:
-            BadTick: the tick's symbol is not the name's, or there are too many streams.
+            BadTick: the tick's symbol is not the channel's, or there are too many streams.
             InstrumentsError: no instrument can have this name.
         """
+        name = channel[len(self.prefix.encode()) :].decode()
         key = index.resolve(name, segment="" if ":" in name else tick.segment)
-        if tick.symbol not in (name, key.symbol):
+        if tick.symbol not in (UNNAMED, name, key.symbol):
             other = index.resolve(tick.symbol, segment=key.segment)
             if other != key:
                 raise BadTick(f"symbol must be the channel's, was {quoted(tick.symbol)}")
         stream = self.stream(key)
-        self.names[name, tick.symbol, tick.segment] = stream
+        self.names[channel, tick.symbol, tick.segment] = stream
         return stream
 
     def stream(self, key: InstrumentKey) -> Stream:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from quotes.ticks import Tick, encode_tick, parse_tick
+from quotes.ticks import Tick, encode_tick, joined, parse_tick
 
 Message = dict[str, Any]
 
@@ -32,7 +32,7 @@ def json_shape(frame: str, mode: str) -> str:
     fields = {
         name: text for name, text in tick.fields.items() if mode == "quote" and name in DAY_FIELDS
     }
-    kept = Tick(tick.symbol, tick.price_text, tick.timestamp, tick.segment, fields)
+    kept = Tick(tick.symbol, tick.price_text, tick.timestamp, tick.segment, joined(fields))
     return encode_tick(kept).decode()
 
 

@@ -32,6 +32,15 @@ MAX_DIGITS = 30
 PLAIN_NUMBER_START = frozenset(b"-0123456789")
 NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
 
+# The layout that nearly all publishers send: compact, the three keys in order, known numbers.
+# It is taken apart by one match, several times faster than by a decoder.
+PLAIN_NUMBER = rb"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,12})?"
+PLAIN_TICK = re.compile(
+    rb'\{"symbol":"([A-Za-z0-9&_-]{1,64})","price":(%b),"timestamp":([1-9][0-9]{11,13})'
+    rb'((?:,"(?:%b)":%b)*)\}'
+    % (PLAIN_NUMBER, "|".join(sorted(KNOWN_FIELDS)).encode(), PLAIN_NUMBER)
+)
+
 decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_string = msgspec.json.Decoder(str).decode
 decode_any = msgspec.json.Decoder().decode
@@ -46,14 +55,20 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
         price_text: rupees, the text of a JSON number.
         timestamp: Unix milliseconds, UTC.
         segment: a segment's code or alias that narrows the symbol, or "".
-        fields: every other key to the JSON text of its value, in the order that came in.
+        others: the JSON text of every other key and value, each behind a comma, as they came in.
     """
 
     symbol: str
     price_text: str
     timestamp: int
     segment: str = ""
-    fields: dict[str, bytes] = {}
+    others: bytes = b""
+
+    @property
+    def fields(self) -> dict[str, bytes]:
+        """Every other key to the JSON text of its value, in the order that came in."""
+        values = decode_object(b"{%b}" % self.others[1:])
+        return {name: bytes(text) for name, text in values.items()}
 
     @property
     def price(self) -> Decimal:
@@ -71,6 +86,17 @@ def parse_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
     Raises:
         BadTick: it is no tick; the text says why.
     """
+    plain = PLAIN_TICK.fullmatch(payload)
+    if plain is not None:
+        name, price, when, others = plain.groups()
+        timestamp = int(when)
+        if LEAST_TIMESTAMP <= timestamp <= now_ms + MAX_AHEAD_MS:
+            return Tick(name.decode(), price.decode(), timestamp, "", others)
+    return parse_any_tick(payload, now_ms=now_ms, symbol=symbol)
+
+
+def parse_any_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
+    """Return the tick of a message in any layout, as `parse_tick` does for the usual one too."""
     if len(payload) > MAX_TICK_BYTES:
         raise BadTick(f"a tick has at most {MAX_TICK_BYTES} bytes, was {len(payload)}")
     try:
@@ -80,7 +106,8 @@ def parse_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadTick(f"not a JSON object ({error}), was {quoted(payload)}") from error
     fields: dict[str, bytes] = {}
-    price = timestamp = None
+    price: bytes | None = None
+    when: bytes | None = None
     segment = ""
     for name, value in raw.items():
         if name == "price":
@@ -88,7 +115,7 @@ def parse_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
         elif name == "symbol":
             symbol = text_field(name, value)
         elif name == "timestamp":
-            timestamp = bytes(value)
+            when = bytes(value)
         elif name == "segment":
             segment = text_field(name, value)
         elif name in KNOWN_FIELDS:
@@ -103,7 +130,8 @@ def parse_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
         known_symbol(symbol)
     except BadSymbol as error:
         raise BadTick(str(error)) from error
-    return Tick(symbol, number("price", price).decode(), moment(timestamp, now_ms), segment, fields)
+    text = number("price", price).decode()
+    return Tick(symbol, text, moment(when, now_ms), segment, joined(fields))
 
 
 def make_tick(*, symbol: str, price: Decimal | str, now_ms: int, **others: Any) -> Tick:
@@ -133,15 +161,18 @@ def encode_tick(tick: Tick, *, symbol: str = "", segment: str = "") -> bytes:
         symbol, segment: written instead of the tick's own when given.
     """
     segment = segment or tick.segment
-    middle = b',"segment":%b' % json_string(segment) if segment else b""
-    if tick.fields:
-        middle += b"".join([b",%b:%b" % (json_string(k), v) for k, v in tick.fields.items()])
-    return b'{"symbol":%b,"price":%b,"timestamp":%d%b}' % (
+    return b'{"symbol":%b,"price":%b,"timestamp":%d%b%b}' % (
         json_string(symbol or tick.symbol),
         tick.price_text.encode(),
         tick.timestamp,
-        middle,
+        b',"segment":%b' % json_string(segment) if segment else b"",
+        tick.others,
     )
+
+
+def joined(fields: dict[str, bytes]) -> bytes:
+    """Return the text of keys and values as `Tick.others` has it."""
+    return b"".join([b",%b:%b" % (json_string(name), text) for name, text in fields.items()])
 
 
 @lru_cache(maxsize=100_000)

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quotes.errors import BadTick
-from quotes.ticks import MAX_TICK_BYTES, Tick, encode_tick, make_tick, parse_tick
+from quotes.ticks import (
+    KNOWN_FIELDS,
+    MAX_TICK_BYTES,
+    Tick,
+    encode_tick,
+    make_tick,
+    parse_any_tick,
+    parse_tick,
+)
 from tests.quotes.factories import MOMENT, message
 
 NOW = MOMENT + 1000
@@ -158,4 +166,30 @@ def test_made_tick_is_a_parsed_one() -> None:
     made = make_tick(
         symbol="A", price=Decimal("1.50"), volume=5, bid=None, timestamp=MOMENT, now_ms=NOW
     )
-    assert made == Tick("A", "1.50", MOMENT, "", {"volume": b"5"})
+    assert made == Tick("A", "1.50", MOMENT, "", b',"volume":5')
+
+
+numbers = st.decimals(allow_nan=False, allow_infinity=False, places=3).map(str) | st.from_regex(
+    r"-?0?[0-9]{1,16}(\.[0-9]{0,3})?", fullmatch=True
+)
+
+
+@given(
+    st.from_regex(r"[A-Z&_ -]{1,66}|M&M", fullmatch=True),
+    numbers,
+    st.from_regex(r"0?[0-9]{10,14}", fullmatch=True),
+    st.dictionaries(st.sampled_from(sorted(KNOWN_FIELDS)), numbers, max_size=3),
+)
+def test_usual_layout_is_read_like_any_other(
+    symbol: str, price: str, timestamp: str, others: dict[str, str]
+) -> None:
+    """The short cut for the usual layout gives the tick, or the refusal, of the long way."""
+    tail = "".join(f',"{name}":{value}' for name, value in others.items())
+    payload = f'{{"symbol":"{symbol}","price":{price},"timestamp":{timestamp}{tail}}}'.encode()
+    try:
+        expected = parse_any_tick(payload, now_ms=NOW)
+    except BadTick:
+        with pytest.raises(BadTick):
+            parse_tick(payload, now_ms=NOW)
+    else:
+        assert parse_tick(payload, now_ms=NOW) == expected
