@@ -25,7 +25,7 @@ from quotes.lease import Lease
 from quotes.market import Market
 from quotes.redis_link import Messages, RedisLink
 from quotes.scanning import CHUNK, keys_like, latest_records
-from quotes.store import own_key
+from quotes.store import lease_key, own_key, status_keys
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +41,20 @@ class Bridge:
     Args:
         layer: a channel layer; this project's own is written in batches.
         report: called with a line of counters every QUOTES_REPORT_INTERVAL_S.
+        shard: which part of the market to bridge, and how many bridges share it.
     """
 
-    def __init__(self, layer: Any, *, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, layer: Any, *, report: Callable[[str], None], shard: tuple[int, int] = (1, 1)
+    ) -> None:
         self.layer = layer
         self.report = report
-        self.market = Market(prefix=conf.channel_prefix, complain=Complaints(logger))
+        number, self.shards = shard
+        self.market = Market(prefix=conf.channel_prefix, complain=Complaints(logger), shard=shard)
         self.lease = Lease(
-            own_key("lease"), status_key=own_key("status"), life_ms=conf.bridge_lease_ms
+            lease_key(number),
+            status_key=status_keys(number)[-1],
+            life_ms=conf.bridge_lease_ms,
         )
         self.bridging = False  # whether this bridge works, rather than stands by
         self.stopping = asyncio.Event()
@@ -93,6 +99,7 @@ class Bridge:
                 latest=own_key("latest"),
             )
             await self.flush.prepare()
+            await link.command("SET", own_key("shards"), self.shards)
             await self.restore(link)
             self.link, self.in_flight, self.lost = link, 0, False
             sub = self.sub = await RedisLink.connect(

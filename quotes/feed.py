@@ -24,7 +24,7 @@ from quotes.market import now_ms
 from quotes.pacing import Pacers
 from quotes.protocol import frame
 from quotes.snapshots import Snapshot, Wanted, aread_snapshot
-from quotes.store import LatestPrice, async_client, own_key
+from quotes.store import LatestPrice, async_client, own_key, status_keys
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Feed:
         self.listeners: set[Listener] = set()
         self.state = FeedState.DOWN
         self.last_tick: int | None = None
-        self.seen_at = float("-inf")
+        self.shards = 1
         # Prices shown while no bridge worked, which one will show again: instrument key -> frame,
         # and the number under which it did.
         self.provisional: dict[str, tuple[str, tuple[int, int] | None]] = {}
@@ -90,11 +90,11 @@ class Feed:
         while True:
             try:
                 async with asyncio.timeout(conf.feed_timeout_s):
-                    status = await self.client.get(own_key("status"))
-                if status is not None:
-                    self.seen_at = loop.time()
-                    self.last_tick = msgspec.json.decode(status)["last_tick"]
-                self.settle(bridge_up=status is not None)
+                    signs = await self.signs_of_life()
+                self.last_tick = max(
+                    (one["last_tick"] or 0 for one in signs if one is not None), default=0
+                ) or (self.last_tick)
+                self.settle(bridge_up=None not in signs)
             except (RedisError, OSError, TimeoutError):
                 self.settle(bridge_up=False)
             except Exception:
@@ -103,6 +103,17 @@ class Feed:
             for listener in list(self.listeners):
                 listener.look_after(now)
             await asyncio.sleep(WATCH_INTERVAL_S)
+
+    async def signs_of_life(self) -> list[dict[str, Any] | None]:
+        """Return the status of each shard's bridge, None where there is none."""
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.get(own_key("shards"))
+        pipeline.mget(status_keys(self.shards))
+        shards, signs = await pipeline.execute()
+        known, self.shards = self.shards, int(shards or 1)
+        if self.shards != known:
+            return await self.signs_of_life()
+        return [None if sign is None else msgspec.json.decode(sign) for sign in signs]
 
     def settle(self, *, bridge_up: bool) -> None:
         before = self.state

@@ -1,12 +1,13 @@
 """Health: whether the process lives, and whether what it needs is there."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from redis.exceptions import RedisError
 
-from quotes.store import own_key, sync_client
+from quotes.store import own_key, status_keys, sync_client
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -42,10 +43,17 @@ def database_state() -> str:
 
 def bridge_state() -> str:
     try:
-        alive = sync_client().exists(own_key("status"))
+        client = sync_client()
+        shards = int(client.get(own_key("shards")) or 1)
+        signs: list[Any] = client.mget(status_keys(shards))
     except RedisError:
         return "not known while Redis does not answer"
-    return "ok" if alive else "no bridge works: start `manage.py bridge_prices`"
+    missing = [f"{number}/{shards}" for number, sign in enumerate(signs, 1) if sign is None]
+    if not missing:
+        return "ok"
+    if shards == 1:
+        return "no bridge works: start `manage.py bridge_prices`"
+    return f"no bridge works on shard {', '.join(missing)}: start `manage.py bridge_prices --shard`"
 
 
 CHECKS: dict[str, Callable[[], str]] = {

@@ -4,6 +4,7 @@ Pure: no I/O. What was decided is collected in a batch that the bridge writes to
 """
 
 import time
+from binascii import crc32
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -50,25 +51,37 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def shard_of(symbol: str, shards: int) -> int:
+    """Return the shard of all instruments that bear a symbol, from 1."""
+    return crc32(symbol.encode()) % shards + 1 if symbol else 1
+
+
 class Market:
     """Decides on published messages.
 
     Args:
         prefix: what precedes the symbol in publishers' channels.
         complain: called with "bad" or "stale" and a sentence for each such message.
+        shard: which part of the market to decide on, and how many parts there are.
     """
 
-    def __init__(self, *, prefix: str, complain: Complaint) -> None:
+    def __init__(
+        self, *, prefix: str, complain: Complaint, shard: tuple[int, int] = (1, 1)
+    ) -> None:
         self.prefix = prefix
         self.complain = complain
+        self.shard, self.shards = shard
         self.counters = Counters()
         self.batch = Batch()
+        self.mine: dict[bytes, bool] = {}  # channel -> whether its instrument is of this shard
         self.streams: dict[str, Stream] = {}  # instrument key -> stream
         self.names: dict[tuple[bytes, str, str], Stream] = {}  # channel, symbol, segment -> stream
         self.last_tick: int | None = None  # time of arrival of the last good message
 
     def take(self, messages: Messages) -> None:
         """Decide on messages that came from publishers' channels."""
+        if self.shards > 1:
+            messages = [message for message in messages if self.is_mine(message[0])]
         now = now_ms()
         counters, batch, names = self.counters, self.batch, self.names
         changed, entries = batch.changed, batch.entries
@@ -103,7 +116,7 @@ class Market:
         """
         now = now_ms()
         for key, payload in values:
-            if payload is None:
+            if payload is None or not self.is_mine(key):
                 continue
             try:
                 tick = parse_tick(payload, now_ms=now, symbol=UNNAMED)
@@ -115,6 +128,21 @@ class Market:
                 self.counters.shown += 1
                 self.batch.changed[stream.field] = stream
                 self.batch.entries.append((stream.group, stream.message))
+
+    def is_mine(self, channel: bytes) -> bool:
+        """Say whether a channel's instrument is of this shard, whichever of its names it bears."""
+        if self.shards == 1:
+            return True
+        found = self.mine.get(channel)
+        if found is None:
+            try:
+                symbol = index.resolve(channel[len(self.prefix.encode()) :].decode()).symbol
+            except (InstrumentsError, UnicodeDecodeError):
+                symbol = ""  # shard 1 counts what is no symbol
+            found = shard_of(symbol, self.shards) == self.shard
+            if len(self.mine) < 4 * MAX_STREAMS:
+                self.mine[channel] = found
+        return found
 
     def find(self, channel: bytes, tick: Tick) -> Stream:
         """Return the stream of a tick that came on a channel.
@@ -147,7 +175,9 @@ class Market:
         self.names.clear()
         self.batch = Batch()
         for field_name, latest in records:
-            self.stream(InstrumentKey.parse(field_name)).restore(latest)
+            key = InstrumentKey.parse(field_name)
+            if shard_of(key.symbol, self.shards) == self.shard:
+                self.stream(key).restore(latest)
 
     def forget(self, fields: list[str] | None) -> None:
         """Let streams start over in a new epoch; None stands for all of them."""

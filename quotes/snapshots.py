@@ -11,7 +11,7 @@ from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.errors import BadTick
 from quotes.market import now_ms
-from quotes.store import LatestPrice, decode_latest, own_key, stock_key
+from quotes.store import LatestPrice, decode_latest, lease_key, own_key, stock_key
 from quotes.ticks import Tick, encode_tick, parse_tick
 
 
@@ -26,7 +26,7 @@ class Snapshot(NamedTuple):
     """The latest prices at one moment.
 
     Attributes:
-        bridge_up: whether a bridge works.
+        bridge_up: whether a bridge works, that of the first shard if there are several.
         latest: instrument key -> what the bridge showed last.
         ahead: instrument key -> what a publisher's key holds that is newer. While a bridge works it
             is about to be shown, or was never published as a message.
@@ -58,7 +58,7 @@ async def aread_snapshot(wanted: Sequence[Wanted], *, client: redis.asyncio.Redi
 
 
 def ask(pipeline: Any, wanted: Sequence[Wanted]) -> None:
-    pipeline.exists(own_key("lease"))
+    pipeline.exists(lease_key(1))
     if wanted:
         pipeline.hmget(own_key("latest"), [str(one.key) for one in wanted])
         pipeline.mget([stock_key(one.name) for one in wanted])

@@ -3,8 +3,9 @@
     stock:SYMBOL     string   written by publishers: the last tick as they sent it
     stock:SYMBOL     channel  every tick as publishers sent it
     quotes:latest    hash     instrument key -> record of its latest price, written by the bridge
-    quotes:lease     string   token of the bridge that works; its life is the bridge's heartbeat
-    quotes:status    string   JSON of that bridge's counters, renewed with the lease
+    quotes:shards    string   how many bridges share the market; missing: one
+    quotes:lease:1   string   token of the bridge that works on shard 1
+    quotes:status:1  string   JSON of that bridge's counters; its life is the bridge's heartbeat
     quotes:control   channel  requests to the bridge: {"forget": [keys]}, {"adopt": [names]}
 
 `stock:` is QUOTES_CHANNEL_PREFIX, `quotes:` is QUOTES_KEY_PREFIX.
@@ -64,6 +65,16 @@ def stock_key(name: str) -> str:
 def own_key(name: str) -> str:
     """Return the name in Redis of something of the server's own: `latest`, `lease`, ..."""
     return conf.key_prefix + name
+
+
+def lease_key(shard: int) -> str:
+    """Return the key of a shard's lease."""
+    return own_key(f"lease:{shard}")
+
+
+def status_keys(shards: int) -> list[str]:
+    """Return the keys of the bridges' signs of life."""
+    return [own_key(f"status:{shard}") for shard in range(1, shards + 1)]
 
 
 def connection_options() -> dict[str, Any]:

@@ -35,7 +35,7 @@ NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?"
 # The layout that nearly all publishers send: compact, the three keys in order, known numbers.
 # It is taken apart by one match, several times faster than by a decoder.
 PLAIN_NUMBER = rb"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,12})?"
-PLAIN_TICK = re.compile(
+USUAL_TICK = re.compile(
     rb'\{"symbol":"([A-Za-z0-9&_-]{1,64})","price":(%b),"timestamp":([1-9][0-9]{11,13})'
     rb'((?:,"(?:%b)":%b)*)\}'
     % (PLAIN_NUMBER, "|".join(sorted(KNOWN_FIELDS)).encode(), PLAIN_NUMBER)
@@ -86,9 +86,9 @@ def parse_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
     Raises:
         BadTick: it is no tick; the text says why.
     """
-    plain = PLAIN_TICK.fullmatch(payload)
-    if plain is not None:
-        name, price, when, others = plain.groups()
+    usual = USUAL_TICK.fullmatch(payload)
+    if usual is not None:
+        name, price, when, others = usual.groups()
         timestamp = int(when)
         if LEAST_TIMESTAMP <= timestamp <= now_ms + MAX_AHEAD_MS:
             return Tick(name.decode(), price.decode(), timestamp, "", others)
@@ -130,8 +130,8 @@ def parse_any_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
         known_symbol(symbol)
     except BadSymbol as error:
         raise BadTick(str(error)) from error
-    text = number("price", price).decode()
-    return Tick(symbol, text, moment(when, now_ms), segment, joined(fields))
+    digits = number("price", price).decode()
+    return Tick(symbol, digits, moment(when, now_ms), segment, joined(fields))
 
 
 def make_tick(*, symbol: str, price: Decimal | str, now_ms: int, **others: Any) -> Tick:

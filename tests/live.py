@@ -87,9 +87,9 @@ class LiveServer:
         assert isinstance(layer, QuotesChannelLayer)
         return layer
 
-    async def start_bridge(self) -> Bridge:
-        """Start a bridge and wait until it works, or stands by behind another."""
-        bridge = Bridge(self.layer, report=self.lines.append)
+    async def start_bridge(self, *, shard: tuple[int, int] = (1, 1)) -> Bridge:
+        """Start a bridge and wait until it works, unless it stands by behind another."""
+        bridge = Bridge(self.layer, report=self.lines.append, shard=shard)
         self.bridges.append((bridge, asyncio.create_task(bridge.run())))
         if len(self.bridges) == 1:
             await eventually(lambda: bridge.bridging)

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from quotes.publishing import forget_all_prices, forget_prices, publish_ticks, stale_ticks
-from quotes.store import decode_latest, own_key
+from quotes.store import decode_latest, lease_key, own_key
 from tests.live import LiveServer
 from tests.quotes.factories import MOMENT, message, publish, tick
 from tests.valkey import ValkeyProcess
@@ -38,7 +38,7 @@ async def test_paused_bridge_writes_nothing_when_it_wakes(live: LiveServer, redi
     first = live.bridges[0][0]
     publish(redis, "A", message("A", "1"))
     await eventually(lambda: first.counters.sent == 1)
-    redis.set(own_key("lease"), "another", px=700)
+    redis.set(lease_key(1), "another", px=700)
     publish(redis, "A", message("A", "2", MOMENT + 1))
     await eventually(lambda: not first.bridging)
     record = redis.hget(own_key("latest"), "A")
@@ -161,6 +161,27 @@ async def test_stopping_writes_what_is_held(live: LiveServer, redis: Redis) -> N
     await eventually(lambda: bridge.market.counters.received > 0)
     await live.stop_bridges()
     assert bridge.counters.sent == bridge.market.counters.shown
-    assert not redis.exists(own_key("lease"))
+    assert not redis.exists(lease_key(1))
     await asyncio.sleep(0)
     assert "received=" in live.lines[-1]
+
+
+async def test_shards_share_the_market(live: LiveServer, redis: Redis) -> None:
+    """Each instrument is bridged by one shard, under all of its names, and all of them are."""
+    await live.stop_bridges()
+    for number in (1, 2, 3):
+        await live.start_bridge(shard=(number, 3))
+        await eventually(lambda: live.bridges[-1][0].bridging)
+    async with live.client() as client:
+        names = [f"S{n}" for n in range(60)]
+        await client.subscribe(*names, "BSE_EQ:S1")
+        publish_ticks([tick(name, "1") for name in names], client=redis)
+        publish(redis, "BSE_EQ:S1", message("S1", "2"))
+        got = [await client.price() for _ in range(61)]
+        assert sorted(one["symbol"] for one in got) == sorted([*names, "S1"])
+        shown = [bridge.market.counters.shown for bridge, _ in live.bridges]
+        assert sum(shown) == 61 and all(shown)
+        bridge, task = live.bridges.pop(1)
+        bridge.stop()
+        await task
+        await client.heartbeat("down")

@@ -2,13 +2,26 @@
 
 import asyncio
 import signal
+from argparse import ArgumentTypeError
 from typing import Any
 
 import uvloop
 from channels.layers import get_channel_layer
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 
 from quotes.bridge import Bridge
+
+MAX_SHARDS = 64
+
+
+def shard(text: str) -> tuple[int, int]:
+    """Return the two numbers of I/N."""
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal()):
+        raise ArgumentTypeError(f"must be I/N, as 1/4, was {text!r}")
+    if not 1 <= int(number) <= int(count) <= MAX_SHARDS:
+        raise ArgumentTypeError(f"must be from 1/N to N/N, N at most {MAX_SHARDS}, was {text!r}")
+    return int(number), int(count)
 
 
 class Command(BaseCommand):
@@ -18,11 +31,20 @@ class Command(BaseCommand):
         "dies. A line of counters comes every 10 s; SIGTERM writes what is held and ends."
     )
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        uvloop.run(self.bridge())
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--shard",
+            type=shard,
+            default=(1, 1),
+            metavar="I/N",
+            help="bridge the I-th of N parts of the market, as 1/4; run one bridge for each part",
+        )
 
-    async def bridge(self) -> None:
-        bridge = Bridge(get_channel_layer(), report=self.stdout.write)
+    def handle(self, *args: Any, **options: Any) -> None:
+        uvloop.run(self.bridge(options["shard"]))
+
+    async def bridge(self, shard: tuple[int, int]) -> None:
+        bridge = Bridge(get_channel_layer(), report=self.stdout.write, shard=shard)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, bridge.stop)
