@@ -17,6 +17,13 @@ class QuotesSettings(SettingsGroup):
     report_interval_s = Setting(
         10.0, "How often the bridge prints its line of counters.", least=0.1
     )
+    embedded_folder = Setting(
+        "var/valkey",
+        "Where the Redis that `serve` starts keeps its files; relative to the project's folder.",
+    )
+    embedded_persistent = Setting(
+        True, "Whether prices survive a restart of the Redis that `serve` starts."
+    )
     heartbeat_s = Setting(
         15.0, "After how many seconds of silence a client is sent a heartbeat.", least=0.1
     )

@@ -1,0 +1,160 @@
+"""Redis at a URL: where it points, and whether a server answers there.
+
+The server that stands in when none does is in `quotes/embedded.py`.
+
+RedisUnavailable        what is wrong at the address and what to set, never a password
+└── NothingListens      no program listens there
+"""
+
+import socket
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from redis import Redis
+from redis import exceptions as redis_errors
+from redis.backoff import NoBackoff
+from redis.connection import SSLConnection, parse_url
+from redis.retry import Retry
+
+PING_TIMEOUT_S = 1.5
+
+
+class RedisUnavailable(Exception):
+    """Redis can't be used; the text says where, why and what to set."""
+
+
+class NothingListens(RedisUnavailable):
+    """No program listens at the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """Where a Redis URL points; prints as `localhost:6379`, without user or password."""
+
+    host: str
+    port: int
+    tls: bool
+    path: str
+    db: int
+    username: str = field(repr=False)
+    password: str = field(repr=False)
+
+    @classmethod
+    def from_url(cls, url: str) -> "RedisAddress":
+        """Return the address; raise RedisUnavailable when the URL is none."""
+        try:
+            parts = parse_url(url)  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError):
+            # The cause may quote the URL, and with it a password.
+            raise RedisUnavailable(
+                "REDIS_URL must look like redis://:PASSWORD@HOST:PORT/0"
+            ) from None
+        return cls(
+            host=parts.get("host", "localhost"),
+            port=parts.get("port", 6379),
+            tls=parts.get("connection_class") is SSLConnection,
+            path=parts.get("path", ""),
+            db=parts.get("db", 0),
+            username=parts.get("username") or "",
+            password=parts.get("password") or "",
+        )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a server without TLS on this machine's loopback address can stand in."""
+        if self.path or self.tls:
+            return False
+        if self.host == "localhost" or self.host == "::1":
+            return True
+        try:
+            address = ip_address(self.host)
+        except ValueError:
+            return False
+        return address.version == 4 and address.is_loopback
+
+    def __str__(self) -> str:
+        if self.path:
+            return self.path
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def ping(url: str, *, timeout_s: float = PING_TIMEOUT_S) -> None:
+    """Return when a Redis-protocol server answers at the URL with its password, TLS and database.
+
+    Raises:
+        NothingListens: no program listens there.
+        RedisUnavailable: something is there and can't be used: it is not Redis, is silent, or
+            wants another password.
+    """
+    address = RedisAddress.from_url(url)
+    try:
+        knock(address, timeout_s)
+    except OSError as error:
+        reason = (error.strerror or str(error) or "no answer").lower()
+        elsewhere = "REDIS_URL" if address.path else "REDIS_URL (or REDIS_HOST and REDIS_PORT)"
+        raise NothingListens(
+            f"no Redis answers at {address} ({reason}): "
+            f"start it there, or set {elsewhere} to where it runs"
+        ) from error
+    client = Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+    try:
+        client.ping()
+    except redis_errors.BusyLoadingError:
+        pass  # Redis it is, reading its data: clients wait for it by themselves.
+    except redis_errors.RedisError as error:
+        raise RedisUnavailable(complaint(address, error)) from error
+    except TypeError as error:
+        raise RedisUnavailable(f"REDIS_URL has an option that is none: {error}") from error
+    finally:
+        client.close()
+
+
+def answers(url: str) -> bool:
+    """Return whether ping() finds nothing wrong within half a second."""
+    try:
+        ping(url, timeout_s=0.5)
+    except RedisUnavailable:
+        return False
+    return True
+
+
+def knock(address: RedisAddress, timeout_s: float) -> None:
+    """Open and close a connection; raise OSError."""
+    if address.path:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(timeout_s)
+            probe.connect(address.path)
+    else:
+        socket.create_connection((address.host, address.port), timeout_s).close()
+
+
+def complaint(address: RedisAddress, error: redis_errors.RedisError) -> str:
+    """Return what is wrong with a server that listens and did not answer PING, and the cure."""
+    if isinstance(error, redis_errors.AuthenticationError):
+        if address.password:
+            return (
+                f"Redis at {address} refuses the user name or password of REDIS_URL: "
+                "correct it there"
+            )
+        return (
+            f"Redis at {address} asks for a password: "
+            f"set REDIS_URL to redis://:PASSWORD@{address}/{address.db}"
+        )
+    if isinstance(error, redis_errors.InvalidResponse):
+        return (
+            f"what listens at {address} is not Redis: "
+            "stop it, or set REDIS_URL (or REDIS_PORT) to where Redis runs"
+        )
+    if isinstance(error, redis_errors.TimeoutError):
+        return (
+            f"what listens at {address} does not answer a PING: it hangs, is not Redis, or "
+            "only one of the two speaks TLS (rediss:// in REDIS_URL)"
+        )
+    if isinstance(error, redis_errors.ConnectionError):
+        return f"what listens at {address} drops the connection, so it may not be Redis: {error}"
+    return f"Redis at {address} answers PING with an error: {error}"
