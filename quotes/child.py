@@ -1,0 +1,141 @@
+"""One child process of the supervisor: its start behind a gate, its output, its end.
+
+When it is started again, and when all end, is not here but in `quotes/supervisor.py`.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from quotes.console import Console, LineSplitter
+
+# The shell waits for a line before it becomes the child. It comes when the keeper knows the child;
+# when the supervisor dies before that, the pipe ends and so does the shell.
+GATE = 'read go && exec "$@" </dev/null'
+NOT_FOUND = 127
+OUTPUT_TIMEOUT_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One process to keep running.
+
+    Attributes:
+        command: the program and its arguments; no secret, since anyone on the machine can read it.
+        stage: a child starts after those of lower stages, and ends before them.
+        ready: whether the child does its work yet, asked in a thread; later stages wait for it.
+        pass_fds: descriptors it inherits.
+        muted: a line that has one of these in it is not shown.
+    """
+
+    name: str
+    command: Sequence[str]
+    stage: int = 0
+    ready: Callable[[], bool] | None = None
+    pass_fds: Sequence[int] = ()
+    folder: Path | None = None
+    environment: Mapping[str, str] | None = None
+    muted: Sequence[str] = ()
+
+
+class Output(asyncio.Protocol):
+    """What a child prints, on its way to the console."""
+
+    def __init__(self, child: Child, console: Console) -> None:
+        self.child = child
+        self.console = console
+        self.splitter = LineSplitter()
+        self.ended = asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        self.show(self.splitter.feed(data))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.show(self.splitter.finish())
+        self.ended.set()
+
+    def show(self, lines: Iterable[str]) -> None:
+        for text in lines:
+            if not any(muted in text for muted in self.child.muted):
+                self.console.line(self.child.name, text)
+
+
+class Run:
+    """One run of a child, in a session and process group of its own."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        gate: int,
+        output: Output,
+        transport: asyncio.ReadTransport,
+    ) -> None:
+        self.group = process.pid
+        self.process = process
+        self.gate = gate
+        self.output = output
+        self.transport = transport
+
+    @classmethod
+    async def begin(cls, child: Child, console: Console) -> "Run":
+        """Start the child behind its gate; raise OSError."""
+        gate_read, gate_write = os.pipe()
+        output_read, output_write = os.pipe()
+        # Process.wait() waits for the end of asyncio's own pipes too, which a child's child can
+        # hold open: so the output is read apart from it.
+        transport, output = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: Output(child, console), os.fdopen(output_read, "rb", 0)
+        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                "/bin/sh",
+                "-c",
+                GATE,
+                child.name,
+                *child.command,
+                stdin=gate_read,
+                stdout=output_write,
+                stderr=output_write,
+                cwd=child.folder,
+                env=child.environment,
+                pass_fds=child.pass_fds,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(gate_write)
+            transport.close()
+            raise
+        finally:
+            os.close(gate_read)
+            os.close(output_write)
+        return cls(process, gate_write, output, transport)
+
+    def open_gate(self) -> None:
+        os.write(self.gate, b"go\n")
+        os.close(self.gate)
+
+    async def end(self) -> int:
+        """Wait for the child's end; return its exit code, or minus the signal that ended it."""
+        return await self.process.wait()
+
+    async def finish_output(self) -> None:
+        """Wait a moment for the last lines."""
+        await asyncio.wait(
+            {asyncio.ensure_future(self.output.ended.wait())}, timeout=OUTPUT_TIMEOUT_S
+        )
+        self.transport.close()
+
+
+def exit_phrase(status: int) -> str:
+    """Return how a process ended, as in `bridge was killed by SIGKILL`."""
+    if status == NOT_FOUND:
+        return "could not be started"
+    if status >= 0:
+        return f"ended with exit code {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"

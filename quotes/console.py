@@ -1,0 +1,107 @@
+"""One terminal for several processes: their output cut into lines, each under its process's name.
+
+Which processes there are is not here but in `quotes/processes.py`.
+"""
+
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import Iterable
+from typing import TextIO
+
+MAX_LINE_BYTES = 8192
+MAX_WAITING_LINES = 2000
+CLOSE_TIMEOUT_S = 0.5
+
+COLORS = (36, 33, 32, 35, 34, 31)  # cyan, yellow, green, magenta, blue, red
+# What a child prints may come from outside: it must not steer the terminal.
+CONTROLS = dict.fromkeys([*range(9), *range(10, 32), *range(127, 160)], "?")
+
+
+class LineSplitter:
+    """Cuts a stream of bytes into lines; of a long line it holds the beginning only."""
+
+    def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self.held = b""
+        self.cut_bytes = 0
+
+    def feed(self, data: bytes) -> list[str]:
+        """Return the lines that the data completes, without their ends."""
+        *complete, rest = data.split(b"\n")
+        lines = []
+        for part in complete:
+            self.hold(part)
+            lines.append(self.take())
+        self.hold(rest)
+        return lines
+
+    def finish(self) -> list[str]:
+        """Return the last line when it has no end, else nothing."""
+        return [self.take()] if self.held else []
+
+    def hold(self, part: bytes) -> None:
+        fits = part[: self.max_bytes - len(self.held)]
+        self.cut_bytes += len(part) - len(fits)
+        self.held += fits
+
+    def take(self) -> str:
+        text = self.held.rstrip(b"\r").decode(errors="replace").translate(CONTROLS)
+        if self.cut_bytes:
+            text += f"... {self.cut_bytes} bytes cut"
+        self.held, self.cut_bytes = b"", 0
+        return text
+
+
+class Console:
+    """Writes lines as `name | text`, aligned, in a colour per name when the stream is a terminal.
+
+    A thread of its own writes, so that a terminal that takes nothing (Ctrl-S, a full pipe) stops
+    nobody: at most 2,000 lines wait for it, what comes on top is counted and left out.
+    """
+
+    def __init__(
+        self, stream: TextIO, names: Iterable[str], *, max_waiting: int = MAX_WAITING_LINES
+    ) -> None:
+        stream.flush()
+        self.stream = stream
+        self.names = list(names)
+        self.width = max(map(len, self.names), default=0)
+        plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+        self.colored = stream.isatty() and not plain
+        self.waiting: queue.Queue[str | None] = queue.Queue(max_waiting)
+        self.left_out = 0
+        self.writer = threading.Thread(target=self.write_lines, name="console", daemon=True)
+        self.writer.start()
+
+    def line(self, name: str, text: str) -> None:
+        """Write one line under the name; never waits."""
+        label = f"{name:<{self.width}} |"
+        if self.colored:
+            color = COLORS[self.names.index(name) % len(COLORS)] if name in self.names else 0
+            label = f"\x1b[{color}m{label}\x1b[0m"
+        try:
+            self.waiting.put_nowait(f"{label} {text}".rstrip())
+        except queue.Full:
+            self.left_out += 1
+
+    def write_lines(self) -> None:
+        # Past the stream's own buffer: its lock, held by a write that never ends, would stop the
+        # interpreter's exit.
+        descriptor, encoding = self.stream.fileno(), self.stream.encoding or "utf-8"
+        while (text := self.waiting.get()) is not None:
+            if self.left_out:
+                left_out, self.left_out = self.left_out, 0
+                text += f"\n... {left_out} lines left out: the terminal took none"
+            data = (text + "\n").encode(encoding, "replace")
+            # Nobody reads any more (`| head`, a closed terminal): the processes matter more.
+            with contextlib.suppress(OSError):
+                while data:
+                    data = data[os.write(descriptor, data) :]
+
+    def close(self) -> None:
+        """Write what waits, within half a second."""
+        with contextlib.suppress(queue.Full):
+            self.waiting.put_nowait(None)
+        self.writer.join(CLOSE_TIMEOUT_S)

@@ -1,0 +1,217 @@
+"""The supervisor: starts child processes, starts again what dies, and ends them all.
+
+Knows nothing of prices: which processes there are is in `quotes/processes.py`. Each child leads a
+session of its own, so Ctrl-C reaches the supervisor alone, which then ends the stages from the
+last to the first: what writes to Redis ends before Redis does.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from quotes.child import Child, Run, exit_phrase
+from quotes.console import Console
+from quotes.keeper import Keeper, signal_group
+
+OWN_NAME = "serve"
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+QUICK_FAILURES = 5
+
+
+class ChildNotReady(Exception):
+    """A child that others need did not become ready at the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds that the supervisor allows."""
+
+    first_delay: float = 0.5
+    longest_delay: float = 10.0
+    steady: float = 30.0  # a child that ran so long starts over with the first delay
+    quick: float = 2.0  # a child that ended sooner did not get to work
+    ready: float = 10.0
+    stop: float = 4.0  # from SIGTERM to SIGKILL, for all stages together
+    stage_reserve: float = 0.75  # of it, what a stage leaves to each stage that ends after it
+
+
+class Supervisor:
+    """Keeps children running until SIGINT, SIGTERM or SIGHUP.
+
+    A child that dies is started again after a delay that doubles from 0.5 s to 10 s. None is given
+    up, since what stopped it (a disk, a network, a wrong setting of a service) may be mended while
+    the others work. Only a child that others wait for at the start, and in vain, ends everything.
+    """
+
+    def __init__(
+        self,
+        children: Sequence[Child],
+        console: Console,
+        *,
+        started: Callable[[], Awaitable[None]] | None = None,
+        timing: Timing | None = None,
+    ) -> None:
+        """
+        Args:
+            started: called when every child was started and is ready.
+        """
+        self.children = children
+        self.console = console
+        self.started = started
+        self.timing = timing or Timing()
+        self.runs: dict[str, Run] = {}  # child's name -> its present run
+        self.tasks: dict[str, asyncio.Task[None]] = {}  # child's name -> the care for it
+        self.stopping = asyncio.Event()
+
+    def say(self, text: str) -> None:
+        self.console.line(OWN_NAME, text)
+
+    async def run(self) -> None:
+        """Run the children until a signal says stop; end every one of them, however it returns.
+
+        Raises:
+            ChildNotReady: a child that others wait for did not become ready.
+        """
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                loop.add_signal_handler(number, self.interrupt)
+        self.engage_keeper()
+        starting = asyncio.create_task(self.start())
+        stopped = asyncio.create_task(self.stopping.wait())
+        try:
+            await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+            await stopped
+        finally:
+            self.stopping.set()
+            starting.cancel()
+            await self.stop()
+            loop.remove_reader(self.keeper.life)
+            self.keeper.close()
+        for task in self.tasks.values():
+            if task.done():
+                task.result()
+
+    def engage_keeper(self) -> None:
+        """Start a keeper that knows every run, and another whenever it dies."""
+
+        def replace() -> None:
+            loop.remove_reader(self.keeper.life)
+            self.keeper.close()
+            self.engage_keeper()
+
+        loop = asyncio.get_running_loop()
+        self.keeper = Keeper(run.group for run in self.runs.values())
+        loop.add_reader(self.keeper.life, replace)
+
+    def interrupt(self) -> None:
+        """Stop; the second time, kill."""
+        if self.stopping.is_set():
+            self.signal(self.runs, signal.SIGKILL)
+        self.stopping.set()
+
+    async def start(self) -> None:
+        """Start the stages one after another, each when the one before it is ready."""
+
+        def check(task: asyncio.Task[None]) -> None:
+            # An error of the supervisor's own: run() raises it once everything has ended.
+            if not task.cancelled() and task.exception():
+                self.stopping.set()
+
+        for stage in sorted({child.stage for child in self.children}):
+            members = [child for child in self.children if child.stage == stage]
+            for child in members:
+                self.tasks[child.name] = asyncio.create_task(self.care(child))
+                self.tasks[child.name].add_done_callback(check)
+            for child in members:
+                await self.until_ready(child)
+        if self.started:
+            await self.started()
+
+    async def until_ready(self, child: Child) -> None:
+        deadline = asyncio.get_running_loop().time() + self.timing.ready
+        while child.ready and not await asyncio.to_thread(child.ready):
+            if asyncio.get_running_loop().time() > deadline:
+                raise ChildNotReady(
+                    f"{child.name} was not ready within {self.timing.ready:g} s: "
+                    "its lines above say why"
+                )
+            await asyncio.sleep(0.05)
+
+    async def care(self, child: Child) -> None:
+        """Run the child again and again until the supervisor stops."""
+        timing, loop = self.timing, asyncio.get_running_loop()
+        delay, quick = timing.first_delay, 0
+        while not self.stopping.is_set():
+            begun = loop.time()
+            ending = await self.run_once(child)
+            ran = loop.time() - begun
+            if self.stopping.is_set():
+                return
+            if ran >= timing.steady:
+                delay = timing.first_delay
+            quick = quick + 1 if ran < timing.quick else 0
+            self.say(f"{child.name} {ending}, starts again in {delay:g} s")
+            if quick >= QUICK_FAILURES:
+                self.say(
+                    f"{child.name} ended {quick} times in a row within {timing.quick:g} s of its "
+                    "start: it can't work until what its lines above say is mended"
+                )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), delay)
+            delay = min(delay * 2, timing.longest_delay)
+
+    async def run_once(self, child: Child) -> str:
+        """Run the child until it ends; return how it ended, as a phrase."""
+        try:
+            run = await Run.begin(child, self.console)
+        except OSError as error:
+            return f"could not be started ({error.strerror})"
+        self.runs[child.name] = run
+        self.keeper.add(run.group)
+        run.open_gate()
+        if self.stopping.is_set():
+            signal_group(run.group, signal.SIGTERM)
+        try:
+            status = await run.end()
+        finally:
+            # What it started itself and left behind would hold its port or its files.
+            signal_group(run.group, signal.SIGKILL)
+            del self.runs[child.name]
+            self.keeper.remove(run.group)
+        await run.finish_output()
+        return exit_phrase(status)
+
+    async def stop(self) -> None:
+        """End the stages from the last to the first, within the time that Timing allows."""
+        timing, loop = self.timing, asyncio.get_running_loop()
+        begun = loop.time()
+        deadline = begun + timing.stop
+        self.say("stopping")
+        stages = sorted({child.stage for child in self.children})
+        while stages:
+            stage = stages.pop()
+            names = [child.name for child in self.children if child.stage == stage]
+            self.signal(names, signal.SIGTERM)
+            await self.wait_for(names, deadline - len(stages) * timing.stage_reserve)
+        await self.wait_for(self.tasks, deadline)
+        for name in self.runs:
+            self.say(f"{name} did not end within {timing.stop:g} s and is killed")
+        self.signal(self.runs, signal.SIGKILL)
+        await self.wait_for(self.tasks, loop.time() + 0.5)
+        self.say(f"stopped in {loop.time() - begun:.1f} s")
+
+    def signal(self, names: Iterable[str], number: signal.Signals) -> None:
+        for name in names:
+            if name in self.runs:
+                signal_group(self.runs[name].group, number)
+
+    async def wait_for(self, names: Iterable[str], deadline: float) -> None:
+        tasks = [self.tasks[name] for name in names if name in self.tasks]
+        if tasks:
+            timeout_s = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait(tasks, timeout=max(0.0, timeout_s))
