@@ -91,7 +91,9 @@ def test_names_are_coloured_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) 
             console = Console(stream, ["serve", "web"])
             console.line("web", "text")
             console.close()
-        shown = os.read(main, 1000)
+        shown = b""
+        while shown.count(b"\n") < 2:
+            shown += os.read(main, 1000)
     os.close(main)
     assert shown == b"\x1b[33mweb   |\x1b[0m text\r\nweb   | text\r\n"
 
