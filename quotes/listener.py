@@ -1,0 +1,109 @@
+"""The sockets that web servers accept on, bound before they start and inherited by them.
+
+So a port in use is known before anything starts, several servers share the port, and while one is
+started again its clients wait in the socket's queue instead of being refused.
+"""
+
+import errno
+import os
+import socket
+import sys
+from typing import Any
+
+BACKLOG = 2048
+KNOCK_TIMEOUT_S = 0.5
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound here
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class CannotListen(Exception):
+    """The address can't be listened on; the text says why and what to set."""
+
+
+def open_listeners(host: str, port: int, count: int = 1) -> list[socket.socket]:
+    """Return sockets that listen on one port, for so many servers to share.
+
+    On Linux each server gets its own, and the kernel spreads clients evenly: 300 that connect at
+    once to four servers split 70 70 71 89, where one socket for all four gave 42 42 51 165
+    (uvicorn) and 5 23 103 169 (Daphne). Elsewhere they share one.
+
+    Args:
+        host: an address or name of this machine; `::` listens on IPv4 too.
+        port: 0 for a free one.
+
+    Raises:
+        CannotListen: the port is in use or not allowed, or the address is not this machine's.
+    """
+    if port and in_use(host, port):
+        raise CannotListen(taken(port))
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            "127.0.0.1" if host == "localhost" else host,
+            port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
+        )[0]
+    except OSError as error:
+        raise CannotListen(f"{host!r} is no address or name of this machine") from error
+    shared = count > 1 and sys.platform == "linux"
+    listeners: list[socket.socket] = []
+    for _ in range(count if shared else 1):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if listeners:
+                address = listeners[0].getsockname()
+            bind(listener, address, shared=shared)
+        except OSError as error:
+            for opened in (*listeners, listener):
+                opened.close()
+            raise CannotListen(trouble(error, host, port)) from error
+        listeners.append(listener)
+    return listeners
+
+
+def bind(listener: socket.socket, address: Any, *, shared: bool) -> None:
+    """Bind and listen; raise OSError."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    # Accepted sockets inherit it on Linux: asyncio sets it on the sockets of its own servers, but
+    # takes one that uvicorn got by --fd for a Unix socket. With Nagle's algorithm a price waits
+    # until the one before it is acknowledged.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if address[0] == "::":
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    listener.bind(address)
+    listener.listen(BACKLOG)
+
+
+def in_use(host: str, port: int) -> bool:
+    """Return whether a program answers where clients would look for this one.
+
+    Binding alone does not tell: another program may hold `localhost` by its other address, and
+    on macOS by the wildcard.
+    """
+    local = host in EVERYWHERE or host in LOOPBACK
+    for address in ("127.0.0.1", "::1") if local else (host,):
+        try:
+            socket.create_connection((address, port), KNOCK_TIMEOUT_S).close()
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def taken(port: int) -> str:
+    text = f"port {port} is in use: stop the program that listens there, or set PORT (or --port)"
+    if sys.platform == "darwin" and port in (5000, 7000):
+        text += "; on macOS that may be the AirPlay receiver"
+    return text
+
+
+def trouble(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return taken(port)
+    if error.errno == errno.EACCES:
+        return f"port {port} is not allowed to this user: set PORT (or --port) to one above 1023"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine: give another --host"
+    return f"can't listen on {host} port {port}: {os.strerror(error.errno or 0).lower()}"

@@ -1,0 +1,286 @@
+"""manage.py serve, with real servers; the bridge and the market have tests of their own."""
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from redis import Redis
+
+from quotes.listener import open_listeners
+from quotes.processes import Options, plan
+from quotes.startup import addresses, shown_host
+from tests.conftest import free_port
+from tests.programs import ROOT, Program, gone
+from tests.valkey import ValkeyProcess
+from tests.waiting import wait_until
+
+
+@pytest.fixture(scope="session")
+def database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database with every migration."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('serve') / 'db.sqlite3'}"
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": url},
+        check=True,
+    )
+    return url
+
+
+@pytest.fixture
+def serve(database_url: str, tmp_path: Path) -> Callable[..., Program]:
+    """Start manage.py serve without a bridge, with a Redis port that is free."""
+
+    def start(*options: str, **environment: str) -> Program:
+        environment = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": f"redis://localhost:{free_port()}/0",
+            "QUOTES_EMBEDDED_FOLDER": str(tmp_path / "valkey"),
+            "PORT": str(free_port()),
+            **environment,
+        }
+        command = [sys.executable, "manage.py", "serve", "--no-bridge", *options]
+        return Program(command, **environment)
+
+    return start
+
+
+def descendants(pid: int) -> set[int]:
+    """Return the ids of every process that the process started, and theirs."""
+    listing = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    )
+    parents = {int(line.split()[0]): int(line.split()[1]) for line in listing.stdout.splitlines()}
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+def status_of(url: str) -> int:
+    host, _, path = url.removeprefix("http://").partition("/")
+    client = http.client.HTTPConnection(host, timeout=5)
+    client.request("GET", f"/{path}")
+    status = client.getresponse().status
+    client.close()
+    return status
+
+
+@pytest.mark.parametrize(
+    "options", [("--server", "uvicorn"), ("--server", "daphne", "--workers", "2")]
+)
+def test_serve_runs_everything_and_ends_it(
+    serve: Callable[..., Program], options: tuple[str, ...]
+) -> None:
+    """Without a Redis it starts one and says so; the addresses open; Ctrl-C leaves nothing."""
+    port, redis_port = free_port(), free_port()
+    with serve(
+        *options, PORT=str(port), REDIS_URL=f"redis://:hush@localhost:{redis_port}/0"
+    ) as program:
+        program.wait_for("stop       Ctrl-C")
+        text = program.text
+        said = f"no Redis answers at localhost:{redis_port}: starting an embedded Valkey there"
+        assert said in text
+        assert f"ws://localhost:{port}/live-price" in text
+        assert re.search(rf"Redis +localhost:{redis_port} \(embedded", text)
+        assert "only this machine can connect" in text
+        assert "hush" not in text
+        pages = re.findall(r"http://\S+", text)
+        assert len(pages) == 3
+        assert all(status_of(page) < 500 for page in pages)
+
+        started = descendants(program.process.pid)
+        assert len(started) >= 3  # Redis, the web server, the keeper
+        arguments = subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True)
+        assert "hush" not in arguments.stdout
+        status, took = program.end(signal.SIGINT)
+        assert (status, took < 5) == (0, True)
+        assert all(map(gone, started))
+
+
+def test_what_is_killed_comes_back_or_leaves_nothing(serve: Callable[..., Program]) -> None:
+    """A web server that dies comes back on a port that stayed open; after serve itself, nothing."""
+    port = free_port()
+    with serve("--port", str(port)) as program:
+        program.wait_for("stop       Ctrl-C")
+        web = next(pid for pid in descendants(program.process.pid) if "uvicorn" in arguments(pid))
+        os.kill(web, signal.SIGKILL)
+        program.wait_for("web was killed by SIGKILL, starts again in 0.5 s")
+        # Between the two servers a client waits and is answered.
+        assert status_of(f"http://localhost:{port}/admin/") < 500
+
+        started = descendants(program.process.pid)
+        assert len(started) >= 3
+        program.end(signal.SIGKILL)
+        wait_until(lambda: all(map(gone, started)), timeout_s=6)
+
+
+def arguments(pid: int) -> str:
+    return subprocess.run(
+        ["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True
+    ).stdout
+
+
+def test_a_redis_that_answers_is_used(
+    serve: Callable[..., Program], redis_server: ValkeyProcess
+) -> None:
+    """No other Redis is started, and the one that was there is left alone."""
+    with serve(REDIS_URL=redis_server.url) as program:
+        program.wait_for("stop       Ctrl-C")
+        assert "embedded" not in program.text
+        assert f"Redis      127.0.0.1:{redis_server.port}" in program.text
+        program.end()
+    assert redis_server.answers()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("redis://:hush@redis.invalid:6390/0", r"no Redis answers at redis\.invalid:6390 \(.*set"),
+        ("rediss://:hush@localhost:{free}/0", r"no Redis answers at localhost:{free} \(.*set"),
+        ("unix://:hush@/no/redis.sock", r"no Redis answers at /no/redis\.sock \(.*set REDIS_URL"),
+        ("redis://:hush@localhost:{http}/0", r"what listens at localhost:{http} is not Redis"),
+        ("redis://localhost:{secret}/0", r"Redis at localhost:{secret} asks for a password: set"),
+        ("redis://:wrong@localhost:{secret}/0", r"Redis at localhost:{secret} refuses the .*word"),
+    ],
+)
+def test_a_redis_that_cannot_be_used_stops_the_start(
+    settings: Any, tmp_path: Path, url: str, text: str
+) -> None:
+    """The text has host, port and cure, never the password; nothing was started."""
+    ports = {"free": free_port(), "secret": free_port()}
+    with (
+        socket.create_server(("127.0.0.1", 0)) as web,
+        ValkeyProcess(ports["secret"]) as redis,
+    ):
+        redis_command(redis, "CONFIG", "SET", "requirepass", "right one")
+        ports["http"] = web.getsockname()[1]
+        thread = threading.Thread(target=speak_http, args=(web,))
+        thread.start()
+        settings.REDIS_URL = url.format(**ports)
+        settings.QUOTES_EMBEDDED_FOLDER = str(tmp_path / "valkey")
+        with pytest.raises(CommandError, match=text.format(**ports)) as caught:
+            call_command("serve", port=free_port())
+        web.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert "hush" not in str(caught.value) and "wrong" not in str(caught.value)
+    assert not (tmp_path / "valkey").exists()
+
+
+def redis_command(server: ValkeyProcess, *command: str) -> None:
+    with Redis(port=server.port, socket_timeout=5) as client:
+        client.execute_command(*command)
+
+
+def speak_http(server: socket.socket) -> None:
+    """Answer every connection as a web server would, until the socket is shut."""
+    while True:
+        try:
+            connection = server.accept()[0]
+        except OSError:
+            return
+        with connection:
+            if connection.recv(1000):
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+@pytest.mark.django_db
+def test_a_port_in_use_stops_the_start(redis_server: ValkeyProcess) -> None:
+    """The text says which setting to change."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(CommandError, match=rf"port {port} is in use: .* set PORT"):
+            call_command("serve", port=port)
+
+
+@pytest.mark.django_db
+def test_a_database_without_its_migrations_stops_the_start() -> None:
+    """The text says how many are missing and the command that applies them."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'sessions'")
+    with pytest.raises(CommandError, match=r"lacks 1 migrations: run manage\.py migrate"):
+        call_command("serve", port=free_port())
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"workers": 0}, "--workers must be at least 1, was 0"),
+        ({"port": 0}, "--port must be from 1 to 65535, was 0"),
+        ({"port": 65536}, "--port must be from 1 to 65535, was 65536"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, int], text: str) -> None:
+    """The text says what was given."""
+    with pytest.raises(CommandError, match=text):
+        call_command("serve", stdout=StringIO(), **options)
+
+
+def test_the_plan_has_the_bridge_before_what_feeds_it() -> None:
+    """Redis, then the bridge, then web servers and market; no command shows the password."""
+    listeners = open_listeners("127.0.0.1", 0, 2)
+    children = plan(Options(demo=True, workers=2), listeners, None)
+    assert [(child.name, child.stage) for child in children] == [
+        ("bridge", 1),
+        ("web.1", 2),
+        ("web.2", 2),
+        ("market", 2),
+    ]
+    for child, listener in zip(children[1:3], listeners, strict=False):
+        assert child.pass_fds == (listener.fileno(),)
+    for listener in listeners:
+        listener.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "shown"),
+    [
+        ("127.0.0.1", ["localhost"], "localhost"),
+        ("0.0.0.0", ["*"], "localhost"),
+        ("0.0.0.0", ["prices.example.com"], "prices.example.com"),
+        ("0.0.0.0", [".example.com"], "localhost"),
+        ("::1", [], "localhost"),
+        ("192.0.2.7", ["192.0.2.7"], "192.0.2.7"),
+        ("2001:db8::7", ["[2001:db8::7]"], "[2001:db8::7]"),
+    ],
+)
+def test_the_address_shown_is_one_that_opens(
+    settings: Any, host: str, allowed: list[str], shown: str
+) -> None:
+    """A name that ALLOWED_HOSTS refuses is not shown while there is one that it allows."""
+    settings.ALLOWED_HOSTS = allowed
+    assert shown_host(Options(host=host)) == shown
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "line"),
+    [
+        ("127.0.0.1", ["localhost"], "only this machine can connect; --host 0.0.0.0"),
+        ("0.0.0.0", ["localhost", "[::1]"], "refused until ALLOWED_HOSTS names this one"),
+        ("0.0.0.0", ["*"], "stop       Ctrl-C"),
+    ],
+)
+def test_who_can_connect_is_said(settings: Any, host: str, allowed: list[str], line: str) -> None:
+    """The last line says whether other machines get in, and what to set."""
+    settings.ALLOWED_HOSTS = allowed
+    assert line in addresses(Options(host=host), (host, 5000), None)[-1]
+
+
+def test_what_is_missing_is_said(settings: Any) -> None:
+    """When something does not work after the start, the first line says what."""
+    lines = addresses(Options(), ("127.0.0.1", 5000), None, problem="no bridge works")
+    assert lines[0] == "not ready yet: no bridge works, see the lines above"
