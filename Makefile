@@ -1,10 +1,16 @@
-# `make run` gets prices moving, `make test` passes the tests. Both need Python 3.11+ with venv.
-PYTHON ?= python3
+# `make run` gets prices moving, `make test` passes the tests. Both need make and Python 3.11 or
+# newer with venv, and nothing else: everything goes into .venv, settings into .env.
+#   make run ARGS="--host 0.0.0.0"    options of manage.py serve
+#   make test ARGS="-k bridge"        options of pytest
+#   make setup PYTHON=python3.13      another Python
 VENV := .venv
 BIN := $(VENV)/bin
+PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: run test check bench setup
+.PHONY: help run test check bench setup setup-dev
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 
 help:
 	@echo "make run    install, migrate and start everything with a simulated market"
@@ -12,32 +18,65 @@ help:
 	@echo "make check  format, lint, types, Django checks, missing migrations"
 	@echo "make bench  the benchmarks (BENCH=name for one)"
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+# A .venv whose Python is gone (a moved folder, an upgraded system) is made anew.
+ifneq ($(wildcard $(VENV)/.created),)
+ifneq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),1)
+$(shell rm -f $(VENV)/.created)
+endif
+endif
+
+$(VENV)/.created:
+	@if $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	  exit; \
+	fi; \
+	for python in $(PYTHONS); do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    found=$$python; break; \
+	  fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "Python 3.11 or newer is needed, and none of these is one: $(PYTHONS)." >&2; \
+	  echo "Install it, or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; \
+	fi; \
+	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo "$$found lacks venv: install it (Debian, Ubuntu: apt install python3-venv)" >&2; \
+	  exit 1; \
+	fi; \
+	"$$found" -m venv --clear $(VENV)
 	@touch $@
 
-.env:
-	@$(PYTHON) -c 'import secrets; text = open(".env.example").read(); print(text.replace("SECRET_KEY=\n", "SECRET_KEY=" + secrets.token_urlsafe(50) + "\n"), end="")' > $@
-	@chmod 600 $@
+$(VENV)/.installed: requirements.txt | $(VENV)/.created
+	@echo "installing what the server needs into $(VENV) (the first time about a minute)"
+	@$(INSTALL) -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt requirements.txt | $(VENV)/.created
+	@echo "installing what server and tests need into $(VENV) (the first time about a minute)"
+	@$(INSTALL) -r requirements-dev.txt
+	@touch $(VENV)/.installed $@
+
+.env: | $(VENV)/.created
+	@key=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') && umask 077 && \
+	  sed "s/^SECRET_KEY=$$/SECRET_KEY=$$key/" .env.example > $@
 	@echo "wrote .env with a fresh secret key"
 
 setup: $(VENV)/.installed .env
 
+setup-dev: $(VENV)/.installed-dev .env
+
 run: setup
 	@$(BIN)/python manage.py migrate --verbosity 0
-	@exec $(BIN)/python manage.py serve --demo
+	@exec $(BIN)/python manage.py serve --demo $(ARGS)
 
-test: setup
-	$(BIN)/python -m pytest $(ARGS)
+test: setup-dev
+	@$(BIN)/python -m pytest $(ARGS)
 
-check: setup
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy .
+check: setup-dev
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy .
 	$(BIN)/python manage.py check --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
-bench: setup
-	$(BIN)/python -m benchmarks $(BENCH)
+bench: setup-dev
+	@$(BIN)/python -m benchmarks $(BENCH)

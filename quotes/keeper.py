@@ -22,20 +22,22 @@ class Keeper:
     """The supervisor's end: a keeper process that knows some groups."""
 
     def __init__(self, groups: Iterable[int] = ()) -> None:
+        reader, self.pipe = os.pipe()
+        # Before the process is there: at no moment does it live and not know them.
+        for group in groups:
+            self.add(group)
         # Isolated and without site-packages it starts in some 15 ms.
         self.process = subprocess.Popen(  # noqa: S603  this file, by its own path
             [sys.executable, "-I", "-S", __file__],
-            stdin=subprocess.PIPE,
+            stdin=reader,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
             start_new_session=True,
         )
-        assert self.process.stdin and self.process.stdout
-        self.pipe = self.process.stdin
+        os.close(reader)
+        assert self.process.stdout
         self.life = self.process.stdout  # ends when the keeper does
-        for group in groups:
-            self.add(group)
 
     def add(self, group: int) -> None:
         self.tell(f"+{group}\n")
@@ -46,11 +48,11 @@ class Keeper:
     def tell(self, line: str) -> None:
         # Who sees the end of `life` starts another keeper and tells it everything.
         with contextlib.suppress(BrokenPipeError):
-            self.pipe.write(line.encode())
+            os.write(self.pipe, line.encode())
 
     def close(self) -> None:
         """Let the keeper end; what it still knows it ends first."""
-        self.pipe.close()
+        os.close(self.pipe)
         self.process.wait()
         self.life.close()
 

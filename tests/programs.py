@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -73,9 +74,54 @@ class Program:
         self.process.stdout.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One row of the machine's table of processes."""
+
+    parent: int
+    ended: bool  # it has, but nobody has waited for it
+    arguments: str
+
+
+def processes() -> dict[int, Process]:
+    """Return every process of the machine by its id."""
+    # Not on every machine there is a `ps`, nor on every machine a /proc.
+    return proc_table() if Path("/proc/self/stat").exists() else ps_table()
+
+
+def proc_table() -> dict[int, Process]:
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            # pid (name) state parent ...; a name may have brackets and spaces.
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            arguments = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue  # it ended meanwhile
+        found[int(folder.name)] = Process(int(parent), state in "ZX", arguments)
+    return found
+
+
+def ps_table() -> dict[int, Process]:
+    command = ["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 3) for line in listing.splitlines()]
+    return {
+        int(pid): Process(int(parent), state[0] == "Z", "".join(arguments))
+        for pid, parent, state, *arguments in rows
+    }
+
+
+def descendants(pid: int) -> dict[int, Process]:
+    """Return what the process started that lives, and what that started."""
+    everything = processes()
+    family = {pid}
+    while more := {child for child, row in everything.items() if row.parent in family} - family:
+        family |= more
+    return {child: everything[child] for child in family - {pid} if not everything[child].ended}
+
+
 def gone(pid: int) -> bool:
-    """Return whether the process has ended; one that nobody has waited for has ended too."""
-    state = subprocess.run(
-        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return state.stdout.strip().startswith("Z") or not state.stdout.strip()
+    """Return whether the process has ended."""
+    row = processes().get(pid)
+    return row is None or row.ended

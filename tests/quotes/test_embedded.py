@@ -11,7 +11,7 @@ from redis import Redis
 
 from quotes.embedded import EmbeddedServer, embedded_server
 from quotes.redis_probe import RedisUnavailable, answers, ping
-from tests.conftest import free_port
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 

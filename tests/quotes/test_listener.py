@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 
 from quotes.listener import CannotListen, open_listeners
-from tests.conftest import free_port
+from tests.ports import free_port
 
 
 @pytest.mark.parametrize("holder", ["127.0.0.1", "::1", "0.0.0.0"])

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from quotes.redis_probe import NothingListens, RedisAddress, RedisUnavailable, answers, ping
-from tests.conftest import free_port
+from tests.ports import free_port
 from tests.valkey import ValkeyProcess
 
 

@@ -21,8 +21,8 @@ from redis import Redis
 from quotes.listener import open_listeners
 from quotes.processes import Options, plan
 from quotes.startup import addresses, shown_host
-from tests.conftest import free_port
-from tests.programs import ROOT, Program, gone
+from tests.ports import free_port
+from tests.programs import ROOT, Program, descendants, gone, processes
 from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until
 
@@ -56,18 +56,6 @@ def serve(database_url: str, tmp_path: Path) -> Callable[..., Program]:
         return Program(command, **environment)
 
     return start
-
-
-def descendants(pid: int) -> set[int]:
-    """Return the ids of every process that the process started, and theirs."""
-    listing = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
-    )
-    parents = {int(line.split()[0]): int(line.split()[1]) for line in listing.stdout.splitlines()}
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {pid}
 
 
 def status_of(url: str) -> int:
@@ -104,8 +92,7 @@ def test_serve_runs_everything_and_ends_it(
 
         started = descendants(program.process.pid)
         assert len(started) >= 3  # Redis, the web server, the keeper
-        arguments = subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True)
-        assert "hush" not in arguments.stdout
+        assert not any("hush" in process.arguments for process in processes().values())
         status, took = program.end(signal.SIGINT)
         assert (status, took < 5) == (0, True)
         assert all(map(gone, started))
@@ -116,7 +103,8 @@ def test_what_is_killed_comes_back_or_leaves_nothing(serve: Callable[..., Progra
     port = free_port()
     with serve("--port", str(port)) as program:
         program.wait_for("stop       Ctrl-C")
-        web = next(pid for pid in descendants(program.process.pid) if "uvicorn" in arguments(pid))
+        family = descendants(program.process.pid)
+        web = next(pid for pid, process in family.items() if "uvicorn" in process.arguments)
         os.kill(web, signal.SIGKILL)
         program.wait_for("web was killed by SIGKILL, starts again in 0.5 s")
         # Between the two servers a client waits and is answered.
@@ -126,12 +114,6 @@ def test_what_is_killed_comes_back_or_leaves_nothing(serve: Callable[..., Progra
         assert len(started) >= 3
         program.end(signal.SIGKILL)
         wait_until(lambda: all(map(gone, started)), timeout_s=6)
-
-
-def arguments(pid: int) -> str:
-    return subprocess.run(
-        ["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True
-    ).stdout
 
 
 def test_a_redis_that_answers_is_used(

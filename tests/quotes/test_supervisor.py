@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from quotes.child import exit_phrase
 from quotes.supervisor import Timing
-from tests.programs import Program, gone
+from tests.programs import Program, descendants, gone
 from tests.waiting import wait_until
 
 # Children: shells, since they start in a millisecond.
@@ -205,15 +204,8 @@ def test_a_killed_keeper_is_replaced() -> None:
 
 def keepers(program: Program) -> list[int]:
     """Return the ids of the supervisor's keepers."""
-    listing = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-    ).stdout
-    found = [line.split(None, 2) for line in listing.splitlines()]
-    return [
-        int(pid)
-        for pid, parent, command in found
-        if int(parent) == program.process.pid and "keeper.py" in command
-    ]
+    family = descendants(program.process.pid)
+    return [pid for pid, process in family.items() if "keeper.py" in process.arguments]
 
 
 def test_what_a_dead_child_left_behind_is_ended() -> None:
