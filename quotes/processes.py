@@ -18,6 +18,8 @@ from quotes.embedded import MUTED, EmbeddedServer
 from quotes.redis_probe import answers
 
 APPLICATION = "config.asgi:application"
+UVICORN_WEBSOCKETS = "websockets-sansio"
+DAPHNE = "daphne"
 PING_S = 20
 
 # Stages of the start, ended in the reverse order.
@@ -82,7 +84,7 @@ def uvicorn_command(descriptor: int) -> list[str]:
     """Return the arguments of Python that run one uvicorn process on an inherited socket."""
     return [
         *("-m", "uvicorn", APPLICATION, "--fd", str(descriptor)),
-        *("--loop", "uvloop", "--lifespan", "off", "--ws", "websockets-sansio"),
+        *("--loop", "uvloop", "--lifespan", "off", "--ws", UVICORN_WEBSOCKETS),
         # Compression takes three times the CPU and tens of kilobytes a client for 60-byte frames.
         *("--ws-per-message-deflate", "false"),
         *("--ws-max-size", str(conf.max_message_bytes)),
@@ -96,7 +98,7 @@ def uvicorn_command(descriptor: int) -> list[str]:
 def daphne_command(descriptor: int) -> list[str]:
     """Return the arguments of Python that run one Daphne process on an inherited socket."""
     return [
-        *("-m", "daphne", "--fd", str(descriptor), "--verbosity", "0", "--no-server-name"),
+        *("-m", DAPHNE, "--fd", str(descriptor), "--verbosity", "0", "--no-server-name"),
         # Its default cuts every connection after a day.
         *("--websocket_timeout", "-1", "--websocket_connect_timeout", "5"),
         *("--websocket-max-message-size", str(conf.max_message_bytes)),

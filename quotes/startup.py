@@ -140,7 +140,7 @@ def web_answers(options: Options, address: tuple[str, int]) -> bool:
 
 
 def bridge_works() -> bool:
-    """Return whether a bridge, here or elsewhere, holds the lease."""
+    """Return whether a bridge, here or elsewhere, works: its status lives as long as its lease."""
     try:
         with Redis.from_url(
             settings.REDIS_URL,
@@ -148,7 +148,7 @@ def bridge_works() -> bool:
             socket_connect_timeout=REQUEST_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
         ) as client:
-            return bool(client.exists(conf.key_prefix + "lease"))
+            return bool(client.exists(conf.key_prefix + "status"))
     except RedisError:
         return False
 

@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from redis import Redis
 
+from quotes import startup
 from quotes.listener import open_listeners
 from quotes.processes import Options, plan
 from quotes.startup import addresses, shown_host
@@ -145,20 +147,13 @@ def test_a_redis_that_cannot_be_used_stops_the_start(
 ) -> None:
     """The text has host, port and cure, never the password; nothing was started."""
     ports = {"free": free_port(), "secret": free_port()}
-    with (
-        socket.create_server(("127.0.0.1", 0)) as web,
-        ValkeyProcess(ports["secret"]) as redis,
-    ):
+    with web_server() as web, ValkeyProcess(ports["secret"]) as redis:
         redis_command(redis, "CONFIG", "SET", "requirepass", "right one")
-        ports["http"] = web.getsockname()[1]
-        thread = threading.Thread(target=speak_http, args=(web,))
-        thread.start()
+        ports["http"] = web[1]
         settings.REDIS_URL = url.format(**ports)
         settings.QUOTES_EMBEDDED_FOLDER = str(tmp_path / "valkey")
         with pytest.raises(CommandError, match=text.format(**ports)) as caught:
             call_command("serve", port=free_port())
-        web.shutdown(socket.SHUT_RDWR)
-        thread.join()
     assert "hush" not in str(caught.value) and "wrong" not in str(caught.value)
     assert not (tmp_path / "valkey").exists()
 
@@ -168,21 +163,34 @@ def redis_command(server: ValkeyProcess, *command: str) -> None:
         client.execute_command(*command)
 
 
-def speak_http(server: socket.socket) -> None:
-    """Answer every connection as a web server would, until the socket is shut."""
-    while True:
+@contextmanager
+def web_server() -> Iterator[tuple[str, int]]:
+    """Answer every connection as a web server would."""
+
+    def answer() -> None:
+        while True:
+            try:
+                connection = server.accept()[0]
+            except OSError:
+                return
+            with connection:
+                if connection.recv(1000):
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer)
+        thread.start()
         try:
-            connection = server.accept()[0]
-        except OSError:
-            return
-        with connection:
-            if connection.recv(1000):
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            yield server.getsockname()
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @pytest.mark.django_db
-def test_a_port_in_use_stops_the_start(redis_server: ValkeyProcess) -> None:
+def test_a_port_in_use_stops_the_start(redis_server: ValkeyProcess, settings: Any) -> None:
     """The text says which setting to change."""
+    settings.REDIS_URL = redis_server.url
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(CommandError, match=rf"port {port} is in use: .* set PORT"):
@@ -260,6 +268,41 @@ def test_who_can_connect_is_said(settings: Any, host: str, allowed: list[str], l
     """The last line says whether other machines get in, and what to set."""
     settings.ALLOWED_HOSTS = allowed
     assert line in addresses(Options(host=host), (host, 5000), None)[-1]
+
+
+@pytest.mark.parametrize(
+    ("bridge", "web", "missing"),
+    [
+        (True, True, ""),
+        (False, True, "no bridge works"),
+        (True, False, "the web server does not answer"),
+        (False, False, "no bridge works and the web server does not answer"),
+    ],
+)
+async def test_the_start_waits_for_a_bridge_and_a_web_server(
+    redis: Redis,
+    redis_server: ValkeyProcess,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    bridge: bool,
+    web: bool,
+    missing: str,
+) -> None:
+    """What does not work when the time is over is named."""
+    settings.REDIS_URL = redis_server.url
+    monkeypatch.setattr(startup, "READY_TIMEOUT_S", 0.2)
+    if bridge:
+        redis.set("quotes:status", "{}")
+    with web_server() as address, socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # and does not listen
+        where = address if web else deaf.getsockname()
+        assert await startup.wait_until_ready(Options(), where) == missing
+
+
+async def test_without_a_bridge_of_its_own_the_start_waits_for_none() -> None:
+    """With --no-bridge the web server is enough."""
+    with web_server() as address:
+        assert await startup.wait_until_ready(Options(bridge=False), address) == ""
 
 
 def test_what_is_missing_is_said(settings: Any) -> None:
