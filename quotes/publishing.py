@@ -1,8 +1,10 @@
 """Publishing ticks: the one way in which every publisher of the project puts prices into Redis."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
+import hiredis
 import msgspec
 import redis
 
@@ -10,6 +12,11 @@ from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.store import decode_latest, own_key, stock_key
 from quotes.ticks import Tick, encode_tick
+
+# Ticks a round trip: their replies must fit into the socket's buffers while none is read.
+BATCH = 1000
+
+pack_command: Callable[[tuple[str | bytes, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
 
 
 class StaleTick(NamedTuple):
@@ -26,7 +33,7 @@ def tick_name(tick: Tick) -> str:
 
 
 def publish_ticks(ticks: Iterable[Tick], *, client: redis.Redis) -> int:
-    """SET and PUBLISH each tick in one pipeline and return how many there were.
+    """SET and PUBLISH each tick, many in one round trip, and return how many there were.
 
     The order of ticks is kept. The call returns when Redis has all of them. At most once: a tick
     that is published while no bridge is up is not shown, unless it is the last of its symbol.
@@ -35,14 +42,27 @@ def publish_ticks(ticks: Iterable[Tick], *, client: redis.Redis) -> int:
         redis.RedisError: Redis did not take all of them; some may have been shown.
     """
     count = 0
-    pipeline = client.pipeline(transaction=False)
-    for tick in ticks:
-        name, frame = stock_key(tick_name(tick)), encode_tick(tick)
-        pipeline.set(name, frame)
-        pipeline.publish(name, frame)
-        count += 1
-    pipeline.execute()
+    remaining = iter(ticks)
+    pool = client.connection_pool
+    # Commands are packed and written here: redis-py's pipeline costs four times the CPU per tick.
+    connection: Any = pool.get_connection()
+    try:
+        while batch := list(islice(remaining, BATCH)):
+            connection.send_packed_command([b"".join([publish_commands(tick) for tick in batch])])
+            for _ in range(2 * len(batch)):
+                connection.read_response()
+            count += len(batch)
+    except BaseException:
+        connection.disconnect()  # its unread replies would be taken for those of a later command
+        raise
+    finally:
+        pool.release(connection)
     return count
+
+
+def publish_commands(tick: Tick) -> bytes:
+    name, frame = stock_key(tick_name(tick)), encode_tick(tick)
+    return pack_command(("SET", name, frame)) + pack_command(("PUBLISH", name, frame))
 
 
 def stale_ticks(ticks: Sequence[Tick], *, client: redis.Redis) -> list[StaleTick]:
