@@ -1,20 +1,36 @@
 """Errors of the quotes app.
 
 QuotesError
+├── BadRecording     400  a file of recorded ticks, or a row of it, cannot be read
 ├── BadTick          400  what was published is no tick; the text says why
 ├── ProtocolError         a client's message cannot be carried out; `code` says why
+├── ReplayRefused    400  a replay that is asked for wrongly, or that nobody would see
 └── FeedDown         503  Redis does not answer
 """
 
 from instruments.errors import quoted
 
-__all__ = ["BadTick", "FeedDown", "ProtocolError", "QuotesError", "quoted"]
+__all__ = [
+    "BadRecording",
+    "BadTick",
+    "FeedDown",
+    "ProtocolError",
+    "QuotesError",
+    "ReplayRefused",
+    "quoted",
+]
 
 
 class QuotesError(Exception):
     """Base of the app's errors; `code` is stable and is what clients see."""
 
     code = 500
+
+
+class BadRecording(QuotesError, ValueError):
+    """A file of recorded ticks, or a row of it, cannot be read."""
+
+    code = 400
 
 
 class BadTick(QuotesError, ValueError):
@@ -30,6 +46,12 @@ class ProtocolError(QuotesError):
         super().__init__(message)
         self.code = code
         self.id = id
+
+
+class ReplayRefused(QuotesError, ValueError):
+    """A replay is asked for wrongly, or nobody would see it."""
+
+    code = 400
 
 
 class FeedDown(QuotesError):

@@ -23,7 +23,7 @@ def ticks() -> list[Tick]:
 
 def test_every_tick_is_set_and_published_in_order(redis: Redis) -> None:
     """Subscribers get every tick in the order given; the key holds the last."""
-    with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+    with redis.pubsub(ignore_subscribe_messages=True) as pubsub:  # type: ignore[no-untyped-call]
         pubsub.psubscribe("stock:*")
         wait_until(lambda: redis.pubsub_numpat() == 1)
         assert publish_ticks(ticks(), client=redis) == COUNT

@@ -1,0 +1,226 @@
+"""Recordings: reading recorded ticks from CSV, row by row in the order of their arrival.
+
+A recording is a CSV file, plain or gzipped, with the columns timestamp,symbol,ltp,volume: times are
+IST unless they say otherwise, prices are rupees, volume is the day's so far or empty. Pacing and
+publishing are not here but in `quotes/replay.py`.
+
+Recorded feeds hold rows dated 1970-01-01 05:30:00 (Unix time 0), which vendors send when the time
+of the last trade is not at hand. Such a row has the time of the row before it: a tick without a
+time has the time of its arrival.
+"""
+
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import IO
+
+from instruments.errors import BadSymbol
+from instruments.keys import check_symbol
+from quotes.errors import BadRecording, quoted
+from quotes.ticks import LEAST_TIMESTAMP, Tick
+
+HEADER = "timestamp,symbol,ltp,volume"
+MAX_LINE = 1024
+IST = timezone(timedelta(hours=5, minutes=30), "IST")
+IST_MS = 19_800_000
+DAY_MS = 86_400_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+PRICE = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,10})?", re.ASCII)
+MAX_VOLUME_DIGITS = 18
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows of a recording are wanted; None stands for "any".
+
+    Attributes:
+        symbols: names as they stand in the recording.
+        day: the IST date.
+        start, end: IST times of day; start is included, end is not.
+    """
+
+    symbols: frozenset[str] | None = None
+    day: date | None = None
+    start: time | None = None
+    end: time | None = None
+
+    @property
+    def everything(self) -> bool:
+        return self == Selection()
+
+    def holds(self, tick: Tick) -> bool:
+        if self.symbols is not None and tick.symbol not in self.symbols:
+            return False
+        days, of_day = divmod(tick.timestamp + IST_MS, DAY_MS)
+        if self.day is not None and EPOCH.date() + timedelta(days=days) != self.day:
+            return False
+        if self.start is not None and of_day < milliseconds(self.start):
+            return False
+        return self.end is None or of_day < milliseconds(self.end)
+
+
+@dataclass
+class Findings:
+    """What a pass over a recording found.
+
+    Attributes:
+        complain: called with a sentence for each bad row.
+        rows: rows that are not blank.
+        timeless: selected rows without a time of their own.
+        bad: rows that are no ticks.
+    """
+
+    complain: Callable[[str], object] = lambda sentence: None
+    rows: int = 0
+    timeless: int = 0
+    bad: int = 0
+
+
+@dataclass
+class Scan:
+    """What a recording's selected rows are, before any is published."""
+
+    ticks: int = 0
+    first: dict[str, Tick] = field(default_factory=dict)  # symbol -> its first tick
+    newest: dict[str, Tick] = field(default_factory=dict)  # symbol -> its newest tick
+
+    @property
+    def first_day(self) -> int:
+        """The IST date of the first tick, in days since 1970-01-01."""
+        return (next(iter(self.first.values())).timestamp + IST_MS) // DAY_MS
+
+
+def scan_recording(path: Path, selection: Selection) -> Scan:
+    """Read a recording once and return what the selection holds.
+
+    Raises:
+        BadRecording: it is no recording, or nothing in it is selected.
+    """
+    scan = Scan()
+    for tick in read_recording(path, selection):
+        scan.ticks += 1
+        newest = scan.newest.get(tick.symbol)
+        if newest is None:
+            scan.first[tick.symbol] = tick
+        if newest is None or tick.timestamp >= newest.timestamp:
+            scan.newest[tick.symbol] = tick
+    if not scan.ticks:
+        raise BadRecording(f"{path} holds no tick that is selected")
+    return scan
+
+
+def read_recording(
+    path: Path, selection: Selection | None = None, findings: Findings | None = None
+) -> Iterator[Tick]:
+    """Yield the ticks of a recording in the order of its rows, with the digits that it holds.
+
+    Args:
+        selection: only these ticks; all by default.
+        findings: counts and complaints are left here.
+
+    Raises:
+        BadRecording: the file cannot be read, is damaged or has other columns.
+    """
+    found = Findings() if findings is None else findings
+    holds = None if selection is None or selection.everything else selection.holds
+    timestamp = latest = 0
+    last_text = ""
+    with opened(path) as file:
+        check_header(path, file.readline(MAX_LINE))
+        for number, line in enumerate(iter(partial(file.readline, MAX_LINE), ""), 2):
+            if len(line) == MAX_LINE:
+                raise BadRecording(
+                    f"{path}, line {number}: a line has fewer than {MAX_LINE} characters"
+                )
+            columns = line.rstrip("\r\n").split(",")
+            if columns == [""]:
+                continue
+            found.rows += 1
+            try:
+                if len(columns) != 4:
+                    raise BadRecording(f"a row has four columns, was {quoted(line)}")
+                text, symbol, price, volume = columns
+                if text != last_text:
+                    timestamp = moment(text)
+                    last_text = text
+                known_symbol(symbol)
+                check_price(price)
+                if not whole_number(volume):
+                    raise BadRecording(f"volume must be a whole number, was {quoted(volume)}")
+                if timestamp:
+                    latest = timestamp
+                elif not latest:
+                    raise BadRecording("it has no time and no row before it has one")
+            except (BadRecording, BadSymbol) as error:
+                last_text = ""
+                found.bad += 1
+                found.complain(f"{path}, line {number}: {error}")
+                continue
+            tick = Tick(symbol, price, latest, "", {"volume": volume.encode()} if volume else {})
+            if holds is None or holds(tick):
+                found.timeless += not timestamp
+                yield tick
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[str]]:
+    try:
+        with path.open("rb") as raw:
+            gzipped = raw.read(2) == b"\x1f\x8b"
+        # Bytes that are no UTF-8 become what no symbol may hold: the row is bad, the file is read.
+        opener = gzip.open if gzipped else open
+        with opener(path, "rt", encoding="utf-8", errors="surrogateescape") as file:
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadRecording(f"cannot read {path}: {error}") from error
+
+
+def check_header(path: Path, line: str) -> None:
+    if line.lstrip("\ufeff").rstrip("\r\n") != HEADER:
+        raise BadRecording(f"the first line of {path} must be {HEADER}, was {quoted(line)}")
+
+
+def whole_number(text: str) -> bool:
+    """Tell whether a text is the JSON of a whole number from 0, or empty."""
+    return not text or (
+        text.isdecimal()
+        and text.isascii()
+        and (text[0] != "0" or text == "0")
+        and len(text) <= MAX_VOLUME_DIGITS
+    )
+
+
+known_symbol = lru_cache(maxsize=100_000)(check_symbol)
+
+
+@lru_cache(maxsize=4096)
+def moment(text: str) -> int:
+    """Return the Unix milliseconds of a recorded time; 0 when it stands for "not known"."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadRecording(f"timestamp must be a date and time, was {quoted(text)}") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=IST)
+    timestamp = (moment - EPOCH) // timedelta(milliseconds=1)
+    if timestamp != 0 and timestamp < LEAST_TIMESTAMP:
+        raise BadRecording(f"timestamp must be later than 1973, was {quoted(text)}")
+    return timestamp
+
+
+@lru_cache(maxsize=100_000)
+def check_price(text: str) -> None:
+    if not PRICE.fullmatch(text):
+        raise BadRecording(f"ltp must be a decimal number, was {quoted(text)}")
+
+
+@lru_cache(maxsize=16)
+def milliseconds(moment: time) -> int:
+    return ((moment.hour * 60 + moment.minute) * 60 + moment.second) * 1000
