@@ -1,0 +1,59 @@
+"""manage.py replay_ticks: publish a recorded day again."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from redis.exceptions import RedisError
+
+from quotes.errors import QuotesError
+from quotes.interrupts import interrupt_on_signals
+from quotes.replay_session import plan_of, run_replay
+from quotes.store import sync_client
+
+EXAMPLES = """
+examples:
+  replay_ticks day.csv.gz --now                       at the pace it was recorded, as if today
+  replay_ticks day.csv.gz --now --speed 10 --symbols RELIANCE "NIFTY 50" --from 09:15 --to 10:00
+  replay_ticks day.csv.gz --speed max --forget        all of it, with the recorded times
+"""
+
+
+class Command(BaseCommand):
+    help = (
+        "Publish recorded ticks again: a CSV file, plain or gzipped, with the columns "
+        "timestamp,symbol,ltp,volume (IST times, rupees). Ctrl-C ends it cleanly." + EXAMPLES
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--speed", default="1", help="times real time, or max; 1 if left out")
+        parser.add_argument("--symbols", nargs="+", metavar="A,B", help="only these")
+        parser.add_argument("--day", help="only ticks recorded on this date, YYYY-MM-DD")
+        parser.add_argument("--from", dest="start", metavar="HH:MM", help="only from this time on")
+        parser.add_argument("--to", dest="end", metavar="HH:MM", help="only before this time")
+        parser.add_argument("--date", help="move the first day to `today` or YYYY-MM-DD")
+        parser.add_argument("--now", action="store_true", help="stamp each tick with the present")
+        parser.add_argument(
+            "--forget", action="store_true", help="let the streams of these symbols start over"
+        )
+        parser.add_argument(
+            "--anyway", action="store_true", help="publish even what newer prices would hide"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            plan = plan_of(options)
+            with interrupt_on_signals() as interrupt:
+                report = run_replay(
+                    plan,
+                    client=sync_client(),
+                    interrupt=interrupt,
+                    stream=sys.stderr,
+                    forget=options["forget"],
+                    anyway=options["anyway"],
+                )
+        except (QuotesError, RedisError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(report.summary)

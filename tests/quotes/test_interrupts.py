@@ -1,0 +1,50 @@
+"""Interrupts: how signals end a long-running command."""
+
+import signal
+import threading
+import time
+
+import pytest
+
+from quotes.interrupts import interrupt_on_signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_first_signal_is_a_request(number: signal.Signals) -> None:
+    """The first signal only asks to end; the handlers from before are back afterwards."""
+    before = signal.getsignal(number)
+    with interrupt_on_signals() as interrupt:
+        assert not interrupt()
+        signal.raise_signal(number)
+        assert interrupt()
+    assert signal.getsignal(number) is before
+
+
+def test_second_ctrl_c_ends_at_once() -> None:
+    """Who presses Ctrl-C twice does not wait for the step in hand."""
+    with interrupt_on_signals():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_sleep_ends_on_a_signal() -> None:
+    """A signal wakes a long sleep, which then says that its time has not come."""
+    with interrupt_on_signals() as interrupt:
+        main = threading.main_thread().ident
+        assert main is not None
+        timer = threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGTERM))
+        timer.start()
+        began = time.monotonic()
+        assert not interrupt.sleep_until(began + 30)
+        assert time.monotonic() - began < 5
+        timer.join()
+
+
+def test_sleep_lasts_until_its_moment() -> None:
+    """Undisturbed, a sleep ends when it is due, and at once when that is past."""
+    with interrupt_on_signals() as interrupt:
+        due = time.monotonic() + 0.15
+        assert interrupt.sleep_until(due)
+        assert due <= time.monotonic() < due + 1
+        assert interrupt.sleep_until(due - 10)
