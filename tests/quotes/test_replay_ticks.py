@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +117,9 @@ def test_wrong_options_are_named(redis: Redis, options: list[str], reason: str) 
 
 def test_today_moves_the_day(redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
     """--date today replays the first day as today's, at its times of day."""
-    from datetime import datetime, timedelta
-
     replayed(capsys, "--date", "today", "--day", "2021-04-16", "--symbols", "M&M")
-    newest = scan_recording(SLICE, Selection(symbols=frozenset({"M&M"}))).first["M&M"]
-    recorded = datetime.fromtimestamp(newest.timestamp / 1000, IST)
+    first = scan_recording(SLICE, Selection(symbols=frozenset({"M&M"}))).first["M&M"]
+    recorded = datetime.fromtimestamp(first.timestamp / 1000, IST)
     distance = datetime.now(IST).date() - recorded.date()
     value = redis.get("stock:M&M")
     assert isinstance(value, bytes)

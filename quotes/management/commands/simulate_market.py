@@ -1,0 +1,54 @@
+"""manage.py simulate_market: publish a simulated market until Ctrl-C."""
+
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from redis.exceptions import RedisError
+
+from quotes.interrupts import interrupt_on_signals
+from quotes.outages import PatientPublisher
+from quotes.recordings import IST
+from quotes.simulated_feed import simulate
+from quotes.simulation import SimulatedMarket
+from quotes.store import sync_client
+
+MAX_RATE = 20_000
+
+
+class Command(BaseCommand):
+    help = (
+        "Publish made-up prices of Indian shares, indices, futures and options until Ctrl-C. "
+        "They begin at invented levels, move together as a market does, on their tick sizes."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--rate", type=float, default=100, help="ticks per second (100)")
+        parser.add_argument("--symbols", nargs="+", metavar="A,B", help="only these")
+        parser.add_argument("--seed", type=int, help="the same seed gives the same market")
+        parser.add_argument("--duration", type=float, metavar="S", help="end after S seconds")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        rate, duration_s = options["rate"], options["duration"]
+        if not 0 < rate <= MAX_RATE:
+            raise CommandError(f"--rate must be above 0 and at most {MAX_RATE}, was {rate:g}")
+        if duration_s is not None and not duration_s > 0:
+            raise CommandError(f"--duration must be above 0, was {duration_s:g}")
+        names = [name.strip() for text in options["symbols"] or () for name in text.split(",")]
+        try:
+            market = SimulatedMarket(
+                datetime.now(IST).date(), rate=rate, symbols=names or None, seed=options["seed"]
+            )
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        with interrupt_on_signals() as interrupt:
+            publisher = PatientPublisher(sync_client(), tell=self.stderr.write, stopped=interrupt)
+            self.stdout.write(f"simulating {len(market.quotes)} instruments at {rate:g} ticks/s")
+            self.stdout.flush()
+            try:
+                published = simulate(
+                    market, publish=publisher, interrupt=interrupt, duration_s=duration_s
+                )
+            except RedisError as error:
+                raise CommandError(str(error)) from error
+        self.stdout.write(f"published {published:,} ticks")

@@ -1,0 +1,37 @@
+"""The feed of the simulated market: the model's ticks, published as time goes by."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from quotes.interrupts import Interrupt
+from quotes.simulation import SimulatedMarket
+from quotes.ticks import Tick
+
+# Prices move in steps: short enough for the eye, long enough to cost next to nothing.
+STEP_S = 0.1
+
+
+def simulate(
+    market: SimulatedMarket,
+    *,
+    publish: Callable[[Sequence[Tick]], int],
+    interrupt: Interrupt,
+    duration_s: float | None = None,
+) -> int:
+    """Publish a simulated market until it is interrupted and return how many ticks there were.
+
+    Args:
+        publish: takes a batch and returns how many of its ticks were published.
+        duration_s: ends by itself after so long; never when None.
+    """
+    published = 0
+    began = step_at = time.monotonic()
+    while duration_s is None or step_at - began < duration_s:
+        if not interrupt.sleep_until(step_at + STEP_S):
+            break
+        now = time.monotonic()
+        ticks = market.advance(now - step_at, timestamp=time.time_ns() // 1_000_000)
+        step_at = now
+        if ticks:
+            published += publish(ticks)
+    return published

@@ -1,0 +1,240 @@
+"""The simulated market: prices that move like those of an exchange, on their tick sizes.
+
+Pure: no I/O and no clock of its own. One market factor and one of the banks move all shares, each
+share moves by itself besides; indices are made of their shares, futures follow with a carry,
+options by Black's formula. Instruments trade at random moments, busy ones more often.
+
+What floats compute is rounded to whole ticks; every number that is published is a whole number of
+tick sizes, exactly.
+"""
+
+import heapq
+import math
+from collections.abc import Collection
+from datetime import date, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+from random import Random
+
+from quotes.recordings import DAY_MS, EPOCH, IST_MS
+from quotes.simulated_instruments import (
+    BANK_LEVEL,
+    NIFTY_LEVEL,
+    SHARES,
+    Contract,
+    contracts,
+)
+from quotes.ticks import Tick
+
+TRADING_S = 6.25 * 3600
+# Standard deviations of a trading day's change, as fractions of the price.
+MARKET_DAY, BANKS_DAY, OWN_DAY, OVERNIGHT = 0.009, 0.005, 0.010, 0.006
+# Prices are drawn back to where they started within about a day, so none runs away in a month.
+RETURN_PER_S = 1 / TRADING_S
+CARRY_PER_YEAR = 0.065
+VOLATILITY_PER_YEAR = 0.13
+PAISA = Decimal("0.01")
+MAX_STEP_S = 1.0
+
+
+class SimulatedMarket:
+    """A market that never closes; a new day begins at midnight IST.
+
+    Args:
+        day: the IST date with which it begins.
+        rate: ticks per second, on average, over all instruments.
+        symbols: only these trade; all when None.
+        seed: the same seed, days and steps give the same ticks.
+
+    Raises:
+        ValueError: a symbol is not one of the market's; the text lists which.
+    """
+
+    def __init__(
+        self,
+        day: date,
+        *,
+        rate: float,
+        symbols: Collection[str] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.random = Random(seed)  # noqa: S311
+        self.rate = rate
+        self.symbols = None if symbols is None else set(symbols)
+        self.moves = dict.fromkeys((share.symbol for share in SHARES), 0.0)  # log of growth
+        self.spots = {share.symbol: share.price for share in SHARES}
+        self.level()
+        self.clock = 0.0
+        self.quotes: dict[str, Quote] = {}
+        self.due: list[tuple[float, str]] = []  # heap of times and symbols
+        self.open_day(day)
+
+    def open_day(self, day: date) -> None:
+        """Begin a day: yesterday's last prices become the previous close, volumes start over."""
+        self.day = day
+        listed = {one.symbol: one for one in contracts(day)}
+        if self.symbols is not None and (unknown := self.symbols - listed.keys()):
+            known = ", ".join(listed)
+            raise ValueError(f"not simulated: {', '.join(sorted(unknown))} (there are {known})")
+        before, self.quotes = self.quotes, {}
+        for symbol, contract in listed.items():
+            if self.symbols is None or symbol in self.symbols:
+                price = self.fair_price(contract)
+                close = (
+                    before[symbol].last
+                    if symbol in before
+                    else on_tick(price * math.exp(self.random.gauss(0, OVERNIGHT)), contract)
+                )
+                self.quotes[symbol] = Quote(contract, prev_close=close)
+        busy = sum(quote.contract.busy for quote in self.quotes.values())
+        self.due = [
+            (self.clock + self.random.expovariate(self.rate * quote.contract.busy / busy), symbol)
+            for symbol, quote in self.quotes.items()
+        ]
+        self.mean_wait_s = {
+            symbol: busy / quote.contract.busy / self.rate for symbol, quote in self.quotes.items()
+        }
+        heapq.heapify(self.due)
+
+    def advance(self, seconds: float, *, timestamp: int) -> list[Tick]:
+        """Let time pass and return what traded meanwhile.
+
+        Args:
+            seconds: how long; more than a second counts as one, so a pause makes no burst.
+            timestamp: Unix milliseconds of the ticks.
+        """
+        day = EPOCH.date() + timedelta(days=(timestamp + IST_MS) // DAY_MS)
+        if day != self.day:
+            self.open_day(day)
+        seconds = min(seconds, MAX_STEP_S)
+        self.clock += seconds
+        self.move(seconds)
+        ticks = []
+        while self.due[0][0] <= self.clock:
+            at, symbol = self.due[0]
+            wait = self.random.expovariate(1 / self.mean_wait_s[symbol])
+            heapq.heapreplace(self.due, (at + wait, symbol))
+            quote = self.quotes[symbol]
+            quote.trade(self.fair_price(quote.contract), self.random)
+            ticks.append(quote.tick(timestamp))
+        return ticks
+
+    def move(self, seconds: float) -> None:
+        scale = math.sqrt(seconds / TRADING_S)
+        market = self.random.gauss(0, MARKET_DAY * scale)
+        banks = self.random.gauss(0, BANKS_DAY * scale)
+        keep = 1 - RETURN_PER_S * seconds
+        for share in SHARES:
+            own = self.random.gauss(0, OWN_DAY * scale)
+            move = self.moves[share.symbol] * keep + market + own + (banks if share.bank else 0)
+            self.moves[share.symbol] = move
+            self.spots[share.symbol] = share.price * math.exp(move)
+        self.level()
+
+    def level(self) -> None:
+        """Work out the indices from their shares."""
+        for index, base, weights in (
+            ("NIFTY 50", NIFTY_LEVEL, NIFTY_WEIGHTS),
+            ("NIFTY BANK", BANK_LEVEL, BANK_WEIGHTS),
+        ):
+            growth = sum(
+                weight * math.exp(self.moves[symbol]) for symbol, weight in weights.items()
+            )
+            self.spots[index] = base * growth
+
+    def fair_price(self, contract: Contract) -> float:
+        spot = self.spots[contract.underlying]
+        if contract.expiry is None:
+            return spot
+        years = (contract.expiry - self.day).days / 365
+        forward = spot * math.exp(CARRY_PER_YEAR * years)
+        if contract.kind == "FUT":
+            return forward
+        return black(forward, contract.strike, years, call=contract.kind == "CE")
+
+
+class Quote:
+    """The state of one instrument on one day; prices are counted in tick sizes."""
+
+    def __init__(self, contract: Contract, *, prev_close: int) -> None:
+        self.contract = contract
+        self.prev_close = self.last = prev_close
+        self.open = self.high = self.low = 0
+        self.bid = self.ask = self.bid_qty = self.ask_qty = self.last_qty = 0
+        self.volume = self.value = 0
+        self.oi = contract.volume // 3 // contract.lot * contract.lot if contract.expiry else 0
+
+    def trade(self, fair: float, random: Random) -> None:
+        """Let a trade happen at the tick next to the fair price, or an index be worked out."""
+        contract = self.contract
+        last = self.last = on_tick(fair, contract)
+        self.open = self.open or last
+        self.high = max(self.high, last)
+        self.low = min(self.low or last, last)
+        if not contract.lot:
+            return
+        # A trade above the fair price took the best offer, one below it the best bid.
+        self.ask = max(last if last * contract.tick_size > Decimal(fair) else last + 1, 2)
+        self.bid = self.ask - 1
+        typical = max(1.0, contract.volume / TRADING_S / contract.lot)
+        lots = 1 + int(random.expovariate(1 / typical))
+        self.last_qty = lots * contract.lot
+        self.bid_qty, self.ask_qty = (
+            contract.lot * (1 + int(random.expovariate(1 / (8 * typical)))) for _ in range(2)
+        )
+        self.volume += self.last_qty
+        self.value += self.last_qty * last
+        if contract.expiry:
+            self.oi = max(0, self.oi + random.choice((-1, 0, 0, 1)) * self.last_qty)
+
+    def tick(self, timestamp: int) -> Tick:
+        """Return the last trade and the state of the day as a tick."""
+        size = self.contract.tick_size
+        traded = self.contract.lot > 0
+        fields = {"volume": b"%d" % self.volume} if traded else {}
+        prices = {
+            "open": self.open,
+            "high": self.high,
+            "low": self.low,
+            "prev_close": self.prev_close,
+        }
+        if traded:
+            prices |= {"bid": self.bid, "ask": self.ask}
+        for name, count in prices.items():
+            fields[name] = str(count * size).encode()
+        if traded:
+            average = (self.value * size / self.volume).quantize(PAISA, ROUND_HALF_EVEN)
+            fields["bid_qty"] = b"%d" % self.bid_qty
+            fields["ask_qty"] = b"%d" % self.ask_qty
+            fields["last_qty"] = b"%d" % self.last_qty
+            fields["avg_price"] = str(average).encode()
+        if self.contract.expiry:
+            fields["oi"] = b"%d" % self.oi
+        return Tick(self.contract.symbol, str(self.last * size), timestamp, "", fields)
+
+
+def on_tick(price: float, contract: Contract) -> int:
+    """Return the number of tick sizes nearest to a price: at least one."""
+    return max(1, round(price / float(contract.tick_size)))
+
+
+def black(forward: float, strike: float, years: float, *, call: bool) -> float:
+    """Return the fair price of a European option on a forward, undiscounted (Black 1976)."""
+    spread = VOLATILITY_PER_YEAR * math.sqrt(years)
+    d1 = math.log(forward / strike) / spread + spread / 2
+    d2 = d1 - spread
+    sign = 1 if call else -1
+    return sign * (forward * normal(sign * d1) - strike * normal(sign * d2))
+
+
+def normal(x: float) -> float:
+    """Return the standard normal distribution's probability of less than x."""
+    return (1 + math.erf(x / math.sqrt(2))) / 2
+
+
+def shares_of(weights: dict[str, float]) -> dict[str, float]:
+    whole = sum(weights.values())
+    return {symbol: weight / whole for symbol, weight in weights.items() if weight}
+
+
+NIFTY_WEIGHTS = shares_of({share.symbol: share.nifty for share in SHARES})
+BANK_WEIGHTS = shares_of({share.symbol: share.bank for share in SHARES})

@@ -1,0 +1,201 @@
+"""The simulated market: what holds of its ticks, and that its prices move together."""
+
+import math
+from collections import defaultdict
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from instruments.keys import check_symbol
+from quotes.recordings import IST
+from quotes.simulated_instruments import Contract, contracts, near_month, showcase
+from quotes.simulation import SimulatedMarket, black
+from quotes.ticks import PRICE_FIELDS, Tick, encode_tick, parse_tick
+
+DAY = date(2026, 4, 9)
+MORNING = int(datetime(2026, 4, 9, 9, 15, tzinfo=IST).timestamp() * 1000)
+
+
+def traded(
+    market: SimulatedMarket, *, steps: int, step_s: float = 0.5, start: int = MORNING
+) -> list[Tick]:
+    return [
+        tick
+        for step in range(1, steps + 1)
+        for tick in market.advance(step_s, timestamp=start + round(step * step_s * 1000))
+    ]
+
+
+@cache
+def listed(day: date) -> dict[str, Contract]:
+    return {one.symbol: one for one in contracts(day)}
+
+
+def value(tick: Tick, field: str) -> Decimal:
+    return Decimal(tick.fields[field].decode())
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    day=st.dates(date(2020, 1, 1), date(2060, 12, 31)),
+    step_s=st.floats(0.001, 5),
+    hours=st.integers(0, 30),
+)
+def test_every_tick_is_one_of_a_real_market(
+    seed: int, day: date, step_s: float, hours: int
+) -> None:
+    """Prices lie on their tick sizes, are positive and within the day's range; volume grows."""
+    start = int(datetime(day.year, day.month, day.day, tzinfo=IST).timestamp() * 1000)
+    market = SimulatedMarket(day, rate=200, seed=seed)
+    ticks = traded(market, steps=20, step_s=step_s, start=start)
+    # Later, perhaps on the next day and in the next month.
+    ticks += traded(market, steps=20, step_s=step_s, start=start + hours * 3_600_000)
+    last: dict[tuple[str, date], Decimal] = {}
+    for tick in ticks:
+        today = datetime.fromtimestamp(tick.timestamp / 1000, IST).date()
+        contract = listed(today)[tick.symbol]
+        for price in (tick.price, *(value(tick, f) for f in PRICE_FIELDS if f in tick.fields)):
+            assert price > 0
+        for field in ("open", "high", "low", "prev_close", "bid", "ask"):
+            if field in tick.fields:
+                assert value(tick, field) % contract.tick_size == 0
+        assert tick.price % contract.tick_size == 0
+        assert value(tick, "low") <= tick.price <= value(tick, "high")
+        assert value(tick, "low") <= value(tick, "open") <= value(tick, "high")
+        if contract.kind == "INDEX":
+            assert "volume" not in tick.fields and "bid" not in tick.fields
+            continue
+        assert value(tick, "ask") - value(tick, "bid") == contract.tick_size
+        assert tick.price in (value(tick, "bid"), value(tick, "ask"))
+        assert value(tick, "low") - Decimal("0.01") < value(tick, "avg_price")
+        assert value(tick, "avg_price") < value(tick, "high") + Decimal("0.01")
+        for field in ("bid_qty", "ask_qty", "last_qty", "volume"):
+            assert value(tick, field) > 0 and value(tick, field) % contract.lot == 0
+        assert value(tick, "volume") > last.get((tick.symbol, today), 0)
+        last[tick.symbol, today] = value(tick, "volume")
+        assert ("oi" in tick.fields) == (contract.expiry is not None)
+        assert "oi" not in tick.fields or value(tick, "oi") >= 0
+
+
+def test_ticks_pass_the_parser_unchanged() -> None:
+    """What is simulated is what the project's parser reads back, to the digit."""
+    market = SimulatedMarket(DAY, rate=100, seed=7)
+    for tick in traded(market, steps=20):
+        assert parse_tick(encode_tick(tick), now_ms=tick.timestamp) == tick
+
+
+def test_seed_repeats_a_market() -> None:
+    """One seed gives the same ticks again, another seed others."""
+
+    def ticks(seed: int) -> list[Tick]:
+        return traded(SimulatedMarket(DAY, rate=100, seed=seed), steps=20)
+
+    assert ticks(1) == ticks(1) != ticks(2)
+
+
+def test_rate_is_the_average_and_a_pause_makes_no_burst() -> None:
+    """Ticks come at the rate asked for, busy instruments more often; an hour's pause is none."""
+    market = SimulatedMarket(DAY, rate=100, seed=3)
+    ticks = traded(market, steps=200)  # 100 s
+    assert 9_000 < len(ticks) < 11_000
+    count: dict[str, int] = defaultdict(int)
+    for tick in ticks:
+        count[tick.symbol] += 1
+    assert len(count) == len(market.quotes)
+    assert count["RELIANCE"] > 2 * count["TITAN"]
+    assert len(market.advance(3600, timestamp=MORNING + 3_700_000)) < 200
+
+
+def test_prices_move_together() -> None:
+    """Indices follow their shares, futures their index, calls rise with it and puts fall."""
+    market = SimulatedMarket(DAY, rate=50, seed=11)
+    names = ["NIFTY 50", "NIFTY26APRFUT", "NIFTY26APR26000CE", "NIFTY26APR26000PE", "HDFCBANK"]
+    fair = listed(DAY)
+    changes: dict[str, list[float]] = defaultdict(list)
+    for _ in range(500):
+        before = {name: market.fair_price(fair[name]) for name in names}
+        market.move(60)
+        for name in names:
+            changes[name].append(market.fair_price(fair[name]) - before[name])
+    index = changes["NIFTY 50"]
+    assert correlation(index, changes["NIFTY26APRFUT"]) > 0.999
+    assert correlation(index, changes["NIFTY26APR26000CE"]) > 0.95
+    assert correlation(index, changes["NIFTY26APR26000PE"]) < -0.95
+    assert 0.4 < correlation(index, changes["HDFCBANK"]) < 0.95
+    delta = changes["NIFTY26APR26000CE"][0] / index[0]
+    assert 0.4 < delta < 0.8
+
+
+def correlation(one: list[float], other: list[float]) -> float:
+    mean, other_mean = sum(one) / len(one), sum(other) / len(other)
+    both = sum((a - mean) * (b - other_mean) for a, b in zip(one, other, strict=True))
+    return both / math.sqrt(
+        sum((a - mean) ** 2 for a in one) * sum((b - other_mean) ** 2 for b in other)
+    )
+
+
+def test_a_month_of_moves_stays_plausible() -> None:
+    """Prices are drawn back: after weeks none has run away from where it began."""
+    market = SimulatedMarket(DAY, rate=50, seed=5)
+    for _ in range(20 * 375):
+        market.move(60)
+    assert all(abs(move) < 0.12 for move in market.moves.values())
+    assert any(abs(move) > 0.002 for move in market.moves.values())
+
+
+def test_midnight_begins_a_new_day() -> None:
+    """At midnight IST the last price becomes the previous close and volume starts over."""
+    market = SimulatedMarket(DAY, rate=500, seed=9, symbols=["RELIANCE"])
+    before = traded(market, steps=10)[-1]
+    after = traded(market, steps=1, start=MORNING + 86_400_000)[0]
+    assert after.fields["prev_close"] == before.price_text.encode()
+    assert after.fields["open"] == after.price_text.encode()
+    assert value(after, "volume") < value(before, "volume")
+
+
+def test_contracts_roll_before_they_expire() -> None:
+    """On the 21st the next month's contracts replace the present month's, also in December."""
+    assert near_month(date(2026, 4, 20)) == date(2026, 4, 1)
+    assert near_month(date(2026, 4, 21)) == date(2026, 5, 1)
+    assert near_month(date(2026, 12, 31)) == date(2027, 1, 1)
+    market = SimulatedMarket(date(2026, 4, 20), rate=500, seed=9)
+    start = int(datetime(2026, 4, 21, tzinfo=IST).timestamp() * 1000)
+    futures = {tick.symbol for tick in traded(market, steps=9, start=start) if "FUT" in tick.symbol}
+    assert futures and all("26MAYFUT" in symbol for symbol in futures)
+
+
+def test_symbols_are_well_formed() -> None:
+    """Names are symbols as exchanges write them; AAPL is left to whoever tries the README."""
+    for month in range(1, 13):
+        names = [one.symbol for one in contracts(date(2026, month, 3))]
+        assert len(names) == len(set(names)) and all(map(check_symbol, names))
+        assert set(showcase(date(2026, month, 3))) <= set(names)
+        assert "AAPL" not in names
+    assert {"RELIANCE", "M&M", "BAJAJ-AUTO", "NIFTY 50", "NIFTY26DECFUT"} <= set(names)
+
+
+def test_unknown_symbol_is_refused() -> None:
+    """A symbol that the market does not have is an error that lists those it has."""
+    with pytest.raises(ValueError, match=r"not simulated: AAPL \(there are HDFCBANK, "):
+        SimulatedMarket(DAY, rate=1, symbols=["RELIANCE", "AAPL"])
+
+
+def test_options_keep_put_call_parity() -> None:
+    """A call less a put is the forward less the strike, and no option is worth less than 0."""
+    for strike in (20_000, 26_000, 32_000):
+        call = black(26_100, strike, 0.05, call=True)
+        put = black(26_100, strike, 0.05, call=False)
+        assert call - put == pytest.approx(26_100 - strike)
+        assert call > -1e-9 and put > -1e-9
+
+
+def test_now_is_in_the_market() -> None:
+    """The market of the present day and of any day of the coming year opens."""
+    today = datetime.now(UTC).date()
+    for ahead in range(0, 366, 5):
+        assert SimulatedMarket(today + timedelta(days=ahead), rate=1).quotes
