@@ -51,7 +51,7 @@ def test_every_tick_is_one_of_a_real_market(
 ) -> None:
     """Prices lie on their tick sizes, are positive and within the day's range; volume grows."""
     start = int(datetime(day.year, day.month, day.day, tzinfo=IST).timestamp() * 1000)
-    market = SimulatedMarket(day, rate=200, seed=seed)
+    market = SimulatedMarket(day, rate=30, seed=seed)
     ticks = traded(market, steps=20, step_s=step_s, start=start)
     # Later, perhaps on the next day and in the next month.
     ticks += traded(market, steps=20, step_s=step_s, start=start + hours * 3_600_000)
