@@ -3,8 +3,10 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from quotes.health import healthz, readyz
+from quotes.pages import live_prices
 
 urlpatterns = [
+    path("", live_prices, name="live-prices"),
     path("admin/", admin.site.urls),
     path("api/", include("quotes.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

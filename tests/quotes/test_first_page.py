@@ -1,0 +1,184 @@
+"""The first page in a real browser, on the real server: prices, errors, lost connections."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from quotes.publishing import publish_ticks
+from quotes.ticks import Tick
+from tests.chromium import Chromium
+from tests.site import Site
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Chromium]:
+    with Chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(chromium: Chromium) -> Iterator[Chromium]:
+    chromium.complaints.clear()
+    yield chromium
+    chromium.open("about:blank")
+
+
+@pytest.fixture
+def site(browser: Chromium, redis: Redis) -> Iterator[Site]:
+    # After the browser, so that nothing is started where there is none.
+    with Site(redis) as one:
+        yield one
+
+
+def publish(redis: Redis, symbol: str, price: str) -> None:
+    publish_ticks([Tick(symbol, price, time.time_ns() // 1_000_000)], client=redis)
+
+
+def cell(symbol: str, name: str) -> str:
+    """Return the expression of a cell's text in the row of a symbol."""
+    row = f"[...rows.children].find((row) => row.children[0].textContent === {json.dumps(symbol)})"
+    return f"{row}?.querySelector('.{name}').textContent"
+
+
+def state(name: str) -> str:
+    return f"document.querySelector('#state').dataset.state === {json.dumps(name)}"
+
+
+def test_prices_change_to_the_digit(browser: Chromium, site: Site, redis: Redis) -> None:
+    """A symbol that is typed shows its price with the digits sent, and each change of it."""
+    publish(redis, "AAPL", "100.50")
+    browser.open(f"{site.url}#M%26M")
+    browser.wait_for(f"{cell('M&M', 'price')} === 'waiting for its first price'")
+    browser.type("#symbols", "AAPL, NIFTY 50")
+    browser.wait_for(f"{cell('AAPL', 'price')} === '100.50'")
+    assert browser.evaluate(cell("AAPL", "change")) == ""
+    publish(redis, "AAPL", "101.250")
+    browser.wait_for(f"{cell('AAPL', 'price')} === '101.250'")
+    assert browser.evaluate(cell("AAPL", "change")) == "+0.750"
+    assert browser.evaluate(state("live"))
+    publish(redis, "AAPL", "99.05")
+    browser.wait_for(f"{cell('AAPL', 'change')} === '−2.200'")
+    publish(redis, "NIFTY 50", "123456789012345.1234567890123")
+    browser.wait_for(f"{cell('NIFTY 50', 'price')} === '123456789012345.1234567890123'")
+    assert browser.evaluate(cell("NIFTY 50", "age")) in ("now", "1 s ago", "2 s ago")
+    assert browser.evaluate("location.hash") == "#M%26M,AAPL,NIFTY%2050"
+    assert browser.complaints == []
+
+
+def test_symbols_leave_and_return_by_the_address(
+    browser: Chromium, site: Site, redis: Redis
+) -> None:
+    """The button unsubscribes; the address holds what is left and, when edited, is followed."""
+    browser.open(f"{site.url}#AAPL,M%26M")
+    browser.wait_for(f"{cell('M&M', 'price')} === 'waiting for its first price'")
+    browser.evaluate("document.querySelector('[aria-label=\"Unsubscribe AAPL\"]').click()")
+    browser.wait_for("location.hash === '#M%26M'")
+    publish(redis, "AAPL", "1")
+    publish(redis, "M&M", "2")
+    browser.wait_for(f"{cell('M&M', 'price')} === '2'")
+    assert browser.evaluate("rows.children.length") == 1
+    browser.evaluate("location.hash = '#AAPL'")
+    browser.wait_for(f"{cell('AAPL', 'price')} === '1'")
+    assert browser.evaluate("rows.children.length") == 1
+    assert browser.complaints == []
+
+
+def test_errors_are_shown_in_words(browser: Chromium, site: Site, redis: Redis) -> None:
+    """What is no symbol is said in words in its row, and markup in a symbol stays text."""
+    markup = "<img src=x onerror=hacked=1>"
+    browser.open(site.url)
+    browser.type("#symbols", f"*, {markup}")
+    browser.wait_for(f"{cell('*', 'price')}?.startsWith('not a symbol')")
+    browser.wait_for(f"{cell(markup, 'price')} === 'waiting for its first price'")
+    publish(redis, markup, "5.00")
+    browser.wait_for(f"{cell(markup, 'price')} === '5.00'")
+    notice = browser.evaluate("document.querySelector('#notice').textContent")
+    assert "*: not a symbol" in notice
+    assert browser.evaluate("document.querySelectorAll('img').length + typeof hacked") == (
+        "0undefined"
+    )
+    assert browser.complaints == []
+
+
+def test_inline_scripts_do_not_run(browser: Chromium, site: Site) -> None:
+    """Even if markup got into the page, the browser would not run it."""
+    browser.open(site.url)
+    browser.evaluate(
+        "(() => { const one = document.createElement('script');"
+        "one.textContent = 'window.hacked = 1'; document.body.append(one); })()"
+    )
+    assert browser.evaluate("typeof window.hacked") == "undefined"
+    wait_until(lambda: browser.evaluate("true") and browser.complaints)
+    assert "Content Security Policy" in browser.complaints[0]
+
+
+def test_killed_server_is_found_again(browser: Chromium, site: Site, redis: Redis) -> None:
+    """A server that dies and comes back is reconnected to, and prices flow again."""
+    publish(redis, "AAPL", "100.50")
+    browser.open(f"{site.url}#AAPL")
+    browser.wait_for(f"{cell('AAPL', 'price')} === '100.50'")
+    site.kill("web")
+    browser.wait_for(state("waiting"))
+    browser.wait_for("/^Reconnecting in \\d+ s$/.test(document.querySelector('.pill').textContent)")
+    publish(redis, "AAPL", "101.00")
+    site.start_web()
+    browser.wait_for(f"{cell('AAPL', 'price')} === '101.00'")
+    publish(redis, "AAPL", "102.00")
+    browser.wait_for(f"{cell('AAPL', 'price')} === '102.00'")
+    assert browser.evaluate(cell("AAPL", "change")) == "+1.00"
+    assert browser.evaluate(state("live"))
+
+
+def test_lost_feed_is_shown(browser: Chromium, site: Site, redis: Redis) -> None:
+    """Without a bridge the page says that the feed is down, and when it is back."""
+    publish(redis, "AAPL", "100.50")
+    browser.open(f"{site.url}#AAPL")
+    browser.wait_for(f"{cell('AAPL', 'price')} === '100.50'")
+    site.kill("bridge")
+    browser.wait_for(state("down"))
+    assert "gets no prices" in browser.evaluate(
+        "document.querySelector('#state-detail').textContent"
+    )
+    site.start_bridge()
+    browser.wait_for(f"{state('quiet')} || {state('live')}")
+    publish(redis, "AAPL", "100.55")
+    browser.wait_for(f"{cell('AAPL', 'change')} === '+0.05'")
+    assert browser.evaluate(state("live"))
+
+
+def test_numbers_are_read_as_text(browser: Chromium, site: Site) -> None:
+    """The reader of frames finds the price's digits wherever JSON lets them stand."""
+    browser.open(site.url)
+    frames = {
+        '{"symbol":"A","price":189.450,"timestamp":1}': "189.450",
+        ' { "price" : 1e5 , "symbol":"A"}': "1e5",
+        '{"price":-0.10}': "-0.10",
+        '{"a":{"price":1},"b":[{"price":2},"price",3],"price":4.0}': "4.0",
+        '{"a":"\\"price\\":9,","price":5}': "5",
+        '{"price":1,"price":2.0}': "2.0",
+        '{"pr\\u0069ce":7.70}': "7.70",
+        '{"price":"6"}': '"6"',
+        '{"a":"price","b":1}': None,
+        '{"price":1,"price":{"price":2}}': None,
+    }
+    module = f"import('{site.url}static/quotes/frames.js')"
+    for text, expected in frames.items():
+        found = browser.evaluate(f"{module}.then((m) => m.memberText({json.dumps(text)}, 'price'))")
+        assert found == expected, text
+    for after, before, expected in [
+        ("101.250", "100.50", "0.750"),
+        ("0.05", "0.10", "-0.05"),
+        ("-37.63", "10", "-47.63"),
+        ("5", "5.00", "0.00"),
+        ("123456789012345678.9", "123456789012345678.8", "0.1"),
+        ("1e3", "1", "999"),
+    ]:
+        call = f"m.difference({json.dumps(after)}, {json.dumps(before)})"
+        assert browser.evaluate(f"{module}.then((m) => {call})") == expected
+    assert browser.complaints == []
