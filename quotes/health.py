@@ -1,13 +1,12 @@
 """Health: whether the process lives, and whether what it needs is there."""
 
 from collections.abc import Callable
-from typing import Any
 
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from redis.exceptions import RedisError
 
-from quotes.store import own_key, status_keys, sync_client
+from quotes.store import idle_shards, sync_client
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -43,17 +42,14 @@ def database_state() -> str:
 
 def bridge_state() -> str:
     try:
-        client = sync_client()
-        shards = int(client.get(own_key("shards")) or 1)
-        signs: list[Any] = client.mget(status_keys(shards))
+        idle = idle_shards(sync_client())
     except RedisError:
         return "not known while Redis does not answer"
-    missing = [f"{number}/{shards}" for number, sign in enumerate(signs, 1) if sign is None]
-    if not missing:
+    if not idle:
         return "ok"
-    if shards == 1:
+    if idle == ["1/1"]:
         return "no bridge works: start `manage.py bridge_prices`"
-    return f"no bridge works on shard {', '.join(missing)}: start `manage.py bridge_prices --shard`"
+    return f"no bridge works on shard {', '.join(idle)}: start `manage.py bridge_prices --shard`"
 
 
 CHECKS: dict[str, Callable[[], str]] = {

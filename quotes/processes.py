@@ -18,8 +18,8 @@ from quotes.embedded import MUTED, EmbeddedServer
 from quotes.redis_probe import answers
 
 APPLICATION = "config.asgi:application"
-UVICORN_WEBSOCKETS = "websockets-sansio"
-DAPHNE = "daphne"
+UVICORN_WEBSOCKETS = "quotes.uvicorn_transport:PriceWebSocketProtocol"
+DAPHNE = "quotes.daphne_server"
 PING_S = 20
 
 # Stages of the start, ended in the reverse order.

@@ -163,7 +163,9 @@ def read_recording(
                 found.bad += 1
                 found.complain(f"{path}, line {number}: {error}")
                 continue
-            tick = Tick(symbol, price, latest, "", {"volume": volume.encode()} if volume else {})
+            tick = Tick(
+                symbol, price, latest, "", b',"volume":%b' % volume.encode() if volume else b""
+            )
             if holds is None or holds(tick):
                 found.timeless += not timestamp
                 yield tick

@@ -12,6 +12,8 @@ from datetime import date, timedelta
 from itertools import groupby, islice
 from pathlib import Path
 
+import msgspec
+
 from quotes.interrupts import Interrupt
 from quotes.progress import Progress, duration
 from quotes.recordings import DAY_MS, EPOCH, IST_MS, Findings, Scan, Selection, read_recording
@@ -128,7 +130,7 @@ def replay(
 
 
 def restamped(tick: Tick, timestamp: int) -> Tick:
-    return Tick(tick.symbol, tick.price_text, timestamp, tick.segment, tick.fields)
+    return msgspec.structs.replace(tick, timestamp=timestamp)
 
 
 def batches(

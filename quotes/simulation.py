@@ -23,7 +23,7 @@ from quotes.simulated_instruments import (
     Contract,
     contracts,
 )
-from quotes.ticks import Tick
+from quotes.ticks import Tick, joined
 
 TRADING_S = 6.25 * 3600
 # Standard deviations of a trading day's change, as fractions of the price.
@@ -209,7 +209,7 @@ class Quote:
             fields["avg_price"] = str(average).encode()
         if self.contract.expiry:
             fields["oi"] = b"%d" % self.oi
-        return Tick(self.contract.symbol, str(self.last * size), timestamp, "", fields)
+        return Tick(self.contract.symbol, str(self.last * size), timestamp, "", joined(fields))
 
 
 def on_tick(price: float, contract: Contract) -> int:

@@ -28,6 +28,7 @@ from quotes.embedded import EmbeddedServer, embedded_server
 from quotes.listener import EVERYWHERE, LOOPBACK, open_listeners
 from quotes.processes import Options, plan
 from quotes.redis_probe import NothingListens, RedisAddress, ping
+from quotes.store import idle_shards
 from quotes.supervisor import OWN_NAME, Supervisor
 
 READY_TIMEOUT_S = 20.0
@@ -148,7 +149,7 @@ def bridge_works() -> bool:
             socket_connect_timeout=REQUEST_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
         ) as client:
-            return bool(client.exists(conf.key_prefix + "status"))
+            return not idle_shards(client)
     except RedisError:
         return False
 

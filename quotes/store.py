@@ -77,6 +77,13 @@ def status_keys(shards: int) -> list[str]:
     return [own_key(f"status:{shard}") for shard in range(1, shards + 1)]
 
 
+def idle_shards(client: redis.Redis) -> list[str]:
+    """Return the shards that no bridge works on, as I/N; raise redis.RedisError."""
+    shards = int(client.get(own_key("shards")) or 1)
+    signs: list[Any] = client.mget(status_keys(shards))
+    return [f"{number}/{shards}" for number, sign in enumerate(signs, 1) if sign is None]
+
+
 def connection_options() -> dict[str, Any]:
     # redis-py 8 gives up after 5 s by default; what waits longer sets its own.
     return {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}

@@ -10,7 +10,7 @@ from urllib.error import URLError
 
 from redis import Redis
 
-from quotes.store import own_key
+from quotes.store import idle_shards
 from tests.ports import free_port
 from tests.waiting import wait_until
 
@@ -56,7 +56,7 @@ class Site:
         process.wait()
 
     def wait_until_up(self) -> None:
-        wait_until(lambda: self.answers() and self.redis.exists(own_key("status")))
+        wait_until(lambda: self.answers() and not idle_shards(self.redis))
 
     def answers(self) -> bool:
         try:

@@ -19,6 +19,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
     ),
     1: (
         "quotes.ticks",
+        "quotes.console",
         "quotes.interrupts",
         "quotes.progress",
         "quotes.protocol",
@@ -31,7 +32,13 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.ws_frames",
         "quotes.complaints",
     ),
-    2: ("quotes.store", "quotes.streams", "quotes.redis_link", "quotes.scanning"),
+    2: (
+        "quotes.store",
+        "quotes.streams",
+        "quotes.redis_link",
+        "quotes.redis_probe",
+        "quotes.scanning",
+    ),
     3: (
         "instruments.index",
         "quotes.publishing",
@@ -48,6 +55,12 @@ FLOORS: dict[int, tuple[str, ...]] = {
     4: (
         "quotes.asgi_transport",
         "quotes.bridge",
+        "quotes.child",
+        "quotes.embedded",
+        "quotes.keeper",
+        "quotes.listener",
+        "quotes.processes",
+        "quotes.supervisor",
         "quotes.bridge_counters",
         "quotes.daphne_transport",
         "quotes.delivery",
@@ -76,6 +89,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.health",
         "quotes.management",
         "quotes.origins",
+        "quotes.startup",
         "quotes.pages",
         "quotes.urls",
     ),

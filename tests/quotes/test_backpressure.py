@@ -15,9 +15,7 @@ from quotes.ticks import Tick
 from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until
 
-BATCH = [
-    Tick("M&M", "803.50", 1_618_544_701_000, "", {"note": b'"%b"' % (b"x" * 2000)})
-] * LOOK_EVERY
+BATCH = [Tick("M&M", "803.50", 1_618_544_701_000, "", b',"note":"%b"' % (b"x" * 2000))] * LOOK_EVERY
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from quotes.ticks import Tick
 SLICE = Path(__file__).parent / "data" / "nse-ticks-slice.csv"
 HEADER = "timestamp,symbol,ltp,volume\n"
 GOOD = "2021-04-16 09:15:01,M&M,803.50,1202\n"
-GOOD_TICK = Tick("M&M", "803.50", 1_618_544_701_000, "", {"volume": b"1202"})
+GOOD_TICK = Tick("M&M", "803.50", 1_618_544_701_000, "", b',"volume":1202')
 
 
 def recording(folder: Path, text: str | bytes) -> Path:

@@ -292,7 +292,7 @@ async def test_the_start_waits_for_a_bridge_and_a_web_server(
     settings.REDIS_URL = redis_server.url
     monkeypatch.setattr(startup, "READY_TIMEOUT_S", 0.2)
     if bridge:
-        redis.set("quotes:status", "{}")
+        redis.set("quotes:status:1", "{}")
     with web_server() as address, socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))  # and does not listen
         where = address if web else deaf.getsockname()
