@@ -31,7 +31,7 @@ class Timing:
     first_delay: float = 0.5
     longest_delay: float = 10.0
     steady: float = 30.0  # a child that ran so long starts over with the first delay
-    quick: float = 2.0  # a child that ended sooner did not get to work
+    quick: float = 5.0  # a child that ended sooner did not get to work: Django takes 2 s to load
     ready: float = 10.0
     stop: float = 4.0  # from SIGTERM to SIGKILL, for all stages together
     stage_reserve: float = 0.75  # of it, what a stage leaves to each stage that ends after it
@@ -76,7 +76,7 @@ class Supervisor:
         """
         loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
-            if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
                 loop.add_signal_handler(number, self.interrupt)
         self.engage_keeper()
         starting = asyncio.create_task(self.start())
