@@ -6,21 +6,16 @@ Which processes there are is in `quotes/processes.py`.
 import asyncio
 import contextlib
 import http.client
+import json
 import os
 import sys
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http.request import validate_host
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from quotes.conf import conf
 from quotes.console import Console
@@ -28,12 +23,12 @@ from quotes.embedded import EmbeddedServer, embedded_server
 from quotes.listener import EVERYWHERE, LOOPBACK, open_listeners
 from quotes.processes import Options, plan
 from quotes.redis_probe import NothingListens, RedisAddress, ping
-from quotes.store import idle_shards
 from quotes.supervisor import OWN_NAME, Supervisor
 
 READY_TIMEOUT_S = 20.0
 REQUEST_TIMEOUT_S = 1.0
-PAUSE_S = 0.1
+MAX_ANSWER_BYTES = 4096
+PAUSE_S = 0.5
 
 
 class DatabaseNotReady(Exception):
@@ -105,53 +100,48 @@ def find_redis(url: str) -> EmbeddedServer | None:
 
 
 async def wait_until_ready(options: Options, address: tuple[str, int]) -> str:
-    """Wait until a bridge works and the web server answers.
+    """Wait until the web server answers and finds Redis, database and bridge.
 
     Returns:
         What is still missing after 20 s, or nothing.
     """
-    checks: list[tuple[str, Callable[[], bool]]] = [
-        ("the web server does not answer", partial(web_answers, options, address))
-    ]
-    if options.bridge:
-        checks.insert(0, ("no bridge works", bridge_works))
+    # Without a bridge of its own, that there is none is for another machine to mend.
+    path = "/readyz" if options.bridge else "/healthz"
+    host = f"{shown_host(options)}:{address[1]}"
     deadline = time.monotonic() + READY_TIMEOUT_S
-    missing = []
-    for text, holds in checks:
+    while True:
         # One short question at a time: a thread can't be cancelled when Ctrl-C comes.
-        while not await asyncio.to_thread(holds):
-            if time.monotonic() > deadline:
-                missing.append(text)
-                break
-            await asyncio.sleep(PAUSE_S)
-    return " and ".join(missing)
+        problem = await asyncio.to_thread(readiness_problem, address, path, host=host)
+        if not problem or time.monotonic() > deadline:
+            return problem
+        await asyncio.sleep(PAUSE_S)
 
 
-def web_answers(options: Options, address: tuple[str, int]) -> bool:
-    host, port = address
-    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    connection = http.client.HTTPConnection(here, port, timeout=REQUEST_TIMEOUT_S)
+def readiness_problem(address: tuple[str, int], path: str, *, host: str) -> str:
+    """Ask the web server; return what is wrong, or nothing.
+
+    Args:
+        host: the Host header, a name that ALLOWED_HOSTS allows.
+    """
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104
+    connection = http.client.HTTPConnection(here, address[1], timeout=REQUEST_TIMEOUT_S)
     try:
-        connection.request("GET", "/healthz", headers={"Host": f"{shown_host(options)}:{port}"})
-        return connection.getresponse().status < 500
+        connection.request("GET", path, headers={"Host": host})
+        response = connection.getresponse()
+        status, body = response.status, response.read(MAX_ANSWER_BYTES)
     except (OSError, http.client.HTTPException):
-        return False
+        return "the web server does not answer"
     finally:
         connection.close()
-
-
-def bridge_works() -> bool:
-    """Return whether a bridge, here or elsewhere, works: its status lives as long as its lease."""
+    if status < 500:
+        return ""
     try:
-        with Redis.from_url(
-            settings.REDIS_URL,
-            socket_timeout=REQUEST_TIMEOUT_S,
-            socket_connect_timeout=REQUEST_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        ) as client:
-            return not idle_shards(client)
-    except RedisError:
-        return False
+        parts = {**json.loads(body)}
+    except (ValueError, TypeError):
+        parts = {}
+    parts.pop("status", None)
+    wrong = ", ".join(f"{name}: {state}" for name, state in parts.items() if state != "ok")
+    return wrong or f"the web server answers {status} to {path}"
 
 
 def shown_host(options: Options) -> str:

@@ -164,8 +164,9 @@ def redis_command(server: ValkeyProcess, *command: str) -> None:
 
 
 @contextmanager
-def web_server() -> Iterator[tuple[str, int]]:
-    """Answer every connection as a web server would."""
+def web_server(*answers: str) -> Iterator[tuple[str, int]]:
+    """Answer connections as a web server would: with these texts, the last one again and again."""
+    texts = list(answers) or ["HTTP/1.1 400 Bad Request\r\n\r\n"]
 
     def answer() -> None:
         while True:
@@ -175,7 +176,7 @@ def web_server() -> Iterator[tuple[str, int]]:
                 return
             with connection:
                 if connection.recv(1000):
-                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    connection.sendall((texts.pop(0) if texts[1:] else texts[0]).encode())
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=answer)
@@ -271,38 +272,46 @@ def test_who_can_connect_is_said(settings: Any, host: str, allowed: list[str], l
 
 
 @pytest.mark.parametrize(
-    ("bridge", "web", "missing"),
+    ("status", "body", "problem"),
     [
-        (True, True, ""),
-        (False, True, "no bridge works"),
-        (True, False, "the web server does not answer"),
-        (False, False, "no bridge works and the web server does not answer"),
+        (200, '{"status": "ok", "redis": "ok", "bridge": "ok"}', ""),
+        (404, "no such page", ""),
+        (
+            503,
+            '{"status": "not ready", "redis": "ok", "bridge": "no bridge works", "database": "?"}',
+            "bridge: no bridge works, database: ?",
+        ),
+        (503, '{"redis": "ok"}', "the web server answers 503 to /readyz"),
+        (503, "[]", "the web server answers 503 to /readyz"),
+        (500, "<h1>Server Error</h1>", "the web server answers 500 to /readyz"),
     ],
 )
-async def test_the_start_waits_for_a_bridge_and_a_web_server(
-    redis: Redis,
-    redis_server: ValkeyProcess,
-    settings: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    bridge: bool,
-    web: bool,
-    missing: str,
+async def test_what_does_not_work_after_the_start_is_named(
+    monkeypatch: pytest.MonkeyPatch, status: int, body: str, problem: str
 ) -> None:
-    """What does not work when the time is over is named."""
-    settings.REDIS_URL = redis_server.url
-    monkeypatch.setattr(startup, "READY_TIMEOUT_S", 0.2)
-    if bridge:
-        redis.set("quotes:status:1", "{}")
-    with web_server() as address, socket.socket() as deaf:
-        deaf.bind(("127.0.0.1", 0))  # and does not listen
-        where = address if web else deaf.getsockname()
-        assert await startup.wait_until_ready(Options(), where) == missing
+    """The web server is asked; what it finds wrong is passed on when the time is over."""
+    monkeypatch.setattr(startup, "READY_TIMEOUT_S", 0.0)
+    answer = f"HTTP/1.1 {status} ?\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    with web_server(answer) as address:
+        assert await startup.wait_until_ready(Options(), address) == problem
 
 
-async def test_without_a_bridge_of_its_own_the_start_waits_for_none() -> None:
-    """With --no-bridge the web server is enough."""
-    with web_server() as address:
-        assert await startup.wait_until_ready(Options(bridge=False), address) == ""
+async def test_the_start_waits_for_what_does_not_work_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The web server is asked again until nothing is wrong."""
+    monkeypatch.setattr(startup, "PAUSE_S", 0.01)
+    wrong = 'HTTP/1.1 503 ?\r\nContent-Length: 16\r\n\r\n{"bridge": "no"}'
+    with web_server(wrong, wrong, "", "HTTP/1.1 200 OK\r\n\r\n") as address:
+        assert await startup.wait_until_ready(Options(), address) == ""
+
+
+async def test_a_silent_web_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing listens there is no answer, with a bridge of its own or without."""
+    monkeypatch.setattr(startup, "READY_TIMEOUT_S", 0.0)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        for bridge in (True, False):
+            problem = await startup.wait_until_ready(Options(bridge=bridge), deaf.getsockname())
+            assert problem == "the web server does not answer"
 
 
 def test_what_is_missing_is_said(settings: Any) -> None:
