@@ -17,7 +17,7 @@ from redis import Redis
 from quotes import replay_checks
 from quotes.recordings import IST, Selection, read_recording, scan_recording
 from quotes.replay_checks import HiddenWatch
-from quotes.store import LatestPrice, encode_latest, own_key
+from quotes.store import LatestPrice, encode_latest, own_key, status_keys
 from quotes.ticks import Tick, encode_tick
 from tests.waiting import wait_until
 
