@@ -50,8 +50,10 @@ def test_recorded_times_by_default(redis: Redis, capsys: pytest.CaptureFixture[s
 def test_missing_bridge_is_told(redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a bridge nobody sees the replay, so it says so; with one it does not."""
     assert "no bridge works" in replayed(capsys)[1]
-    redis.set(status_keys(1)[0], "{}")
+    redis.set(status_keys(2)[0], "{}")
     assert "no bridge works" not in replayed(capsys)[1]
+    redis.set(own_key("shards"), 2)
+    assert "no bridge works" in replayed(capsys)[1]
 
 
 def test_newer_prices_refuse_the_replay(redis: Redis) -> None:

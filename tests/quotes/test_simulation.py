@@ -55,31 +55,30 @@ def test_every_tick_is_one_of_a_real_market(
     ticks = traded(market, steps=20, step_s=step_s, start=start)
     # Later, perhaps on the next day and in the next month.
     ticks += traded(market, steps=20, step_s=step_s, start=start + hours * 3_600_000)
-    last: dict[tuple[str, date], Decimal] = {}
+    volumes: dict[tuple[str, date], Decimal] = {}
     for tick in ticks:
         today = datetime.fromtimestamp(tick.timestamp / 1000, IST).date()
         contract = listed(today)[tick.symbol]
-        for price in (tick.price, *(value(tick, f) for f in PRICE_FIELDS if f in tick.fields)):
-            assert price > 0
-        for field in ("open", "high", "low", "prev_close", "bid", "ask"):
-            if field in tick.fields:
-                assert value(tick, field) % contract.tick_size == 0
-        assert tick.price % contract.tick_size == 0
-        assert value(tick, "low") <= tick.price <= value(tick, "high")
-        assert value(tick, "low") <= value(tick, "open") <= value(tick, "high")
+        values = {name: Decimal(text.decode()) for name, text in tick.fields.items()}
+        assert tick.price > 0 and tick.price % contract.tick_size == 0
+        assert all(values[name] > 0 for name in PRICE_FIELDS if name in values)
+        for name in ("open", "high", "low", "prev_close", "bid", "ask"):
+            assert name not in values or values[name] % contract.tick_size == 0
+        assert values["low"] <= tick.price <= values["high"]
+        assert values["low"] <= values["open"] <= values["high"]
+        assert values.get("oi", 0) >= 0
+        assert ("oi" in values) == (contract.expiry is not None)
         if contract.kind == "INDEX":
-            assert "volume" not in tick.fields and "bid" not in tick.fields
+            assert "volume" not in values and "bid" not in values
             continue
-        assert value(tick, "ask") - value(tick, "bid") == contract.tick_size
-        assert tick.price in (value(tick, "bid"), value(tick, "ask"))
-        assert value(tick, "low") - Decimal("0.01") < value(tick, "avg_price")
-        assert value(tick, "avg_price") < value(tick, "high") + Decimal("0.01")
-        for field in ("bid_qty", "ask_qty", "last_qty", "volume"):
-            assert value(tick, field) > 0 and value(tick, field) % contract.lot == 0
-        assert value(tick, "volume") > last.get((tick.symbol, today), 0)
-        last[tick.symbol, today] = value(tick, "volume")
-        assert ("oi" in tick.fields) == (contract.expiry is not None)
-        assert "oi" not in tick.fields or value(tick, "oi") >= 0
+        assert values["ask"] - values["bid"] == contract.tick_size
+        assert tick.price in (values["bid"], values["ask"])
+        assert values["low"] - Decimal("0.01") < values["avg_price"]
+        assert values["avg_price"] < values["high"] + Decimal("0.01")
+        for name in ("bid_qty", "ask_qty", "last_qty", "volume"):
+            assert values[name] > 0 and values[name] % contract.lot == 0
+        assert values["volume"] > volumes.get((tick.symbol, today), 0)
+        volumes[tick.symbol, today] = values["volume"]
 
 
 def test_ticks_pass_the_parser_unchanged() -> None:
