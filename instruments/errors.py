@@ -2,6 +2,7 @@
 
 InstrumentsError
 ├── BadSymbol         400  not a symbol at all
+├── BadSegment        400  no segment is called so
 ├── UnknownSymbol     404  the instrument master does not know it
 └── AmbiguousSymbol   400  more than one reading fits; the text lists them
 """
@@ -21,6 +22,10 @@ class InstrumentsError(Exception):
 
 class BadSymbol(InstrumentsError, ValueError):
     """The text can be no symbol."""
+
+
+class BadSegment(InstrumentsError, ValueError):
+    """Neither a segment nor anybody's code for one."""
 
 
 class UnknownSymbol(InstrumentsError, LookupError):

@@ -133,11 +133,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='instrument',
-            index=models.Index(fields=['instrument_type', 'expiry'], name='instrument_type_expiry'),
+            index=models.Index(fields=['instrument_type', 'symbol', 'id'], name='instrument_type_symbol'),
         ),
         migrations.AddIndex(
             model_name='instrument',
-            index=models.Index(fields=['segment', 'exchange_token'], name='instrument_exchange_token'),
+            index=models.Index(fields=['expiry', 'symbol', 'id'], name='instrument_expiry_symbol'),
+        ),
+        migrations.AddIndex(
+            model_name='instrument',
+            index=models.Index(fields=['exchange_token', 'segment', 'symbol'], name='instrument_exchange_token'),
         ),
         migrations.AddIndex(
             model_name='instrument',
@@ -145,7 +149,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='instrument',
-            index=models.Index(condition=models.Q(('isin', ''), _negated=True), fields=['isin'], name='instrument_isin'),
+            index=models.Index(fields=['isin'], name='instrument_isin'),
         ),
         migrations.AddIndex(
             model_name='instrument',

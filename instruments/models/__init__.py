@@ -5,20 +5,12 @@ every process follows the master by that one number. What a name means is in
 `instruments/index.py`.
 """
 
-from instruments.models.instruments import (
-    CASH_SEGMENTS,
-    DERIVATIVE_SEGMENTS,
-    INDEX_SEGMENTS,
-    Instrument,
-)
+from instruments.models.instruments import Instrument
 from instruments.models.segments import Exchange, Segment, SegmentAlias
 from instruments.models.sessions import Holiday, TradingSession
 from instruments.models.version import MasterVersion
 
 __all__ = [
-    "CASH_SEGMENTS",
-    "DERIVATIVE_SEGMENTS",
-    "INDEX_SEGMENTS",
     "Exchange",
     "Holiday",
     "Instrument",

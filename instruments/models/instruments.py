@@ -6,12 +6,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from instruments.keys import MAX_SYMBOL_LENGTH, SEGMENTS, InstrumentKey
+from instruments.keys import MAX_SYMBOL_LENGTH, InstrumentKey
+from instruments.market import CASH_SEGMENTS, DERIVATIVE_SEGMENTS, INDEX_SEGMENTS
 from instruments.models.segments import Segment
-
-CASH_SEGMENTS = ("NSE_EQ", "BSE_EQ")
-INDEX_SEGMENTS = ("NSE_INDEX", "BSE_INDEX")
-DERIVATIVE_SEGMENTS = tuple(code for code in SEGMENTS if code not in CASH_SEGMENTS + INDEX_SEGMENTS)
 
 
 class Instrument(models.Model):
@@ -109,10 +106,13 @@ class Instrument(models.Model):
             models.Index(
                 name="instrument_chain", fields=["underlying", "expiry", "strike", "segment"]
             ),
-            models.Index(name="instrument_type_expiry", fields=["instrument_type", "expiry"]),
-            models.Index(name="instrument_exchange_token", fields=["segment", "exchange_token"]),
+            models.Index(name="instrument_type_symbol", fields=["instrument_type", "symbol", "id"]),
+            models.Index(name="instrument_expiry_symbol", fields=["expiry", "symbol", "id"]),
+            models.Index(
+                name="instrument_exchange_token", fields=["exchange_token", "segment", "symbol"]
+            ),
             models.Index(name="instrument_token", fields=["instrument_token"]),
-            models.Index(name="instrument_isin", fields=["isin"], condition=~Q(isin="")),
+            models.Index(name="instrument_isin", fields=["isin"]),
             models.Index(name="instrument_master_version", fields=["master_version"]),
         ]
 
