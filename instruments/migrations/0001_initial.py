@@ -129,7 +129,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='instrument',
-            index=models.Index(fields=['underlying', 'expiry', 'strike', 'segment'], name='instrument_chain'),
+            index=models.Index(fields=['underlying', 'expiry', 'symbol', 'id'], name='instrument_underlying_expiry'),
         ),
         migrations.AddIndex(
             model_name='instrument',
@@ -153,7 +153,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='instrument',
-            index=models.Index(fields=['master_version'], name='instrument_master_version'),
+            index=models.Index(fields=['master_version', 'id'], name='instrument_master_version'),
         ),
         migrations.AddConstraint(
             model_name='instrument',

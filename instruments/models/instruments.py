@@ -104,7 +104,7 @@ class Instrument(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(name="instrument_segment_symbol", fields=["segment", "symbol", "id"]),
             models.Index(
-                name="instrument_chain", fields=["underlying", "expiry", "strike", "segment"]
+                name="instrument_underlying_expiry", fields=["underlying", "expiry", "symbol", "id"]
             ),
             models.Index(name="instrument_type_symbol", fields=["instrument_type", "symbol", "id"]),
             models.Index(name="instrument_expiry_symbol", fields=["expiry", "symbol", "id"]),
@@ -113,7 +113,7 @@ class Instrument(models.Model):
             ),
             models.Index(name="instrument_token", fields=["instrument_token"]),
             models.Index(name="instrument_isin", fields=["isin"]),
-            models.Index(name="instrument_master_version", fields=["master_version"]),
+            models.Index(name="instrument_master_version", fields=["master_version", "id"]),
         ]
 
     def __str__(self) -> str:
