@@ -67,7 +67,9 @@ def split(name: str) -> tuple[str, str]:
 
 def cash_symbol(text: str) -> str:
     """Return a share's symbol without the series EQ, which exchanges leave out."""
-    return text[:-3] if text.endswith("-EQ") and len(text) > 3 else text
+    while text.endswith("-EQ") and len(text) > 3:
+        text = text[:-3]
+    return text
 
 
 def bse_symbol(text: str) -> str:
@@ -78,12 +80,19 @@ def bse_symbol(text: str) -> str:
 
 def squeeze(text: str) -> str:
     """Return an index's name in the form in which vendors' spellings agree: `NIFTY50`."""
-    return text.removesuffix("-INDEX").replace(" ", "").upper()
+    return plain_index(text).replace(" ", "").upper()
+
+
+def plain_index(text: str) -> str:
+    """Return an index's name without what says that it is one."""
+    while text.endswith("-INDEX") and len(text) > 6:
+        text = text[:-6]
+    return text
 
 
 def index_symbol(text: str) -> str:
     """Return an index's name as the exchange writes it, as far as that is known here."""
-    return INDEX_SYMBOLS.get(squeeze(text), text.removesuffix("-INDEX") or text)
+    return INDEX_SYMBOLS.get(squeeze(text), plain_index(text))
 
 
 def token(text: str) -> int | None:

@@ -77,6 +77,13 @@ def test_a_moment_needs_a_time_zone() -> None:
         market_status("NSE_EQ", EQUITY, datetime(2026, 1, 25))
 
 
+def test_the_last_day_of_a_session_is_one_of_its_days() -> None:
+    """A row is valid up to and including its last day."""
+    hours = Hours(sessions=(Session("open", time(9), time(17), BEGIN, date(2026, 7, 31)),))
+    assert market_status("CDS", hours, ist("2026-07-31 12:00")).status == "open"
+    assert market_status("CDS", hours, ist("2026-07-31 17:00")).next_change is None
+
+
 def test_a_market_without_hours_stays_closed() -> None:
     """No rows: closed, and no change in sight; rows that have ended count no more."""
     ended = Hours(sessions=(Session("open", time(9), time(17), BEGIN, date(2020, 12, 31)),))

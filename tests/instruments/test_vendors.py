@@ -34,6 +34,7 @@ def test_name_splits_at_the_first_separator(name: str, parts: tuple[str, str]) -
         ("BAJAJ-AUTO-EQ", "BAJAJ-AUTO"),
         ("BAJAJ-AUTO", "BAJAJ-AUTO"),
         ("ADL-BE", "ADL-BE"),
+        ("RELIANCE-EQ-EQ", "RELIANCE"),
         ("-EQ", "-EQ"),
     ],
 )

@@ -1,0 +1,173 @@
+"""What a name means: from any spelling of an instrument to its one key; pure, given a snapshot.
+
+The master comes first. A name that it does not know is parsed only where a code in front of it
+leaves several segments open; a bare one that it does not know is a stream of its own
+(docs/decisions/0003-unknown-names.md).
+"""
+
+from instruments import market, vendors
+from instruments.errors import AmbiguousSymbol, BadSegment, UnknownSymbol, quoted
+from instruments.keys import InstrumentKey, check_symbol
+from instruments.market import Route
+from instruments.snapshot import OPTIONS, Entry, Snapshot
+from instruments.symbols import Contract, ambiguous, readings
+
+PRODUCT_NAMES = {"F": "a future", "O": "an option"}
+
+
+def resolve(
+    snapshot: Snapshot, name: str, *, segment: str = "", strict: bool = False
+) -> InstrumentKey:
+    """Return the key of the one stream that a name means; see `InstrumentIndex.resolve`."""
+    if not segment:
+        entry = snapshot.primary(name)
+        if entry is not None:
+            return entry.key
+    code, rest = vendors.split(name)
+    if code in snapshot.prefixes:
+        return resolve_within(snapshot, code, rest, strict=strict)
+    if segment:
+        return resolve_within(snapshot, segment, name, strict=strict)
+    entry = find_spelling(snapshot, Route(snapshot.precedence), name, bare=True)
+    if entry is not None:
+        return entry.key
+    check_symbol(name)
+    if strict:
+        raise unknown(name)
+    return InstrumentKey("", name)
+
+
+def routes_of(snapshot: Snapshot, code: str) -> tuple[Route, ...]:
+    """Return where a segment's code or alias leads; raise BadSegment."""
+    routes = snapshot.routes.get(code)
+    if not routes:
+        raise BadSegment(f"no segment is called so, was {quoted(code)}")
+    return routes
+
+
+def resolve_within(snapshot: Snapshot, code: str, text: str, *, strict: bool) -> InstrumentKey:
+    """Return the key of a symbol in what a segment's code or alias leads to."""
+    check_symbol(text)
+    routes = routes_of(snapshot, code)
+    found = [entry.key for route in routes if (entry := find(snapshot, route, text))]
+    if len(routes) == 1:
+        return found[0] if found else guess(snapshot, routes[0], text, strict=strict)
+    if len(found) == 1:
+        return found[0]
+    if strict and not found:
+        raise unknown(text)
+    segments = " or ".join(route.segments[0] for route in routes)
+    raise AmbiguousSymbol(
+        f"vendors mean different segments by {code}: name {segments}, was {quoted(text)}"
+    )
+
+
+def unknown(text: str) -> UnknownSymbol:
+    """Return the error for a name that the master does not have."""
+    return UnknownSymbol(f"not in the instrument master, was {quoted(text)}")
+
+
+def find(snapshot: Snapshot, route: Route, text: str) -> Entry | None:
+    """Return the entry that the text names in the segments of a route."""
+    for segment in route.segments:
+        entry = snapshot.symbols.get(segment, {}).get(text)
+        if entry is not None and fits(route, entry.instrument_type):
+            return entry
+    return find_spelling(snapshot, route, text, bare=False)
+
+
+def fits(route: Route, instrument_type: str) -> bool:
+    """Return whether a route leads to instruments of this type."""
+    if not route.product:
+        return True
+    return instrument_type in OPTIONS if route.product == "O" else instrument_type == "FUT"
+
+
+def find_spelling(snapshot: Snapshot, route: Route, text: str, *, bare: bool) -> Entry | None:
+    """Return the entry that a vendor's spelling names in the segments of a route.
+
+    Args:
+        bare: the name came without a segment: then a number is no token, a letter after a dash
+            no group of BSE, and an index says of itself that it is one.
+    """
+    token = None if bare else vendors.token(text)
+    isin = vendors.is_isin(text)
+    contract = vendors.dated_contract(text) if text.endswith(("CE", "PE", "FUT")) else None
+    for segment in route.segments:
+        symbols = snapshot.symbols.get(segment, {})
+        entry = None
+        if token is not None:
+            entry = snapshot.tokens.get(segment, {}).get(token)
+        elif segment in market.CASH_SEGMENTS:
+            if isin:
+                entry = snapshot.isins.get(segment, {}).get(text)
+            if entry is None:
+                entry = symbols.get(vendors.cash_symbol(text))
+            if entry is None and segment == "BSE_EQ" and not bare:
+                entry = symbols.get(vendors.bse_symbol(text))
+        elif segment in market.INDEX_SEGMENTS:
+            if not bare or text.endswith("-INDEX"):
+                entry = symbols.get(vendors.index_symbol(text)) or snapshot.squeezed.get(
+                    segment, {}
+                ).get(vendors.squeeze(text))
+        elif contract is not None:
+            entry = snapshot.contract(
+                segment,
+                contract.underlying,
+                contract.expiry,
+                contract.strike,
+                contract.instrument_type,
+            )
+        if entry is not None and fits(route, entry.instrument_type):
+            return entry
+    return None
+
+
+def guess(snapshot: Snapshot, route: Route, text: str, *, strict: bool) -> InstrumentKey:
+    """Return the key of a symbol that the master does not have, within a route.
+
+    Raises:
+        UnknownSymbol: strict, or the symbol is known or read to be of another product.
+        AmbiguousSymbol: the grammar has to tell the segment and finds more than one reading.
+    """
+    contracts = readings(text)
+    if route.product:
+        types = {contract.instrument_type for contract in contracts}
+        for segment in route.segments:
+            entry = snapshot.symbols.get(segment, {}).get(text)
+            if entry is not None:
+                types.add(entry.instrument_type)
+        if types and not any(fits(route, instrument_type) for instrument_type in types):
+            raise UnknownSymbol(
+                f"not the symbol of {PRODUCT_NAMES[route.product]}, was {quoted(text)}"
+            )
+    if strict:
+        raise unknown(text)
+    segment = route.segments[0]
+    indices = [code for code in route.segments if code in market.INDEX_SEGMENTS]
+    derivatives = [code for code in route.segments if code in market.DERIVATIVE_SEGMENTS]
+    if indices and (len(route.segments) == len(indices) or text.endswith("-INDEX")):
+        segment, text = indices[0], vendors.index_symbol(text)
+    elif contracts and derivatives and len(route.segments) > 1:
+        segment = derivative_segment(snapshot, derivatives, text, contracts)
+    elif segment in market.CASH_SEGMENTS:
+        text = vendors.cash_symbol(text)
+    return InstrumentKey(segment, check_symbol(text))
+
+
+def derivative_segment(
+    snapshot: Snapshot, segments: list[str], text: str, contracts: list[Contract]
+) -> str:
+    """Return the first of the segments that has the underlying, else the first; see `guess`."""
+    known = [
+        (segment, contract)
+        for contract in contracts
+        for segment in segments
+        if contract.underlying in snapshot.chains.get(segment, {})
+        or contract.underlying in market.WELL_KNOWN_ROOTS.get(segment, ())
+    ]
+    if len(contracts) > 1:
+        possible = [contract for contract in contracts if contract in [c for _, c in known]]
+        if len(possible) != 1:
+            raise ambiguous(text, possible or contracts)
+    return known[0][0] if known else segments[0]
