@@ -1,22 +1,211 @@
-"""The in-process index of the instrument master: from any name to a key, without I/O."""
+"""The in-process index of the instrument master: from any name to a key, without I/O.
 
+Resolving reads a snapshot and may be done in any thread, the event loop's included. Following the
+master reads the database and is done in a thread of its own, or by whoever calls `refresh`.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+
+from django.db import DatabaseError, connection
+
+from instruments import resolving
+from instruments.conf import conf
 from instruments.keys import InstrumentKey
+from instruments.loading import Pacer, load_snapshot, release
+from instruments.sessions import IST, Hours, MarketStatus, market_status
+from instruments.snapshot import OPTIONS, Entry, Snapshot
+
+logger = logging.getLogger(__name__)
 
 
 class InstrumentIndex:
-    """Resolves names to instrument keys."""
+    """Resolves names to instrument keys, and knows the terms of the instruments.
 
-    def resolve(self, name: str, *, segment: str = "") -> InstrumentKey:
+    Until the master has been read, and where there is none, every name is one that the master
+    does not know.
+    """
+
+    def __init__(self) -> None:
+        self._snapshot = Snapshot()
+        self._refreshing = threading.Lock()
+        self._problem = ""
+        self._thread: threading.Thread | None = None
+        self._stopped = threading.Event()
+
+    def __len__(self) -> int:
+        """Return how many instruments are active."""
+        return len(self._snapshot)
+
+    @property
+    def version(self) -> int:
+        """The version of the master that answers now; -1 before the first was read."""
+        return self._snapshot.version
+
+    def resolve(self, name: str, *, segment: str = "", strict: bool = False) -> InstrumentKey:
         """Return the key of the one stream that a name means.
 
         Args:
-            name: `RELIANCE`, `NSE:RELIANCE`, `NSE_EQ:RELIANCE`, a vendor's form of it.
-            segment: a segment's code or alias that narrows a bare name.
+            name: `RELIANCE`, `NSE:RELIANCE`, `NSE_EQ:RELIANCE`, a vendor's form of it; with a
+                segment also the exchange's token or the ISIN.
+            segment: a segment's code or alias that narrows a bare name; a code in front of the
+                name counts more.
+            strict: refuse what the master does not know.
 
         Raises:
             BadSymbol: the text can be no symbol.
+            BadSegment: the segment is neither a segment nor an alias of one.
+            UnknownSymbol: the master does not know it, and strict was asked for; or it is a
+                future where the segment means options, or the other way round.
+            AmbiguousSymbol: more than one instrument fits.
         """
-        return InstrumentKey.parse(f"{segment}:{name}" if segment else name)
+        return resolving.resolve(self._snapshot, name, segment=segment, strict=strict)
+
+    def describe(self, key: InstrumentKey) -> Entry | None:
+        """Return what the master says of an instrument, None if it does not know it."""
+        return self._snapshot.symbols.get(key.segment, {}).get(key.symbol)
+
+    def by_token(self, instrument_token: int) -> InstrumentKey | None:
+        """Return the key of the instrument that has Kite's token now."""
+        entry = self._snapshot.by_instrument_token(instrument_token)
+        return entry.key if entry else None
+
+    def expiries(self, segment: str, underlying: str, *, futures: bool = False) -> list[date]:
+        """Return the days on which options (or futures) of an underlying expire, in order.
+
+        Raises:
+            BadSegment: the segment is neither a segment nor an alias of one.
+        """
+        kinds = ("FUT",) if futures else OPTIONS
+        entries = self._contracts(segment, underlying)
+        return sorted({e.expiry for e in entries if e.expiry and e.instrument_type in kinds})
+
+    def chain(
+        self,
+        segment: str,
+        underlying: str,
+        expiry: date | None = None,
+        strikes_around: int | None = None,
+        at: Decimal | None = None,
+        *,
+        today: date | None = None,
+    ) -> list[InstrumentKey]:
+        """Return the options of an underlying, by strike, the call before the put.
+
+        Args:
+            segment: a segment's code or alias; of several the first that has the underlying.
+            expiry: the day of expiry; the nearest that is not past where none is given.
+            strikes_around: how many strikes on either side of the money; all where not given.
+            at: the underlying's price in rupees, to which the strike at the money is nearest (the
+                lower of two); the middle strike is taken where it is not known.
+            today: the Indian date, for tests.
+
+        Returns:
+            Nothing where the master has no such options.
+
+        Raises:
+            BadSegment: the segment is neither a segment nor an alias of one.
+        """
+        options = [e for e in self._contracts(segment, underlying) if e.instrument_type in OPTIONS]
+        if expiry is None:
+            first = today or datetime.now(IST).date()
+            expiry = min(
+                (e.expiry for e in options if e.expiry and e.expiry >= first), default=None
+            )
+        options = [e for e in options if e.expiry == expiry]
+        if strikes_around is not None and options:
+            strikes = sorted({e.strike for e in options if e.strike is not None})
+            middle = (len(strikes) - 1) // 2
+            if at is not None:
+                middle = min(range(len(strikes)), key=lambda i: (abs(strikes[i] - at), i))
+            near = set(strikes[max(0, middle - strikes_around) : middle + strikes_around + 1])
+            options = [e for e in options if e.strike in near]
+        return [e.key for e in options]
+
+    def market_status(self, segment: str, moment: datetime) -> MarketStatus:
+        """Return what a segment is doing at a moment, by the hours that were read.
+
+        Args:
+            segment: a segment's own code.
+            moment: aware, in any time zone.
+        """
+        return market_status(segment, self._snapshot.hours.get(segment, Hours()), moment)
+
+    def _contracts(self, segment: str, underlying: str) -> list[Entry]:
+        snapshot = self._snapshot
+        for route in resolving.routes_of(snapshot, segment):
+            for code in route.segments:
+                entries = snapshot.chains.get(code, {}).get(underlying)
+                if entries:
+                    return entries
+        return []
+
+    def refresh(self) -> bool:
+        """Read what has changed in the master, and return whether anything had.
+
+        Cheap when nothing has: one query of one row. A database that cannot be read, or that has
+        not been migrated, is logged once and leaves the index as it is. Not for the event loop's
+        thread.
+        """
+        with self._refreshing:
+            ours = connection.connection is None
+            pace = Pacer()
+            old = self._snapshot
+            try:
+                new = load_snapshot(old, pace)
+            except DatabaseError as error:
+                if str(error) != self._problem:
+                    logger.warning("the instrument master cannot be read: %s", error)
+                self._problem = str(error)
+                return False
+            finally:
+                if ours:
+                    connection.close()
+            self._problem = ""
+            if new is old:
+                return False
+            self._snapshot = new
+            parts = old.parts()
+            del old
+            release(parts, pace)
+            logger.info(
+                "read version %d of the instrument master: %d active", new.version, len(new)
+            )
+        return True
+
+    def follow(self, on_change: Callable[[], object] | None = None) -> None:
+        """Keep up with the master in a daemon thread until `stop`.
+
+        Args:
+            on_change: called in that thread after each change, the first reading included.
+        """
+        if self._thread is not None:
+            return
+        self._stopped.clear()
+        self._thread = threading.Thread(
+            target=self._follow, args=(on_change,), name="instrument-index", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following; returns when the thread has ended."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._stopped.set()
+            thread.join()
+
+    def _follow(self, on_change: Callable[[], object] | None) -> None:
+        while True:
+            try:
+                if self.refresh() and on_change is not None:
+                    on_change()
+            except Exception:
+                logger.exception("following the instrument master failed, trying again")
+            if self._stopped.wait(conf.index_refresh_s):
+                return
 
 
 index = InstrumentIndex()

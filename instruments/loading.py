@@ -1,0 +1,184 @@
+"""Reading the instrument master from the database into a snapshot, in pieces.
+
+A whole master is read once; afterwards only what changed. The pieces are small and there is a rest
+between them, because the event loop of the same process waits while one of them is worked on.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import QuerySet
+
+from instruments import market
+from instruments.market import Alias
+from instruments.models import (
+    Holiday,
+    Instrument,
+    MasterVersion,
+    Segment,
+    SegmentAlias,
+    TradingSession,
+)
+from instruments.sessions import Hours, Session, SpecialDay
+from instruments.snapshot import Entry, Snapshot, SnapshotBuilder
+
+CHUNK_ROWS = 100
+WORK_S = 0.001
+REST_S = 0.001
+
+# In the order of Entry.
+FIELDS = (
+    "id",
+    "segment_id",
+    "symbol",
+    "name",
+    "instrument_type",
+    "underlying",
+    "expiry",
+    "strike",
+    "tick_size",
+    "lot_size",
+    "exchange_token",
+    "instrument_token",
+    "isin",
+)
+SHARED_FIELDS = (
+    "segment_id",
+    "name",
+    "instrument_type",
+    "underlying",
+    "expiry",
+    "strike",
+    "tick_size",
+    "lot_size",
+)
+
+
+class Pacer:
+    """Rests for a millisecond whenever a millisecond has been worked.
+
+    Python gives a waiting thread its turn only every five milliseconds; to sleep is to give it at
+    once.
+    """
+
+    def __init__(self) -> None:
+        self._rested = time.perf_counter()
+
+    def __call__(self) -> None:
+        if time.perf_counter() - self._rested > WORK_S:
+            time.sleep(REST_S)
+            self._rested = time.perf_counter()
+
+
+def load_snapshot(base: Snapshot, pace: Pacer) -> Snapshot:
+    """Return the master as it is now; the base itself when the version has not changed.
+
+    Raises:
+        DatabaseError: the database cannot be read, or has not been migrated.
+    """
+    # The version first: what is committed while rows are read is read again the next time.
+    version, rebuilt = MasterVersion.objects.values_list("version", "rebuilt").first() or (0, 0)
+    if version == base.version:
+        return base
+    whole = not rebuilt <= base.version < version
+    builder = SnapshotBuilder(None if whole else base)
+    snapshot = builder.made
+    snapshot.version = version
+    snapshot.precedence = tuple(
+        Segment.objects.order_by("precedence").values_list("code", flat=True)
+    )
+    aliases = [
+        Alias(*row)
+        for row in SegmentAlias.objects.values_list("vendor", "code", "segment_id", "product")
+    ]
+    snapshot.routes = market.routes(aliases, snapshot.precedence)
+    snapshot.prefixes = market.prefixes(aliases)
+    snapshot.hours = load_hours()
+    if whole:
+        for entry in read_entries(Instrument.objects.filter(active=True), pace):
+            builder.put(entry)
+            pace()
+        return builder.finish(pace)
+    changed = Instrument.objects.filter(master_version__gt=base.version)
+    versions = list(
+        changed.order_by("master_version").values_list("master_version", flat=True).distinct()
+    )
+    changes = [Instrument.objects.filter(master_version=each) for each in versions]
+    # What went comes first: its symbol, token or ISIN may be another's now.
+    for rows in changes:
+        for entry in read_entries(rows.filter(active=False), pace):
+            builder.drop(entry.segment, entry.symbol, entry.id)
+            pace()
+    for rows in changes:
+        for entry in read_entries(rows.filter(active=True), pace):
+            builder.put(entry)
+            pace()
+    return builder.finish(pace)
+
+
+class Shared(dict[Any, Any]):
+    """Maps each value of a column to the one object that stands for it in memory."""
+
+    def __missing__(self, value: Any) -> Any:
+        self[value] = plain(value) if isinstance(value, Decimal) else value
+        return self[value]
+
+
+def plain(value: Decimal) -> Decimal:
+    """Return the number without the zeros that the table's column pads it with."""
+    return value.quantize(1) if value == value.to_integral_value() else value.normalize()
+
+
+def read_entries(instruments: QuerySet[Instrument], pace: Pacer) -> Iterator[Entry]:
+    """Yield the instruments of a query set, read in chunks by primary key."""
+    shared = {FIELDS.index(field): Shared() for field in SHARED_FIELDS}
+    after = -1
+    while True:
+        chunk = instruments.filter(pk__gt=after).order_by("pk")[:CHUNK_ROWS]
+        rows = list(chunk.values_list(*FIELDS))
+        if not rows:
+            return
+        pace()
+        columns: list[Any] = list(zip(*rows, strict=True))
+        for position, known in shared.items():
+            columns[position] = map(known.__getitem__, columns[position])
+        yield from map(Entry, *columns)
+        after = rows[-1][0]
+
+
+def load_hours(segments: Iterable[str] = ()) -> dict[str, Hours]:
+    """Return the hours of the segments named, of all without names."""
+    sessions: dict[str, list[Session]] = {}
+    days: dict[str, dict[date, SpecialDay]] = {}
+    rows = TradingSession.objects.all()
+    holidays = Holiday.objects.all()
+    if segments:
+        rows, holidays = rows.filter(segment__in=segments), holidays.filter(segment__in=segments)
+    for row in rows:
+        sessions.setdefault(row.segment_id, []).append(
+            Session(row.phase, row.opens, row.closes, row.valid_from, row.valid_to)
+        )
+    for day in holidays:
+        special = SpecialDay(day.name, day.opens, day.closes)
+        days.setdefault(day.segment_id, {})[day.date] = special
+    return {
+        segment: Hours(tuple(sessions.get(segment, ())), days.get(segment, {}))
+        for segment in {*sessions, *days, *segments}
+    }
+
+
+def release(parts: tuple[list[Entry], list[object]], pace: Pacer) -> None:
+    """Give the memory of a snapshot's parts back a little at a time.
+
+    Freeing a hundred thousand entries at once would stop the process for tens of milliseconds.
+    """
+    entries, tables = parts
+    while tables:
+        tables.pop()
+        pace()
+    while entries:
+        del entries[-100:]
+        pace()
