@@ -15,7 +15,7 @@ from django.db import DatabaseError, connection
 from instruments import resolving
 from instruments.conf import conf
 from instruments.keys import InstrumentKey
-from instruments.loading import Pacer, load_snapshot, release
+from instruments.loading import Pacer, Stopped, load_snapshot, release
 from instruments.sessions import IST, Hours, MarketStatus, market_status
 from instruments.snapshot import OPTIONS, Entry, Snapshot
 
@@ -150,9 +150,11 @@ class InstrumentIndex:
         not been migrated, is logged once and leaves the index as it is. Not for the event loop's
         thread.
         """
+        return self._refresh(Pacer())
+
+    def _refresh(self, pace: Pacer) -> bool:
         with self._refreshing:
             ours = connection.connection is None
-            pace = Pacer()
             old = self._snapshot
             try:
                 new = load_snapshot(old, pace)
@@ -191,7 +193,7 @@ class InstrumentIndex:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop following; returns when the thread has ended."""
+        """Stop following, a reading under way included; returns when the thread has ended."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._stopped.set()
@@ -200,8 +202,10 @@ class InstrumentIndex:
     def _follow(self, on_change: Callable[[], object] | None) -> None:
         while True:
             try:
-                if self.refresh() and on_change is not None:
+                if self._refresh(Pacer(self._stopped)) and on_change is not None:
                     on_change()
+            except Stopped:
+                return
             except Exception:
                 logger.exception("following the instrument master failed, trying again")
             if self._stopped.wait(conf.index_refresh_s):

@@ -4,6 +4,7 @@ A whole master is read once; afterwards only what changed. The pieces are small 
 between them, because the event loop of the same process waits while one of them is worked on.
 """
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from datetime import date
@@ -57,6 +58,10 @@ SHARED_FIELDS = (
 )
 
 
+class Stopped(Exception):
+    """Whoever wanted the master does not want it any more."""
+
+
 class Pacer:
     """Rests for a millisecond whenever a millisecond has been worked.
 
@@ -64,11 +69,15 @@ class Pacer:
     once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stopped: threading.Event | None = None) -> None:
+        self._stopped = stopped
         self._rested = time.perf_counter()
 
     def __call__(self) -> None:
+        """Rest if it is time to; raise Stopped once the event given is set."""
         if time.perf_counter() - self._rested > WORK_S:
+            if self._stopped is not None and self._stopped.is_set():
+                raise Stopped
             time.sleep(REST_S)
             self._rested = time.perf_counter()
 
@@ -78,6 +87,7 @@ def load_snapshot(base: Snapshot, pace: Pacer) -> Snapshot:
 
     Raises:
         DatabaseError: the database cannot be read, or has not been migrated.
+        Stopped: the pacer was told so.
     """
     # The version first: what is committed while rows are read is read again the next time.
     version, rebuilt = MasterVersion.objects.values_list("version", "rebuilt").first() or (0, 0)

@@ -13,6 +13,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connection, transaction
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from instruments import loading
 from instruments.errors import BadSegment, UnknownSymbol
 from instruments.index import InstrumentIndex
 from instruments.keys import InstrumentKey
@@ -317,6 +318,30 @@ def test_following_survives_whatever_goes_wrong(
     wait_until(lambda: "ZeroDivisionError" in caplog.text)
     save(m_and_m())
     wait_until(lambda: len(followed) == 2)
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_a_reading_under_way_can_be_stopped(
+    followed: InstrumentIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who stops does not wait for the whole master; a reading afterwards is as any other."""
+    monkeypatch.setattr(loading, "WORK_S", 0.0)
+    Instrument.objects.bulk_create(nifty_chain(date(2026, 8, 25), range(20000, 21000)))
+    began = threading.Event()
+
+    def plain(value: Decimal) -> Decimal:
+        began.set()
+        return value
+
+    monkeypatch.setattr(loading, "plain", plain)
+    followed.follow()
+    assert began.wait(15)
+    started = time.monotonic()
+    followed.stop()
+    assert time.monotonic() - started < 1
+    assert len(followed) == 0
+    assert followed.refresh()
+    assert len(followed) == 2000
 
 
 ROWS = 100_000
