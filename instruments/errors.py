@@ -4,7 +4,8 @@ InstrumentsError
 ├── BadSymbol         400  not a symbol at all
 ├── BadSegment        400  no segment is called so
 ├── UnknownSymbol     404  the instrument master does not know it
-└── AmbiguousSymbol   400  more than one reading fits; the text lists them
+├── AmbiguousSymbol   400  more than one reading fits; the text lists them
+└── BadFile           400  an instrument file is broken as a whole
 """
 
 
@@ -36,3 +37,15 @@ class UnknownSymbol(InstrumentsError, LookupError):
 
 class AmbiguousSymbol(InstrumentsError, LookupError):
     """More than one instrument fits the name."""
+
+
+class BadFile(InstrumentsError, ValueError):
+    """An instrument file is broken as a whole, at a line of it if one can be told."""
+
+    def __init__(self, reason: str, *, line: int = 0) -> None:
+        super().__init__(reason)
+        self.line = line
+
+    def __str__(self) -> str:
+        reason = super().__str__()
+        return f"line {self.line}: {reason}" if self.line else reason
