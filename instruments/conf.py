@@ -98,6 +98,16 @@ class InstrumentsSettings(SettingsGroup):
     index_refresh_s = Setting(
         2.0, "How often each process looks for changes of the instrument master.", least=0.1
     )
+    latest_prices = Setting(
+        "quotes.store.latest_prices",
+        "Where the latest prices that admin and REST show come from: a function's dotted name.",
+    )
+    max_import_bytes = Setting(
+        268435456, "An instrument file larger than this, unpacked, is refused.", least=1024
+    )
+    max_upload_bytes = Setting(
+        67108864, "An instrument file uploaded in admin may be so large, as it is.", least=1024
+    )
 
 
 conf = InstrumentsSettings()

@@ -89,7 +89,11 @@ class MasterFile:
 
     def records(self) -> Iterator[Record]:
         stream = unpacked(self.file, max_bytes=self.max_bytes)
-        return json_records(stream) if is_json(stream) else csv_records(stream)
+        try:
+            return json_records(stream) if is_json(stream) else csv_records(stream)
+        except BadFile as error:
+            error.line = 1
+            raise
 
     def recognise(self, vendor: str) -> Layout:
         first = next(self.records(), None)

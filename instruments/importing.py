@@ -1,0 +1,219 @@
+"""Bringing the master up to date with a file of instruments, all of it or nothing.
+
+What files look like is in `formats/`; single rows are saved by `services.py`.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.utils import timezone
+
+from instruments.bulk import Writer
+from instruments.formats.reading import Entry, Rejection
+from instruments.formats.rows import MasterRow
+from instruments.import_report import ImportReport
+from instruments.models import Instrument, MasterVersion, Segment
+from instruments.services import master_bump
+
+# Rows that are looked up and written together; SQLite takes 999 parameters in a statement.
+BATCH = 900
+
+# What a row of a file may say, in the order in which changes are told.
+TOLD = (
+    *("name", "instrument_type", "underlying", "expiry", "strike", "lot_size", "tick_size"),
+    *("exchange_token", "instrument_token", "isin"),
+)
+TEXTS = frozenset(("name", "underlying", "isin"))
+WRITTEN = (*TOLD, "segment_id", "symbol", "active", "last_seen", "master_version", "first_seen")
+# Of these None says that there is none; of the others, that the file does not tell.
+ALWAYS_TOLD = frozenset(("instrument_type", "underlying", "expiry", "strike"))
+
+
+class Known(NamedTuple):
+    """What the master says of an instrument that a file has."""
+
+    id: int
+    active: bool
+    first_seen: datetime
+    # in the order of TOLD
+    told: tuple[Any, ...]
+
+
+def instruments_import(
+    *,
+    rows: Iterable[Entry],
+    deactivate_missing: bool = False,
+    skip_bad_rows: bool = False,
+    dry_run: bool = False,
+) -> ImportReport:
+    """Make the master say what the rows of a file say, in one transaction.
+
+    An instrument is known by its segment and symbol; one that was inactive becomes active again.
+    What the file does not tell stays. The version of the master moves if anything changed.
+
+    Args:
+        rows: a `formats.reading.MasterFile`, or the like; read once, in batches.
+        deactivate_missing: instruments of the segments in the file that the file does not have
+            become inactive; none do if a row was rejected.
+        skip_bad_rows: leave out rows that cannot be instruments; else a single one means that
+            nothing is changed.
+        dry_run: do it all, then undo it.
+
+    Raises:
+        BadFile: from the rows; nothing was changed.
+    """
+    report = ImportReport(dry_run=dry_run)
+    with transaction.atomic():
+        # Imports wait for one another here, so that what one has looked up stays true.
+        list(MasterVersion.objects.select_for_update().filter(pk=1))
+        Import(report).run(rows, deactivate_missing=deactivate_missing)
+        report.refused = bool(report.rejected) and not skip_bad_rows
+        if report.refused or dry_run:
+            transaction.set_rollback(True)
+    return report
+
+
+class Import:
+    """One import under way, within its transaction."""
+
+    def __init__(self, report: ImportReport) -> None:
+        self.report = report
+        # Every row that the file has carries this time in the end, and no other row does.
+        self.now: datetime = timezone.now()
+        self.segments = set(Segment.objects.values_list("code", flat=True))
+        self.seen: set[tuple[str, str]] = set()
+        # segment -> tokens that an instrument did not have before
+        self.taken: dict[str, list[int]] = {}
+        self.version = 0
+        self.inserting, self.updating = Writer(WRITTEN), Writer((*WRITTEN, "id"))
+
+    def run(self, rows: Iterable[Entry], *, deactivate_missing: bool) -> None:
+        good = self.good(rows)
+        while batch := list(islice(good, BATCH)):
+            self.write(batch)
+        self.release_tokens()
+        if deactivate_missing:
+            self.report.kept_missing = bool(self.report.rejected)
+            if not self.report.kept_missing:
+                self.deactivate()
+
+    def good(self, rows: Iterable[Entry]) -> Iterator[MasterRow]:
+        """Yield the rows that count, and count the others."""
+        for entry in rows:
+            if isinstance(entry, Rejection):
+                self.report.reject(entry)
+            elif (row := entry[1]) is None or row.segment not in self.segments:
+                self.report.outside += 1
+            elif (key := (row.segment, row.symbol)) in self.seen:
+                self.report.repeated += 1
+            else:
+                self.seen.add(key)
+                self.report.segments[row.segment] += 1
+                yield row
+
+    def write(self, batch: list[MasterRow]) -> None:
+        known = self.known(batch)
+        new, changed, unchanged = [], [], []
+        for row in batch:
+            found = known.get((row.segment, row.symbol))
+            told = tuple(getattr(row, name) for name in TOLD)
+            if found is None:
+                new.append(self.created(row, told))
+            elif changes := self.changes(found, told):
+                changed.append(self.changed(row, found, changes))
+            else:
+                unchanged.append(found.id)
+        if new:
+            self.inserting.insert(new)
+        if changed:
+            self.updating.upsert(changed)
+        if unchanged:
+            Instrument.objects.filter(pk__in=unchanged).update(last_seen=self.now)
+        self.report.new += len(new)
+        self.report.changed += len(changed)
+        self.report.unchanged += len(unchanged)
+
+    def known(self, batch: list[MasterRow]) -> dict[tuple[str, str], Known]:
+        """Return the instruments that the rows mean: the active one, or the last that was."""
+        symbols: dict[str, list[str]] = {}
+        for row in batch:
+            symbols.setdefault(row.segment, []).append(row.symbol)
+        return {
+            (segment, found[0]): Known(found[1], found[2], found[3], found[4:])
+            for segment, wanted in symbols.items()
+            for found in Instrument.objects.filter(segment=segment, symbol__in=wanted)
+            .order_by("active", "last_seen")
+            .values_list("symbol", "id", "active", "first_seen", *TOLD)
+        }
+
+    def changes(self, found: Known, told: tuple[object, ...]) -> dict[str, object]:
+        """Return what the file tells differently: field -> its new value."""
+        changes = {
+            name: new
+            for name, old, new in zip(TOLD, found.told, told, strict=True)
+            if new != old and (new is not None or name in ALWAYS_TOLD)
+        }
+        return changes if found.active else {**changes, "active": True}
+
+    def created(self, row: MasterRow, told: tuple[Any, ...]) -> list[Any]:
+        self.took_token(row)
+        self.report.example("new", f"{row.segment}:{row.symbol}")
+        # What the file does not tell of a text is empty, of anything else nothing.
+        values = [
+            "" if value is None and name in TEXTS else value
+            for name, value in zip(TOLD, told, strict=True)
+        ]
+        return [*values, *self.frame(row), self.now]
+
+    def changed(self, row: MasterRow, found: Known, changes: dict[str, Any]) -> list[Any]:
+        if "exchange_token" in changes or "active" in changes:
+            self.took_token(row)
+        before = dict(zip(TOLD, found.told, strict=True))
+        differences = ", ".join(
+            f"{name} {before.get(name, 'no')} -> {new}" for name, new in changes.items()
+        )
+        self.report.example("changed", f"{row.segment}:{row.symbol}: {differences}")
+        values = [changes.get(name, value) for name, value in before.items()]
+        return [*values, *self.frame(row), found.first_seen, found.id]
+
+    def frame(self, row: MasterRow) -> tuple[Any, ...]:
+        return row.segment, row.symbol, True, self.now, self.bumped()
+
+    def took_token(self, row: MasterRow) -> None:
+        if row.exchange_token is not None:
+            self.taken.setdefault(row.segment, []).append(row.exchange_token)
+
+    def release_tokens(self) -> None:
+        """Take their tokens from instruments of older files whose tokens others have now."""
+        for segment, tokens in self.taken.items():
+            for start in range(0, len(tokens), BATCH):
+                losing = Instrument.objects.filter(
+                    segment=segment,
+                    exchange_token__in=tokens[start : start + BATCH],
+                    active=True,
+                ).exclude(last_seen=self.now)
+                keys = [str(instrument) for instrument in losing]
+                if keys:
+                    losing.update(
+                        exchange_token=None, instrument_token=None, master_version=self.bumped()
+                    )
+                for key in keys:
+                    self.report.example("released", key)
+                self.report.released += len(keys)
+
+    def deactivate(self) -> None:
+        missing = Instrument.objects.filter(
+            segment__in=list(self.report.segments), active=True
+        ).exclude(last_seen=self.now)
+        for instrument in missing[:100]:
+            self.report.example("deactivated", str(instrument))
+        if missing.exists():
+            self.report.deactivated = missing.update(active=False, master_version=self.bumped())
+
+    def bumped(self) -> int:
+        """Return the version of the master that this import makes; it moves at the first change."""
+        self.version = self.version or master_bump()
+        return self.version
