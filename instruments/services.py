@@ -71,3 +71,23 @@ def master_delete(*, rows: Iterable[models.Model]) -> None:
     master_bump(rebuild=any(isinstance(row, Instrument) for row in rows))
     for row in rows:
         row.delete()
+
+
+@transaction.atomic
+def instruments_set_active(*, instruments: models.QuerySet[Instrument], active: bool) -> int:
+    """Make instruments active or inactive, and return how many changed.
+
+    Of several rows of one symbol only the newest becomes active, and none where one is.
+    """
+    changing = instruments.order_by().filter(active=not active)
+    if active:
+        twins = Instrument.objects.filter(
+            active=True, segment=models.OuterRef("segment"), symbol=models.OuterRef("symbol")
+        )
+        groups = changing.exclude(models.Exists(twins)).values("segment", "symbol")
+        rows = Instrument.objects.filter(
+            pk__in=groups.annotate(newest=models.Max("pk")).values("newest")
+        )
+    else:
+        rows = Instrument.objects.filter(pk__in=changing.values("pk"))
+    return rows.update(active=active, master_version=master_bump()) if rows.exists() else 0

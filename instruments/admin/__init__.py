@@ -1,0 +1,17 @@
+"""Admin of the instrument master: instruments and their import, segments, sessions, holidays.
+
+What is saved or deleted here goes through `instruments/services.py`, so that every process hears
+of it.
+"""
+
+from instruments.admin.instruments import InstrumentAdmin
+from instruments.admin.segments import ExchangeAdmin, SegmentAdmin
+from instruments.admin.sessions import HolidayAdmin, TradingSessionAdmin
+
+__all__ = [
+    "ExchangeAdmin",
+    "HolidayAdmin",
+    "InstrumentAdmin",
+    "SegmentAdmin",
+    "TradingSessionAdmin",
+]

@@ -1,0 +1,133 @@
+"""Importing a file in two steps: an upload shows what would change, a confirmation changes it."""
+
+from typing import TYPE_CHECKING, Any, cast
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+
+from instruments.conf import conf
+from instruments.errors import BadFile
+from instruments.formats.reading import FORMATS
+from instruments.import_file import file_import
+from instruments.import_report import ImportReport
+from instruments.uploads import Upload, redeem, store
+
+if TYPE_CHECKING:
+    from instruments.admin.instruments import InstrumentAdmin
+
+LIST = "admin:instruments_instrument_changelist"
+PAGE = "admin:instruments_instrument_import"
+
+
+class UploadForm(forms.Form):
+    file = forms.FileField(help_text="CSV or JSON, plain or gzip.")
+    vendor = forms.ChoiceField(
+        label="Format",
+        required=False,
+        choices=[("", "Recognise it"), *((name, name.title()) for name in FORMATS)],
+    )
+    deactivate_missing = forms.BooleanField(
+        required=False,
+        help_text="Instruments of the file's segments that the file lacks become inactive.",
+    )
+    skip_bad_rows = forms.BooleanField(
+        required=False, help_text="Import the good rows although others are bad."
+    )
+
+    def clean_file(self) -> "UploadedFile[Any]":
+        file = cast("UploadedFile[Any]", self.cleaned_data["file"])
+        if (file.size or 0) > conf.max_upload_bytes:
+            raise forms.ValidationError(
+                f"The file is larger than {conf.max_upload_bytes:,} bytes: pack it with gzip, or "
+                "use manage.py import_instruments."
+            )
+        return file
+
+
+class UploadPages:
+    """The pages of an import, for those who may add and change instruments."""
+
+    def __init__(self, model_admin: "InstrumentAdmin") -> None:
+        self.model_admin = model_admin
+
+    def upload(self, request: HttpRequest) -> HttpResponse:
+        """Ask for a file; show what importing it would change, and change nothing."""
+        self.check(request)
+        form = UploadForm(request.POST or None, request.FILES or None)
+        if request.method == "POST" and form.is_valid():
+            file = form.cleaned_data.pop("file")
+            upload = store(file, user_id=self.user_id(request), **form.cleaned_data)
+            try:
+                report = run(upload, dry_run=True)
+            except BadFile as error:
+                upload.discard()
+                form.add_error("file", f"{error}; nothing was changed.")
+            else:
+                return self.preview(request, upload, report)
+        return self.page(request, "import.html", form=form, title="Import instruments")
+
+    def preview(self, request: HttpRequest, upload: Upload, report: ImportReport) -> HttpResponse:
+        if report.refused or not report.writes:
+            upload.discard()
+        return self.page(
+            request,
+            "import_preview.html",
+            title=f"Import {upload.shown_name}",
+            report=report,
+            upload=upload,
+            ticket=upload.ticket(),
+            applicable=not report.refused and report.writes > 0,
+        )
+
+    def apply(self, request: HttpRequest) -> HttpResponse:
+        """Do what was shown, or discard the file."""
+        self.check(request)
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        upload = redeem(request.POST.get("ticket", ""), user_id=self.user_id(request))
+        if upload is None:
+            messages.error(request, "The uploaded file is gone: upload it again.")
+            return redirect(PAGE)
+        try:
+            if "discard" in request.POST:
+                messages.info(request, "The file was discarded, nothing was changed.")
+                return redirect(PAGE)
+            report = run(upload, dry_run=False)
+        except BadFile as error:
+            messages.error(request, f"{upload.shown_name}: {error}; nothing was changed.")
+            return redirect(PAGE)
+        finally:
+            upload.discard()
+        if report.refused:
+            messages.error(request, f"Refused {upload.shown_name}: {report}.")
+        else:
+            messages.success(request, f"Imported {upload.shown_name}: {report}.")
+        return redirect(LIST)
+
+    def check(self, request: HttpRequest) -> None:
+        if not self.model_admin.has_import_permission(request):
+            raise PermissionDenied
+
+    def user_id(self, request: HttpRequest) -> int:
+        return cast(int, request.user.pk)
+
+    def page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+        context |= self.model_admin.admin_site.each_context(request)
+        context |= {"opts": self.model_admin.opts}
+        return TemplateResponse(request, f"admin/instruments/instrument/{template}", context)
+
+
+def run(upload: Upload, *, dry_run: bool) -> ImportReport:
+    with upload.path.open("rb") as file:
+        return file_import(
+            file=file,
+            vendor=upload.vendor,
+            deactivate_missing=upload.deactivate_missing,
+            skip_bad_rows=upload.skip_bad_rows,
+            dry_run=dry_run,
+        )

@@ -1,0 +1,69 @@
+"""The latest prices of instruments, from whichever app keeps them.
+
+This app knows instruments and not their prices: INSTRUMENTS_LATEST_PRICES names the function that
+does, which is looked up when it is first asked. Admin and REST show instruments without prices
+when that function is not there or its store is away.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Protocol
+
+from django.utils.module_loading import import_string
+from redis.exceptions import RedisError
+
+from instruments.conf import conf
+from instruments.keys import InstrumentKey
+
+logger = logging.getLogger(__name__)
+
+# A store that is away may take seconds to say so: it is not asked again for so long.
+REST_S = 5.0
+
+
+class LatestPrice(Protocol):
+    """The newest price of an instrument."""
+
+    @property
+    def price(self) -> Decimal:
+        """In rupees, with the digits that were published."""
+
+    @property
+    def timestamp(self) -> int:
+        """Unix milliseconds, UTC."""
+
+
+Source = Callable[[Iterable[InstrumentKey]], Mapping[InstrumentKey, LatestPrice]]
+
+
+class LatestPrices:
+    """Asks for latest prices, and rests for some seconds after it got no answer."""
+
+    def __init__(self) -> None:
+        self.rests_until = 0.0
+
+    def __call__(self, keys: Iterable[InstrumentKey]) -> Mapping[InstrumentKey, LatestPrice]:
+        """Return the latest price of each instrument that has one; none if nobody can tell."""
+        wanted = list(keys)
+        if not wanted or time.monotonic() < self.rests_until:
+            return {}
+        try:
+            source: Source = import_string(conf.latest_prices)
+            return source(wanted)
+        except (ImportError, RedisError, OSError) as error:
+            self.rests_until = time.monotonic() + REST_S
+            logger.warning("latest prices cannot be shown: %s", error)
+            return {}
+
+
+latest_prices = LatestPrices()
+
+
+def age_text(seconds: float) -> str:
+    """Return how long ago something was as people say it: `3 s`, `2 min`, `5 h`, `12 d`."""
+    for unit, size, most in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48)):
+        if seconds < size * most:
+            return f"{max(seconds, 0) // size:.0f} {unit}"
+    return f"{seconds // 86400:.0f} d"
