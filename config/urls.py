@@ -8,9 +8,12 @@ from quotes.pages import live_prices
 urlpatterns = [
     path("", live_prices, name="live-prices"),
     path("admin/", admin.site.urls),
+    path("api/", include("instruments.urls")),
     path("api/", include("quotes.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("healthz", healthz),
     path("readyz", readyz),
 ]
+handler404 = "config.errors.not_found"
+handler500 = "config.errors.server_error"

@@ -11,6 +11,7 @@ from typing import TypeGuard
 
 from instruments.errors import quoted
 from instruments.formats.rows import BadRow
+from instruments.symbols import MONTHS
 
 Fields = Mapping[str, object]
 
@@ -18,7 +19,6 @@ IST = timedelta(hours=5, minutes=30)
 # Few enough digits for decimal arithmetic to keep all of them.
 NUMBER = re.compile(r"[+-]?[0-9]{1,14}(\.[0-9]{0,10})?")
 TOKEN = re.compile(r"[0-9]{1,18}")
-MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 # Days of expiry beyond these are slips of a file, and no date type need hold them.
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2099, 12, 31)
 # What vendors write into a cell that has nothing to say.

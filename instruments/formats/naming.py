@@ -11,10 +11,8 @@ from decimal import Decimal
 
 import msgspec
 
-from instruments.formats.cells import MONTHS
 from instruments.formats.rows import OPTIONS, MasterRow, Unnamed
-
-WEEKLY_MONTHS = "123456789OND"
+from instruments.symbols import MONTHS, WEEKLY_MONTHS, format_strike
 
 # segment, underlying, options or futures, year, month -> the last expiry of it
 MonthEnds = dict[tuple[str, str, bool, int, int], date]
@@ -23,10 +21,15 @@ MonthEnds = dict[tuple[str, str, bool, int, int], date]
 def contract_symbol(
     underlying: str, expiry: date, strike: Decimal | None, instrument_type: str, *, weekly: bool
 ) -> str:
-    """Return the symbol as the exchange writes it: `NIFTY26AUGFUT`, `NIFTY2681124000CE`."""
+    """Return the symbol as the exchange writes it: `NIFTY26AUGFUT`, `NIFTY2681124000CE`.
+
+    `symbols.build` does so too and proves that the symbol can be read again, which takes longer
+    than all else that a row needs; and it has no weekly futures, which currencies have
+    (`USDINR26904FUT`).
+    """
     month = WEEKLY_MONTHS[expiry.month - 1] if weekly else MONTHS[expiry.month - 1]
     written = f"{underlying}{expiry:%y}{month}{f'{expiry.day:02}' if weekly else ''}"
-    price = "" if strike is None else f"{strike.normalize():f}"
+    price = "" if strike is None else format_strike(strike)
     return f"{written}{price}{instrument_type}"
 
 

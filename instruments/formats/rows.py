@@ -8,6 +8,7 @@ import msgspec
 
 from instruments.errors import BadSymbol, quoted
 from instruments.keys import check_symbol
+from instruments.market import CASH_SEGMENTS, INDEX_SEGMENTS
 
 # The rules of the table's constraints, told before the database would tell them.
 MAX_NAME_LENGTH = 200
@@ -18,8 +19,8 @@ MAX_LOT_SIZE = 2**31 - 1
 MAX_TOKEN = 2**63 - 1
 ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 
-CASH = frozenset(("NSE_EQ", "BSE_EQ"))
-INDICES = frozenset(("NSE_INDEX", "BSE_INDEX"))
+CASH = frozenset(CASH_SEGMENTS)
+INDICES = frozenset(INDEX_SEGMENTS)
 OPTIONS = frozenset(("CE", "PE"))
 DERIVATIVES = frozenset(("FUT", "CE", "PE"))
 

@@ -42,16 +42,14 @@ def test_source_that_is_not_there_has_no_prices(settings: Any, source: str) -> N
     assert LatestPrices()([RELIANCE]) == {}
 
 
-def test_store_that_is_away_is_left_alone_for_a_while(
-    settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_store_that_is_away_is_left_alone_for_a_while(settings: Any) -> None:
     """After a failure nobody waits for the store again before some seconds have passed."""
     settings.INSTRUMENTS_LATEST_PRICES = f"{__name__}.away"
     prices.asked.clear()
     source = LatestPrices()
     assert source([RELIANCE]) == source([RELIANCE]) == {}
     assert len(prices.asked) == 1
-    monkeypatch.setattr(latest.time, "monotonic", lambda: source.rests_until)
+    source.rests_until -= latest.REST_S
     assert source([RELIANCE]) == {}
     assert len(prices.asked) == 2
 

@@ -1,4 +1,4 @@
-"""Every admin page of a master of 100,000 instruments takes few queries, and none counts them."""
+"""A master of 100,000 instruments: every admin page and REST answer takes few queries."""
 
 import time
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from instruments.admin.base import AtLeast
 from instruments.keys import InstrumentKey
+from instruments.keyset import Cursor
 from instruments.models import Instrument, MasterVersion
 from tests.instruments import prices
 from tests.instruments.masters import clear_master, large_master
@@ -158,3 +159,42 @@ def test_version_moves_once_however_many_change(operator: Client) -> None:
     version = MasterVersion.objects.get(pk=1).version
     assert version > before
     assert Instrument.objects.filter(active=False, master_version=version).count() == 89_999
+
+
+@pytest.mark.parametrize(
+    ("query", "most_queries"),
+    [
+        ("segments/", 2),
+        ("market-status/", 2),
+        *(
+            (f"instruments/?limit=100&{query}", 2)
+            for query in (
+                *("ordering=symbol", "ordering=-symbol", "ordering=expiry", "ordering=-strike"),
+                *("prefix=ROOT42", "search=root42+ce", "search=company+s00042", "search=nothing"),
+                *("segment=O", "segment=NFO&type=PE", "underlying=ROOT07&expiry=2026-08-25"),
+                *("strike_from=3000&ordering=-symbol", "active=false", "expiry_to=2026-08-25"),
+            )
+        ),
+        ("instruments/ROOT42/option-chain/?expiry=2026-08-25", 2),
+        ("instruments/ROOT42/option-chain/?segment=O", 3),
+        ("instruments/NSE_EQ:S00042/", 1),
+    ],
+)
+def test_rest_answers_with_few_queries(operator: Client, query: str, most_queries: int) -> None:
+    """REST takes two or three queries and well under a second, however large the master is."""
+    started = time.monotonic()
+    response, queries = page(operator, f"/api/{query}")
+    assert len(queries) <= most_queries + 2  # the session and its user
+    assert time.monotonic() - started < 2
+    assert not [sql for sql in queries if "COUNT(" in sql]
+    assert response["Content-Type"] == "application/json"
+
+
+def test_last_pages_cost_what_the_first_does(operator: Client) -> None:
+    """A page far down begins in the index, not after all the rows before it."""
+    last = operator.get("/api/instruments/?ordering=-symbol&limit=1").json()["results"][0]
+    cursor = Cursor("symbol", last["symbol"][:-1], 0, False)
+    started = time.monotonic()
+    rows = operator.get(f"/api/instruments/?cursor={cursor}").json()["results"]
+    assert rows[-1] == last
+    assert time.monotonic() - started < 1

@@ -1,0 +1,219 @@
+"""REST: segments, instruments, option chains, and what the markets are doing."""
+
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
+from rest_framework.views import APIView
+
+from instruments import examples
+from instruments.errors import BadSegment, quoted
+from instruments.keys import SEGMENTS
+from instruments.keyset import page_of
+from instruments.latest import LatestPrice, latest_prices
+from instruments.models import Segment
+from instruments.rest import error_response
+from instruments.searching import OptionChain, instrument_get, instruments_find
+from instruments.selectors import market_statuses
+from instruments.serializers import (
+    ChainQuery,
+    InstrumentPageSerializer,
+    InstrumentQuery,
+    InstrumentSerializer,
+    MarketSerializer,
+    OptionChainSerializer,
+    PricedInstrumentSerializer,
+    Query,
+    SegmentSerializer,
+    StatusQuery,
+)
+from instruments.sessions import IST
+
+ACTIVE = {"true": True, "false": False, "all": None}
+BAD_PARAMETER = error_response(
+    "A parameter that there is not, or whose value cannot be.",
+    400,
+    "no segment is called so, was 'NFOO'",
+)
+UNKNOWN = error_response(
+    "The master does not know it.", 404, "not in the instrument master, was 'NOPE'"
+)
+
+
+def answer(serializer: Any, description: str, value: Any) -> OpenApiResponse:
+    example = OpenApiExample("an answer", value=value, response_only=True)
+    return OpenApiResponse(serializer, description, [example])
+
+
+def asked(query: type[Query], request: Request) -> dict[str, Any]:
+    """Return the parameters of a request, or raise DRF's ValidationError."""
+    checked = query(data=request.query_params.dict())
+    checked.is_valid(raise_exception=True)
+    return dict(checked.validated_data)
+
+
+def shown(latest: LatestPrice | None) -> dict[str, Any] | None:
+    return None if latest is None else {"price": latest.price, "timestamp": latest.timestamp}
+
+
+class SegmentsView(APIView):
+    @extend_schema(
+        operation_id="segments_list",
+        responses={200: answer(SegmentSerializer(many=True), "Every segment.", examples.SEGMENTS)},
+    )
+    def get(self, request: Request) -> Response:
+        """Return the segments, with what vendors call them, in the order of precedence."""
+        segments = Segment.objects.prefetch_related("aliases")
+        return Response(SegmentSerializer(segments, many=True).data)
+
+
+class InstrumentsView(APIView):
+    @extend_schema(
+        operation_id="instruments_list",
+        parameters=[InstrumentQuery],
+        responses={
+            200: answer(InstrumentPageSerializer, "A page of instruments.", examples.PAGE),
+            400: BAD_PARAMETER,
+        },
+    )
+    def get(self, request: Request) -> Response:
+        """Return instruments that fit all that is asked, a page at a time."""
+        terms = asked(InstrumentQuery, request)
+        page = {name: terms.pop(name) for name in ("ordering", "limit")}
+        cursor = terms.pop("cursor", "")
+        terms["instrument_type"] = terms.pop("type", "")
+        terms["active"] = ACTIVE[terms["active"]]
+        found = page_of(instruments_find(**terms), cursor=cursor, **page)
+        return Response(
+            {
+                "next": address(request, found.next),
+                "previous": address(request, found.previous),
+                "results": InstrumentSerializer(found.rows, many=True).data,
+            }
+        )
+
+
+class InstrumentView(APIView):
+    @extend_schema(
+        operation_id="instruments_retrieve",
+        parameters=[
+            OpenApiParameter(
+                "key",
+                str,
+                OpenApiParameter.PATH,
+                description="A key, or any name that the market uses: `NSE_EQ:M&M` (in a URL "
+                "`NSE_EQ:M%26M`), `NIFTY 50`, `NSE:RELIANCE-EQ`, `NSE_EQ|INE002A01018`.",
+                examples=[OpenApiExample("a key", value="NSE_EQ:RELIANCE")],
+            )
+        ],
+        responses={
+            200: answer(PricedInstrumentSerializer, "The instrument.", examples.PRICED),
+            400: error_response(
+                "The text can be no symbol, or means more than one.",
+                400,
+                "a symbol has 1 to 64 characters, was ''",
+            ),
+            404: UNKNOWN,
+        },
+    )
+    def get(self, request: Request, key: str) -> Response:
+        """Return one instrument and its latest price."""
+        instrument: Any = instrument_get(name=key)
+        instrument.latest = shown(latest_prices([instrument.key]).get(instrument.key))
+        return Response(PricedInstrumentSerializer(instrument).data)
+
+
+class OptionChainView(APIView):
+    @extend_schema(
+        operation_id="instruments_option_chain",
+        parameters=[
+            OpenApiParameter(
+                "underlying",
+                str,
+                OpenApiParameter.PATH,
+                description="What the options' symbols begin with.",
+                examples=[OpenApiExample("an index", value="NIFTY")],
+            ),
+            ChainQuery,
+        ],
+        responses={
+            200: answer(OptionChainSerializer, "The chain, by strike.", examples.CHAIN),
+            400: BAD_PARAMETER,
+            404: error_response(
+                "There are no such options.", 404, "no options of it are known, was 'NIFTTY'"
+            ),
+        },
+    )
+    def get(self, request: Request, underlying: str) -> Response:
+        """Return the options of an underlying that expire on one day, with latest prices."""
+        chain = OptionChain(underlying=underlying, **asked(ChainQuery, request))
+        prices = latest_prices([option.key for option in chain.options])
+        strikes = []
+        for strike, options in groupby(chain.options, key=lambda option: option.strike):
+            sides: dict[str, Any] = {option.instrument_type: option for option in options}
+            for option in sides.values():
+                option.latest = shown(prices.get(option.key))
+            strikes.append({"strike": strike, "call": sides.get("CE"), "put": sides.get("PE")})
+        return Response(
+            OptionChainSerializer(
+                {
+                    "underlying": chain.underlying,
+                    "segment": chain.segment,
+                    "expiry": chain.expiry,
+                    "expiries": chain.expiries,
+                    "strikes": strikes,
+                }
+            ).data
+        )
+
+
+class MarketStatusView(APIView):
+    @extend_schema(
+        operation_id="market_status",
+        parameters=[StatusQuery],
+        responses={
+            200: answer(MarketSerializer, "Each segment.", examples.MARKET),
+            400: BAD_PARAMETER,
+        },
+    )
+    def get(self, request: Request) -> Response:
+        """Return what each segment is doing now (open, pre_open, closed, holiday), until when."""
+        segment = asked(StatusQuery, request).get("segment")
+        if segment and segment not in SEGMENTS:
+            raise BadSegment(f"segment must be one of {', '.join(SEGMENTS)}, was {quoted(segment)}")
+        now = timezone.now()
+        statuses = market_statuses(segments=(segment,) if segment else SEGMENTS, moment=now)
+        response = Response(
+            {
+                "time": utc(now),
+                "time_ist": now.astimezone(IST).isoformat(),
+                "segments": [
+                    {
+                        "segment": status.segment,
+                        "status": status.status,
+                        "name": status.name,
+                        "next_status": status.next_status,
+                        "next_change": status.next_change and utc(status.next_change),
+                        "next_change_ist": status.next_change_ist
+                        and status.next_change_ist.isoformat(),
+                    }
+                    for status in statuses
+                ],
+            }
+        )
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+def utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def address(request: Request, cursor: str) -> str | None:
+    """Return the address of another page of the same list; None without a cursor."""
+    return replace_query_param(request.build_absolute_uri(), "cursor", cursor) if cursor else None

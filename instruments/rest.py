@@ -1,0 +1,82 @@
+"""What every REST view shares: exact numbers as fields, and errors of one shape.
+
+{"code": 404, "message": "not in the instrument master, was 'NOPE'"}
+"""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from django.http import HttpRequest, JsonResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from instruments.errors import InstrumentsError
+
+
+@extend_schema_field(OpenApiTypes.NUMBER)
+class ExactNumberField(serializers.Field[Any, Any, Any, Any]):
+    """A Decimal with the digits that it has."""
+
+    def to_representation(self, value: Decimal) -> Decimal:
+        return value
+
+
+class ColumnNumberField(ExactNumberField):
+    """A Decimal out of the database, without the zeros that its column pads it with."""
+
+    def to_representation(self, value: Decimal) -> Decimal:
+        return Decimal(f"{value.normalize():f}")
+
+
+class ApiErrorSerializer(serializers.Serializer[Any]):
+    """Why a request was not carried out."""
+
+    code = serializers.IntegerField(help_text="The HTTP status again.")
+    message = serializers.CharField(help_text="For people: lower case, no full stop.")
+
+
+def error_response(description: str, code: int, message: str) -> OpenApiResponse:
+    """Return the documentation of an error, with an example of it."""
+    example = OpenApiExample(
+        f"{code}", value={"code": code, "message": message}, response_only=True
+    )
+    return OpenApiResponse(ApiErrorSerializer, description, [example])
+
+
+def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Answer an exception of a view as `{"code", "message"}`; DRF's EXCEPTION_HANDLER."""
+    if isinstance(error, InstrumentsError):
+        return Response({"code": error.code, "message": str(error)}, status=error.code)
+    response = exception_handler(error, context)
+    if response is not None:
+        message = "; ".join(sentences(response.data)) or str(response.reason_phrase)
+        response.data = {"code": response.status_code, "message": message}
+    return response
+
+
+def sentences(detail: Any, name: str = "") -> Iterator[str]:
+    """Yield the texts of DRF's nested error details, each after the field that it is about."""
+    if isinstance(detail, Mapping):
+        for field, inner in detail.items():
+            yield from sentences(inner, "" if field in ("detail", "non_field_errors") else field)
+    elif isinstance(detail, list | tuple):
+        for inner in detail:
+            yield from sentences(inner, name)
+    else:
+        text = str(detail).rstrip(".")
+        text = text[:1].lower() + text[1:]
+        yield f"{name}: {text}" if name else text
+
+
+def json_error(code: int, message: str) -> JsonResponse:
+    """Return an error of the one shape from outside of DRF."""
+    return JsonResponse({"code": code, "message": message}, status=code)
+
+
+def is_api(request: HttpRequest) -> bool:
+    """Tell whether a request's errors are read by a program."""
+    return request.path.startswith("/api/")

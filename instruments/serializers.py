@@ -1,0 +1,191 @@
+"""How REST reads questions about instruments and writes its answers."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from instruments.keys import MAX_SYMBOL_LENGTH
+from instruments.models import Instrument, Segment
+from instruments.rest import ColumnNumberField, ExactNumberField
+from instruments.sessions import CLOSED, HOLIDAY, OPEN, PRE_OPEN
+
+MOST_ROWS = 1000
+ORDERINGS = ("symbol", "-symbol", "expiry", "-expiry", "strike", "-strike")
+
+Read = serializers.Serializer[Any]
+
+
+class Query(serializers.Serializer[Any]):
+    """Parameters of a URL; one that is not known is refused, as it is most likely a slip."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = sorted(set(data) - set(self.fields))
+        if unknown:
+            raise serializers.ValidationError(dict.fromkeys(unknown, "no such parameter"))
+        return super().to_internal_value(data)
+
+
+class InstrumentQuery(Query):
+    search = serializers.CharField(
+        required=False, max_length=100, help_text="Words that are in the symbol or the name."
+    )
+    prefix = serializers.CharField(
+        required=False, max_length=MAX_SYMBOL_LENGTH, help_text="What the symbol begins with."
+    )
+    segment = serializers.CharField(
+        required=False,
+        max_length=32,
+        help_text="A segment's code, or a vendor's: NFO, NSE_FO; C, FO, F and O are all that "
+        "they may mean.",
+    )
+    type = serializers.ChoiceField(Instrument.Type.choices, required=False)
+    underlying = serializers.CharField(
+        required=False,
+        max_length=MAX_SYMBOL_LENGTH,
+        help_text="What symbols of futures and options begin with: NIFTY, M&M.",
+    )
+    expiry = serializers.DateField(required=False)
+    expiry_from = serializers.DateField(required=False)
+    expiry_to = serializers.DateField(required=False)
+    strike_from = serializers.DecimalField(
+        14, 4, required=False, coerce_to_string=False, help_text="In rupees, included."
+    )
+    strike_to = serializers.DecimalField(
+        14, 4, required=False, coerce_to_string=False, help_text="In rupees, included."
+    )
+    active = serializers.ChoiceField(
+        ["true", "false", "all"],
+        default="true",
+        help_text="false: instruments that traded once; all: both.",
+    )
+    ordering = serializers.ChoiceField(
+        ORDERINGS,
+        default="symbol",
+        help_text="- is the other direction; instruments without an expiry or a strike come last.",
+    )
+    limit = serializers.IntegerField(min_value=1, max_value=MOST_ROWS, default=100)
+    cursor = serializers.CharField(
+        required=False, max_length=500, help_text="As in `next` and `previous` of another page."
+    )
+
+
+class ChainQuery(Query):
+    expiry = serializers.DateField(
+        required=False, help_text="The day of expiry; the nearest to come where not given."
+    )
+    segment = serializers.CharField(
+        required=False,
+        max_length=32,
+        help_text="A segment's code, or a vendor's; the first that has options where not given.",
+    )
+
+
+class StatusQuery(Query):
+    segment = serializers.CharField(required=False, max_length=32, help_text="One segment only.")
+
+
+class LatestSerializer(Read):
+    """The latest price of an instrument."""
+
+    price = ExactNumberField(help_text="Rupees, with the digits that were published.")
+    timestamp = serializers.IntegerField(help_text="Unix milliseconds, UTC.")
+
+
+class InstrumentSerializer(serializers.ModelSerializer[Instrument]):
+    """An instrument; null where the master does not know it or there is none."""
+
+    key = serializers.CharField(help_text="The instrument's name everywhere in this service.")
+    type = serializers.ChoiceField(Instrument.Type.choices, source="instrument_type")
+    strike = ColumnNumberField(allow_null=True, help_text="Rupees, exact; options only.")
+    tick_size = ColumnNumberField(allow_null=True, help_text="Rupees, exact.")
+
+    class Meta:
+        model = Instrument
+        fields = (
+            *("key", "segment", "symbol", "name", "type", "underlying", "expiry", "strike"),
+            *("lot_size", "tick_size", "exchange_token", "instrument_token", "isin", "active"),
+        )
+        read_only_fields = fields
+
+
+class PricedInstrumentSerializer(InstrumentSerializer):
+    """An instrument with its latest price."""
+
+    latest = LatestSerializer(allow_null=True)
+
+    class Meta:
+        model = Instrument
+        fields = (*InstrumentSerializer.Meta.fields, "latest")
+        read_only_fields = fields
+
+
+class InstrumentPageSerializer(Read):
+    next = serializers.CharField(allow_null=True, help_text="The address of the next page.")
+    previous = serializers.CharField(allow_null=True, help_text="That of the page before.")
+    results = InstrumentSerializer(many=True)
+
+
+class AliasSerializer(Read):
+    """What a vendor calls a segment."""
+
+    vendor = serializers.CharField()
+    code = serializers.CharField()
+    product = serializers.ChoiceField(
+        ["", "F", "O"], help_text="F: futures only, O: options only, empty: everything."
+    )
+
+
+class SegmentSerializer(serializers.ModelSerializer[Segment]):
+    aliases = AliasSerializer(many=True)
+
+    class Meta:
+        model = Segment
+        fields = (
+            *("code", "exchange", "kind", "description", "price_divisor", "decimals"),
+            *("precedence", "aliases"),
+        )
+        read_only_fields = fields
+
+
+class OptionSerializer(Read):
+    """One side of a strike."""
+
+    key = serializers.CharField()
+    symbol = serializers.CharField()
+    lot_size = serializers.IntegerField(allow_null=True)
+    tick_size = ColumnNumberField(allow_null=True, help_text="Rupees, exact.")
+    instrument_token = serializers.IntegerField(allow_null=True)
+    latest = LatestSerializer(allow_null=True)
+
+
+class StrikeSerializer(Read):
+    strike = ColumnNumberField(help_text="Rupees, exact.")
+    call = OptionSerializer(allow_null=True)
+    put = OptionSerializer(allow_null=True)
+
+
+class OptionChainSerializer(Read):
+    underlying = serializers.CharField()
+    segment = serializers.CharField()
+    expiry = serializers.DateField()
+    expiries = serializers.ListField(
+        child=serializers.DateField(), help_text="All days of expiry that there are."
+    )
+    strikes = StrikeSerializer(many=True)
+
+
+class MarketStatusSerializer(Read):
+    """What a segment is doing, and until when."""
+
+    segment = serializers.CharField()
+    status = serializers.ChoiceField([OPEN, PRE_OPEN, CLOSED, HOLIDAY])
+    name = serializers.CharField(help_text="The holiday's or special day's name, or empty.")
+    next_status = serializers.CharField(help_text="What comes next; empty if nothing is in sight.")
+    next_change = serializers.DateTimeField(allow_null=True, help_text="When, in UTC.")
+    next_change_ist = serializers.DateTimeField(allow_null=True, help_text="When, in India.")
+
+
+class MarketSerializer(Read):
+    time = serializers.DateTimeField(help_text="What the answer is for, in UTC.")
+    time_ist = serializers.DateTimeField(help_text="The same in India.")
+    segments = MarketStatusSerializer(many=True)
