@@ -11,8 +11,14 @@ django_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.urls import path  # noqa: E402
 
+from instruments.conf import conf as instruments_conf  # noqa: E402
+from instruments.index import index  # noqa: E402
 from quotes.consumers import LivePriceConsumer  # noqa: E402
+from quotes.feed import master_changed  # noqa: E402
 from quotes.origins import OriginCheck  # noqa: E402
+
+if instruments_conf.follow_master:
+    index.follow(master_changed)
 
 application = ProtocolTypeRouter(
     {

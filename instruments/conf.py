@@ -98,6 +98,9 @@ class InstrumentsSettings(SettingsGroup):
     index_refresh_s = Setting(
         2.0, "How often each process looks for changes of the instrument master.", least=0.1
     )
+    follow_master = Setting(
+        True, "Whether this process keeps the instrument master in memory, to know any name."
+    )
     latest_prices = Setting(
         "quotes.store.latest_prices",
         "Where the latest prices that admin and REST show come from: a function's dotted name.",

@@ -35,6 +35,7 @@ class InstrumentIndex:
         self._problem = ""
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
+        self._tried = threading.Event()
 
     def __len__(self) -> int:
         """Return how many instruments are active."""
@@ -125,6 +126,22 @@ class InstrumentIndex:
             options = [e for e in options if e.strike in near]
         return [e.key for e in options]
 
+    def futures(
+        self, segment: str, underlying: str, *, today: date | None = None
+    ) -> list[InstrumentKey]:
+        """Return the futures of an underlying that are not past, the nearest first.
+
+        Raises:
+            BadSegment: the segment is neither a segment nor an alias of one.
+        """
+        first = today or datetime.now(IST).date()
+        found = [
+            (entry.expiry, entry.key)
+            for entry in self._contracts(segment, underlying)
+            if entry.instrument_type == "FUT" and entry.expiry and entry.expiry >= first
+        ]
+        return [key for _, key in sorted(found, key=lambda one: one[0])]
+
     def market_status(self, segment: str, moment: datetime) -> MarketStatus:
         """Return what a segment is doing at a moment, by the hours that were read.
 
@@ -192,6 +209,13 @@ class InstrumentIndex:
         )
         self._thread.start()
 
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until the master was read, or could not be; for threads. Says whether it was tried.
+
+        Returns at once where nobody follows the master.
+        """
+        return self._thread is None or self._tried.wait(timeout_s)
+
     def stop(self) -> None:
         """Stop following, a reading under way included; returns when the thread has ended."""
         thread, self._thread = self._thread, None
@@ -208,6 +232,7 @@ class InstrumentIndex:
                 return
             except Exception:
                 logger.exception("following the instrument master failed, trying again")
+            self._tried.set()
             if self._stopped.wait(conf.index_refresh_s):
                 return
 

@@ -6,8 +6,9 @@ when they have heard nothing for long, and reads the latest prices for those who
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -17,10 +18,12 @@ from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
 
 from instruments.errors import BadSymbol
+from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.conf import conf
 from quotes.layer import QuotesChannelLayer
 from quotes.market import now_ms
+from quotes.market_watch import MarketWatch
 from quotes.pacing import Pacers
 from quotes.protocol import frame
 from quotes.snapshots import Snapshot, Wanted, aread_snapshot
@@ -29,6 +32,7 @@ from quotes.store import LatestPrice, async_client, own_key, status_keys
 logger = logging.getLogger(__name__)
 
 WATCH_INTERVAL_S = 0.25
+MASTER_WAIT_S = 30.0
 
 
 class FeedState(StrEnum):
@@ -39,10 +43,15 @@ class FeedState(StrEnum):
     DOWN = "down"
 
 
+Resolve = Callable[..., InstrumentKey]
+
+
 class Listener(Protocol):
     """A client's session, as far as the feed is concerned."""
 
     def feed_changed(self) -> None: ...
+    async def relearn(self, resolve: "Resolve") -> None: ...
+    def market_changed(self, statuses: list[dict[str, Any]]) -> None: ...
     def look_after(self, now: float) -> None: ...
 
 
@@ -73,6 +82,7 @@ class Feed:
         # and the number under which it did.
         self.provisional: dict[str, tuple[str, tuple[int, int] | None]] = {}
         self.ready = asyncio.get_running_loop().create_future()
+        self.markets = MarketWatch()
         self.task = asyncio.create_task(self.watch())
         if isinstance(self.layer, QuotesChannelLayer):
             self.layer.on_reconnect(self.refresh)
@@ -99,6 +109,9 @@ class Feed:
                 self.settle(bridge_up=False)
             except Exception:
                 logger.exception("the watch over the feed failed")
+            if changed := self.markets.changes():
+                for listener in list(self.listeners):
+                    listener.market_changed(changed)
             now = loop.time()
             for listener in list(self.listeners):
                 listener.look_after(now)
@@ -129,6 +142,13 @@ class Feed:
             logger.warning("the feed is %s", self.state.value)
             for listener in list(self.listeners):
                 listener.feed_changed()
+
+    async def relearn(self) -> None:
+        """Let each session follow names that mean another instrument since the master changed."""
+        resolve = lru_cache(maxsize=None)(index.resolve)  # for this change, many clients ask alike
+        for listener in list(self.listeners):
+            await listener.relearn(resolve)
+            await asyncio.sleep(0)
 
     # -- the latest prices ---------------------------------------------------------------------
 
@@ -188,11 +208,20 @@ class Feed:
 feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()
 
 
+def master_changed() -> None:
+    """Tell every feed of the process, from any thread, that the instrument master has changed."""
+    for loop, feed in list(feeds.items()):
+        if not loop.is_closed():
+            asyncio.run_coroutine_threadsafe(feed.relearn(), loop)
+
+
 async def current_feed() -> Feed:
     """Return the feed of the running event loop, started on first use."""
     loop = asyncio.get_running_loop()
     feed = feeds.get(loop)
     if feed is None:
         feed = feeds[loop] = Feed()
+        # A name is not to mean one stream now and, when the master has been read, another.
+        await asyncio.to_thread(index.wait, MASTER_WAIT_S)
     await asyncio.shield(feed.ready)
     return feed

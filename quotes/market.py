@@ -8,7 +8,7 @@ from binascii import crc32
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from instruments.errors import InstrumentsError
+from instruments.errors import BadSegment, InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.errors import BadTick, quoted
@@ -152,14 +152,25 @@ class Market:
             InstrumentsError: no instrument can have this name.
         """
         name = channel[len(self.prefix.encode()) :].decode()
-        key = index.resolve(name, segment="" if ":" in name else tick.segment)
+        key = self.key_of(name, "" if ":" in name else tick.segment)
         if tick.symbol not in (UNNAMED, name, key.symbol):
-            other = index.resolve(tick.symbol, segment=key.segment)
+            other = self.key_of(tick.symbol, key.segment)
             if other != key:
                 raise BadTick(f"symbol must be the channel's, was {quoted(tick.symbol)}")
         stream = self.stream(key)
         self.names[channel, tick.symbol, tick.segment] = stream
         return stream
+
+    def key_of(self, name: str, segment: str) -> InstrumentKey:
+        try:
+            return index.resolve(name, segment=segment)
+        except BadSegment:
+            return index.resolve(name)  # a key of the publisher's own that happens to be called so
+
+    def relearn(self) -> None:
+        """Ask the master anew which instruments the names mean; it has changed."""
+        self.names.clear()
+        self.mine.clear()
 
     def stream(self, key: InstrumentKey) -> Stream:
         stream = self.streams.get(str(key))

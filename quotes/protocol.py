@@ -3,6 +3,7 @@
 What a message does is not here but in `quotes/session.py`; the contract is `docs/protocol.md`.
 """
 
+from datetime import date
 from enum import IntEnum
 from typing import Annotated, Any, Literal
 
@@ -54,6 +55,9 @@ class Symbols(Message, frozen=True, kw_only=True):
 
 
 class Subscribe(Symbols, frozen=True, kw_only=True):
+    underlying: str | None = None
+    expiry: date | None = None
+    strikes_around: Annotated[int, msgspec.Meta(ge=0, le=1000)] | None = None
     mode: Literal["ltp", "quote", "full"] | None = None
     conflate: bool = True
 
@@ -64,6 +68,10 @@ class Unsubscribe(Symbols, frozen=True, kw_only=True):
 
 class ListSubscriptions(Message, frozen=True, kw_only=True):
     pass
+
+
+class MarketStatusRequest(Message, frozen=True, kw_only=True):
+    segment: str = ""
 
 
 class Ping(Message, frozen=True, kw_only=True):
@@ -83,6 +91,7 @@ ACTIONS: dict[str, type[Message]] = {
     "list": ListSubscriptions,
     "ping": Ping,
     "configure": Configure,
+    "market_status": MarketStatusRequest,
 }
 
 decode = msgspec.json.Decoder().decode
@@ -119,11 +128,16 @@ def parse_message(text: str) -> Message:
         message = msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise ProtocolError(ErrorCode.BAD_REQUEST, f"{action}: {error}", id=id) from error
-    if isinstance(message, Symbols) and not message.names:
+    if isinstance(message, Symbols) and not message.names and not asks_chain(message):
         raise ProtocolError(
             ErrorCode.BAD_REQUEST, f"{action} needs a symbol or a list of symbols", id=id
         )
     return message
+
+
+def asks_chain(message: Message) -> bool:
+    """Say whether a message asks for an option chain."""
+    return isinstance(message, Subscribe) and message.underlying is not None
 
 
 def frame(kind: str, *, id: str | int | None = None, **values: Any) -> bytes:

@@ -1,5 +1,6 @@
 """One client's session: what its messages do, what it is told unasked, and how it ends."""
 
+import asyncio
 import logging
 import time
 import uuid
@@ -8,15 +9,17 @@ from typing import Any
 
 from quotes.conf import conf
 from quotes.delivery import Outbox
-from quotes.errors import ProtocolError
-from quotes.feed import Feed
+from quotes.errors import ProtocolError, quoted
+from quotes.feed import Feed, Resolve
 from quotes.frame_transport import FrameTransport
 from quotes.market import now_ms
+from quotes.market_watch import status_frame
 from quotes.protocol import (
     CloseCode,
     Configure,
     ErrorCode,
     ListSubscriptions,
+    MarketStatusRequest,
     Message,
     Ping,
     Subscribe,
@@ -27,6 +30,8 @@ from quotes.protocol import (
 )
 from quotes.rates import TokenBucket
 from quotes.subscriptions import Subscriptions
+
+Event = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +67,15 @@ class ClientSession:
         self.bucket = TokenBucket(rate, burst=rate * BURST_S)
         self.refused = 0
         self.ended = False
+        # Messages, and changes of the master, are carried out one at a time.
+        self.turn = asyncio.Lock()
         self.actions: dict[type[Message], Callable[[Any], Awaitable[None]]] = {
             Subscribe: self.subscriptions.add,
             Unsubscribe: self.subscriptions.remove,
             ListSubscriptions: self.list_subscriptions,
             Ping: self.ping,
             Configure: self.configure,
+            MarketStatusRequest: self.market_status,
         }
         feed.listeners.add(self)
 
@@ -92,7 +100,8 @@ class ClientSession:
                 )
             message = parse_message(text)
             try:
-                await self.actions[type(message)](message)
+                async with self.turn:
+                    await self.actions[type(message)](message)
             except ProtocolError as error:
                 error.id = message.id
                 raise
@@ -140,10 +149,31 @@ class ClientSession:
             )
         )
 
+    async def market_status(self, message: MarketStatusRequest) -> None:
+        statuses = self.feed.markets.statuses()
+        if message.segment and message.segment not in statuses:
+            raise ProtocolError(
+                ErrorCode.BAD_REQUEST,
+                f"segment must be one of {', '.join(statuses)}, was {quoted(message.segment)}",
+            )
+        for segment, status in statuses.items():
+            if message.segment in ("", segment):
+                values = status_frame(segment, status)
+                self.outbox.control(frame("market_status", id=message.id, **values))
+
     # -- from the feed --------------------------------------------------------------------------
 
     def feed_changed(self) -> None:
         self.outbox.control(self.feed.heartbeat())
+
+    def market_changed(self, statuses: list[Event]) -> None:
+        for values in statuses:
+            self.outbox.control(frame("market_status", **values))
+
+    async def relearn(self, resolve: Resolve) -> None:
+        async with self.turn:
+            if not self.ended:
+                await self.subscriptions.relearn(resolve)
 
     def look_after(self, now: float) -> None:
         """Send a heartbeat after a long silence; cut off a client that takes nothing."""

@@ -4,15 +4,17 @@ Subscribing leaves no gap and no repeat: it joins the groups first and holds wha
 the acknowledgement and the latest prices, then what is newer than those.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
+from quotes.chains import chain
 from quotes.conf import conf
 from quotes.delivery import Outbox
 from quotes.errors import ProtocolError
-from quotes.feed import Feed, tick_message
+from quotes.feed import Feed, Resolve, tick_message
 from quotes.layer import QuotesChannelLayer
 from quotes.protocol import ErrorCode, Subscribe, Unsubscribe, frame
 from quotes.snapshots import Wanted
@@ -37,35 +39,48 @@ class Subscriptions:
         self.outbox = outbox
         self.channel = channel
         self.keys: dict[str, InstrumentKey] = {}  # instrument key's text -> key
+        self.asked: dict[str, tuple[str, str]] = {}  # the same -> name and segment as asked for
         self.held: dict[str, list[Event]] = {}  # instrument key's text -> ticks while subscribing
         if isinstance(self.layer, QuotesChannelLayer):
             self.layer.attach(channel, self.receive)
 
     async def add(self, message: Subscribe) -> None:
-        wanted, names, rejected = self.admit(message)
-        groups = []
+        """Subscribe to what a message asks for: acknowledgement, latest prices, live prices."""
+        names = message.names
+        if message.underlying is not None:
+            names = [*names, *await chain(self.feed, message)]
+        wanted, taken, rejected = self.admit(names, message.segment)
         for one in wanted:
-            self.keys[str(one.key)] = one.key
-            self.held[str(one.key)] = []
-            groups.append(one.key.group_name)
             if message.mode is not None:
                 self.outbox.modes[str(one.key)] = message.mode
             if not message.conflate:
                 self.outbox.lossless.add(str(one.key))
-        try:
-            await self.join(groups)
-            unread = [one for one in wanted if self.last_event(one.key) is None]
-            snapshot = await self.feed.snapshot(unread) if unread else None
+            self.asked[str(one.key)] = (one.name, message.segment)
+
+        def acknowledge() -> None:
             self.outbox.control(
                 frame(
                     "subscribed",
                     id=message.id,
-                    symbols=names,
+                    symbols=taken,
                     rejected=rejected,
                     subscriptions=len(self.keys),
                     feed=self.feed.state.value,
                 )
             )
+
+        await self.begin(wanted, acknowledge)
+
+    async def begin(self, wanted: list[Wanted], acknowledge: Callable[[], None]) -> None:
+        """Join the groups, acknowledge, send the latest prices and then what came meanwhile."""
+        for one in wanted:
+            self.keys[str(one.key)] = one.key
+            self.held[str(one.key)] = []
+        try:
+            await self.join([one.key.group_name for one in wanted])
+            unread = [one for one in wanted if self.last_event(one.key) is None]
+            snapshot = await self.feed.snapshot(unread) if unread else None
+            acknowledge()
             for one in wanted:
                 latest = snapshot.latest.get(str(one.key)) if snapshot else None
                 self.release(one.key, latest)
@@ -77,13 +92,34 @@ class Subscriptions:
                 if (ahead := snapshot.ahead.get(str(one.key))) is not None:
                     self.feed.show_provisionally(one.key, ahead)
 
-    def admit(self, message: Subscribe) -> tuple[list[Wanted], list[str], list[Event]]:
+    async def relearn(self, resolve: Resolve) -> None:
+        """Follow names that mean another instrument since the master changed."""
+        moved = []
+        for field, (name, segment) in list(self.asked.items()):
+            try:
+                key = resolve(name, segment=segment)
+            except InstrumentsError:
+                continue
+            if str(key) != field and str(key) not in self.keys:
+                await self.leave(self.keys[field])
+                self.asked[str(key)] = (name, segment)
+                moved.append(Wanted(key, name))
+        if moved:
+            await self.begin(moved, lambda: None)
+
+    async def leave(self, key: InstrumentKey) -> None:
+        del self.keys[str(key)]
+        self.asked.pop(str(key), None)
+        self.outbox.forget(str(key))
+        await self.layer.group_discard(key.group_name, self.channel)
+
+    def admit(self, asked: list[str], segment: str) -> tuple[list[Wanted], list[str], list[Event]]:
         """Return what to subscribe to, the names of it as asked, and what is refused and why."""
         wanted: dict[str, Wanted] = {}
         names, rejected = [], []
-        for name in message.names:
+        for name in asked:
             try:
-                key = self.resolve(name, message.segment)
+                key = index.resolve(name, segment=segment, strict=conf.strict_symbols)
                 if str(key) in self.keys or str(key) in wanted:
                     raise ProtocolError(ErrorCode.ALREADY_SUBSCRIBED, "already subscribed")
                 if len(self.keys) + len(wanted) >= conf.max_symbols:
@@ -97,9 +133,6 @@ class Subscriptions:
             wanted[str(key)] = Wanted(key, name)
             names.append(name)
         return list(wanted.values()), names, rejected
-
-    def resolve(self, name: str, segment: str) -> InstrumentKey:
-        return index.resolve(name, segment=segment)
 
     async def join(self, groups: list[str]) -> None:
         if isinstance(self.layer, QuotesChannelLayer):
@@ -133,15 +166,14 @@ class Subscriptions:
         names, rejected = [], []
         for name in message.names:
             try:
-                key = self.resolve(name, message.segment)
+                key = index.resolve(name, segment=message.segment)
             except InstrumentsError as error:
                 rejected.append(rejection(name, error.code, str(error)))
                 continue
-            if self.keys.pop(str(key), None) is None:
+            if str(key) not in self.keys:
                 rejected.append(rejection(name, ErrorCode.UNKNOWN_SYMBOL, "not subscribed"))
                 continue
-            self.outbox.forget(str(key))
-            await self.layer.group_discard(key.group_name, self.channel)
+            await self.leave(key)
             names.append(name)
         self.outbox.control(
             frame(

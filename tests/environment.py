@@ -16,4 +16,6 @@ os.environ.update(
     DATABASE_URL="sqlite:///test.sqlite3",
     ALLOWED_HOSTS="localhost,127.0.0.1,testserver",
     DEBUG="false",
+    # Tests read the master when they want to; no thread does beside them.
+    INSTRUMENTS_FOLLOW_MASTER="false",
 )

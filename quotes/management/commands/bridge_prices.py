@@ -9,6 +9,8 @@ import uvloop
 from channels.layers import get_channel_layer
 from django.core.management.base import BaseCommand, CommandParser
 
+from instruments.conf import conf as instruments_conf
+from instruments.index import index
 from quotes.bridge import Bridge
 
 MAX_SHARDS = 64
@@ -41,6 +43,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if instruments_conf.follow_master:
+            index.refresh()  # so that no name means another instrument a moment later
         uvloop.run(self.bridge(options["shard"]))
 
     async def bridge(self, shard: tuple[int, int]) -> None:
@@ -48,4 +52,6 @@ class Command(BaseCommand):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, bridge.stop)
+        if instruments_conf.follow_master:
+            index.follow(lambda: loop.call_soon_threadsafe(bridge.market.relearn))
         await bridge.run()
