@@ -1,5 +1,6 @@
 """REST: latest prices, with the same fields and digits as on the socket."""
 
+import contextlib
 from typing import Any
 
 import msgspec
@@ -16,10 +17,11 @@ from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from instruments.errors import InstrumentsError
+from instruments.errors import InstrumentsError, UnknownSymbol
 from instruments.index import index
+from quotes.conf import conf
 from quotes.snapshots import Snapshot, Wanted, read_snapshot
-from quotes.store import sync_client
+from quotes.store import LatestPrice, sync_client
 
 MAX_SYMBOLS = 1000
 RETRY_AFTER_S = 2
@@ -60,8 +62,11 @@ AWAY = OpenApiResponse(ErrorSerializer, "Redis is away; Retry-After says when to
 
 
 def wanted(name: str) -> Wanted:
+    """Return the instrument that a name means; raise UnknownSymbol in strict mode."""
     try:
-        return Wanted(index.resolve(name), name)
+        return Wanted(index.resolve(name, strict=conf.strict_symbols), name)
+    except UnknownSymbol:
+        raise
     except InstrumentsError as error:
         raise ValidationError(str(error)) from error
 
@@ -111,9 +116,13 @@ class PricesView(APIView):
             raise ValidationError(
                 f"symbols must name at most {MAX_SYMBOLS} symbols, was {len(names)}"
             )
-        asked = [wanted(name) for name in names]
+        asked = []
+        for name in names:
+            with contextlib.suppress(UnknownSymbol):
+                asked.append(wanted(name))
         snapshot = snapshot_of(asked)
-        found = {one.name: snapshot.newest(one.key) for one in asked}
+        found: dict[str, LatestPrice | None] = dict.fromkeys(names)
+        found.update({one.name: snapshot.newest(one.key) for one in asked})
         frames = b",".join([latest.frame for latest in found.values() if latest])
         missing = [name for name, latest in found.items() if not latest]
         return json_response(
@@ -135,7 +144,10 @@ class PriceView(APIView):
     )
     def get(self, request: Request, symbol: str) -> HttpResponse:
         """Return the latest price of one symbol."""
-        asked = wanted(symbol)
+        try:
+            asked = wanted(symbol)
+        except UnknownSymbol as error:
+            raise NotFound(str(error)) from error
         latest = snapshot_of([asked]).newest(asked.key)
         if latest is None:
             raise NotFound(f"no price of {symbol} is known")

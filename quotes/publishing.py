@@ -8,6 +8,7 @@ import hiredis
 import msgspec
 import redis
 
+from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.store import decode_latest, own_key, stock_key
@@ -78,13 +79,28 @@ def stale_ticks(ticks: Sequence[Tick], *, client: redis.Redis) -> list[StaleTick
     return found
 
 
+def spellings(key: InstrumentKey) -> list[str]:
+    """Return the names under which an instrument is usually published."""
+    exchange = key.segment.partition("_")[0]
+    names = [str(key), f"{exchange}:{key.symbol}", key.symbol]
+    return [name for name in names if resolves_to(name, key)]
+
+
+def resolves_to(name: str, key: InstrumentKey) -> bool:
+    try:
+        return index.resolve(name) == key
+    except InstrumentsError:
+        return False
+
+
 def forget_prices(names: Iterable[str], *, client: redis.Redis) -> int:
     """Let the streams of these names start over, in a new epoch; return how many had a price."""
     names = list(names)
     keys = [index.resolve(name) for name in names]
     fields = [str(key) for key in keys]
-    stock_keys = {stock_key(name) for name in (*names, *fields)}
-    stock_keys.update(stock_key(key.symbol) for key in keys if index.resolve(key.symbol) == key)
+    stock_keys = {stock_key(name) for name in names}
+    for key in keys:
+        stock_keys.update(map(stock_key, spellings(key)))
     pipeline = client.pipeline()
     pipeline.delete(*stock_keys)
     pipeline.hdel(own_key("latest"), *fields)
