@@ -6,6 +6,8 @@ case, spaces and punctuation are told by that; the others are listed.
 
 import re
 
+from instruments.vendors import INDEX_SYMBOLS
+
 # What NSE's feed calls its indices (from Kite's dump), as far as their spaces cannot be guessed.
 NSE = """
 NIFTY 50|NIFTY NEXT 50|NIFTY 100|NIFTY 200|NIFTY 500|NIFTY BANK|NIFTY FIN SERVICE|NIFTY MID SELECT
@@ -22,23 +24,20 @@ NIFTY GS 4 8YR|NIFTY GS 8 13YR|NIFTY GS 10YR|NIFTY GS 10YR CLN|NIFTY GS 11 15YR
 NIFTY GS 15YRPLUS|NIFTY GS COMPSITE|NIFTY INDIA MFG|NIFTY IND DIGITAL|NIFTY IND DEFENCE
 HANGSENG BEES-NAV
 """
-# other names, without spaces -> NSE's
+# other names, without spaces, beside those that are resolved -> NSE's
 OTHER_NAMES = {
-    "NIFTY": "NIFTY 50",
-    "BANKNIFTY": "NIFTY BANK",
-    "FINNIFTY": "NIFTY FIN SERVICE",
     "NIFTYFINANCIALSERVICES": "NIFTY FIN SERVICE",
-    "MIDCPNIFTY": "NIFTY MID SELECT",
     "NIFTYMIDCAPSELECT": "NIFTY MID SELECT",
-    "NIFTYNXT50": "NIFTY NEXT 50",
     "NIFTYJR": "NIFTY NEXT 50",
     "NIFTYMID50": "NIFTY MIDCAP 50",
     "VIX": "INDIA VIX",
 }
 SQUEEZED = re.compile(r"[^A-Z0-9]")
 SYMBOLS = {
-    SQUEEZED.sub("", symbol): symbol for line in NSE.split("\n") for symbol in line.split("|")
-} | OTHER_NAMES
+    **{SQUEEZED.sub("", symbol): symbol for line in NSE.split("\n") for symbol in line.split("|")},
+    **INDEX_SYMBOLS,
+    **OTHER_NAMES,
+}
 
 
 def index_symbol(segment: str, name: str) -> str:

@@ -8,7 +8,7 @@ import msgspec
 
 from instruments.errors import BadSymbol, quoted
 from instruments.keys import check_symbol
-from instruments.market import CASH_SEGMENTS, INDEX_SEGMENTS
+from instruments.market import CASH_SEGMENTS, INDEX_SEGMENTS, KITE_SEGMENTS
 
 # The rules of the table's constraints, told before the database would tell them.
 MAX_NAME_LENGTH = 200
@@ -26,7 +26,9 @@ DERIVATIVES = frozenset(("FUT", "CE", "PE"))
 
 # Kite's token of an instrument is the exchange's token * 256 + this; all indices share 9 and are
 # left out: other vendors number indices as they like.
-LOW_BYTES = {"NSE_EQ": 1, "NFO": 2, "CDS": 3, "BSE_EQ": 4, "BFO": 5, "BCD": 6, "MCX": 7}
+LOW_BYTES = {
+    segments[0]: low_byte for low_byte, segments in KITE_SEGMENTS.items() if len(segments) == 1
+}
 
 
 class BadRow(ValueError):
