@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,11 +41,14 @@ class Program:
     def text(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_for(self, part: str, *, count: int = 1) -> None:
+    def wait_for(self, part: str, *, count: int = 1, timeout_s: float = DEADLINE_S) -> None:
         """Wait until so many lines have the part in them."""
 
+        def seen() -> bool:
+            return sum(part in line for line in self.lines) >= count
+
         try:
-            wait_until(lambda: sum(part in line for line in self.lines) >= count)
+            wait_until(seen, timeout_s=timeout_s)
         except AssertionError:
             raise AssertionError(f"{part!r} is not in:\n{self.text}") from None
 

@@ -28,6 +28,9 @@ from tests.programs import ROOT, Program, descendants, gone, processes
 from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until
 
+# A start loads Django three times over; a busy machine takes its time for that.
+START_S = 40
+
 
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -69,6 +72,8 @@ def status_of(url: str) -> int:
     return status
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "options", [("--server", "uvicorn"), ("--server", "daphne", "--workers", "2")]
 )
@@ -80,7 +85,7 @@ def test_serve_runs_everything_and_ends_it(
     with serve(
         *options, PORT=str(port), REDIS_URL=f"redis://:hush@localhost:{redis_port}/0"
     ) as program:
-        program.wait_for("stop       Ctrl-C")
+        program.wait_for("stop       Ctrl-C", timeout_s=START_S)
         text = program.text
         said = f"no Redis answers at localhost:{redis_port}: starting an embedded Valkey there"
         assert said in text
@@ -100,11 +105,13 @@ def test_serve_runs_everything_and_ends_it(
         assert all(map(gone, started))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 def test_what_is_killed_comes_back_or_leaves_nothing(serve: Callable[..., Program]) -> None:
     """A web server that dies comes back on a port that stayed open; after serve itself, nothing."""
     port = free_port()
     with serve("--port", str(port)) as program:
-        program.wait_for("stop       Ctrl-C")
+        program.wait_for("stop       Ctrl-C", timeout_s=START_S)
         family = descendants(program.process.pid)
         web = next(pid for pid, process in family.items() if "uvicorn" in process.arguments)
         os.kill(web, signal.SIGKILL)
@@ -118,12 +125,14 @@ def test_what_is_killed_comes_back_or_leaves_nothing(serve: Callable[..., Progra
         wait_until(lambda: all(map(gone, started)), timeout_s=6)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 def test_a_redis_that_answers_is_used(
     serve: Callable[..., Program], redis_server: ValkeyProcess
 ) -> None:
     """No other Redis is started, and the one that was there is left alone."""
     with serve(REDIS_URL=redis_server.url) as program:
-        program.wait_for("stop       Ctrl-C")
+        program.wait_for("stop       Ctrl-C", timeout_s=START_S)
         assert "embedded" not in program.text
         assert f"Redis      127.0.0.1:{redis_server.port}" in program.text
         program.end()
