@@ -50,15 +50,15 @@ class Chromium:
     """A browser with one page. What the page complains of gathers in `complaints`."""
 
     def __init__(self) -> None:
+        self.path = find_chromium()
         self.folder = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
         self.stack = ExitStack()
         self.complaints: list[str] = []
         self.last_id = 0
 
     def __enter__(self) -> "Chromium":
-        path = find_chromium()
         self.process = subprocess.Popen(
-            [path, f"--user-data-dir={self.folder.name}", *OPTIONS],
+            [self.path, f"--user-data-dir={self.folder.name}", *OPTIONS],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
