@@ -1,0 +1,44 @@
+"""How a client speaks to each kind of server: the path to ask for and the steps to subscribe."""
+
+import json
+from collections.abc import Sequence
+from typing import Protocol
+
+Steps = list[tuple[str, str]]
+
+
+class Dialect(Protocol):
+    def __call__(self, symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
+        """Return the path and the steps (see `Connection`) of a client.
+
+        Args:
+            symbols: to subscribe to.
+            interval_ms: prices arrive as arrays at most so often; 0: a frame per price.
+        """
+
+
+def live_price(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
+    """Speak the public contract of the price server."""
+    steps: Steps = []
+    if interval_ms:
+        request = {"action": "configure", "batch": True, "interval_ms": interval_ms}
+        steps.append(("", json.dumps(request)))
+    steps.append(("", json.dumps({"action": "subscribe", "symbols": list(symbols)})))
+    steps.append(('"subscribed"', ""))
+    return "/live-price", steps
+
+
+def socket_io(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
+    """Speak Socket.IO 4 over its WebSocket transport."""
+    if interval_ms:
+        raise ValueError(f"Socket.IO sends a frame per price, was {interval_ms!r}")
+    subscribe = "42" + json.dumps(["subscribe", {"symbols": list(symbols)}])
+    steps = [("0{", "40"), ("40{", subscribe), ('42["subscribed"', "")]
+    return "/socket.io/?EIO=4&transport=websocket", steps
+
+
+def nchan(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
+    """Ask nchan for channels by name; it acknowledges nothing but the handshake."""
+    if interval_ms:
+        raise ValueError(f"nchan sends a frame per price, was {interval_ms!r}")
+    return f"/live-price?symbols={','.join(symbols)}", []

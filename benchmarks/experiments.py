@@ -1,0 +1,159 @@
+"""What is done with a stage to measure each kind of workload: one function each."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from benchmarks.contenders import Contender
+from benchmarks.processes import Failed, open_ports
+from benchmarks.stage import Stage
+from benchmarks.window import Metrics, Opened, forget_latencies, latencies
+from benchmarks.workloads import Workload
+
+MIB = 1 << 20
+KIB = 1 << 10
+SAMPLE_S = 0.25
+SEARCH_S = 8.0  # how long the rate that a market is carried at is looked for
+HELD = 0.9  # of that rate
+FIRST_CLIENTS = 50  # whose memory is not counted: what a server loads for its first clients
+
+
+def fanout(stage: Stage) -> Metrics:
+    """Measure CPU per delivery and, where prices carry their time, latency."""
+    workload = stage.workload
+    stage.connect()
+    stage.prime()
+    exact = not workload.interval_ms
+    Opened(stage, workload.warm_s, workload.rate, workload.window).close(exact=exact)
+    if workload.meter == "latency":
+        forget_latencies(stage)
+    opened = Opened(stage, workload.duration_s, workload.rate, workload.window)
+    window = opened.close(exact=exact)
+    metrics = window.metrics(stage.load_processes)
+    metrics["web_mib"] = stage.servers["web"].memory_bytes() / MIB
+    if workload.meter == "latency":
+        metrics |= latencies(stage)
+    if workload.meter == "check":
+        metrics |= faults(stage)
+    lost = sum(report["closed"] for report in stage.reports())
+    if lost:
+        raise Failed(f"{lost} clients were closed")
+    return metrics
+
+
+def faults(stage: Stage) -> Metrics:
+    """Return what was wrong with the order of ticks, of all clients."""
+    reports = stage.reports()
+    return {
+        name: float(sum(report[name] for report in reports))
+        for name in ("repeated", "reversed", "skipped")
+    }
+
+
+def memory(stage: Stage) -> Metrics:
+    """Measure what an idle connection adds to the memory of the web process."""
+    web = stage.servers["web"]
+    stage.connect(stage.lists[:FIRST_CLIENTS])
+    time.sleep(stage.workload.duration_s)
+    before = web.memory_bytes()
+    rest = stage.lists[FIRST_CLIENTS:]
+    stage.connect(rest)
+    time.sleep(stage.workload.duration_s)
+    after = web.memory_bytes()
+    closed = sum(report["closed"] for report in stage.reports())
+    if closed:
+        raise Failed(f"{closed} clients were closed")
+    return {"connection_kib": (after - before) / KIB / len(rest), "web_mib": after / MIB}
+
+
+def slow_readers(stage: Stage) -> Metrics:
+    """Measure what clients that stop reading do to the others, and what becomes of them.
+
+    First without them for the same time, as what to compare with.
+    """
+    workload = stage.workload
+    stage.connect()
+    stage.prime()
+    Opened(stage, workload.warm_s, workload.rate).close(exact=True)
+    forget_latencies(stage)
+    Opened(stage, workload.duration_s, workload.rate).close(exact=True)
+    alone = latencies(stage)
+
+    web = stage.servers["web"]
+    before = web.memory_bytes()
+    begin = time.monotonic()
+    stopped = stage.loads[-1].ask({"do": "stop_reading", "count": workload.slow})
+    waiting = set(stopped["ports"])
+    forget_latencies(stage)
+    opened = Opened(stage, workload.duration_s, workload.rate)
+    grown, closed_after_s = 0, 0.0
+    while time.monotonic() - begin < workload.duration_s:
+        time.sleep(SAMPLE_S)
+        grown = max(grown, web.memory_bytes() - before)
+        still = waiting & open_ports(Path("/proc/net/tcp").read_text(), stage.port)
+        if still != waiting:
+            waiting, closed_after_s = still, time.monotonic() - begin
+    window = opened.close(exact=False)
+    together = latencies(stage)
+    return window.metrics(stage.load_processes) | {
+        "p99_alone_ms": alone["p99_ms"],
+        "p99_ms": together["p99_ms"],
+        "p99_ratio": together["p99_ms"] / alone["p99_ms"],
+        "max_ms": together["max_ms"],
+        "grown_mib": grown / MIB,
+        "still_open": float(len(waiting)),
+        "closed_after_s": closed_after_s,
+    }
+
+
+def market(stage: Stage) -> Metrics:
+    """Find the rate at which a whole market is carried, and hold nine tenths of it.
+
+    Every symbol has one client and ticks in turn, so that nothing is ever conflated for a client
+    that keeps up: what has not arrived is the backlog.
+    """
+    workload = stage.workload
+    stage.connect()
+    stage.prime()
+    search_s = min(SEARCH_S, workload.duration_s)
+    search = Opened(stage, search_s, window=workload.window).close(exact=True)
+    carried = search.metrics()["deliveries_per_s"]
+    rate = carried * HELD
+    opened = Opened(stage, workload.duration_s, rate)
+    backlog = []
+    while time.monotonic() - opened.begin < workload.duration_s:
+        time.sleep(SAMPLE_S)
+        backlog.append(stage.expected.total() - stage.received.total())
+    window = opened.close(exact=False)
+    stage.prime()  # what was held back is the newest of each symbol: nothing is lost for good
+    third = max(1, len(backlog) // 3)
+    first, last = median(backlog[:third]), median(backlog[-third:])
+    return window.metrics(stage.load_processes) | {
+        "carried_per_s": carried,
+        "held_per_s": window.ticks / workload.duration_s,
+        "asked_per_s": rate,
+        "backlog_first_ms": first / rate * 1000,
+        "backlog_last_ms": last / rate * 1000,
+        "backlog_growth": last / max(1.0, first),
+    }
+
+
+METHODS: dict[str, Callable[[Stage], Metrics]] = {
+    "fanout": fanout,
+    "memory": memory,
+    "slow_readers": slow_readers,
+    "market": market,
+}
+
+
+def measure(
+    contender: Contender, workload: Workload, logs: Path, load_processes: int = 1
+) -> Metrics:
+    """Set a contender up for a workload, measure it once, and end all of it.
+
+    Raises:
+        Failed: it could not be measured; the text says why.
+    """
+    with Stage(contender, workload, logs, load_processes) as stage:
+        return METHODS[workload.method](stage)

@@ -1,0 +1,1 @@
+"""Servers that do the price server's job by other means, for comparison."""

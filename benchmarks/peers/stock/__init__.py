@@ -1,0 +1,1 @@
+"""A price server as the Channels documentation would have one write it, for comparison."""
