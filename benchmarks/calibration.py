@@ -38,7 +38,6 @@ def calibrate(
                 "slot": 0,
                 "meter": "count",
                 "pause_s": pause_s,
-                "window_bytes": 0,
                 "connections": [{"path": path_asked, "steps": steps}] * clients,
             }
             load = Worker("benchmarks.load", logs / "load.log", config)

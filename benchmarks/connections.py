@@ -10,25 +10,26 @@ from collections.abc import Sequence
 from benchmarks.wire import frame, handshake
 
 ACCEPTED = b"101"
+ERROR = b'"type":"error"'
 MOST_BYTES = 1 << 22  # of what a server sends before a client is subscribed
 
-# What a client on the internet announces; the loopback's own 64 KiB segments would let the kernel
-# hold more than a megabyte for a client that does not read.
+# What a narrow client announces. With the loopback's own segments of 64 KiB and its buffers the
+# kernel takes 4 MB for a client that does not read before the server notices; with these 60 KB.
 SEGMENT_BYTES = 1448
+RECEIVE_BYTES = 4096
 
 
 class Connection:
     def __init__(
-        self, port: int, window_bytes: int, path: str, steps: Sequence[tuple[str, str]]
+        self, port: int, path: str, steps: Sequence[tuple[str, str]], *, narrow: bool = False
     ) -> None:
         """Begin to connect.
 
         Args:
             port: of the server, on the loopback interface.
-            window_bytes: size of the receive buffer, with segments as on the internet; 0 leaves
-                both as they are.
             path: what to ask for.
             steps: pairs of a text to wait for and a message to send then; either may be empty.
+            narrow: with segments as on the internet and a small buffer to receive into.
         """
         self.request = handshake(f"127.0.0.1:{port}", path)
         self.steps = [(wanted.encode(), message.encode()) for wanted, message in steps]
@@ -37,8 +38,8 @@ class Connection:
         self.socket = socket.socket()
         self.socket.setblocking(False)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if window_bytes:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window_bytes)
+        if narrow:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT_BYTES)
         self.socket.connect_ex(("127.0.0.1", port))
         self.fileno = self.socket.fileno()
@@ -72,6 +73,8 @@ class Connection:
                 raise ConnectionError(f"the server refused a client, was {head[:75]!r}")
             self.upgraded = True
             self.seen = data = rest
+        if ERROR in self.seen:
+            raise ConnectionError(f"the server answered a client with {self.seen[-200:]!r}")
         while self.steps:
             wanted, message = self.steps[0]
             _, found, after = self.seen.partition(wanted) if wanted else (b"", b"", self.seen)

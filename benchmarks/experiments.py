@@ -22,7 +22,7 @@ FIRST_CLIENTS = 50  # whose memory is not counted: what a server loads for its f
 def fanout(stage: Stage) -> Metrics:
     """Measure CPU per delivery and, where prices carry their time, latency."""
     workload = stage.workload
-    stage.connect()
+    stage.connect(stage.lists)
     stage.prime()
     exact = not workload.interval_ms
     Opened(stage, workload.warm_s, workload.rate, workload.window).close(exact=exact)
@@ -73,7 +73,7 @@ def slow_readers(stage: Stage) -> Metrics:
     First without them for the same time, as what to compare with.
     """
     workload = stage.workload
-    stage.connect()
+    stage.connect(stage.lists)
     stage.prime()
     Opened(stage, workload.warm_s, workload.rate).close(exact=True)
     forget_latencies(stage)
@@ -82,9 +82,10 @@ def slow_readers(stage: Stage) -> Metrics:
 
     web = stage.servers["web"]
     before = web.memory_bytes()
+    waiting: set[int] = set()
+    for worker in stage.connect(stage.slow_lists, narrow=True):
+        waiting |= set(worker.ask({"do": "stop_reading"})["ports"])
     begin = time.monotonic()
-    stopped = stage.loads[-1].ask({"do": "stop_reading", "count": workload.slow})
-    waiting = set(stopped["ports"])
     forget_latencies(stage)
     opened = Opened(stage, workload.duration_s, workload.rate)
     grown, closed_after_s = 0, 0.0
@@ -114,7 +115,7 @@ def market(stage: Stage) -> Metrics:
     that keeps up: what has not arrived is the backlog.
     """
     workload = stage.workload
-    stage.connect()
+    stage.connect(stage.lists)
     stage.prime()
     search_s = min(SEARCH_S, workload.duration_s)
     search = Opened(stage, search_s, window=workload.window).close(exact=True)
@@ -135,7 +136,7 @@ def market(stage: Stage) -> Metrics:
         "asked_per_s": rate,
         "backlog_first_ms": first / rate * 1000,
         "backlog_last_ms": last / rate * 1000,
-        "backlog_growth": last / max(1.0, first),
+        "backlog_growth_ms": (last - first) / rate * 1000,
     }
 
 

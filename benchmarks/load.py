@@ -33,13 +33,11 @@ class LoadClient:
     def __init__(self, config: Values, commands: Commands) -> None:
         """Args:
         config: `port`, `counters` (path), `slot`, `meter` (a key of METERS), `pause_s`,
-            `window_bytes` (receive buffer; 0 leaves it), `connections`, a list of `path` and
-            `steps` as in `Connection`.
+            `connections`, a list of `path`, `steps` and `narrow` as in `Connection`.
         commands: from the benchmark.
         """
         self.port: int = config["port"]
         self.pause_s: float = config["pause_s"]
-        self.window_bytes: int = config["window_bytes"]
         self.counters = Counters(Path(config["counters"]))
         self.slot: int = config["slot"]
         self.meter = METERS[config["meter"]](BUFFER_BYTES)
@@ -56,7 +54,7 @@ class LoadClient:
     def open_more(self) -> None:
         """Begin the next handshakes, so that only so many are under way."""
         while self.waiting and len(self.opening) < CONNECTING:
-            connection = Connection(self.port, self.window_bytes, **self.waiting.pop())
+            connection = Connection(self.port, **self.waiting.pop())
             fd = connection.fileno
             self.connections[fd] = self.opening[fd] = connection
             self.counts[fd] = 0
@@ -130,7 +128,6 @@ class LoadClient:
         values: Values = {
             "counts": list(self.counts.values()),
             "closed": self.closed,
-            "ports": [each.socket.getsockname()[1] for each in self.connections.values()],
         }
         if isinstance(self.meter, OrderCheck):
             values |= {
@@ -154,12 +151,11 @@ class LoadClient:
             array("q", self.meter.ages_ns).tofile(file)
         answer(done=True)
 
-    def do_stop_reading(self, count: int) -> None:
-        """Read nothing more from the last connections; answer with their ports."""
-        stopped = list(self.connections)[-count:]
-        for fd in stopped:
+    def do_stop_reading(self) -> None:
+        """Read nothing more; answer with the clients' ports."""
+        for fd in self.connections:
             self.epoll.modify(fd, 0)
-        answer(ports=[self.connections[fd].socket.getsockname()[1] for fd in stopped])
+        answer(ports=[each.socket.getsockname()[1] for each in self.connections.values()])
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ Each workload has its columns; every value is the median of the runs, and `sprea
 runs lie apart in the first column, as a share of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from benchmarks.summary import spread
 from benchmarks.targets import Verdict, describe
@@ -41,7 +41,7 @@ COLUMNS = {
     "held_per_s": ("held/s", "{:,.0f}"),
     "backlog_first_ms": ("backlog first ms", "{:.0f}"),
     "backlog_last_ms": ("backlog last ms", "{:.0f}"),
-    "backlog_growth": ("growth", "{:.2f}"),
+    "backlog_growth_ms": ("backlog grown ms", "{:.0f}"),
     "repeated": ("repeated", "{:.0f}"),
     "reversed": ("reversed", "{:.0f}"),
     "skipped": ("skipped", "{:.0f}"),
@@ -60,19 +60,33 @@ SHOWN = {
     ),
     "market": (
         *("bridge_tick_us", "web_us", "redis_us", "carried_per_s", "held_per_s"),
-        *("backlog_first_ms", "backlog_last_ms", "backlog_growth", "conflated", *BUSY, "web_mib"),
+        *(
+            "backlog_first_ms",
+            "backlog_last_ms",
+            "backlog_growth_ms",
+            "conflated",
+            *BUSY,
+            "web_mib",
+        ),
     ),
     "calibration": ("client_us", "client_most_per_s", "deliveries_per_s", "client_busy"),
 }
 
 
-def grid(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as columns of text; the first column is left-aligned, the first row a heading."""
+def grid(rows: Sequence[Sequence[str]], words: Collection[int] = (0,)) -> str:
+    """Return rows as columns of text, the first row as a heading.
+
+    Args:
+        rows: cells, the same number in each row.
+        words: which columns are of words, aligned left; the others are numbers, aligned right.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        cells = [
+            cell.ljust(width) if column in words else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         lines.append("  ".join(cells).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
@@ -107,4 +121,4 @@ def verdicts(found: Sequence[Verdict]) -> str:
         words = {True: "reached", False: "missed", None: "not measured"}
         word = words[verdict.reached] + (" (aim)" if target.aim else "")
         rows.append([target.workload, target.contender, measured, word, describe(target)])
-    return grid([[row[0], *row[1:]] for row in rows])
+    return grid(rows, words=(0, 1, 3, 4))

@@ -27,6 +27,7 @@ PRIME_S = 30
 QUIET_S = 0.5
 STUCK_S = 6.0
 PAUSE_S = 0.02
+MOST_LOADS = 64
 CLIENT_PAUSE_S = 0.002  # between two rounds of reading, where latency is not measured
 
 
@@ -38,11 +39,13 @@ class Stage:
         self.workload = workload
         self.logs = logs
         self.load_processes = load_processes
-        self.lists = watch_lists(workload)
+        lists = watch_lists(workload)
+        self.lists, self.slow_lists = lists[workload.slow :], lists[: workload.slow]
         self.names = symbol_names(workload.symbols)
         self.stack = ExitStack()
         self.servers: dict[str, Child] = {}  # redis, web, bridge
         self.loads: list[Worker] = []
+        self.wanted: list[int] = []  # to how many symbols each client is subscribed
 
     def __enter__(self) -> "Stage":
         try:
@@ -67,7 +70,7 @@ class Stage:
         folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
         self.folder = Path(folder)
         self.port, self.redis_port = free_port(), free_port()
-        self.received = Counters.create(self.folder / "received", self.load_processes)
+        self.received = Counters.create(self.folder / "received", MOST_LOADS)
         self.expected = Counters.create(self.folder / "expected", 1)
         self.start_redis()
         self.start_publisher()
@@ -136,23 +139,27 @@ class Stage:
         self.keep(child)
         return child
 
-    def connect(self, lists: list[list[int]] | None = None) -> list[Worker]:
-        """Connect and subscribe clients, each with its list of symbols; return their processes."""
-        lists = self.lists if lists is None else lists
-        started = []
-        for slot in range(self.load_processes):
+    def connect(self, lists: list[list[int]], *, narrow: bool = False) -> list[Worker]:
+        """Connect and subscribe clients, and return their processes.
+
+        Args:
+            lists: the symbols of each client, by index.
+            narrow: as in `Connection`.
+        """
+        started: list[Worker] = []
+        for share in range(self.load_processes):
             connections = []
-            for symbols in lists[slot :: self.load_processes]:
+            for symbols in lists[share :: self.load_processes]:
                 names = [self.names[index] for index in symbols]
                 path, steps = self.contender.dialect(names, self.workload.interval_ms)
-                connections.append({"path": path, "steps": steps})
+                connections.append({"path": path, "steps": steps, "narrow": narrow})
+                self.wanted.append(len(symbols))
             config = {
                 "port": self.port,
                 "counters": str(self.folder / "received"),
-                "slot": slot,
+                "slot": len(self.loads) + len(started),
                 "meter": self.workload.meter,
                 "pause_s": 0 if self.workload.meter == "latency" else CLIENT_PAUSE_S,
-                "window_bytes": self.workload.window_bytes,
                 "connections": connections,
             }
             worker = Worker("benchmarks.load", self.log("load"), config)
@@ -165,7 +172,7 @@ class Stage:
 
     def prime(self) -> None:
         """Publish every symbol until every client has got all of its own, and let it settle."""
-        wanted = [len(symbols) for symbols in self.lists]
+        wanted = self.wanted
         deadline = time.monotonic() + PRIME_S
         missing = 0
         while time.monotonic() < deadline:
@@ -176,6 +183,7 @@ class Stage:
             got = [now - then for now, then in zip(self.counts(), before, strict=True)]
             missing = sum(max(0, want - have) for want, have in zip(wanted, got, strict=True))
             if not missing:
+                self.expected.slots[0] = self.received.total()  # from here on both count the same
                 return
         raise Failed(f"{missing} of {sum(wanted)} first prices never came")
 
@@ -184,11 +192,8 @@ class Stage:
         return [worker.ask({"do": "report"}) for worker in self.loads]
 
     def counts(self) -> list[int]:
-        """Return how many prices each client has received, in the order of `lists`."""
-        counts = [0] * len(self.lists)
-        for slot, report in enumerate(self.reports()):
-            counts[slot :: self.load_processes] = report["counts"]
-        return counts
+        """Return how many prices each client has received, in the order of `wanted`."""
+        return [count for report in self.reports() for count in report["counts"]]
 
     def quiet(self) -> float:
         """Wait until nothing more arrives; return when the last did (monotonic)."""

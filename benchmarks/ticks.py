@@ -10,11 +10,13 @@ CHANNEL = "stock:"
 STEPS_PER_RUPEE = 20
 FIRST = 1000 * STEPS_PER_RUPEE
 
-# What a quote carries besides the three fields; the text that follows the timestamp.
+# What a full quote carries besides the three fields; the text that follows the timestamp.
+LEVEL = b'{"price":1000.05,"quantity":1250,"orders":14}'
+LEVELS = b",".join([LEVEL] * 5)
 QUOTE = (
-    b',"volume":1203344,"open":994.5,"high":1012.35,"low":990.1,"prev_close":991.2,'
-    b'"bid":1000.05,"ask":1000.1,"bid_qty":150,"ask_qty":325,"last_qty":10'
-)
+    b',"volume":1203344,"open":994.5,"high":1012.35,"low":990.1,"prev_close":991.2,"bid":1000.05,'
+    b'"ask":1000.1,"bid_qty":150,"ask_qty":325,"last_qty":10,"depth":{"buy":[%s],"sell":[%s]}'
+) % (LEVELS, LEVELS)
 
 
 def price_of(counter: int) -> bytes:

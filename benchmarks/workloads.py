@@ -30,8 +30,7 @@ class Workload:
     interval_ms: int = 0  # clients get arrays at most so often; 0 is a frame per price
     meter: str = "count"
     quotes: bool = False  # prices with a quote's other fields
-    slow: int = 0  # clients that stop reading
-    window_bytes: int = 0  # receive buffer of each client; 0 leaves the system's
+    slow: int = 0  # of the clients; these join last and stop reading
     small: dict[str, Any] = field(default_factory=dict)  # what `quick` changes
 
     def quick(self) -> "Workload":
@@ -53,6 +52,19 @@ WORKLOADS = {
             duration_s=10,
             window=8 * 1000,
             small={"clients": 200, "window": 8 * 200, "duration_s": 2},
+        ),
+        Workload(
+            "w1-single",
+            "W1 at a rate at which each tick travels alone: nothing to send together",
+            "fanout",
+            (*OURS, *NODE, "socket.io", "nchan"),
+            clients=1000,
+            symbols=1,
+            per_client=1,
+            duration_s=10,
+            rate=30,
+            window=4 * 1000,
+            small={"clients": 200, "window": 4 * 200, "duration_s": 2},
         ),
         Workload(
             "w2",
@@ -104,26 +116,21 @@ WORKLOADS = {
             meter="latency",
             quotes=True,
             slow=10,
-            window_bytes=8192,
-            small={"clients": 100, "duration_s": 15, "slow": 4},
+            small={"clients": 100, "duration_s": 16, "slow": 4},
         ),
         Workload(
             "w5",
             "W5: a whole market, arrays every 100 ms",
             "market",
-            ("uvicorn",),
+            (*OURS, "node-ws"),
             clients=100,
             symbols=50_000,
             per_client=500,
             duration_s=60,
-            window=20_000,
+            # Less than the symbols: no symbol ticks again while its last tick is under way.
+            window=25_000,
             interval_ms=100,
-            small={
-                "symbols": 5000,
-                "per_client": 50,
-                "window": 2000,
-                "duration_s": 3,
-            },
+            small={"symbols": 5000, "per_client": 50, "window": 2500, "duration_s": 3},
         ),
         Workload(
             "w6",
