@@ -54,6 +54,18 @@ def read(files: list[Path]) -> Results:
     return results
 
 
+def keep(results: Results) -> None:
+    """Print what was measured so far and write it to files of this minute."""
+    if not results.about:
+        return
+    text = text_of(results)
+    kept = FOLDER / time.strftime("%Y%m%d-%H%M%S")
+    kept.with_suffix(".json").write_text(json.dumps(asdict(results), indent=1))
+    kept.with_suffix(".txt").write_text(text)
+    print(text)
+    print(f"kept in {kept.relative_to(REPOSITORY)}.json and .txt")
+
+
 def main() -> None:
     chosen = options()
     if chosen.files:
@@ -61,20 +73,19 @@ def main() -> None:
         return
     # A signal ends the benchmark as an error would: with all it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    results = run(
-        chosen.names or NAMES,
-        servers=chosen.servers,
-        runs=1 if chosen.quick else chosen.runs,
-        quick=chosen.quick,
-        load_processes=chosen.load_processes,
-        logs=FOLDER / "logs",
-    )
-    text = text_of(results)
-    kept = FOLDER / time.strftime("%Y%m%d-%H%M%S")
-    kept.with_suffix(".json").write_text(json.dumps(asdict(results), indent=1))
-    kept.with_suffix(".txt").write_text(text)
-    print(text)
-    print(f"kept in {kept.relative_to(REPOSITORY)}.json and .txt")
+    results = Results()
+    try:
+        run(
+            results,
+            chosen.names or NAMES,
+            servers=chosen.servers,
+            runs=1 if chosen.quick else chosen.runs,
+            quick=chosen.quick,
+            load_processes=chosen.load_processes,
+            logs=FOLDER / "logs",
+        )
+    finally:
+        keep(results)
 
 
 if __name__ == "__main__":

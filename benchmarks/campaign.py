@@ -58,6 +58,7 @@ def install_peers() -> None:
 
 
 def run(
+    results: Results,
     names: Iterable[str],
     *,
     servers: Sequence[str],
@@ -65,10 +66,11 @@ def run(
     quick: bool,
     load_processes: int,
     logs: Path,
-) -> Results:
-    """Measure workloads and return the results.
+) -> None:
+    """Measure workloads, adding to the results as they come.
 
     Args:
+        results: empty.
         names: of NAMES.
         servers: only these contenders; empty: all.
         runs: how often each is measured; contenders take turns, so that a change of the machine's
@@ -79,7 +81,6 @@ def run(
     """
     install_peers()
     logs.mkdir(parents=True, exist_ok=True)
-    results = Results()
     results.about = {
         "began": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "quick": quick,
@@ -97,7 +98,6 @@ def run(
                 chosen = [each for each in workload.contenders if not servers or each in servers]
                 for contender in chosen:
                     run_one(results, label, workload, contender, logs, load_processes)
-    return results
 
 
 def run_calibration(results: Results, label: str, logs: Path, quick: bool) -> None:
@@ -121,7 +121,7 @@ def run_one(
         if missing:
             raise Failed(missing)
         metrics = measure(contender, workload, logs, load_processes)
-    except Failed as error:
+    except (Failed, OSError, ValueError) as error:
         results.fail(workload.name, name, str(error))
         say(f"{label}, {name} failed: {error}")
         return

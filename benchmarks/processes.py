@@ -1,5 +1,6 @@
 """Child processes of a run, and what the kernel says they cost: CPU time and memory."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from typing import IO
 REPOSITORY = Path(__file__).resolve().parent.parent
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 ESTABLISHED = "01"  # a state in /proc/net/tcp
+PR_SET_PDEATHSIG = 1
 
 
 class Failed(Exception):
@@ -42,6 +44,7 @@ class Child:
                 stdout=pipe or output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=end_with_parent,  # safe: the benchmark has no threads
             )
 
     def check(self) -> None:
@@ -70,6 +73,11 @@ class Child:
     def memory_bytes(self) -> int:
         """Return the memory (PSS) of the process and its descendants."""
         return sum(pss_bytes(Path(f"/proc/{pid}/smaps_rollup").read_text()) for pid in self.pids())
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when the benchmark is killed and cannot do so itself."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def close(pipe: IO[bytes] | None) -> None:

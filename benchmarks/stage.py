@@ -28,7 +28,7 @@ QUIET_S = 0.5
 STUCK_S = 6.0
 PAUSE_S = 0.02
 MOST_LOADS = 64
-CLIENT_PAUSE_S = 0.002  # between two rounds of reading, where latency is not measured
+CLIENT_PAUSE_S = 0.005  # between two rounds of reading, where latency is not measured
 
 
 class Stage:

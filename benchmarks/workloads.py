@@ -50,8 +50,8 @@ WORKLOADS = {
             symbols=1,
             per_client=1,
             duration_s=10,
-            window=8 * 1000,
-            small={"clients": 200, "window": 8 * 200, "duration_s": 2},
+            window=32 * 1000,
+            small={"clients": 200, "window": 32 * 200, "duration_s": 2},
         ),
         Workload(
             "w1-single",
