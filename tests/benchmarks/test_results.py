@@ -1,13 +1,13 @@
 """Results: percentiles, medians, targets, tables, and what is read from the kernel."""
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.campaign import Results, text_of
+from benchmarks.contenders import PEERS
 from benchmarks.processes import cpu_s, open_ports, pss_bytes
 from benchmarks.report import COLUMNS, SHOWN, grid, table
 from benchmarks.summary import medians, percentile, spread
@@ -161,7 +161,7 @@ def test_open_connections_are_those_established_to_the_server() -> None:
 
 def test_the_peers_lock_names_no_registry() -> None:
     """What the Node peers install comes from whichever registry is set up, pinned by hash."""
-    lock = json.loads(Path("benchmarks/peers/package-lock.json").read_text())
+    lock = json.loads((PEERS / "package-lock.json").read_text())
     packages = {name: package for name, package in lock["packages"].items() if name}
     assert packages
     for name, package in packages.items():
