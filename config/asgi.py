@@ -1,10 +1,15 @@
 """The ASGI application: HTTP to Django, WebSockets to the consumer."""
 
 import os
+import warnings
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+# WhiteNoise gives files as synchronous iterators, which Django reads whole: they are small.
+warnings.filterwarnings(
+    "ignore", message="StreamingHttpResponse must consume synchronous iterators"
+)
 django_application = get_asgi_application()
 
 # These import models and settings, which are there only now.

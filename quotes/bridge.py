@@ -20,7 +20,7 @@ from quotes.bridge_counters import BridgeCounters
 from quotes.complaints import Complaints
 from quotes.conf import conf
 from quotes.errors import FeedDown
-from quotes.flush import Flush
+from quotes.flush import Flush, newest_records
 from quotes.lease import Lease
 from quotes.market import Market
 from quotes.redis_link import Messages, RedisLink
@@ -30,6 +30,8 @@ from quotes.store import lease_key, own_key, status_keys
 logger = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 2
+# One write holds so many ticks at most, so that Redis serves others in between.
+MAX_FLUSH = 2000
 # More than this is not held: reading stops until Redis has taken what there is.
 MAX_HELD = 20_000
 MAX_PAUSE_S = 1.0
@@ -91,13 +93,7 @@ class Bridge:
         try:
             if not await self.take_lease(link):
                 return
-            self.flush = Flush(
-                link,
-                self.layer,
-                lease=self.lease.name,
-                token=self.lease.token,
-                latest=own_key("latest"),
-            )
+            self.flush = Flush(link, self.layer, lease=self.lease, latest=own_key("latest"))
             await self.flush.prepare()
             await link.command("SET", own_key("shards"), self.shards)
             await self.restore(link)
@@ -139,7 +135,9 @@ class Bridge:
         """Go on with the numbering that Redis has."""
         if self.market.streams and not await link.command("EXISTS", own_key("latest")):
             # Redis came back empty: what this bridge knows is written again.
-            self.market.batch.changed = dict(self.market.streams)
+            for at in range(0, len(streams := list(self.market.streams.values())), CHUNK):
+                known = {one.field: one.record for one in streams[at : at + CHUNK]}
+                await self.flush.start(known, [])
             return
         records = await latest_records(link)
         self.market.restore(records)
@@ -185,17 +183,15 @@ class Bridge:
 
     def kick(self) -> None:
         """Write what is held, unless enough is under way."""
-        batch = self.market.batch
-        if (batch.entries or batch.changed) and self.in_flight < MAX_IN_FLIGHT:
-            batch = self.market.take_batch()
+        if self.market.entries and self.in_flight < MAX_IN_FLIGHT:
+            entries = self.market.take_entries(MAX_FLUSH)
             self.in_flight += 1
-            records = {field: stream.record for field, stream in batch.changed.items()}
             began = time.monotonic()
-            count = len(batch.entries)
-            self.flush.start(records, batch.entries).add_done_callback(
+            count = len(entries)
+            self.flush.start(newest_records(entries), entries).add_done_callback(
                 lambda future: self.flushed(future, began, count)
             )
-        if len(self.market.batch.entries) > MAX_HELD:
+        if len(self.market.entries) > MAX_HELD:
             self.sub.pause_reading()
 
     def flushed(self, future: "asyncio.Future[Any]", began: float, count: int) -> None:
@@ -208,7 +204,7 @@ class Bridge:
             return
         self.counters.wrote(count, time.monotonic() - began)
         self.kick()
-        if not self.sub.reading and len(self.market.batch.entries) <= MAX_HELD:
+        if not self.sub.reading and len(self.market.entries) <= MAX_HELD:
             self.sub.resume_reading()
         if self.stopping.is_set():
             self.wake.set()
@@ -236,7 +232,7 @@ class Bridge:
 
     async def drain(self) -> None:
         """Return when all that was taken is written."""
-        while (self.in_flight or self.market.batch.entries) and not self.link.closed:
+        while (self.in_flight or self.market.entries) and not self.link.closed:
             self.wake.clear()
             self.kick()
             await self.wake.wait()

@@ -12,31 +12,49 @@ from typing import Any
 from quotes.lane_host import lane_channel
 from quotes.lanes import Entry, by_lane, lane_of, pack_entries
 from quotes.layer import QuotesChannelLayer
+from quotes.lease import HOLD, Lease
 from quotes.redis_link import RedisLink
 
-# KEYS: lease, latest. ARGV: token, count of fields and records, these, then channels and payloads.
-# Lua unpacks at most about 8,000 values.
-SCRIPT = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-local last = 2 + tonumber(ARGV[2])
-for i = 3, last, 4000 do
-  redis.call('HSET', KEYS[2], unpack(ARGV, i, math.min(i + 3999, last)))
+# KEYS: lease, last holder, latest. ARGV: token, life in ms, count of fields and records, these,
+# then channels and payloads. Lua unpacks at most about 8,000 values.
+SCRIPT = (
+    HOLD
+    + """
+local last = 3 + tonumber(ARGV[3])
+for i = 4, last, 4000 do
+  redis.call('HSET', KEYS[3], unpack(ARGV, i, math.min(i + 3999, last)))
 end
 for i = last + 1, #ARGV, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end
 return 1
 """
+)
 
 Records = dict[str, bytes]  # instrument key -> record of its latest price
+
+
+def newest_records(entries: Iterable[Entry]) -> Records:
+    """Return the record of the newest tick of each instrument among group messages.
+
+    Just that of these messages: a record ahead of them would let a client that reads it see the
+    ticks in between as news.
+    """
+    newest = {message["key"]: message for _, message in entries}
+    return {
+        key: b"%d %d %d %b"
+        % (message["epoch"], message["seq"], message["timestamp"], message["frame"].encode())
+        for key, message in newest.items()
+        if message["type"] == "quote.tick"
+    }
 
 
 class Flush:
     """Writes batches over one link under one lease, in the order in which they are started."""
 
-    def __init__(self, link: RedisLink, layer: Any, *, lease: str, token: str, latest: str) -> None:
+    def __init__(self, link: RedisLink, layer: Any, *, lease: Lease, latest: str) -> None:
         self.link = link
         self.layer = layer
-        self.keys = (lease, latest)
-        self.token = token
+        self.lease = lease
+        self.keys = (lease.name, lease.last_holder, latest)
         self.sha = b""
         self.previous: asyncio.Task[bool] | None = None
 
@@ -57,12 +75,12 @@ class Flush:
         return task
 
     def script(self, records: Records, entries: Iterable[Entry]) -> "asyncio.Future[Any]":
-        args: list[str | bytes | int] = [self.token, 2 * len(records)]
+        args: list[str | bytes | int] = [self.lease.token, self.lease.life_ms, 2 * len(records)]
         for field_and_record in records.items():
             args += field_and_record
         for lane, messages in by_lane(entries).items():
             args += (lane_channel(lane), pack_entries(messages))
-        return self.link.command("EVALSHA", self.sha, 2, *self.keys, *args)
+        return self.link.command("EVALSHA", self.sha, 3, *self.keys, *args)
 
     async def in_turn(
         self,

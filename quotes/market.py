@@ -6,7 +6,7 @@ Pure: no I/O. What was decided is collected in a batch that the bridge writes to
 import time
 from binascii import crc32
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from instruments.errors import BadSegment, InstrumentsError
 from instruments.index import index
@@ -31,14 +31,6 @@ class Counters:
     stale: int = 0
     bad: int = 0
     repeated: int = 0
-
-
-@dataclass
-class Batch:
-    """What is to be written to Redis: the newest of each stream, and every tick in order."""
-
-    changed: dict[str, Stream] = field(default_factory=dict)  # instrument key -> stream
-    entries: list[Entry] = field(default_factory=list)
 
 
 # Stands for the symbol of a tick that names none.
@@ -72,7 +64,7 @@ class Market:
         self.complain = complain
         self.shard, self.shards = shard
         self.counters = Counters()
-        self.batch = Batch()
+        self.entries: list[Entry] = []  # group messages that are to be sent
         self.mine: dict[bytes, bool] = {}  # channel -> whether its instrument is of this shard
         self.streams: dict[str, Stream] = {}  # instrument key -> stream
         self.names: dict[tuple[bytes, str, str], Stream] = {}  # channel, symbol, segment -> stream
@@ -83,8 +75,7 @@ class Market:
         if self.shards > 1:
             messages = [message for message in messages if self.is_mine(message[0])]
         now = now_ms()
-        counters, batch, names = self.counters, self.batch, self.names
-        changed, entries = batch.changed, batch.entries
+        counters, names, entries = self.counters, self.names, self.entries
         counters.received += len(messages)
         bad_before = counters.bad
         for channel, payload in messages:
@@ -98,7 +89,6 @@ class Market:
                 continue
             if verdict is Verdict.SHOWN:
                 counters.shown += 1
-                changed[stream.field] = stream
                 entries.append((stream.group, stream.message))
             elif verdict is Verdict.STALE:
                 counters.stale += 1
@@ -126,8 +116,7 @@ class Market:
                 continue  # a key may hold anything; its messages are what is counted
             if verdict is Verdict.SHOWN:
                 self.counters.shown += 1
-                self.batch.changed[stream.field] = stream
-                self.batch.entries.append((stream.group, stream.message))
+                self.entries.append((stream.group, stream.message))
 
     def is_mine(self, channel: bytes) -> bool:
         """Say whether a channel's instrument is of this shard, whichever of its names it bears."""
@@ -184,7 +173,7 @@ class Market:
         """Take over the numbering that Redis has; streams that it does not have are dropped."""
         self.streams.clear()
         self.names.clear()
-        self.batch = Batch()
+        self.entries = []
         for field_name, latest in records:
             key = InstrumentKey.parse(field_name)
             if shard_of(key.symbol, self.shards) == self.shard:
@@ -194,10 +183,9 @@ class Market:
         """Let streams start over in a new epoch; None stands for all of them."""
         for field_name in list(self.streams) if fields is None else fields:
             stream = self.streams.pop(field_name, None)
-            self.batch.changed.pop(field_name, None)
             if stream is not None:
                 message = {"type": "quote.forget", "key": stream.field}
-                self.batch.entries.append((stream.group, message))
+                self.entries.append((stream.group, message))
         self.names.clear()
 
     def deaf(self) -> None:
@@ -205,9 +193,14 @@ class Market:
         for stream in self.streams.values():
             stream.live = False
 
-    def take_batch(self) -> Batch:
-        batch, self.batch = self.batch, Batch()
-        return batch
+    def take_entries(self, most: int) -> list[Entry]:
+        """Take out the oldest of the group messages that are to be sent, at most so many."""
+        if len(self.entries) <= most:
+            entries, self.entries = self.entries, []
+        else:
+            entries = self.entries[:most]
+            del self.entries[:most]
+        return entries
 
 
 def stale_text(stream: Stream, tick: Tick) -> str:

@@ -58,11 +58,14 @@ class Subscriptions:
             self.asked[str(one.key)] = (one.name, message.segment)
 
         def acknowledge() -> None:
+            # Frames bear the exchange's symbol and segment, so who asked by another name is told.
+            keys = {one.name: str(one.key) for one in wanted if one.name != str(one.key)}
             self.outbox.control(
                 frame(
                     "subscribed",
                     id=message.id,
                     symbols=taken,
+                    **({"keys": keys} if keys else {}),
                     rejected=rejected,
                     subscriptions=len(self.keys),
                     feed=self.feed.state.value,

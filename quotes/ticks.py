@@ -37,9 +37,10 @@ NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?"
 PLAIN_NUMBER = rb"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,12})?"
 USUAL_TICK = re.compile(
     rb'\{"symbol":"([A-Za-z0-9&_-]{1,64})","price":(%b),"timestamp":([1-9][0-9]{11,13})'
-    rb'((?:,"(?:%b)":%b)*)\}'
-    % (PLAIN_NUMBER, "|".join(sorted(KNOWN_FIELDS)).encode(), PLAIN_NUMBER)
+    rb'((?:,"(?:%b)":%b){0,%d})\}'
+    % (PLAIN_NUMBER, "|".join(sorted(KNOWN_FIELDS)).encode(), PLAIN_NUMBER, len(KNOWN_FIELDS))
 )
+FIELD_NAME = re.compile(rb',"([a-z_]+)"')
 
 decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_string = msgspec.json.Decoder(str).decode
@@ -90,7 +91,7 @@ def parse_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
     if usual is not None:
         name, price, when, others = usual.groups()
         timestamp = int(when)
-        if LEAST_TIMESTAMP <= timestamp <= now_ms + MAX_AHEAD_MS:
+        if LEAST_TIMESTAMP <= timestamp <= now_ms + MAX_AHEAD_MS and is_each_once(others):
             return Tick(name.decode(), price.decode(), timestamp, "", others)
     return parse_any_tick(payload, now_ms=now_ms, symbol=symbol)
 
@@ -178,6 +179,14 @@ def joined(fields: dict[str, bytes]) -> bytes:
 @lru_cache(maxsize=100_000)
 def json_string(text: str) -> bytes:
     return encode_json(text)
+
+
+def is_each_once(others: bytes) -> bool:
+    """Say whether no key of the usual layout comes twice."""
+    if others.count(b":") < 2:
+        return True
+    names = FIELD_NAME.findall(others)
+    return len(set(names)) == len(names)
 
 
 known_symbol = lru_cache(maxsize=100_000)(check_symbol)

@@ -185,3 +185,12 @@ async def test_shards_share_the_market(live: LiveServer, redis: Redis) -> None:
         bridge.stop()
         await task
         await client.heartbeat("down")
+
+
+async def test_slow_bridge_keeps_a_lease_that_nobody_took(live: LiveServer, redis: Redis) -> None:
+    """A lease that ran out is still the last holder's: what it holds is written, not lost."""
+    bridge = live.bridges[0][0]
+    redis.delete(lease_key(1))
+    publish(redis, "A", message("A", "1"))
+    await eventually(lambda: bridge.counters.sent == 1)
+    assert bridge.bridging and redis.exists(lease_key(1))

@@ -49,7 +49,9 @@ async def test_three_names_are_one_stream(live: LiveServer, redis: Redis, publis
     async with live.client() as one, live.client() as two, live.client() as three:
         clients = dict(zip(("NSE:M&M", "NSE_EQ:M&M", "M&M"), (one, two, three), strict=True))
         for name, client in clients.items():
-            assert (await client.subscribe(name))["symbols"] == [name]
+            answer = await client.subscribe(name)
+            assert answer["symbols"] == [name]
+            assert answer.get("keys", {name: name}) == {name: "NSE_EQ:M&M"}
         publish(redis, published, message("M&M", "2000.10"))
         publish(redis, published, message("M&M", "2000.20", MOMENT + 1))
         for client in clients.values():

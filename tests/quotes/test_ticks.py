@@ -185,6 +185,7 @@ def test_usual_layout_is_read_like_any_other(
 ) -> None:
     """The short cut for the usual layout gives the tick, or the refusal, of the long way."""
     tail = "".join(f',"{name}":{value}' for name, value in others.items())
+    tail += tail[: tail.find(",", 1)] if len(price) % 5 == 0 else ""  # a key that comes twice
     payload = f'{{"symbol":"{symbol}","price":{price},"timestamp":{timestamp}{tail}}}'.encode()
     try:
         expected = parse_any_tick(payload, now_ms=NOW)
