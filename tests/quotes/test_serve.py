@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -65,26 +65,18 @@ def serve(database_url: str, tmp_path: Path) -> Callable[..., Program]:
 
 def status_of(url: str) -> int:
     host, _, path = url.removeprefix("http://").partition("/")
-    client = http.client.HTTPConnection(host, timeout=5)
-    client.request("GET", f"/{path}")
-    status = client.getresponse().status
-    client.close()
-    return status
+    client = http.client.HTTPConnection(host, timeout=START_S)
+    with closing(client):
+        client.request("GET", f"/{path}")
+        return client.getresponse().status
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(
-    "options", [("--server", "uvicorn"), ("--server", "daphne", "--workers", "2")]
-)
-def test_serve_runs_everything_and_ends_it(
-    serve: Callable[..., Program], options: tuple[str, ...]
-) -> None:
+def test_serve_runs_everything_and_ends_it(serve: Callable[..., Program]) -> None:
     """Without a Redis it starts one and says so; the addresses open; Ctrl-C leaves nothing."""
     port, redis_port = free_port(), free_port()
-    with serve(
-        *options, PORT=str(port), REDIS_URL=f"redis://:hush@localhost:{redis_port}/0"
-    ) as program:
+    with serve(PORT=str(port), REDIS_URL=f"redis://:hush@localhost:{redis_port}/0") as program:
         program.wait_for("stop       Ctrl-C", timeout_s=START_S)
         text = program.text
         said = f"no Redis answers at localhost:{redis_port}: starting an embedded Valkey there"
@@ -93,16 +85,34 @@ def test_serve_runs_everything_and_ends_it(
         assert re.search(rf"Redis +localhost:{redis_port} \(embedded", text)
         assert "only this machine can connect" in text
         assert "hush" not in text
-        pages = re.findall(r"http://\S+", text)
-        assert len(pages) == 3
-        assert all(status_of(page) < 500 for page in pages)
+        check_pages_and_end(program, least=3)  # Redis, the web server, the keeper
 
-        started = descendants(program.process.pid)
-        assert len(started) >= 3  # Redis, the web server, the keeper
-        assert not any("hush" in process.arguments for process in processes().values())
-        status, took = program.end(signal.SIGINT)
-        assert (status, took < 5) == (0, True)
-        assert all(map(gone, started))
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_redis_that_answers_is_used(
+    serve: Callable[..., Program], redis_server: ValkeyProcess
+) -> None:
+    """No other Redis is started, and the one that was there is left alone; here with Daphne."""
+    with serve("--server", "daphne", "--workers", "2", REDIS_URL=redis_server.url) as program:
+        program.wait_for("stop       Ctrl-C", timeout_s=START_S)
+        assert "embedded" not in program.text
+        assert f"Redis      127.0.0.1:{redis_server.port}" in program.text
+        check_pages_and_end(program, least=3)  # two web servers, the keeper
+    assert redis_server.answers()
+
+
+def check_pages_and_end(program: Program, *, least: int) -> None:
+    """Open every page whose address was printed, send Ctrl-C, and see that all is gone in time."""
+    pages = re.findall(r"http://\S+", program.text)
+    assert len(pages) == 3
+    assert all(status_of(page) < 500 for page in pages)
+    assert not any("hush" in process.arguments for process in processes().values())
+    started = descendants(program.process.pid)
+    assert len(started) >= least
+    status, took = program.end(signal.SIGINT)
+    assert (status, took < 5) == (0, True)
+    assert all(map(gone, started))
 
 
 @pytest.mark.slow
@@ -123,20 +133,6 @@ def test_what_is_killed_comes_back_or_leaves_nothing(serve: Callable[..., Progra
         assert len(started) >= 3
         program.end(signal.SIGKILL)
         wait_until(lambda: all(map(gone, started)), timeout_s=6)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(120)
-def test_a_redis_that_answers_is_used(
-    serve: Callable[..., Program], redis_server: ValkeyProcess
-) -> None:
-    """No other Redis is started, and the one that was there is left alone."""
-    with serve(REDIS_URL=redis_server.url) as program:
-        program.wait_for("stop       Ctrl-C", timeout_s=START_S)
-        assert "embedded" not in program.text
-        assert f"Redis      127.0.0.1:{redis_server.port}" in program.text
-        program.end()
-    assert redis_server.answers()
 
 
 @pytest.mark.django_db
