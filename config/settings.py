@@ -5,6 +5,7 @@ and meanings are in `quotes/conf.py` and `instruments/conf.py`.
 """
 
 import os
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -81,7 +82,8 @@ globals().update(
 )
 
 INSTALLED_APPS = [
-    "daphne",
+    # As an app it makes runserver Daphne's; every other process would start in twice the time.
+    *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -135,6 +135,18 @@ def test_what_is_killed_comes_back_or_leaves_nothing(serve: Callable[..., Progra
         wait_until(lambda: all(map(gone, started)), timeout_s=6)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_runserver_is_daphne(database_url: str) -> None:
+    """`manage.py runserver`, for those who develop, serves WebSockets too."""
+    port = free_port()
+    command = [sys.executable, "-u", "manage.py", "runserver", "--noreload", str(port)]
+    with Program(command, DATABASE_URL=database_url) as program:
+        program.wait_for("Starting ASGI/Daphne", timeout_s=START_S)
+        program.wait_for("Listening on TCP address", timeout_s=START_S)
+        assert status_of(f"http://127.0.0.1:{port}/admin/") < 500
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("url", "text"),
