@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 
 from instruments.errors import InstrumentsError, UnknownSymbol
 from instruments.index import index
+from instruments.rest import ApiErrorSerializer
 from quotes.conf import conf
 from quotes.snapshots import Snapshot, Wanted, read_snapshot
 from quotes.store import LatestPrice, sync_client
@@ -45,11 +46,6 @@ class PricesSerializer(serializers.Serializer[Any]):
     )
 
 
-class ErrorSerializer(serializers.Serializer[Any]):
-    code = serializers.IntegerField()
-    message = serializers.CharField()
-
-
 class RedisAway(APIException):
     """Answers 503; a client may try again after a moment."""
 
@@ -58,7 +54,7 @@ class RedisAway(APIException):
     wait = RETRY_AFTER_S  # DRF makes it the Retry-After header
 
 
-AWAY = OpenApiResponse(ErrorSerializer, "Redis is away; Retry-After says when to try again.")
+AWAY = OpenApiResponse(ApiErrorSerializer, "Redis is away; Retry-After says when to try again.")
 
 
 def wanted(name: str) -> Wanted:
@@ -102,7 +98,7 @@ class PricesView(APIView):
                 "The prices that there are.",
                 [OpenApiExample("one is missing", value={"prices": [EXAMPLE], "missing": ["X"]})],
             ),
-            400: OpenApiResponse(ErrorSerializer, "No symbols, too many, or one that is none."),
+            400: OpenApiResponse(ApiErrorSerializer, "No symbols, too many, or one that is none."),
             503: AWAY,
         },
     )
@@ -137,8 +133,8 @@ class PriceView(APIView):
             200: OpenApiResponse(
                 PriceSerializer, "The price.", [OpenApiExample("a price", value=EXAMPLE)]
             ),
-            400: OpenApiResponse(ErrorSerializer, "What was given is no symbol."),
-            404: OpenApiResponse(ErrorSerializer, "The symbol has no price."),
+            400: OpenApiResponse(ApiErrorSerializer, "What was given is no symbol."),
+            404: OpenApiResponse(ApiErrorSerializer, "The symbol has no price."),
             503: AWAY,
         },
     )

@@ -164,8 +164,11 @@ class Feed:
         return snapshot
 
     def show_provisionally(self, key: InstrumentKey, latest: LatestPrice) -> None:
-        """Show everybody here a price that no bridge has numbered yet."""
+        """Show everybody here a price that no bridge has numbered yet, once."""
         message = {**tick_message(str(key), latest), "provisional": True}
+        last = self.layer.last_message(key.group_name)
+        if last is not None and last.get("frame") == message["frame"]:
+            return  # another client read it at the same time, and everybody has it
         self.provisional[str(key)] = (message["frame"], None)
         self.layer.deliver_local([(key.group_name, message)])
 

@@ -18,9 +18,12 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """Answer 200 when prices can flow, else 503 with what is wrong, part by part."""
     parts = {name: check() for name, check in CHECKS.items()}
     ready = all(state == "ok" for state in parts.values())
-    return JsonResponse(
+    response = JsonResponse(
         {"status": "ok" if ready else "not ready", **parts}, status=200 if ready else 503
     )
+    # Not ready is an answer and no failure: Django is not to log it as one each time it is asked.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 def redis_state() -> str:

@@ -162,7 +162,7 @@ class Subscriptions:
         if first is not None:
             self.outbox.price(first)
         for event in held:
-            if first is None or number(event) > number(first):
+            if first is None or number(event) > number(first) or "provisional" in event:
                 self.outbox.price(event)
 
     async def remove(self, message: Unsubscribe) -> None:

@@ -194,3 +194,35 @@ async def test_slow_bridge_keeps_a_lease_that_nobody_took(live: LiveServer, redi
     publish(redis, "A", message("A", "1"))
     await eventually(lambda: bridge.counters.sent == 1)
     assert bridge.bridging and redis.exists(lease_key(1))
+
+
+async def test_subscribers_without_a_bridge_get_a_price_once_each(
+    live: LiveServer, redis: Redis
+) -> None:
+    """Many who subscribe at the same time while no bridge works are shown no price twice."""
+    publish(redis, "A", message("A", "1"))
+    await eventually(lambda: live.bridges[0][0].counters.sent == 1)
+    await live.stop_bridges()
+    publish(redis, "A", message("A", "2", MOMENT + 1))
+    publish(redis, "B", message("B", "2"))
+
+    async def prices() -> list[tuple[str, int]]:
+        async with live.client() as client:
+            await client.subscribe("A", "B")
+            got = [await client.price(), await client.price()]
+            while len(got) < 6 and got[-1]["price"] != 9:
+                got.append(await client.price())
+            return [(one["symbol"], one["price"]) for one in got]
+
+    async def end() -> None:
+        await eventually(lambda: len(live.layer.local_groups()) == 2)
+        await eventually(lambda: all(len(g.members) == 8 for g in live.layer.state.groups.values()))
+        await live.start_bridge()
+        for name in "AB":
+            publish(redis, name, message(name, "9", MOMENT + 9))
+
+    results = await asyncio.gather(*(prices() for _ in range(8)), end())
+    for got in results[:-1]:
+        for name in "AB":
+            mine = [price for symbol, price in got or [] if symbol == name]
+            assert mine == sorted(set(mine)), got
