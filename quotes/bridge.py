@@ -187,19 +187,24 @@ class Bridge:
             entries = self.market.take_entries(MAX_FLUSH)
             self.in_flight += 1
             began = time.monotonic()
-            count = len(entries)
+            count, link = len(entries), self.link
             self.flush.start(newest_records(entries), entries).add_done_callback(
-                lambda future: self.flushed(future, began, count)
+                lambda future: self.flushed(future, link, began, count)
             )
         if len(self.market.entries) > MAX_HELD:
             self.sub.pause_reading()
 
-    def flushed(self, future: "asyncio.Future[Any]", began: float, count: int) -> None:
+    def flushed(
+        self, future: "asyncio.Future[Any]", link: RedisLink, began: float, count: int
+    ) -> None:
+        if link is not self.link:
+            _ = future.cancelled() or future.exception()  # of a session that is over
+            return
         self.in_flight -= 1
         if future.cancelled() or future.exception() is not None or not future.result():
             # Not written, or not known to be: the session ends and the next one reads Redis anew.
             self.lost = not (future.cancelled() or future.exception())
-            self.link.abort()
+            link.abort()
             self.wake.set()
             return
         self.counters.wrote(count, time.monotonic() - began)

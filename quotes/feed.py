@@ -78,6 +78,7 @@ class Feed:
         self.state = FeedState.DOWN
         self.last_tick: int | None = None
         self.shards = 1
+        self.closed = False
         # Prices shown while no bridge worked, which one will show again: instrument key -> frame,
         # and the number under which it did.
         self.provisional: dict[str, tuple[str, tuple[int, int] | None]] = {}
@@ -86,6 +87,13 @@ class Feed:
         self.task = asyncio.create_task(self.watch())
         if isinstance(self.layer, QuotesChannelLayer):
             self.layer.on_reconnect(self.refresh)
+
+    async def close(self) -> None:
+        """End the watch and the connections."""
+        self.closed = True
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        await self.client.aclose()
 
     def heartbeat(self) -> bytes:
         return frame(
@@ -97,7 +105,7 @@ class Feed:
     async def watch(self) -> None:
         """Look for the bridge's sign of life, and after the clients, again and again."""
         loop = asyncio.get_running_loop()
-        while True:
+        while not self.closed:
             try:
                 async with asyncio.timeout(conf.feed_timeout_s):
                     signs = await self.signs_of_life()

@@ -99,7 +99,8 @@ class LiveServer:
         while self.bridges:
             bridge, task = self.bridges.pop()
             bridge.stop()
-            await task
+            async with asyncio.timeout(DEADLINE_S):
+                await task
 
     @contextlib.asynccontextmanager
     async def client(self, **options: Any) -> AsyncIterator[Client]:
@@ -125,10 +126,10 @@ class LiveServer:
         await self.stop_bridges()
         self.server.should_exit = True
         self.server.force_exit = True
-        await self.serving
+        async with asyncio.timeout(DEADLINE_S):
+            await self.serving
         feed = feeds.pop(asyncio.get_running_loop(), None)
         if feed is not None:
-            feed.task.cancel()
-            await asyncio.gather(feed.task, return_exceptions=True)
-            await feed.client.aclose()
+            async with asyncio.timeout(DEADLINE_S):
+                await feed.close()
         await self.layer.flush()

@@ -1,6 +1,7 @@
 """Bridges: taking over, starting over, Redis going away, and every fence between."""
 
 import asyncio
+import contextlib
 import logging
 
 import pytest
@@ -206,23 +207,18 @@ async def test_subscribers_without_a_bridge_get_a_price_once_each(
     publish(redis, "A", message("A", "2", MOMENT + 1))
     publish(redis, "B", message("B", "2"))
 
-    async def prices() -> list[tuple[str, int]]:
-        async with live.client() as client:
-            await client.subscribe("A", "B")
-            got = [await client.price(), await client.price()]
-            while len(got) < 6 and got[-1]["price"] != 9:
-                got.append(await client.price())
-            return [(one["symbol"], one["price"]) for one in got]
-
-    async def end() -> None:
-        await eventually(lambda: len(live.layer.local_groups()) == 2)
-        await eventually(lambda: all(len(g.members) == 8 for g in live.layer.state.groups.values()))
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(live.client()) for _ in range(8)]
+        for client in clients:
+            await client.send(action="subscribe", symbols=["A", "B"])
+        groups = live.layer.state.groups
+        await eventually(lambda: [len(group.members) for group in groups.values()] == [8, 8])
         await live.start_bridge()
         for name in "AB":
             publish(redis, name, message(name, "9", MOMENT + 9))
-
-    results = await asyncio.gather(*(prices() for _ in range(8)), end())
-    for got in results[:-1]:
-        for name in "AB":
-            mine = [price for symbol, price in got or [] if symbol == name]
-            assert mine == sorted(set(mine)), got
+        for client in clients:
+            prices: dict[str, list[int]] = {"A": [], "B": []}
+            while not prices["A"][-1:] == prices["B"][-1:] == [9]:
+                frame = await client.price()
+                prices[frame["symbol"]].append(frame["price"])
+            assert prices == {"A": [1, 2, 9], "B": [2, 9]}
