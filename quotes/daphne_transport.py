@@ -47,6 +47,8 @@ class DaphneTransport(WireTransport):
         self.transport = protocol.transport
         self.is_plain = type(self.transport) is TcpServer
         self.transport.bufferSize = conf.high_water_bytes
+        # The HTTP channel that took the handshake is still its producer, with nothing to produce.
+        self.transport.unregisterProducer()
         self.transport.registerProducer(self, True)
         if self.is_plain:
             with contextlib.suppress(OSError):
