@@ -83,6 +83,8 @@ class ClientSession:
 
     async def handle(self, text: str | None) -> None:
         """Carry out a client's message; whatever it holds, the answer is a frame."""
+        if self.ended:
+            return  # sent before the client saw the close
         try:
             if not self.bucket.take(time.monotonic()):
                 self.refused += 1
@@ -193,10 +195,7 @@ class ClientSession:
     def gap(self) -> None:
         """End a client that wants every tick and does not keep up."""
         if not self.ended:
-            self.close(
-                CloseCode.TOO_SLOW_FOR_EVERY_TICK, "too slow for every tick, resume from seq"
-            )
-            self.transport.abort()
+            self.close(CloseCode.TOO_SLOW_FOR_EVERY_TICK, "too slow, resume from seq")
 
     def close(self, code: CloseCode, reason: str) -> None:
         self.end()
@@ -206,9 +205,10 @@ class ClientSession:
         self.feed.pacers.loop.call_later(conf.write_timeout_s, self.transport.abort)
 
     def end(self) -> None:
-        """Leave all groups; called on every way out, and may be called twice."""
-        if self.ended:
-            return
+        """Leave all groups; called on every way out, and may be called twice.
+
+        The second time too it leaves whatever a message that was under way has joined since.
+        """
         self.ended = True
         self.feed.pacers.leave(self.outbox, self.outbox.interval_ms)
         self.feed.listeners.discard(self)

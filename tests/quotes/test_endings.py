@@ -69,3 +69,25 @@ async def test_connections_that_end_in_every_way_leave_nothing(
     state = live.layer.state
     assert not (state.receivers or state.joined or state.mailboxes or any(state.lane_users))
     assert not feed_of_loop.listeners
+
+
+@pytest.mark.parametrize("live", ["wire", "asgi"], indirect=True)
+async def test_what_is_sent_behind_the_close_joins_nothing(
+    live: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A subscribe that was on its way when the session was ended leaves no member behind."""
+    sessions: list[ClientSession] = []
+    original = ClientSession.handle
+
+    async def handle(session: ClientSession, text: str | None) -> None:
+        sessions.append(session)
+        await original(session, text)
+
+    monkeypatch.setattr(ClientSession, "handle", handle)
+    async with live.client() as client:
+        await client.subscribe("A")
+        sessions[0].end()
+        await client.send(action="subscribe", symbol="B")
+        await eventually(lambda: len(sessions) == 2)
+    await eventually(lambda: sessions[0].transport.unsent() == 0)
+    assert live.layer.local_groups() == [] and not live.layer.state.joined
