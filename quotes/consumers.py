@@ -48,7 +48,8 @@ class LivePriceConsumer(AsyncConsumer):
             self.finished = True
             if self.session is not None:
                 self.session.end()
-                self.session.transport.abort()
+                if not self.session.closing:
+                    self.session.transport.abort()
                 await self.session.subscriptions.leave_groups()
 
     def finish(self) -> None:

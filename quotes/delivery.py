@@ -92,6 +92,8 @@ class Outbox:
     def configure(self, *, batch: bool, interval_ms: int) -> None:
         """Gather prices into arrays, or at intervals, from now on; what is due leaves first."""
         self.flush()
+        if self.newest and not self.conflating:
+            self.send_newest()
         self.pacers.leave(self, self.interval_ms)
         self.batch, self.interval_ms = batch, interval_ms
         self.pacers.join(self, interval_ms)
@@ -120,7 +122,7 @@ class Outbox:
             self.is_due = True
             self.pacers.gather(self)
         if self.size > self.high_water:
-            self.conflating = True
+            self.flush()  # a burst makes nobody slow who has not been given it yet
 
     def framed(self, message: Message) -> Any:
         """Return a price's frame in the transport's form, made once for all clients alike."""

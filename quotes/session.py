@@ -67,6 +67,7 @@ class ClientSession:
         self.bucket = TokenBucket(rate, burst=rate * BURST_S)
         self.refused = 0
         self.ended = False
+        self.closing = False  # whether a close frame is on its way, behind other frames
         # Messages, and changes of the master, are carried out one at a time.
         self.turn = asyncio.Lock()
         self.actions: dict[type[Message], Callable[[Any], Awaitable[None]]] = {
@@ -198,6 +199,8 @@ class ClientSession:
             self.close(CloseCode.TOO_SLOW_FOR_EVERY_TICK, "too slow, resume from seq")
 
     def close(self, code: CloseCode, reason: str) -> None:
+        """Close behind what is due; a client that does not take that in time is cut off."""
+        self.closing = True
         self.end()
         self.outbox.close()
         self.transport.close(code, reason)

@@ -113,3 +113,42 @@ def test_client_that_reads_no_answer_is_cut_off() -> None:
         outbox.control(b"x" * 1000)
     assert overflowed
     loop.close()
+
+
+class TakingTransport(MemoryTransport):
+    """A transport whose client takes all at once."""
+
+    def write(self, frames: list[str]) -> None:
+        self.taken += frames
+
+
+async def test_burst_makes_nobody_slow() -> None:
+    """More than the high-water mark at once is delivered whole to a client that takes it."""
+    transport = TakingTransport()
+    gaps: list[bool] = []
+    outbox = Outbox(
+        transport,
+        Pacers(asyncio.get_running_loop()),
+        on_overflow=lambda: None,
+        on_gap=lambda: gaps.append(True),
+    )
+    outbox.high_water = 60
+    outbox.lossless.add("A")
+    for number in range(100):
+        outbox.price(event("A", number))
+    outbox.flush()
+    assert transport.taken == [f"A{number:05}" for number in range(100)] and not gaps
+
+
+async def test_price_of_an_interval_is_not_lost_when_the_interval_ends_early() -> None:
+    """Who configures intervals away gets what the last one gathered, before newer prices."""
+    transport = TakingTransport()
+    pacers = Pacers(asyncio.get_running_loop())
+    outbox = Outbox(transport, pacers, on_overflow=lambda: None, on_gap=lambda: None)
+    outbox.configure(batch=False, interval_ms=60_000)
+    outbox.price(event("A", 1))
+    assert transport.taken == []
+    outbox.configure(batch=False, interval_ms=0)
+    outbox.price(event("A", 2))
+    outbox.flush()
+    assert transport.taken == ["A00001", "A00002"]

@@ -210,7 +210,7 @@ async def test_client_that_wants_every_tick_gets_each_or_is_closed(
         publish_ticks([tick("A", str(n), MOMENT + n) for n in range(500)], client=redis)
         assert [(await client.price())["price"] for _ in range(500)] == list(range(500))
         await stop_reading(client)
-        for n in range(500, 900):
+        for n in range(500, 1500):
             publish(redis, "A", message("A", str(n), MOMENT + n, pad="x" * 4000))
         await eventually(lambda: not live.layer.local_groups())
         client.connection.transport.resume_reading()
