@@ -117,17 +117,20 @@ class LiveServer:
             lifespan="off",
             log_level="warning",
         )
+        # Without uvicorn's main loop, whose ticks of 0.1 s would be waited for in every test.
+        config.load()
         self.server = uvicorn.Server(config)
-        self.serving = asyncio.create_task(self.server.serve())
-        await eventually(lambda: self.server.started)
+        self.server.lifespan = config.lifespan_class(config)
+        await self.server.startup()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         await self.stop_bridges()
-        self.server.should_exit = True
-        self.server.force_exit = True
-        async with asyncio.timeout(DEADLINE_S):
-            await self.serving
+        for listener in self.server.servers:
+            listener.close()
+        for connection in list(self.server.server_state.connections):
+            connection.transport.abort()
+        await eventually(lambda: not self.server.server_state.tasks)
         feed = feeds.pop(asyncio.get_running_loop(), None)
         if feed is not None:
             async with asyncio.timeout(DEADLINE_S):
