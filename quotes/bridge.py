@@ -1,14 +1,13 @@
 """The bridge: from publishers' Redis channels to the groups of the channel layer.
 
 One bridge works, under a lease; others stand by. It reads all messages that a read of the socket
-held, decides on each (`market.py`), and writes the batch in one fenced script (`flush.py`). While
-a write is under way the next batch gathers, so a busy market is written in few large batches and a
-quiet one at once.
+held, decides on each (`market.py`), and writes them in batches (`tick_writer.py`), each in one
+fenced script (`flush.py`). A tick after a rest is written at once; what comes within the next
+moments, or while writes are under way, gathers, so a busy market is written in few large batches.
 """
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,20 +19,16 @@ from quotes.bridge_counters import BridgeCounters
 from quotes.complaints import Complaints
 from quotes.conf import conf
 from quotes.errors import FeedDown
-from quotes.flush import Flush, newest_records
+from quotes.flush import Flush
 from quotes.lease import Lease
 from quotes.market import Market
 from quotes.redis_link import Messages, RedisLink
 from quotes.scanning import CHUNK, keys_like, latest_records
 from quotes.store import lease_key, own_key, status_keys
+from quotes.tick_writer import TickWriter
 
 logger = logging.getLogger(__name__)
 
-MAX_IN_FLIGHT = 2
-# One write holds so many ticks at most, so that Redis serves others in between.
-MAX_FLUSH = 2000
-# More than this is not held: reading stops until Redis has taken what there is.
-MAX_HELD = 20_000
 MAX_PAUSE_S = 1.0
 
 
@@ -53,6 +48,7 @@ class Bridge:
         self.report = report
         number, self.shards = shard
         self.market = Market(prefix=conf.channel_prefix, complain=Complaints(logger), shard=shard)
+        self.control = own_key("control").encode()
         self.lease = Lease(
             lease_key(number),
             status_key=status_keys(number)[-1],
@@ -61,7 +57,6 @@ class Bridge:
         self.bridging = False  # whether this bridge works, rather than stands by
         self.stopping = asyncio.Event()
         self.wake = asyncio.Event()
-        self.in_flight = 0
         self.counters = BridgeCounters(self.market.counters, lambda: self.market.last_tick)
 
     async def run(self) -> None:
@@ -93,29 +88,31 @@ class Bridge:
         try:
             if not await self.take_lease(link):
                 return
-            self.flush = Flush(link, self.layer, lease=self.lease, latest=own_key("latest"))
-            await self.flush.prepare()
+            flush = Flush(link, self.layer, lease=self.lease, latest=own_key("latest"))
+            await flush.prepare()
             await link.command("SET", own_key("shards"), self.shards)
-            await self.restore(link)
-            self.link, self.in_flight, self.lost = link, 0, False
-            sub = self.sub = await RedisLink.connect(
+            await self.restore(link, flush)
+            sub = await RedisLink.connect(
                 settings.REDIS_URL, on_messages=self.take, on_lost=self.wake.set
+            )
+            self.writer = TickWriter(
+                self.market, flush, self.counters, link=link, sub=sub, on_end=self.wake.set
             )
             await sub.psubscribe(conf.channel_prefix + "*")
             await sub.subscribe(own_key("control"))
             await self.adopt(link, sub)
-            self.kick()
             self.bridging = True
             logger.info("bridging %s*", conf.channel_prefix)
             await self.work(link, sub)
             if self.stopping.is_set() and not link.closed:
                 sub.close()
-                await self.drain()
+                await self.writer.drain()
                 await self.lease.release(link)
         finally:
             self.bridging = False
             if sub is not None:
                 sub.close()
+                self.writer.close()
             link.close()
             self.market.deaf()
 
@@ -131,13 +128,13 @@ class Bridge:
                 return False
         return True
 
-    async def restore(self, link: RedisLink) -> None:
+    async def restore(self, link: RedisLink, flush: Flush) -> None:
         """Go on with the numbering that Redis has."""
         if self.market.streams and not await link.command("EXISTS", own_key("latest")):
             # Redis came back empty: what this bridge knows is written again.
             for at in range(0, len(streams := list(self.market.streams.values())), CHUNK):
                 known = {one.field: one.record for one in streams[at : at + CHUNK]}
-                await self.flush.start(known, [])
+                await flush.start(known, [])
             return
         records = await latest_records(link)
         self.market.restore(records)
@@ -153,16 +150,16 @@ class Bridge:
         # at most one message of each key is still to come, that of the value read.
         await sub.command("PING")
         self.market.adopt(zip(keys, values, strict=True))
-        self.kick()
+        self.writer.kick()
 
     async def work(self, link: RedisLink, sub: RedisLink) -> None:
         """Renew the lease until it, a connection, or the wish to go on is lost."""
-        while not (self.stopping.is_set() or self.lost or link.closed or sub.closed):
-            if not await self.lease.renew(link, self.counters.status()):
-                self.lost = True
-                break
-            await self.pause(self.lease.life_ms / 4000)
-        if self.lost:
+        held = True
+        while held and not (self.stopping.is_set() or link.closed or sub.closed):
+            held = await self.lease.renew(link, self.counters.status())
+            if held:
+                await self.pause(self.lease.life_ms / 4000)
+        if self.writer.lost or not held:
             logger.warning("the lease is another bridge's now")
         elif not self.stopping.is_set():
             logger.warning("lost the connection to Redis")
@@ -170,49 +167,15 @@ class Bridge:
     # -- the path of a tick -----------------------------------------------------------------------
 
     def take(self, messages: Messages) -> None:
-        control = own_key("control").encode()
-        if any(channel == control for channel, _ in messages):
+        if any(channel == self.control for channel, _ in messages):
             for message in messages:
-                if message[0] == control:
+                if message[0] == self.control:
                     self.take_control(message[1])
                 else:
                     self.market.take([message])
         else:
             self.market.take(messages)
-        self.kick()
-
-    def kick(self) -> None:
-        """Write what is held, unless enough is under way."""
-        if self.market.entries and self.in_flight < MAX_IN_FLIGHT:
-            entries = self.market.take_entries(MAX_FLUSH)
-            self.in_flight += 1
-            began = time.monotonic()
-            count, link = len(entries), self.link
-            self.flush.start(newest_records(entries), entries).add_done_callback(
-                lambda future: self.flushed(future, link, began, count)
-            )
-        if len(self.market.entries) > MAX_HELD:
-            self.sub.pause_reading()
-
-    def flushed(
-        self, future: "asyncio.Future[Any]", link: RedisLink, began: float, count: int
-    ) -> None:
-        if link is not self.link:
-            _ = future.cancelled() or future.exception()  # of a session that is over
-            return
-        self.in_flight -= 1
-        if future.cancelled() or future.exception() is not None or not future.result():
-            # Not written, or not known to be: the session ends and the next one reads Redis anew.
-            self.lost = not (future.cancelled() or future.exception())
-            link.abort()
-            self.wake.set()
-            return
-        self.counters.wrote(count, time.monotonic() - began)
-        self.kick()
-        if not self.sub.reading and len(self.market.entries) <= MAX_HELD:
-            self.sub.resume_reading()
-        if self.stopping.is_set():
-            self.wake.set()
+        self.writer.kick()
 
     def take_control(self, payload: bytes) -> None:
         try:
@@ -226,21 +189,14 @@ class Bridge:
             # Once more, behind the writes that are under way.
             latest = own_key("latest")
             command = ("DEL", latest) if fields is None else ("HDEL", latest, *fields)
-            self.link.command(*command).add_done_callback(lambda done: done.exception())
+            self.writer.link.command(*command).add_done_callback(lambda done: done.exception())
         if names := request.get("adopt"):
             keys = [(conf.channel_prefix + name).encode() for name in names[:CHUNK]]
             task = asyncio.create_task(self.adopt_asked(keys))
             task.add_done_callback(lambda done: done.exception())
 
     async def adopt_asked(self, keys: list[bytes]) -> None:
-        await self.adopt_keys(self.link, self.sub, keys)
-
-    async def drain(self) -> None:
-        """Return when all that was taken is written."""
-        while (self.in_flight or self.market.entries) and not self.link.closed:
-            self.wake.clear()
-            self.kick()
-            await self.wake.wait()
+        await self.adopt_keys(self.writer.link, self.writer.sub, keys)
 
     async def pause(self, seconds: float) -> None:
         """Sleep, but not longer than until something has happened."""

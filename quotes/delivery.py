@@ -152,14 +152,17 @@ class Outbox:
             self.items = []
 
     def arrays(self, messages: list[Message]) -> list[Any]:
-        modes = [self.modes.get(message["key"], self.mode) for message in messages]
+        if self.modes:
+            items = [
+                payload(one, self.encoding, self.modes.get(one["key"], self.mode))
+                for one in messages
+            ]
+        else:
+            slot = f"{self.encoding}.{self.mode}"
+            items = [one.get(slot) or payload(one, self.encoding, self.mode) for one in messages]
         return [
-            self.transport.frame(
-                payload_array(
-                    messages[at : at + MAX_ARRAY], self.encoding, modes[at : at + MAX_ARRAY]
-                )
-            )
-            for at in range(0, len(messages), MAX_ARRAY)
+            self.transport.frame(payload_array(items[at : at + MAX_ARRAY], self.encoding))
+            for at in range(0, len(items), MAX_ARRAY)
         ]
 
     def flush(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from quotes.lane_host import lane_channel
-from quotes.lanes import Entry, by_lane, lane_of, pack_entries
+from quotes.lanes import LANES, Entry, by_lane, lane_of, pack_entries
 from quotes.layer import QuotesChannelLayer
 from quotes.lease import HOLD, Lease
 from quotes.redis_link import RedisLink
@@ -56,6 +56,8 @@ class Flush:
         self.lease = lease
         self.keys = (lease.name, lease.last_holder, latest)
         self.sha = b""
+        # Looked up once: a setting takes as long to read as a tick to decide on.
+        self.lane_channels = [lane_channel(lane) for lane in range(LANES)]
         self.previous: asyncio.Task[bool] | None = None
 
     async def prepare(self) -> None:
@@ -79,7 +81,7 @@ class Flush:
         for field_and_record in records.items():
             args += field_and_record
         for lane, messages in by_lane(entries).items():
-            args += (lane_channel(lane), pack_entries(messages))
+            args += (self.lane_channels[lane], pack_entries(messages))
         return self.link.command("EVALSHA", self.sha, 3, *self.keys, *args)
 
     async def in_turn(

@@ -60,9 +60,8 @@ def payload(message: Message, encoding: str, mode: str) -> Any:
     return found
 
 
-def payload_array(messages: list[Message], encoding: str, modes: list[str]) -> Any:
-    """Return many prices in one payload: a JSON array, or a MessagePack array."""
-    items = [payload(one, encoding, mode) for one, mode in zip(messages, modes, strict=True)]
+def payload_array(items: list[Any], encoding: str) -> Any:
+    """Return the payloads of many prices as one: a JSON array, or a MessagePack array."""
     if encoding == "json":
         return f"[{','.join(items)}]"
     return array_header(len(items)) + b"".join(items)

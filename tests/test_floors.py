@@ -94,6 +94,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.members",
         "quotes.pacing",
         "quotes.session",
+        "quotes.tick_writer",
         "quotes.uvicorn_transport",
         "quotes.subscriptions",
     ),
