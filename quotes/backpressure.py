@@ -1,8 +1,9 @@
-"""Back-pressure for fast publishers: Redis cuts off a subscriber that falls too far behind.
+"""Back-pressure for fast publishers: nobody who reads from Redis is to fall too far behind.
 
 Publishing never waits for subscribers. What a slow one has not read is held for it by Redis, up to
 `client-output-buffer-limit pubsub` (32 MiB, or 8 MiB for a minute); then it loses its connection
-and with it all that was held. Who publishes faster than the market does has to look.
+and with it all that was held. What a slow bridge has not read waits in the inbox, until that is
+full. Who publishes faster than the market does has to look.
 """
 
 import time
@@ -11,9 +12,12 @@ from typing import Any
 
 import redis
 
+from quotes.inbox import unread
 from quotes.ticks import Tick
 
 MOST_HELD_BYTES = 1_048_576
+MOST_UNREAD = 20_000  # ticks in the inbox
+INBOX = "inbox"  # where the id of a Redis client stands otherwise
 LOOK_EVERY = 2000  # ticks; some 200 to 500 bytes each
 PAUSE_S = 0.002
 # A subscriber that does not get nearer for so long is left to Redis, which may cut it off.
@@ -21,7 +25,7 @@ STUCK_AFTER_S = 5.0
 
 
 class Backpressure:
-    """Waits, every few thousand ticks, until all subscribers of Redis have nearly caught up.
+    """Waits, every few thousand ticks, until all who read from Redis have nearly caught up.
 
     Args:
         publish: what publishes a batch and returns how many ticks it took.
@@ -61,21 +65,21 @@ class Backpressure:
             if time.monotonic() - moved_at > STUCK_AFTER_S:
                 self.given_up.update(behind)
                 self.tell(
-                    f"{len(behind)} subscribers of Redis do not catch up; "
+                    f"{len(behind)} readers of Redis do not catch up; "
                     "publishing goes on without waiting for them"
                 )
                 return
             time.sleep(PAUSE_S)
 
     def behind(self) -> dict[str, int]:
-        """Return how many bytes Redis holds for each subscriber that is far behind."""
+        """Return how much Redis holds for each reader that is far behind: bytes, or ticks."""
         try:
             clients: list[dict[str, Any]] = self.client.client_list(_type="pubsub")
+            waiting = unread(self.client)
         except redis.RedisError:
             return {}  # not allowed to ask, or Redis is away: publishing will tell
-        return {
-            one["id"]: held
-            for one in clients
-            if (held := int(one.get("omem", 0))) > MOST_HELD_BYTES
-            and one["id"] not in self.given_up
-        }
+        found = {one["id"]: int(one.get("omem", 0)) for one in clients}
+        behind = {id: held for id, held in found.items() if held > MOST_HELD_BYTES}
+        if waiting > MOST_UNREAD:
+            behind[INBOX] = waiting
+        return {id: held for id, held in behind.items() if id not in self.given_up}

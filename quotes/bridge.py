@@ -20,12 +20,15 @@ from quotes.complaints import Complaints
 from quotes.conf import conf
 from quotes.errors import FeedDown
 from quotes.flush import Flush
+from quotes.inbox import first_position, trim_inbox
+from quotes.inbox_reader import InboxReader
 from quotes.lease import Lease
-from quotes.market import Market
+from quotes.market import Market, now_ms
 from quotes.redis_link import Messages, RedisLink
 from quotes.scanning import CHUNK, keys_like, latest_records
 from quotes.store import lease_key, own_key, status_keys
 from quotes.tick_writer import TickWriter
+from quotes.ticklog import trim
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +49,7 @@ class Bridge:
     ) -> None:
         self.layer = layer
         self.report = report
-        number, self.shards = shard
+        self.shard, self.shards = number, _ = shard
         self.market = Market(prefix=conf.channel_prefix, complain=Complaints(logger), shard=shard)
         self.control = own_key("control").encode()
         self.lease = Lease(
@@ -82,39 +85,52 @@ class Bridge:
         self.wake.set()
 
     async def session(self) -> None:
-        """Wait for the lease and work until it, or the connection, is lost."""
-        link = await RedisLink.connect(settings.REDIS_URL, on_lost=self.wake.set)
-        sub: RedisLink | None = None
+        """Wait for the lease and work until it, or a connection, is lost."""
+        link = await self.connect()
+        links = [link]  # to be closed, the last first
         try:
             if not await self.take_lease(link):
                 return
-            flush = Flush(link, self.layer, lease=self.lease, latest=own_key("latest"))
+            flush = Flush(link, self.layer, lease=self.lease, shard=self.shard)
             await flush.prepare()
             await link.command("SET", own_key("shards"), self.shards)
             await self.restore(link, flush)
-            sub = await RedisLink.connect(
-                settings.REDIS_URL, on_messages=self.take, on_lost=self.wake.set
-            )
+            links += (sub := await self.connect(self.take), box := await self.connect())
             self.writer = TickWriter(
                 self.market, flush, self.counters, link=link, sub=sub, on_end=self.wake.set
             )
             await sub.psubscribe(conf.channel_prefix + "*")
             await sub.subscribe(own_key("control"))
+            # The inbox before the keys: these hold only the newest of what is in it.
+            after = await first_position(box, self.shard, self.shards)
+            inbox = InboxReader(box, self.market, self.writer, after=after)
+            await inbox.catch_up()
             await self.adopt(link, sub)
             self.bridging = True
             logger.info("bridging %s*", conf.channel_prefix)
-            await self.work(link, sub)
+            reading = asyncio.create_task(inbox.run())
+            reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+            try:
+                await self.work(links)
+            finally:
+                reading.cancel()
             if self.stopping.is_set() and not link.closed:
                 sub.close()
+                box.close()
                 await self.writer.drain()
                 await self.lease.release(link)
         finally:
             self.bridging = False
-            if sub is not None:
-                sub.close()
+            if len(links) > 1:
                 self.writer.close()
-            link.close()
+            for one in reversed(links):
+                one.close()
             self.market.deaf()
+
+    async def connect(self, on_messages: Callable[[Messages], None] | None = None) -> RedisLink:
+        return await RedisLink.connect(
+            settings.REDIS_URL, on_messages=on_messages, on_lost=self.wake.set
+        )
 
     async def take_lease(self, link: RedisLink) -> bool:
         """Return True when the lease is held; False when the bridge is told to stop."""
@@ -134,7 +150,7 @@ class Bridge:
             # Redis came back empty: what this bridge knows is written again.
             for at in range(0, len(streams := list(self.market.streams.values())), CHUNK):
                 known = {one.field: one.record for one in streams[at : at + CHUNK]}
-                await flush.start(known, [])
+                await flush.write_records(known)
             return
         records = await latest_records(link)
         self.market.restore(records)
@@ -152,12 +168,15 @@ class Bridge:
         self.market.adopt(zip(keys, values, strict=True))
         self.writer.kick()
 
-    async def work(self, link: RedisLink, sub: RedisLink) -> None:
+    async def work(self, links: list[RedisLink]) -> None:
         """Renew the lease until it, a connection, or the wish to go on is lost."""
+        link = links[0]
         held = True
-        while held and not (self.stopping.is_set() or link.closed or sub.closed):
+        while held and not (self.stopping.is_set() or any(one.closed for one in links)):
             held = await self.lease.renew(link, self.counters.status())
             if held:
+                await trim(link, self.shard, now_ms=now_ms())
+                await trim_inbox(link)
                 await self.pause(self.lease.life_ms / 4000)
         if self.writer.lost or not held:
             logger.warning("the lease is another bridge's now")

@@ -17,6 +17,19 @@ class QuotesSettings(SettingsGroup):
     report_interval_s = Setting(
         10.0, "How often the bridge prints its line of counters.", least=0.1
     )
+    log_max_ticks = Setting(
+        2_000_000,
+        "Most ticks that a shard's tick log in Redis holds, about 200 bytes each.",
+        least=1,
+    )
+    log_max_age_s = Setting(
+        86_400.0, "After how many seconds ticks leave the tick log in Redis.", least=1.0
+    )
+    inbox_max_ticks = Setting(
+        1_000_000,
+        "Most ticks that wait in Redis for a bridge to come back; more are refused.",
+        least=1,
+    )
     embedded_folder = Setting(
         "var/valkey",
         "Where the Redis that `serve` starts keeps its files; relative to the project's folder.",

@@ -3,6 +3,7 @@
 QuotesError
 ├── BadRecording     400  a file of recorded ticks, or a row of it, cannot be read
 ├── BadTick          400  what was published is no tick; the text says why
+├── InboxFull        503  no bridge takes what publishers have sent
 ├── ProtocolError         a client's message cannot be carried out; `code` says why
 ├── ReplayRefused    400  a replay that is asked for wrongly, or that nobody would see
 └── FeedDown         503  Redis does not answer
@@ -14,6 +15,7 @@ __all__ = [
     "BadRecording",
     "BadTick",
     "FeedDown",
+    "InboxFull",
     "ProtocolError",
     "QuotesError",
     "ReplayRefused",
@@ -58,3 +60,15 @@ class FeedDown(QuotesError):
     """Redis does not answer, so nobody knows the latest prices."""
 
     code = 503
+
+
+class InboxFull(QuotesError):
+    """So many ticks wait for a bridge that Redis takes no more."""
+
+    code = 503
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"{most} ticks wait for a bridge already: start `manage.py bridge_prices` "
+            "(or raise QUOTES_INBOX_MAX_TICKS)"
+        )

@@ -1,6 +1,7 @@
 """The market as the bridge knows it: every stream by the names under which its ticks come.
 
-Pure: no I/O. What was decided is collected in a batch that the bridge writes to Redis.
+Pure: no I/O. What was decided is collected, in order, until the bridge takes it out in batches
+that it writes to Redis.
 """
 
 import time
@@ -12,7 +13,8 @@ from instruments.errors import BadSegment, InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.errors import BadTick, quoted
-from quotes.lanes import Entry
+from quotes.inbox import MARK, InboxEntry
+from quotes.outcomes import Outcomes
 from quotes.redis_link import Messages
 from quotes.store import LatestPrice
 from quotes.streams import Stream, Verdict
@@ -31,6 +33,7 @@ class Counters:
     stale: int = 0
     bad: int = 0
     repeated: int = 0
+    history: int = 0
 
 
 # Stands for the symbol of a tick that names none.
@@ -64,38 +67,57 @@ class Market:
         self.complain = complain
         self.shard, self.shards = shard
         self.counters = Counters()
-        self.entries: list[Entry] = []  # group messages that are to be sent
+        self.outcomes = Outcomes()
         self.mine: dict[bytes, bool] = {}  # channel -> whether its instrument is of this shard
         self.streams: dict[str, Stream] = {}  # instrument key -> stream
         self.names: dict[tuple[bytes, str, str], Stream] = {}  # channel, symbol, segment -> stream
         self.last_tick: int | None = None  # time of arrival of the last good message
 
-    def take(self, messages: Messages) -> None:
-        """Decide on messages that came from publishers' channels."""
+    def take_inbox(self, entry: InboxEntry) -> None:
+        """Decide on the ticks of an entry of the inbox."""
+        first = self.outcomes.number
+        self.take(entry.messages, live=entry.live)
+        self.outcomes.mark(first, entry.position)
+
+    def take(self, messages: Messages, *, live: bool = True) -> None:
+        """Decide on messages of publishers.
+
+        Args:
+            messages: pairs of a publisher's channel and what was published there.
+            live: False for history: ticks that are logged and not shown.
+        """
         if self.shards > 1:
             messages = [message for message in messages if self.is_mine(message[0])]
         now = now_ms()
-        counters, names, entries = self.counters, self.names, self.entries
+        counters, names, outcomes = self.counters, self.names, self.outcomes.pending
         counters.received += len(messages)
-        bad_before = counters.bad
+        bad_before, passed = counters.bad, 0
         for channel, payload in messages:
+            if payload[-3:] == MARK:
+                passed += 1  # it comes, or came, by the inbox
+                continue
             try:
                 tick = parse_tick(payload, now_ms=now, symbol=UNNAMED)
                 stream = names.get((channel, tick.symbol, tick.segment)) or self.find(channel, tick)
-                verdict = stream.take(tick)
+                verdict = stream.take(tick) if live else Verdict.HISTORY
             except (BadTick, InstrumentsError, UnicodeDecodeError) as error:
                 counters.bad += 1
                 self.complain("bad", f"{quoted(channel)}: {error}")
                 continue
             if verdict is Verdict.SHOWN:
                 counters.shown += 1
-                entries.append((stream.group, stream.message))
+                outcomes.append((stream, stream.message, stream.row(now)))
             elif verdict is Verdict.STALE:
                 counters.stale += 1
+                outcomes.append((stream, None, stream.late_row(tick, now)))
                 self.complain("stale", stale_text(stream, tick))
+            elif verdict is Verdict.HISTORY:
+                counters.history += 1
+                outcomes.append((stream, None, stream.late_row(tick, now)))
             else:
                 counters.repeated += 1
-        if counters.bad - bad_before < len(messages):
+        counters.received -= passed
+        if live and counters.bad - bad_before + passed < len(messages):
             self.last_tick = now
 
     def adopt(self, values: Iterable[tuple[bytes, bytes | None]]) -> None:
@@ -116,7 +138,7 @@ class Market:
                 continue  # a key may hold anything; its messages are what is counted
             if verdict is Verdict.SHOWN:
                 self.counters.shown += 1
-                self.entries.append((stream.group, stream.message))
+                self.outcomes.pending.append((stream, stream.message, stream.row(now)))
 
     def is_mine(self, channel: bytes) -> bool:
         """Say whether a channel's instrument is of this shard, whichever of its names it bears."""
@@ -173,7 +195,7 @@ class Market:
         """Take over the numbering that Redis has; streams that it does not have are dropped."""
         self.streams.clear()
         self.names.clear()
-        self.entries = []
+        self.outcomes.clear()
         for field_name, latest in records:
             key = InstrumentKey.parse(field_name)
             if shard_of(key.symbol, self.shards) == self.shard:
@@ -185,22 +207,13 @@ class Market:
             stream = self.streams.pop(field_name, None)
             if stream is not None:
                 message = {"type": "quote.forget", "key": stream.field}
-                self.entries.append((stream.group, message))
+                self.outcomes.pending.append((stream, message, None))
         self.names.clear()
 
     def deaf(self) -> None:
         """Note that messages may be missed from now on."""
         for stream in self.streams.values():
             stream.live = False
-
-    def take_entries(self, most: int) -> list[Entry]:
-        """Take out the oldest of the group messages that are to be sent, at most so many."""
-        if len(self.entries) <= most:
-            entries, self.entries = self.entries, []
-        else:
-            entries = self.entries[:most]
-            del self.entries[:most]
-        return entries
 
 
 def stale_text(stream: Stream, tick: Tick) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import redis
 
+from quotes.errors import InboxFull
 from quotes.publishing import publish_ticks
 from quotes.ticks import Tick
 
@@ -63,10 +64,13 @@ class PatientPublisher:
                 count = publish_ticks(ticks, client=self.client)
             except FATAL:
                 raise
-            except PASSING as error:
+            except (InboxFull, *PASSING) as error:
                 if not failed:
                     self.outages += 1
-                    self.tell(f"Redis does not answer, trying again until it does ({error})")
+                    if isinstance(error, InboxFull):
+                        self.tell(f"{error}; trying again until one works")
+                    else:
+                        self.tell(f"Redis does not answer, trying again until it does ({error})")
                 failed = True
                 # Jitter, so that many publishers do not all come back in the same instant.
                 time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
@@ -74,7 +78,7 @@ class PatientPublisher:
             else:
                 if failed:
                     self.tell(
-                        f"Redis is back after {time.monotonic() - began:.1f} s: "
+                        f"Redis takes ticks again after {time.monotonic() - began:.1f} s: "
                         f"publishing goes on; up to {len(ticks)} ticks may come twice"
                     )
                 return count

@@ -1,23 +1,24 @@
-"""Publishing ticks: the one way in which every publisher of the project puts prices into Redis."""
+"""Publishing ticks: the one way in which every publisher of the project puts prices into Redis.
 
-from collections.abc import Callable, Iterable, Sequence
+A tick is set and published under its name as outsiders do it, and put into the inbox, from which a
+bridge takes it into the log: once it is acknowledged it is not lost, whether a bridge works or not.
+"""
+
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-import hiredis
 import msgspec
 import redis
 
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
+from quotes.conf import conf
+from quotes.errors import InboxFull
+from quotes.inbox import FULL, MARK, MAX_ENTRY, PUT, inbox_keys
 from quotes.store import decode_latest, own_key, stock_key
 from quotes.ticks import Tick, encode_tick
-
-# Ticks a round trip: their replies must fit into the socket's buffers while none is read.
-BATCH = 1000
-
-pack_command: Callable[[tuple[str | bytes, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
 
 
 class StaleTick(NamedTuple):
@@ -33,37 +34,36 @@ def tick_name(tick: Tick) -> str:
     return f"{tick.segment}:{tick.symbol}" if tick.segment else tick.symbol
 
 
-def publish_ticks(ticks: Iterable[Tick], *, client: redis.Redis) -> int:
-    """SET and PUBLISH each tick, many in one round trip, and return how many there were.
+def publish_ticks(ticks: Iterable[Tick], *, client: redis.Redis, live: bool = True) -> int:
+    """SET and PUBLISH each tick, have it logged, and return how many there were.
 
-    The order of ticks is kept. The call returns when Redis has all of them. At most once: a tick
-    that is published while no bridge is up is not shown, unless it is the last of its symbol.
+    The order of ticks is kept. The call returns when Redis has all of them in the inbox, many a
+    round trip.
+
+    Args:
+        live: False for history, which is logged and neither set, published nor shown.
 
     Raises:
+        InboxFull: no bridge has taken the ticks before these for too long.
         redis.RedisError: Redis did not take all of them; some may have been shown.
     """
     count = 0
     remaining = iter(ticks)
-    pool = client.connection_pool
-    # Commands are packed and written here: redis-py's pipeline costs four times the CPU per tick.
-    connection: Any = pool.get_connection()
-    try:
-        while batch := list(islice(remaining, BATCH)):
-            connection.send_packed_command([b"".join([publish_commands(tick) for tick in batch])])
-            for _ in range(2 * len(batch)):
-                connection.read_response()
-            count += len(batch)
-    except BaseException:
-        connection.disconnect()  # its unread replies would be taken for those of a later command
-        raise
-    finally:
-        pool.release(connection)
+    while batch := list(islice(remaining, MAX_ENTRY)):
+        args: list[str | bytes | int] = [conf.inbox_max_ticks, "n" if live else "h", MARK]
+        names = [tick_name(tick) for tick in batch]
+        for name, tick in zip(names, batch, strict=True):
+            args += (name, encode_tick(tick))
+        args.append(FULL)
+        keys = [*inbox_keys(), *map(stock_key, names)]
+        try:
+            client.eval(PUT, len(keys), *keys, *args)
+        except redis.ResponseError as error:
+            if FULL in str(error):
+                raise InboxFull(conf.inbox_max_ticks) from error
+            raise
+        count += len(batch)
     return count
-
-
-def publish_commands(tick: Tick) -> bytes:
-    name, frame = stock_key(tick_name(tick)), encode_tick(tick)
-    return pack_command(("SET", name, frame)) + pack_command(("PUBLISH", name, frame))
 
 
 def stale_ticks(ticks: Sequence[Tick], *, client: redis.Redis) -> list[StaleTick]:

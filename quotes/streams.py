@@ -8,7 +8,9 @@ from enum import Enum, auto
 from typing import Any
 
 from instruments.keys import InstrumentKey
+from quotes.lanes import lane_of
 from quotes.store import LatestPrice
+from quotes.ticklog import LogRow
 from quotes.ticks import Tick, encode_tick
 
 
@@ -18,6 +20,7 @@ class Verdict(Enum):
     SHOWN = auto()
     STALE = auto()
     REPEATED = auto()
+    HISTORY = auto()
 
 
 class Stream:
@@ -30,12 +33,24 @@ class Stream:
         frame: that tick's price frame.
     """
 
-    __slots__ = ("adopted", "epoch", "field", "frame", "group", "key", "live", "seq", "timestamp")
+    __slots__ = (
+        "adopted",
+        "epoch",
+        "field",
+        "frame",
+        "group",
+        "key",
+        "lane",
+        "live",
+        "seq",
+        "timestamp",
+    )
 
     def __init__(self, key: InstrumentKey, *, epoch: int) -> None:
         self.key = key
         self.field = str(key)
         self.group = key.group_name
+        self.lane = lane_of(self.group)
         self.epoch = epoch
         self.seq = 0
         self.timestamp = 0
@@ -78,6 +93,15 @@ class Stream:
         self.seq += 1
         self.timestamp = timestamp
         self.frame = frame
+
+    def row(self, received: int) -> LogRow:
+        """Return the log's row of the last tick shown."""
+        return self.field, self.epoch, self.seq, self.timestamp, self.frame, True, received
+
+    def late_row(self, tick: Tick, received: int) -> LogRow:
+        """Return the log's row of a tick that is not shown."""
+        frame = encode_tick(tick, symbol=self.key.symbol, segment=self.key.segment)
+        return self.field, self.epoch, self.seq, tick.timestamp, frame, False, received
 
     @property
     def record(self) -> bytes:

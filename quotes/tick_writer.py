@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from quotes.bridge_counters import BridgeCounters
-from quotes.flush import Flush, newest_records
+from quotes.flush import Flush
 from quotes.market import Market
 from quotes.redis_link import RedisLink
 
@@ -24,7 +24,7 @@ MAX_HELD = 20_000
 
 
 class TickWriter:
-    """Writes a market's entries over one link, in order.
+    """Writes a market's outcomes over one link, in order.
 
     Args:
         sub: where ticks come from; not read while too many are held.
@@ -55,28 +55,32 @@ class TickWriter:
         self.began_at = float("-inf")  # loop time of the last write
         self.timer: asyncio.TimerHandle | None = None
         self.progress = asyncio.Event()
+        self.room = asyncio.Event()  # set while no more is held than may be
+        self.room.set()
         self.lost = False
 
     def kick(self) -> None:
         """Write what is held, as soon as that is due."""
-        if self.market.entries and self.in_flight < MAX_IN_FLIGHT and self.timer is None:
+        if self.market.outcomes and self.in_flight < MAX_IN_FLIGHT and self.timer is None:
             wait = self.began_at + GATHER_S - self.loop.time()
             if wait <= 0:
                 self.write()
             else:
                 self.timer = self.loop.call_later(wait, self.write)
-        if len(self.market.entries) > MAX_HELD:
+        if len(self.market.outcomes) > MAX_HELD:
+            self.room.clear()
             self.sub.pause_reading()
 
     def write(self) -> None:
         """Begin to write what is held, unless enough is under way."""
         self.timer = None
-        if self.market.entries and self.in_flight < MAX_IN_FLIGHT:
-            entries = self.market.take_entries(MAX_FLUSH)
+        if self.market.outcomes and self.in_flight < MAX_IN_FLIGHT:
+            batch = self.market.outcomes.take(MAX_FLUSH)
             self.in_flight += 1
             self.began_at = self.loop.time()
-            began, count = time.monotonic(), len(entries)
-            self.flush.start(newest_records(entries), entries).add_done_callback(
+            began = time.monotonic()
+            count = sum(message is not None for _, message, _ in batch.outcomes)
+            self.flush.start(batch).add_done_callback(
                 lambda future: self.written(future, began, count)
             )
 
@@ -91,12 +95,14 @@ class TickWriter:
             return
         self.counters.wrote(count, time.monotonic() - began)
         self.kick()
-        if not self.sub.reading and len(self.market.entries) <= MAX_HELD:
-            self.sub.resume_reading()
+        if len(self.market.outcomes) <= MAX_HELD:
+            self.room.set()
+            if not self.sub.reading:
+                self.sub.resume_reading()
 
     async def drain(self) -> None:
         """Return when all that was taken is written, or cannot be."""
-        while (self.in_flight or self.market.entries) and not self.link.closed:
+        while (self.in_flight or self.market.outcomes) and not self.link.closed:
             self.progress.clear()
             self.kick()
             await self.progress.wait()

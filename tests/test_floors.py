@@ -46,6 +46,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.redis_link",
         "quotes.redis_probe",
         "quotes.scanning",
+        "quotes.ticklog",
+        "quotes.inbox",
     ),
     3: (
         "instruments.bulk",
@@ -70,6 +72,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.replay_session",
         "quotes.simulated_feed",
         "quotes.market",
+        "quotes.outcomes",
         "quotes.snapshots",
     ),
     4: (
@@ -87,6 +90,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.delivery",
         "quotes.feed",
         "quotes.flush",
+        "quotes.inbox_reader",
         "quotes.frame_transport",
         "quotes.lane_host",
         "quotes.layer",

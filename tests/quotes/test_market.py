@@ -29,7 +29,9 @@ def test_newest_wins_and_every_shown_tick_has_the_next_number(
     ]
     one.take(messages)
     for symbol in "AB":
-        shown = [event for group, event in one.entries if event["key"] == symbol]
+        shown = [
+            event for stream, event, _ in one.outcomes.pending if event and stream.field == symbol
+        ]
         times = [event["timestamp"] for event in shown]
         assert times == sorted(times)
         assert [event["seq"] for event in shown] == list(range(1, len(shown) + 1))
@@ -62,7 +64,7 @@ def test_message_of_another_symbol_is_bad() -> None:
     """A tick whose symbol is not its channel's is dropped: nobody is shown another's price."""
     one, complaints = market()
     one.take([(b"stock:AAPL", message("MSFT").encode())])
-    assert one.counters.bad == 1 and not one.entries and complaints[0][0] == "bad"
+    assert one.counters.bad == 1 and not one.outcomes and complaints[0][0] == "bad"
 
 
 def test_forgotten_stream_starts_over_in_a_new_epoch() -> None:
@@ -75,7 +77,7 @@ def test_forgotten_stream_starts_over_in_a_new_epoch() -> None:
     one.take([(b"stock:A", message("A", "1", MOMENT - 5).encode())])
     stream = one.streams["A"]
     assert (stream.seq, stream.timestamp) == (1, MOMENT - 5) and stream.epoch > before
-    assert [event["type"] for _, event in one.entries] == [
+    assert [event["type"] for _, event, _ in one.outcomes.pending if event] == [
         "quote.tick",
         "quote.forget",
         "quote.tick",

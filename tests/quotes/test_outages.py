@@ -30,7 +30,7 @@ def test_batch_is_published_again_when_redis_is_back(
     redis_server.start()
     thread.join(timeout=5)
     assert counts == [5]
-    assert "Redis is back after" in told[1] and "up to 5 ticks may come twice" in told[1]
+    assert "Redis takes ticks again after" in told[1] and "up to 5 ticks may come twice" in told[1]
     assert len(told) == 2
     assert redis.get("stock:M&M") == b'{"symbol":"M&M","price":803.09,"timestamp":1618544701009}'
 

@@ -5,6 +5,7 @@ import redis as redis_library
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
+from quotes.inbox import MARK
 from quotes.publishing import publish_ticks
 from quotes.ticks import Tick, encode_tick
 from tests.valkey import ValkeyProcess
@@ -31,7 +32,7 @@ def test_every_tick_is_set_and_published_in_order(redis: Redis) -> None:
 
         def all_heard() -> bool:
             while message := pubsub.get_message():
-                heard.append(message["data"])
+                heard.append(message["data"].removesuffix(MARK))
             return len(heard) == COUNT
 
         wait_until(all_heard)

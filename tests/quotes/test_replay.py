@@ -12,6 +12,7 @@ import pytest
 from redis import Redis
 
 from quotes import replay as replay_module
+from quotes.inbox import MARK
 from quotes.interrupts import Interrupt
 from quotes.outages import PatientPublisher
 from quotes.progress import Progress
@@ -197,7 +198,7 @@ def test_subscribers_hear_every_tick(redis: Redis) -> None:
 
         def all_heard() -> bool:
             while message := pubsub.get_message():
-                heard.append(message["data"])
+                heard.append(message["data"].removesuffix(MARK))
             return len(heard) == 300
 
         wait_until(all_heard)

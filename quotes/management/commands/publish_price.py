@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
-from quotes.errors import BadTick
+from quotes.errors import BadTick, InboxFull
 from quotes.price_files import publish_price_file, stale_warning
 from quotes.publishing import publish_ticks, stale_ticks
 from quotes.store import sync_client
@@ -53,7 +53,7 @@ class Command(BaseCommand):
             publish_ticks([tick], client=client)
         except (BadTick, InvalidOperation) as error:
             raise CommandError(f"not published: {error}") from error
-        except (RedisError, OSError) as error:
+        except (InboxFull, RedisError, OSError) as error:
             raise CommandError(f"not published: {error}") from error
         self.stdout.write(f"published {tick.symbol} {tick.price_text} at {tick.timestamp}")
         for one in stale:

@@ -1,0 +1,145 @@
+"""The inbox: ticks of the project's own publishers, kept in Redis until a bridge has logged them.
+
+    quotes:inbox       stream  entries of up to 500 ticks: a field `n`, how many ticks the inbox has
+                               taken in all, then one field for each tick, its name and its frame;
+                               in an entry of history the first field is called `h`
+    quotes:inbox:n     string  that number
+    quotes:inbox:done  string  how many of these every shard has logged; they are trimmed
+    quotes:inbox:read  hash    shard -> "id n" of the last entry that its bridge has logged
+
+What is in the inbox was also published on its channel, for whoever listens there. Those messages
+end in MARK, so that a bridge, which takes the ticks from the inbox, passes over them.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import redis
+
+from quotes.conf import conf
+from quotes.redis_link import Messages, RedisLink
+from quotes.store import own_key
+
+# White space behind JSON text means nothing to a parser, and nobody sends just this.
+MARK = b"\t \t"
+
+# Lua unpacks at most about 8,000 values; and an entry is never divided over two flushes.
+MAX_ENTRY = 500
+
+FULL = "INBOXFULL no bridge takes the ticks"
+
+# KEYS: inbox, its count, its count of what is done, the key of each tick. ARGV: most ticks, first
+# field (n or h), mark, name and frame of each tick, the error when it is full.
+PUT = """
+local count = (#ARGV - 4) / 2
+local taken = tonumber(redis.call('GET', KEYS[2]) or 0)
+local done = tonumber(redis.call('GET', KEYS[3]) or 0)
+if taken - done + count > tonumber(ARGV[1]) then
+  return redis.error_reply(ARGV[#ARGV])
+end
+redis.call('SET', KEYS[2], taken + count)
+redis.call('XADD', KEYS[1], '*', ARGV[2], taken + count, unpack(ARGV, 4, #ARGV - 1))
+if ARGV[2] == 'n' then
+  for i = 1, count do
+    local frame = ARGV[3 + 2 * i]
+    redis.call('SET', KEYS[3 + i], frame)
+    redis.call('PUBLISH', KEYS[3 + i], frame .. ARGV[3])
+  end
+end
+return count
+"""
+
+# KEYS: inbox, count of what is done, positions. Trims what every shard has logged.
+TRIM = """
+local least, id
+for _, position in ipairs(redis.call('HVALS', KEYS[3])) do
+  local at, n = position:match('(%S+) (%d+)')
+  if not least or tonumber(n) < least then least, id = tonumber(n), at end
+end
+if least then
+  redis.call('XTRIM', KEYS[1], 'MINID', id)
+  redis.call('SET', KEYS[2], least)
+end
+"""
+
+READ_COUNT = 10
+BLOCK_MS = 1000
+
+
+class InboxEntry(NamedTuple):
+    """An entry of the inbox.
+
+    Attributes:
+        position: its id and the inbox's count up to it, as `quotes:inbox:read` holds it.
+        messages: pairs of a publisher's channel and a frame.
+        live: False for history, which is logged and not shown.
+    """
+
+    id: bytes
+    position: bytes
+    messages: Messages
+    live: bool
+
+
+def inbox_keys() -> tuple[str, str, str]:
+    """Return the keys of the inbox, its count, and its count of what is done."""
+    return own_key("inbox"), own_key("inbox:n"), own_key("inbox:done")
+
+
+def positions_key() -> str:
+    """Return the key of the positions up to which the shards have logged the inbox."""
+    return own_key("inbox:read")
+
+
+async def first_position(link: RedisLink, shard: int, shards: int) -> bytes:
+    """Return the id behind which a shard's bridge goes on; forget shards that are no more.
+
+    A shard that is new begins where the one that is furthest behind stands.
+    """
+    values: list[bytes] = [b"%b" % text for text in await flat(link, positions_key())]
+    positions = {int(values[at]): values[at + 1] for at in range(0, len(values), 2)}
+    if gone := [str(number) for number in positions if number > shards]:
+        await link.command("HDEL", positions_key(), *gone)
+    own = positions.get(shard)
+    if own is None and positions:
+        own = min(positions.values(), key=lambda position: int(position.split()[1]))
+    return own.split()[0] if own is not None else b"0-0"
+
+
+async def flat(link: RedisLink, key: str) -> list[bytes]:
+    """Return a hash's fields and values in turn, whatever form the reply has."""
+    reply = await link.command("HGETALL", key)
+    if isinstance(reply, dict):
+        return [text for pair in reply.items() for text in pair]
+    return list(reply)
+
+
+async def read_inbox(link: RedisLink, after: bytes, *, wait: bool) -> list[InboxEntry]:
+    """Return the next entries of the inbox behind an id; wait up to a second for the first."""
+    block = ("BLOCK", BLOCK_MS) if wait else ()
+    reply: Any = await link.command(
+        "XREAD", "COUNT", READ_COUNT, *block, "STREAMS", own_key("inbox"), after
+    )
+    if not reply:
+        return []
+    ((_, entries),) = reply.items() if isinstance(reply, dict) else reply
+    prefix = conf.channel_prefix.encode()
+    return [inbox_entry(id, fields, prefix) for id, fields in entries]
+
+
+def inbox_entry(id: bytes, fields: Sequence[bytes], prefix: bytes) -> InboxEntry:
+    messages = [(prefix + fields[at], fields[at + 1]) for at in range(2, len(fields), 2)]
+    return InboxEntry(id, b"%b %b" % (id, fields[1]), messages, fields[0] == b"n")
+
+
+async def trim_inbox(link: RedisLink) -> None:
+    """Take out what every shard has logged."""
+    inbox, _, done = inbox_keys()
+    await link.command("EVAL", TRIM, 3, inbox, done, positions_key())
+
+
+def unread(client: redis.Redis) -> int:
+    """Return how many ticks of the inbox the shard that is furthest behind has yet to log."""
+    taken: Any = client.get(own_key("inbox:n"))
+    values: list[Any] = client.hvals(positions_key())
+    return int(taken or 0) - min((int(value.split()[1]) for value in values), default=0)
