@@ -18,7 +18,8 @@ from quotes.outcomes import Outcomes
 from quotes.redis_link import Messages
 from quotes.store import LatestPrice
 from quotes.streams import Stream, Verdict
-from quotes.ticks import Tick, parse_tick
+from quotes.ticks import Tick, parse_tick, segment_text
+from quotes.usual_ticks import usual_frame, usual_head
 
 # Each stream costs about 1 KiB; more than this many is a publisher gone wild.
 MAX_STREAMS = 500_000
@@ -71,6 +72,8 @@ class Market:
         self.mine: dict[bytes, bool] = {}  # channel -> whether its instrument is of this shard
         self.streams: dict[str, Stream] = {}  # instrument key -> stream
         self.names: dict[tuple[bytes, str, str], Stream] = {}  # channel, symbol, segment -> stream
+        # channel -> stream, and the texts by which its usual messages are read
+        self.heads: dict[bytes, tuple[Stream, bytes, bytes]] = {}
         self.last_tick: int | None = None  # time of arrival of the last good message
 
     def take_inbox(self, entry: InboxEntry) -> None:
@@ -89,31 +92,36 @@ class Market:
         if self.shards > 1:
             messages = [message for message in messages if self.is_mine(message[0])]
         now = now_ms()
-        counters, names, outcomes = self.counters, self.names, self.outcomes.pending
+        counters, heads, outcomes = self.counters, self.heads, self.outcomes.pending
         counters.received += len(messages)
         bad_before, passed = counters.bad, 0
         for channel, payload in messages:
             if payload[-3:] == MARK:
                 passed += 1  # it comes, or came, by the inbox
                 continue
-            try:
-                tick = parse_tick(payload, now_ms=now, symbol=UNNAMED)
-                stream = names.get((channel, tick.symbol, tick.segment)) or self.find(channel, tick)
-                verdict = stream.take(tick) if live else Verdict.HISTORY
-            except (BadTick, InstrumentsError, UnicodeDecodeError) as error:
-                counters.bad += 1
-                self.complain("bad", f"{quoted(channel)}: {error}")
-                continue
+            known = heads.get(channel)
+            usual = usual_frame(payload, known[1], known[2], now_ms=now) if known else None
+            if known is not None and usual is not None:
+                stream = known[0]
+                timestamp, frame = usual
+            else:
+                try:
+                    stream, timestamp, frame = self.read(channel, payload, now)
+                except (BadTick, InstrumentsError, UnicodeDecodeError) as error:
+                    counters.bad += 1
+                    self.complain("bad", f"{quoted(channel)}: {error}")
+                    continue
+            verdict = stream.take(timestamp, frame) if live else Verdict.HISTORY
             if verdict is Verdict.SHOWN:
                 counters.shown += 1
                 outcomes.append((stream, stream.message, stream.row(now)))
             elif verdict is Verdict.STALE:
                 counters.stale += 1
-                outcomes.append((stream, None, stream.late_row(tick, now)))
-                self.complain("stale", stale_text(stream, tick))
+                outcomes.append((stream, None, stream.late_row(timestamp, frame, now)))
+                self.complain("stale", stale_text(stream, timestamp))
             elif verdict is Verdict.HISTORY:
                 counters.history += 1
-                outcomes.append((stream, None, stream.late_row(tick, now)))
+                outcomes.append((stream, None, stream.late_row(timestamp, frame, now)))
             else:
                 counters.repeated += 1
         counters.received -= passed
@@ -131,14 +139,25 @@ class Market:
             if payload is None or not self.is_mine(key):
                 continue
             try:
-                tick = parse_tick(payload, now_ms=now, symbol=UNNAMED)
-                stream = self.find(key, tick)
-                verdict = stream.adopt(tick)
+                stream, timestamp, frame = self.read(key, payload, now)
             except (BadTick, InstrumentsError, UnicodeDecodeError):
                 continue  # a key may hold anything; its messages are what is counted
-            if verdict is Verdict.SHOWN:
+            if stream.adopt(timestamp, frame) is Verdict.SHOWN:
                 self.counters.shown += 1
                 self.outcomes.pending.append((stream, stream.message, stream.row(now)))
+
+    def read(self, channel: bytes, payload: bytes, now: int) -> tuple[Stream, int, bytes]:
+        """Return the stream of a message, its timestamp and its price frame.
+
+        Raises:
+            BadTick, InstrumentsError, UnicodeDecodeError: it is no tick of this channel.
+        """
+        tick = parse_tick(payload, now_ms=now, symbol=UNNAMED)
+        stream = self.names.get((channel, tick.symbol, tick.segment)) or self.find(channel, tick)
+        if not tick.segment and tick.symbol == stream.key.symbol:
+            head = usual_head(tick.symbol)
+            self.heads[channel] = (stream, head, segment_text(stream.key.segment))
+        return stream, tick.timestamp, stream.frame_of(tick)
 
     def is_mine(self, channel: bytes) -> bool:
         """Say whether a channel's instrument is of this shard, whichever of its names it bears."""
@@ -181,6 +200,7 @@ class Market:
     def relearn(self) -> None:
         """Ask the master anew which instruments the names mean; it has changed."""
         self.names.clear()
+        self.heads.clear()
         self.mine.clear()
 
     def stream(self, key: InstrumentKey) -> Stream:
@@ -195,6 +215,7 @@ class Market:
         """Take over the numbering that Redis has; streams that it does not have are dropped."""
         self.streams.clear()
         self.names.clear()
+        self.heads.clear()
         self.outcomes.clear()
         for field_name, latest in records:
             key = InstrumentKey.parse(field_name)
@@ -209,6 +230,7 @@ class Market:
                 message = {"type": "quote.forget", "key": stream.field}
                 self.outcomes.pending.append((stream, message, None))
         self.names.clear()
+        self.heads.clear()
 
     def deaf(self) -> None:
         """Note that messages may be missed from now on."""
@@ -216,8 +238,8 @@ class Market:
             stream.live = False
 
 
-def stale_text(stream: Stream, tick: Tick) -> str:
+def stale_text(stream: Stream, timestamp: int) -> str:
     return (
-        f"{stream.field}: a tick of {tick.timestamp} came after one of {stream.timestamp} and is "
+        f"{stream.field}: a tick of {timestamp} came after one of {stream.timestamp} and is "
         f"not shown; if publishing started over, run `manage.py forget_price '{stream.field}'`"
     )

@@ -65,43 +65,43 @@ class Stream:
         self.epoch, self.seq = latest.epoch, latest.seq
         self.timestamp, self.frame = latest.timestamp, latest.frame
 
-    def take(self, tick: Tick) -> Verdict:
+    def frame_of(self, tick: Tick) -> bytes:
+        """Return the price frame of one of the stream's ticks."""
+        return encode_tick(tick, symbol=self.key.symbol, segment=self.key.segment)
+
+    def take(self, timestamp: int, frame: bytes) -> Verdict:
         """Decide on a tick that was published, and number it if it is to be shown."""
         self.live = True
-        if tick.timestamp < self.timestamp:
+        if timestamp < self.timestamp:
             return Verdict.STALE
-        frame = encode_tick(tick, symbol=self.key.symbol, segment=self.key.segment)
         if self.adopted:
             self.adopted = False
             if frame == self.frame:
                 return Verdict.REPEATED
-        self.show(tick.timestamp, frame)
-        return Verdict.SHOWN
-
-    def adopt(self, tick: Tick) -> Verdict:
-        """Decide on a tick that was read from a publisher's key."""
-        if tick.timestamp < self.timestamp:
-            return Verdict.STALE
-        frame = encode_tick(tick, symbol=self.key.symbol, segment=self.key.segment)
-        if frame == self.frame or (self.live and tick.timestamp == self.timestamp):
-            return Verdict.REPEATED
-        self.adopted = True
-        self.show(tick.timestamp, frame)
-        return Verdict.SHOWN
-
-    def show(self, timestamp: int, frame: bytes) -> None:
         self.seq += 1
         self.timestamp = timestamp
         self.frame = frame
+        return Verdict.SHOWN
+
+    def adopt(self, timestamp: int, frame: bytes) -> Verdict:
+        """Decide on a tick that was read from a publisher's key."""
+        if timestamp < self.timestamp:
+            return Verdict.STALE
+        if frame == self.frame or (self.live and timestamp == self.timestamp):
+            return Verdict.REPEATED
+        self.adopted = True
+        self.seq += 1
+        self.timestamp = timestamp
+        self.frame = frame
+        return Verdict.SHOWN
 
     def row(self, received: int) -> LogRow:
         """Return the log's row of the last tick shown."""
         return self.field, self.epoch, self.seq, self.timestamp, self.frame, True, received
 
-    def late_row(self, tick: Tick, received: int) -> LogRow:
+    def late_row(self, timestamp: int, frame: bytes, received: int) -> LogRow:
         """Return the log's row of a tick that is not shown."""
-        frame = encode_tick(tick, symbol=self.key.symbol, segment=self.key.segment)
-        return self.field, self.epoch, self.seq, tick.timestamp, frame, False, received
+        return self.field, self.epoch, self.seq, timestamp, frame, False, received
 
     @property
     def record(self) -> bytes:

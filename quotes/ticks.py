@@ -166,9 +166,14 @@ def encode_tick(tick: Tick, *, symbol: str = "", segment: str = "") -> bytes:
         json_string(symbol or tick.symbol),
         tick.price_text.encode(),
         tick.timestamp,
-        b',"segment":%b' % json_string(segment) if segment else b"",
+        segment_text(segment),
         tick.others,
     )
+
+
+def segment_text(segment: str) -> bytes:
+    """Return the text of a segment in a price frame, where it follows the timestamp."""
+    return b',"segment":%b' % json_string(segment) if segment else b""
 
 
 def joined(fields: dict[str, bytes]) -> bytes:

@@ -26,6 +26,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "instruments.symbols",
         "instruments.vendors",
         "quotes.ticks",
+        "quotes.usual_ticks",
         "quotes.console",
         "quotes.interrupts",
         "quotes.progress",

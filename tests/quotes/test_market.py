@@ -5,6 +5,7 @@ from instruments.keys import InstrumentKey
 from quotes.market import Market
 from quotes.store import decode_latest
 from quotes.streams import Stream, Verdict
+from quotes.ticks import Tick
 from tests.quotes.factories import MOMENT, message, tick
 
 
@@ -98,9 +99,16 @@ def test_restored_stream_goes_on_with_its_numbers() -> None:
 def test_value_read_from_a_key_is_not_shown_twice() -> None:
     """A tick that was adopted is no news when its message comes; the same tick later on is."""
     stream = Stream(InstrumentKey("", "A"), epoch=1)
-    assert stream.adopt(tick("A", "1")) is Verdict.SHOWN
-    assert stream.take(tick("A", "1")) is Verdict.REPEATED
-    assert stream.take(tick("A", "1")) is Verdict.SHOWN
-    assert stream.adopt(tick("A", "2")) is Verdict.REPEATED  # its message came or will come
-    assert stream.adopt(tick("A", "2", MOMENT + 1)) is Verdict.SHOWN
-    assert stream.adopt(tick("A", "3", MOMENT)) is Verdict.STALE
+
+    def adopt(one: Tick) -> Verdict:
+        return stream.adopt(one.timestamp, stream.frame_of(one))
+
+    def take(one: Tick) -> Verdict:
+        return stream.take(one.timestamp, stream.frame_of(one))
+
+    assert adopt(tick("A", "1")) is Verdict.SHOWN
+    assert take(tick("A", "1")) is Verdict.REPEATED
+    assert take(tick("A", "1")) is Verdict.SHOWN
+    assert adopt(tick("A", "2")) is Verdict.REPEATED  # its message came or will come
+    assert adopt(tick("A", "2", MOMENT + 1)) is Verdict.SHOWN
+    assert adopt(tick("A", "3", MOMENT)) is Verdict.STALE

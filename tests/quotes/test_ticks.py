@@ -14,7 +14,9 @@ from quotes.ticks import (
     make_tick,
     parse_any_tick,
     parse_tick,
+    segment_text,
 )
+from quotes.usual_ticks import usual_frame, usual_head
 from tests.quotes.factories import MOMENT, message
 
 NOW = MOMENT + 1000
@@ -194,3 +196,41 @@ def test_usual_layout_is_read_like_any_other(
             parse_tick(payload, now_ms=NOW)
     else:
         assert parse_tick(payload, now_ms=NOW) == expected
+
+
+@given(
+    st.sampled_from(["A", "NIFTY 50", "M&M", "B"]),
+    st.sampled_from(["", "NSE_EQ"]),
+    st.from_regex(r"-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,4})?|1e5|01|\"5\"|null", fullmatch=True),
+    st.sampled_from([MOMENT, MOMENT + 10**9, 5, 10**12]),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["volume", "bid", "oi", "symbol", "more", "segment"]),
+            st.sampled_from(["1", "2.50", "null", '"x"']),
+        ),
+        max_size=4,
+    ),
+    st.sampled_from(["", " ", "x"]),
+)
+def test_usual_frame_is_what_parser_and_encoder_make(
+    symbol: str, segment: str, price: str, at: int, others: list[tuple[str, str]], end: str
+) -> None:
+    """The short way says what the long way says, or nothing."""
+    keys = "".join(f',"{name}":{value}' for name, value in others)
+    payload = f'{{"symbol":"{symbol}","price":{price},"timestamp":{at}{keys}}}{end}'.encode()
+    found = usual_frame(payload, usual_head("A"), segment_text(segment), now_ms=MOMENT)
+    if found is not None:
+        tick = parse_tick(payload, now_ms=MOMENT)
+        assert found == (tick.timestamp, encode_tick(tick, symbol="A", segment=segment))
+
+
+def test_usual_messages_take_the_short_way() -> None:
+    """What nearly all publishers send is read by one match, with the segment in its place."""
+    payload = b'{"symbol":"A","price":1.50,"timestamp":%d,"volume":7,"bid":1.45}' % MOMENT
+    head = usual_head("A")
+    assert usual_frame(payload, head, b"", now_ms=MOMENT) == (MOMENT, payload)
+    assert usual_frame(payload, head, segment_text("NSE_EQ"), now_ms=MOMENT) == (
+        MOMENT,
+        b'{"symbol":"A","price":1.50,"timestamp":%d,"segment":"NSE_EQ","volume":7,"bid":1.45}'
+        % MOMENT,
+    )
