@@ -33,6 +33,8 @@ from quotes.ticklog import trim
 logger = logging.getLogger(__name__)
 
 MAX_PAUSE_S = 1.0
+# Ticks that come so soon after others are read together; the first of them is read at once.
+GATHER_S = 0.001
 
 
 class Bridge:
@@ -129,7 +131,10 @@ class Bridge:
 
     async def connect(self, on_messages: Callable[[Messages], None] | None = None) -> RedisLink:
         return await RedisLink.connect(
-            settings.REDIS_URL, on_messages=on_messages, on_lost=self.wake.set
+            settings.REDIS_URL,
+            on_messages=on_messages,
+            on_lost=self.wake.set,
+            gather_s=GATHER_S if on_messages else 0.0,
         )
 
     async def take_lease(self, link: RedisLink) -> bool:
