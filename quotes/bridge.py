@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 MAX_PAUSE_S = 1.0
 # Ticks that come so soon after others are read together; the first of them is read at once.
-GATHER_S = 0.001
+GATHER_S = 0.003
 
 
 class Bridge:
