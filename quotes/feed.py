@@ -28,6 +28,7 @@ from quotes.pacing import Pacers
 from quotes.protocol import frame
 from quotes.snapshots import Snapshot, Wanted, aread_snapshot
 from quotes.store import LatestPrice, async_client, own_key, status_keys
+from quotes.ticklog import tick_message
 
 logger = logging.getLogger(__name__)
 
@@ -55,16 +56,9 @@ class Listener(Protocol):
     def look_after(self, now: float) -> None: ...
 
 
-def tick_message(field: str, latest: LatestPrice) -> dict[str, Any]:
+def latest_message(field: str, latest: LatestPrice) -> dict[str, Any]:
     """Return the group message of a latest price."""
-    return {
-        "type": "quote.tick",
-        "key": field,
-        "epoch": latest.epoch,
-        "seq": latest.seq,
-        "timestamp": latest.timestamp,
-        "frame": latest.frame.decode(),
-    }
+    return tick_message(field, latest.epoch, latest.seq, latest.timestamp, latest.frame)
 
 
 class Feed:
@@ -173,7 +167,7 @@ class Feed:
 
     def show_provisionally(self, key: InstrumentKey, latest: LatestPrice) -> None:
         """Show everybody here a price that no bridge has numbered yet, once."""
-        message = {**tick_message(str(key), latest), "provisional": True}
+        message = {**latest_message(str(key), latest), "provisional": True}
         last = self.layer.last_message(key.group_name)
         if last is not None and last.get("frame") == message["frame"]:
             return  # another client read it at the same time, and everybody has it
@@ -212,7 +206,7 @@ class Feed:
                     latest.epoch,
                     latest.seq,
                 ):
-                    entries.append((group, tick_message(field, latest)))
+                    entries.append((group, latest_message(field, latest)))
             self.layer.deliver_local(entries)
 
 

@@ -17,30 +17,38 @@ from quotes.outcomes import Batch
 from quotes.redis_link import RedisLink
 from quotes.store import own_key
 from quotes.streams import Stream
-from quotes.ticklog import LogRow, count_key, encode_entry, log_key
+from quotes.ticklog import LogRow, count_key, log_key, tick_message
 
 # KEYS: lease, last holder, latest, log, its count, positions in the inbox. ARGV: token, life in ms,
-# shard, position or "", count and text of the log's ticks, count of fields and records, these, then
-# channels and payloads. Lua unpacks at most about 8,000 values.
+# shard, position or "", count of ticks, count of fields and records, these, then for each lane its
+# number, its channel or "" where another way leads there, and its message. Lua unpacks at most some
+# 8,000 values.
 SCRIPT = (
     HOLD
     + """
-local last = 7 + tonumber(ARGV[7])
-for i = 8, last, 4000 do
+local last = 6 + tonumber(ARGV[6])
+for i = 7, last, 4000 do
   redis.call('HSET', KEYS[3], unpack(ARGV, i, math.min(i + 3999, last)))
 end
 if ARGV[5] ~= '0' then
-  local n = redis.call('INCRBY', KEYS[5], ARGV[5])
-  redis.call('XADD', KEYS[4], '*', 'n', n, 't', ARGV[6])
+  local fields = {'n', redis.call('INCRBY', KEYS[5], ARGV[5])}
+  for i = last + 1, #ARGV, 3 do
+    fields[#fields + 1] = ARGV[i]
+    fields[#fields + 1] = ARGV[i + 2]
+  end
+  redis.call('XADD', KEYS[4], '*', unpack(fields))
 end
 if ARGV[4] ~= '' then redis.call('HSET', KEYS[6], ARGV[3], ARGV[4]) end
-for i = last + 1, #ARGV, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end
+for i = last + 1, #ARGV, 3 do
+  if ARGV[i + 1] ~= '' then redis.call('PUBLISH', ARGV[i + 1], ARGV[i + 2]) end
+end
 return 1
 """
 )
 
 Records = dict[str, bytes]  # instrument key -> record of its latest price
-Lanes = dict[int, list[Entry]]
+# lane -> its entries: ticks, and names with messages
+Lanes = dict[int, list[LogRow | Entry]]
 
 
 class Flush:
@@ -63,64 +71,73 @@ class Flush:
 
     async def write_records(self, records: Records) -> None:
         """Write latest prices and nothing else."""
-        await self.script(records, [], None, {})
+        await self.script(Batch([]), records, {}, set())
 
     def start(self, batch: Batch) -> "asyncio.Future[Any]":
         """Begin a flush; the future's result is false when the lease is another's."""
         lanes: Lanes = {}
-        rows: list[LogRow] = []
         newest: dict[Stream, LogRow] = {}
-        for stream, message, row in batch.outcomes:
-            if row is not None:
-                rows.append(row)
-            if message is not None:
-                entries = lanes.get(stream.lane)
-                if entries is None:
-                    entries = lanes[stream.lane] = []
-                entries.append((stream.group, message))
-                if row is not None:
+        for stream, row in batch.outcomes:
+            entries = lanes.get(stream.lane)
+            if entries is None:
+                entries = lanes[stream.lane] = []
+            if row is None:
+                entries.append((stream.group, forgotten(stream)))
+            else:
+                entries.append(row)
+                if row[5]:
                     newest[stream] = row
         # A record ahead of its batch would let a client that reads it see the ticks in between as
         # news: so it is the last of the batch's own.
         records = {one.field: b"%d %d %d %b" % row[1:5] for one, row in newest.items()}
+        elsewhere: set[int] = set()
         if not isinstance(self.layer, QuotesChannelLayer):
-            mine, others = {}, lanes
-        elif len(self.layer.hosts) == 1:
-            return self.script(records, rows, batch.position, lanes)
+            elsewhere = set(lanes)
+        elif len(self.layer.hosts) > 1:
+            elsewhere = {lane for lane in lanes if self.layer.host_index(lane) != 0}
         else:
-            here = {lane for lane in lanes if self.layer.host_index(lane) == 0}
-            mine = {lane: entries for lane, entries in lanes.items() if lane in here}
-            others = {lane: entries for lane, entries in lanes.items() if lane not in here}
-        write = (records, rows, batch.position, mine)
-        task = asyncio.create_task(self.in_turn(self.previous, write, others))
+            return self.script(batch, records, lanes, elsewhere)
+        task = asyncio.create_task(self.in_turn(self.previous, batch, records, lanes, elsewhere))
         self.previous = task
         return task
 
     def script(
-        self, records: Records, rows: list[LogRow], position: bytes | None, lanes: Lanes
+        self, batch: Batch, records: Records, lanes: Lanes, elsewhere: set[int]
     ) -> "asyncio.Future[Any]":
-        args: list[str | bytes | int] = [self.lease.token, self.lease.life_ms]
-        args += (self.shard, position or "", len(rows), encode_entry(rows), 2 * len(records))
+        ticks = sum(row is not None for _, row in batch.outcomes)
+        args: list[str | bytes | int] = [self.lease.token, self.lease.life_ms, self.shard]
+        args += (batch.position or "", ticks, 2 * len(records))
         for field_and_record in records.items():
             args += field_and_record
-        for lane, messages in lanes.items():
-            args += (self.lane_channels[lane], pack_entries(messages))
+        for lane, entries in lanes.items():
+            channel = "" if lane in elsewhere else self.lane_channels[lane]
+            args += (lane, channel, pack_entries(entries))
         return self.link.command("EVALSHA", self.sha, len(self.keys), *self.keys, *args)
 
     async def in_turn(
         self,
         previous: "asyncio.Task[bool] | None",
-        write: tuple[Records, list[LogRow], bytes | None, Lanes],
-        others: Lanes,
+        batch: Batch,
+        records: Records,
+        lanes: Lanes,
+        elsewhere: set[int],
     ) -> bool:
         if previous is not None and not await previous:
             return False
-        if not await self.script(*write):
+        if not await self.script(batch, records, lanes, elsewhere):
             return False
-        entries = [entry for lane in others.values() for entry in lane]
         if isinstance(self.layer, QuotesChannelLayer):
-            await self.layer.group_send_many(entries)
+            for lane in elsewhere:
+                await self.layer.publish(lanes[lane], lane)
         else:
-            for group, message in entries:
-                await self.layer.group_send(group, message)
+            for stream, row in batch.outcomes:
+                if row is None:
+                    await self.layer.group_send(stream.group, forgotten(stream))
+                elif row[5]:
+                    await self.layer.group_send(stream.group, tick_message(*row))
         return True
+
+
+def forgotten(stream: Stream) -> dict[str, Any]:
+    """Return the group message that a stream starts over."""
+    return {"type": "quote.forget", "key": stream.field}

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from quotes.errors import FeedDown
-from quotes.lanes import Entry, pack_entries
+from quotes.lanes import pack_entries
 from quotes.redis_link import Messages, RedisLink
 from quotes.store import own_key
 
@@ -129,7 +130,7 @@ class LaneHost:
         if self.link is not None:
             self.link.unsubscribe(lane_channel(lane))
 
-    async def publish(self, lane: int, entries: list[Entry]) -> None:
+    async def publish(self, lane: int, entries: Sequence[Any]) -> None:
         """Publish the entries in one Redis message.
 
         Raises:

@@ -1,7 +1,11 @@
 """Lanes: the few Redis channels that carry the messages of all groups, many messages at a time.
 
 A group's messages always take the same lane, so their order holds. A process listens to the lanes
-of the groups that it has members of. An entry's name is a group, or `!` and a channel.
+of the groups that it has members of.
+
+A lane message is a list. An entry of two is a name and a message: the name is a group, or `!` and a
+channel. An entry of seven is a tick, as the tick log has it (`ticklog.py`): the bridge packs ticks
+once, for the web processes and for the log.
 """
 
 from binascii import crc32
@@ -17,7 +21,7 @@ LANES = 32
 Entry = tuple[str, dict[str, Any]]
 
 pack_entries = msgspec.msgpack.Encoder().encode
-unpack_entries = msgspec.msgpack.Decoder(list[Entry]).decode
+unpack_entries = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 
 def lane_of(name: str) -> int:

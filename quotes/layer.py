@@ -13,7 +13,7 @@ Who is a member is known only in the process: nothing in Redis can be left over.
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,7 +22,7 @@ from channels.layers import BaseChannelLayer
 from django.conf import settings
 
 from quotes.lanes import Entry, by_lane, lane_of, pack_entries
-from quotes.members import LocalGroup, LoopState, Message, Receiver
+from quotes.members import LoopState, Message, Receiver
 
 
 class QuotesChannelLayer(BaseChannelLayer):
@@ -124,11 +124,7 @@ class QuotesChannelLayer(BaseChannelLayer):
             if name in joined:
                 continue
             joined.add(name)
-            group = state.groups.get(name)
-            if group is None:
-                group = state.groups[name] = LocalGroup()
-                state.use_lane(name)
-            group.members[channel] = receiver
+            state.group(name).members[channel] = receiver
         await state.listen(names)
 
     async def group_discard(self, group: str, channel: str) -> None:
@@ -180,8 +176,7 @@ class QuotesChannelLayer(BaseChannelLayer):
         members = state.groups[group].members
         del members[channel]
         if not members:
-            del state.groups[group]
-            state.leave_lane(group)
+            state.drop_group(group)
 
     def last_message(self, group: str) -> Message | None:
         """Return the newest message of a group since it has members in this process."""
@@ -207,7 +202,7 @@ class QuotesChannelLayer(BaseChannelLayer):
         for lane, messages in by_lane(entries).items():
             await self.publish(messages, lane)
 
-    async def publish(self, entries: list[Entry], lane: int) -> None:
+    async def publish(self, entries: Sequence[Any], lane: int) -> None:
         await self.state.host_of(lane).publish(lane, entries)
 
 

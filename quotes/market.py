@@ -114,14 +114,14 @@ class Market:
             verdict = stream.take(timestamp, frame) if live else Verdict.HISTORY
             if verdict is Verdict.SHOWN:
                 counters.shown += 1
-                outcomes.append((stream, stream.message, stream.row(now)))
+                outcomes.append((stream, stream.row(now)))
             elif verdict is Verdict.STALE:
                 counters.stale += 1
-                outcomes.append((stream, None, stream.late_row(timestamp, frame, now)))
+                outcomes.append((stream, stream.late_row(timestamp, frame, now)))
                 self.complain("stale", stale_text(stream, timestamp))
             elif verdict is Verdict.HISTORY:
                 counters.history += 1
-                outcomes.append((stream, None, stream.late_row(timestamp, frame, now)))
+                outcomes.append((stream, stream.late_row(timestamp, frame, now)))
             else:
                 counters.repeated += 1
         counters.received -= passed
@@ -144,7 +144,7 @@ class Market:
                 continue  # a key may hold anything; its messages are what is counted
             if stream.adopt(timestamp, frame) is Verdict.SHOWN:
                 self.counters.shown += 1
-                self.outcomes.pending.append((stream, stream.message, stream.row(now)))
+                self.outcomes.pending.append((stream, stream.row(now)))
 
     def read(self, channel: bytes, payload: bytes, now: int) -> tuple[Stream, int, bytes]:
         """Return the stream of a message, its timestamp and its price frame.
@@ -227,8 +227,7 @@ class Market:
         for field_name in list(self.streams) if fields is None else fields:
             stream = self.streams.pop(field_name, None)
             if stream is not None:
-                message = {"type": "quote.forget", "key": stream.field}
-                self.outcomes.pending.append((stream, message, None))
+                self.outcomes.pending.append((stream, None))
         self.names.clear()
         self.heads.clear()
 

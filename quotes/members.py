@@ -4,6 +4,7 @@ Everything here belongs to one event loop; the API of channel layers is `quotes/
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,11 @@ from uuid import uuid4
 
 import msgspec
 
+from instruments.errors import BadSymbol
+from instruments.keys import InstrumentKey
 from quotes.lane_host import LaneHost
 from quotes.lanes import LANES, lane_of, unpack_entries
+from quotes.ticklog import ROW_LENGTH, tick_message
 
 if TYPE_CHECKING:
     from quotes.layer import QuotesChannelLayer
@@ -40,6 +44,7 @@ class LoopState:
         self.layer = layer
         self.name = uuid4().hex[:12]
         self.groups: dict[str, LocalGroup] = {}
+        self.prices: dict[str, LocalGroup] = {}  # those of instruments, by instrument key
         self.joined: dict[str, set[str]] = {}  # channel -> groups
         self.receivers: dict[str, Receiver] = {}  # channel -> attached receiver
         self.mailboxes: dict[str, asyncio.Queue[Message]] = {}  # channel -> messages not yet read
@@ -77,20 +82,49 @@ class LoopState:
         except msgspec.DecodeError as error:
             logger.warning("dropped what is no lane message: %s", error)
             return
-        for name, message in entries:
-            group = self.groups.get(name)
-            if group is not None:
-                group.last = message
-                # A copy, since a member may leave while it receives.
-                for receive in tuple(group.members.values()):
-                    try:
-                        receive(message)
-                    except Exception:
-                        logger.exception("a member of group %s failed", name)
-            elif name[:1] == "!":
-                channel = name[1:]
-                if channel in self.receivers or channel in self.mailboxes:
-                    self.receiver(channel)(message)
+        for entry in entries:
+            if len(entry) == 2:
+                self.take_message(*entry)
+            elif (
+                len(entry) == ROW_LENGTH
+                and entry[5]
+                and (group := self.prices.get(entry[0])) is not None
+            ):
+                self.deliver(group, tick_message(*entry))
+
+    def take_message(self, name: str, message: Message) -> None:
+        if (group := self.groups.get(name)) is not None:
+            self.deliver(group, message)
+        elif name[:1] == "!":
+            channel = name[1:]
+            if channel in self.receivers or channel in self.mailboxes:
+                self.receiver(channel)(message)
+
+    def deliver(self, group: LocalGroup, message: Message) -> None:
+        group.last = message
+        # A copy, since a member may leave while it receives.
+        for receive in tuple(group.members.values()):
+            try:
+                receive(message)
+            except Exception:
+                logger.exception("a member failed to take %s", message.get("type"))
+
+    def group(self, name: str) -> LocalGroup:
+        """Return the group of a name, begun if it has no members yet."""
+        group = self.groups.get(name)
+        if group is None:
+            group = self.groups[name] = LocalGroup()
+            with contextlib.suppress(BadSymbol):  # a group of something else
+                self.prices[str(InstrumentKey.from_group_name(name))] = group
+            self.use_lane(name)
+        return group
+
+    def drop_group(self, name: str) -> None:
+        """Forget a group that has no members any more."""
+        del self.groups[name]
+        with contextlib.suppress(BadSymbol):
+            self.prices.pop(str(InstrumentKey.from_group_name(name)), None)
+        self.leave_lane(name)
 
     async def back(self) -> None:
         """Run the reconnect hooks: messages may have been missed."""

@@ -2,13 +2,12 @@
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
 from quotes.streams import Stream
 from quotes.ticklog import LogRow
 
-# A stream, the message that its group is to be sent, and the row that the log is to take.
-Outcome = tuple[Stream, dict[str, Any] | None, LogRow | None]
+# A stream and its tick; None: the stream starts over.
+Outcome = tuple[Stream, LogRow | None]
 
 
 @dataclass(slots=True)

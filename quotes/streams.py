@@ -5,7 +5,6 @@ real feed has several ticks in one second. Each tick shown gets the next number 
 """
 
 from enum import Enum, auto
-from typing import Any
 
 from instruments.keys import InstrumentKey
 from quotes.lanes import lane_of
@@ -107,15 +106,3 @@ class Stream:
     def record(self) -> bytes:
         """The record of the latest price, see `store.encode_latest`."""
         return b"%d %d %d %b" % (self.epoch, self.seq, self.timestamp, self.frame)
-
-    @property
-    def message(self) -> dict[str, Any]:
-        """The group message of the last tick."""
-        return {
-            "type": "quote.tick",
-            "key": self.field,
-            "epoch": self.epoch,
-            "seq": self.seq,
-            "timestamp": self.timestamp,
-            "frame": self.frame.decode(),
-        }

@@ -14,7 +14,7 @@ from quotes.chains import chain
 from quotes.conf import conf
 from quotes.delivery import Outbox
 from quotes.errors import ProtocolError
-from quotes.feed import Feed, Resolve, tick_message
+from quotes.feed import Feed, Resolve, latest_message
 from quotes.layer import QuotesChannelLayer
 from quotes.protocol import ErrorCode, Subscribe, Unsubscribe, frame
 from quotes.snapshots import Wanted
@@ -153,7 +153,7 @@ class Subscriptions:
     def release(self, key: InstrumentKey, latest: LatestPrice | None) -> None:
         """Send the latest price of a key, then what arrived meanwhile and is newer."""
         held = self.held.pop(str(key))
-        first = tick_message(str(key), latest) if latest else None
+        first = latest_message(str(key), latest) if latest else None
         last = self.last_event(key)
         if not held and last is not None and last["type"] == "quote.tick":
             first = last

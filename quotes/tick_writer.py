@@ -79,7 +79,7 @@ class TickWriter:
             self.in_flight += 1
             self.began_at = self.loop.time()
             began = time.monotonic()
-            count = sum(message is not None for _, message, _ in batch.outcomes)
+            count = sum(row is None or row[5] for _, row in batch.outcomes)
             self.flush.start(batch).add_done_callback(
                 lambda future: self.written(future, began, count)
             )

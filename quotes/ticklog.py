@@ -1,14 +1,16 @@
 """The tick log: every tick that the bridge accepted, in a Redis Stream for each shard.
 
-    quotes:log:1    stream  entries with two fields: `n`, how many ticks the log has taken in all,
-                            this entry's included, and `t`, the ticks, packed
+    quotes:log:1    stream  entries of a field `n`, how many ticks the log has taken in all, this
+                            entry's included, and a field for each lane with ticks: its message
     quotes:log:1:n  string  that number; it begins at 0 again only when Redis lost the log
 
-An entry holds the ticks of one flush of the bridge, in the order in which they came. The log is
-bounded by age and by count (`trim`); who reads it compares `n` and knows what it missed.
+An entry holds the ticks of one flush of the bridge, those of an instrument in the order in which
+they came. The log is bounded by age and by count (`trim`); who reads it compares `n` and knows what
+it missed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 
@@ -42,8 +44,9 @@ class LoggedTick(msgspec.Struct, array_like=True, frozen=True, gc=False):
     received: int
 
 
-pack_rows = msgspec.msgpack.Encoder().encode
-unpack_rows = msgspec.msgpack.Decoder(list[LoggedTick]).decode
+ROW_LENGTH = len(LoggedTick.__struct_fields__)
+
+unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 # Takes out the oldest entries while those behind them are as many ticks as the log may hold.
 # KEYS: log, its count. ARGV: most ticks, oldest id.
@@ -58,6 +61,20 @@ end
 """
 
 
+def tick_message(
+    key: str, epoch: int, seq: int, timestamp: int, frame: bytes, *unused: Any
+) -> dict[str, Any]:
+    """Return the group message of a tick."""
+    return {
+        "type": "quote.tick",
+        "key": key,
+        "epoch": epoch,
+        "seq": seq,
+        "timestamp": timestamp,
+        "frame": frame.decode(),
+    }
+
+
 def log_key(shard: int) -> str:
     """Return the key of a shard's log."""
     return own_key(f"log:{shard}")
@@ -68,14 +85,18 @@ def count_key(shard: int) -> str:
     return own_key(f"log:{shard}:n")
 
 
-def decode_entry(payload: bytes) -> list[LoggedTick]:
-    """Return the ticks of an entry's field `t`; raise msgspec.DecodeError if it is none."""
-    return unpack_rows(payload)
+def decode_entry(fields: Mapping[bytes, bytes]) -> list[LoggedTick]:
+    """Return the ticks of an entry; raise msgspec.DecodeError if there is something else in it."""
+    return [LoggedTick(*row) for row in entry_rows(fields)]
 
 
-def encode_entry(rows: Sequence[LogRow] | Iterable[LoggedTick]) -> bytes:
-    """Return the field `t` of these ticks."""
-    return pack_rows(rows if isinstance(rows, list) else list(rows))
+def entry_rows(fields: Mapping[bytes, bytes]) -> Iterator[list[Any]]:
+    """Yield the ticks of an entry as lists of the attributes of `LoggedTick`."""
+    for name, payload in fields.items():
+        if name != b"n":
+            for entry in unpack(payload):
+                if len(entry) == ROW_LENGTH:
+                    yield entry
 
 
 async def trim(link: RedisLink, shard: int, *, now_ms: int) -> None:

@@ -21,7 +21,7 @@ from tests.waiting import eventually
 def logged(redis: Redis, shard: int = 1) -> list[LoggedTick]:
     """Return all ticks of a shard's log."""
     entries: Any = redis.xrange(f"quotes:log:{shard}")
-    return [one for _, fields in entries for one in decode_entry(fields[b"t"])]
+    return [one for _, fields in entries for one in decode_entry(fields)]
 
 
 async def test_every_accepted_tick_is_logged(live: LiveServer, redis: Redis) -> None:
