@@ -6,20 +6,24 @@ only the newest price is kept, in order of change, until the client has caught u
 asked for prices at intervals is served the same way, by choice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, KeysView
+from math import inf
 from typing import Any
 
 from quotes.conf import conf
 from quotes.frame_transport import FrameTransport
+from quotes.framing import Framing
+from quotes.intervals import Interval
 from quotes.pacing import Pacers
 from quotes.protocol import frame
-from quotes.shapes import payload, payload_array
 
 # Frames that are no prices are never dropped; a client that lets so many bytes pile up is closed.
 MAX_HELD_BYTES = 262_144
-MAX_ARRAY = 500
+# A client whose subscriptions have not changed for so long shares its interval with others.
+SETTLED_S = 1.0
 
 Message = dict[str, Any]
+Receiver = Callable[[Message], None]
 
 
 class Outbox:
@@ -29,28 +33,34 @@ class Outbox:
         encoding: "json" for text frames, "msgpack" for binary ones.
         on_overflow: called when the client does not take what may not be dropped.
         on_gap: called when a price had to be dropped of which the client wants every tick.
+
+    Attributes:
+        keys: of the instruments that the client is subscribed to.
+        route: lets all their prices go to another receiver than `price`, where that is possible.
     """
 
     __slots__ = (
         "batch",
         "conflating",
-        "encoding",
         "frames",
+        "framing",
         "high_water",
+        "interval",
         "interval_ms",
         "is_due",
         "items",
+        "keys",
         "lossless",
-        "mode",
-        "modes",
         "newest",
         "on_gap",
         "on_overflow",
         "pacers",
+        "route",
         "sent_at",
+        "settled_at",
+        "shares",
         "size",
         "skipped",
-        "slot",
         "transport",
     )
 
@@ -67,12 +77,16 @@ class Outbox:
         self.pacers = pacers
         self.on_overflow = on_overflow
         self.on_gap = on_gap
-        self.encoding = encoding
+        self.framing = Framing(transport, encoding)
         self.high_water = conf.high_water_bytes
-        self.modes: dict[str, str] = {}  # instrument key -> mode, where it is not the client's
         self.lossless: set[str] = set()  # instrument keys of which every tick is wanted
         self.batch = False
         self.interval_ms = 0
+        self.interval: Interval | None = None
+        self.shares = False  # whether prices go to the interval instead of to `price`
+        self.settled_at = inf
+        self.keys: KeysView[str] = {}.keys()
+        self.route: Callable[[Receiver], None] | None = None
         self.frames: list[Any] = []  # due, in the transport's form
         self.items: list[Message] = []  # due in the next array
         self.size = 0
@@ -81,22 +95,21 @@ class Outbox:
         self.conflating = False
         self.newest: dict[str, Message] = {}  # instrument key -> message, in order of change
         self.skipped = 0
-        self.set_mode("full")
         transport.on_drain = self.drained
-
-    def set_mode(self, mode: str) -> None:
-        """Give the client these fields of each price from now on, unless asked otherwise."""
-        self.mode = mode
-        self.slot = f"{self.transport.form}.{self.encoding}.{mode}"
 
     def configure(self, *, batch: bool, interval_ms: int) -> None:
         """Gather prices into arrays, or at intervals, from now on; what is due leaves first."""
+        self.stand_alone()
         self.flush()
         if self.newest and not self.conflating:
             self.send_newest()
-        self.pacers.leave(self, self.interval_ms)
+        self.leave_interval()
         self.batch, self.interval_ms = batch, interval_ms
-        self.pacers.join(self, interval_ms)
+        if interval_ms:
+            self.interval = self.pacers.join(self, interval_ms)
+        self.settle()
+
+    # -- what comes -----------------------------------------------------------------------------
 
     def price(self, message: Message) -> None:
         """Take a price: delivered in order; if the client is slow, the newest of its instrument."""
@@ -113,9 +126,10 @@ class Outbox:
             self.items.append(message)
             self.size += len(message["frame"])
         else:
-            framed = message.get(self.slot)
-            if framed is None or self.modes:
-                framed = self.framed(message)
+            framing = self.framing
+            framed = message.get(framing.slot)
+            if framed is None or framing.modes:
+                framed = framing.frame(message)
             self.frames.append(framed)
             self.size += len(framed)
         if not self.is_due:
@@ -123,15 +137,6 @@ class Outbox:
             self.pacers.gather(self)
         if self.size > self.high_water:
             self.flush()  # a burst makes nobody slow who has not been given it yet
-
-    def framed(self, message: Message) -> Any:
-        """Return a price's frame in the transport's form, made once for all clients alike."""
-        mode = self.modes.get(message["key"], self.mode)
-        slot = f"{self.transport.form}.{self.encoding}.{mode}"
-        found = message.get(slot)
-        if found is None:
-            found = message[slot] = self.transport.frame(payload(message, self.encoding, mode))
-        return found
 
     def control(self, text: bytes) -> None:
         """Take a frame that is no price: JSON, never dropped, delivered in order."""
@@ -148,22 +153,17 @@ class Outbox:
     def seal(self) -> None:
         """Make a frame of the array that was begun."""
         if self.items:
-            self.frames += self.arrays(self.items)
+            self.frames += self.made(self.items)
             self.items = []
 
-    def arrays(self, messages: list[Message]) -> list[Any]:
-        if self.modes:
-            items = [
-                payload(one, self.encoding, self.modes.get(one["key"], self.mode))
-                for one in messages
-            ]
-        else:
-            slot = f"{self.encoding}.{self.mode}"
-            items = [one.get(slot) or payload(one, self.encoding, self.mode) for one in messages]
-        return [
-            self.transport.frame(payload_array(items[at : at + MAX_ARRAY], self.encoding))
-            for at in range(0, len(items), MAX_ARRAY)
-        ]
+    def made(self, messages: list[Message]) -> list[Any]:
+        """Return the frames of these prices."""
+        framing = self.framing
+        if self.batch:
+            return framing.arrays(list(map(framing.payload, messages)))
+        return list(map(framing.frame, messages))
+
+    # -- what leaves ----------------------------------------------------------------------------
 
     def flush(self) -> None:
         """Hand what is due to the transport, unless it has more than enough already."""
@@ -184,21 +184,10 @@ class Outbox:
         if self.conflating or self.frames:
             self.flush()
 
-    def interval_over(self) -> None:
-        """Send the newest prices of an interval; a client that is slow gets them when it can."""
-        if self.newest and not self.conflating:
-            self.flush()
-            if not self.conflating:
-                self.send_newest()
-
     def send_newest(self) -> None:
         """Send the newest prices, and say how many a slow client missed."""
-        messages = list(self.newest.values())
+        frames = self.made(list(self.newest.values()))
         self.newest.clear()
-        if self.batch:
-            frames = self.arrays(messages)
-        else:
-            frames = [self.framed(message) for message in messages]
         if self.skipped:
             text = frame("conflated", skipped=self.skipped).decode()
             frames.append(self.transport.frame(text))
@@ -212,16 +201,72 @@ class Outbox:
         if self.transport.unsent() > self.high_water:
             self.conflating = True
 
+    # -- intervals ------------------------------------------------------------------------------
+
+    def interval_over(self) -> None:
+        """Send the newest prices of an interval; a client that is slow gets them when it can."""
+        self.flush()
+        if self.conflating:
+            if self.shares:
+                self.stand_alone()
+                self.settle()
+            return
+        if self.newest:
+            self.send_newest()
+        if self.shares and self.interval is not None:
+            self.send_shared(self.interval)
+        elif self.pacers.now >= self.settled_at and not self.conflating:
+            self.share()
+
+    def send_shared(self, interval: Interval) -> None:
+        """Send what the interval has gathered of the client's instruments."""
+        due = interval.due(self.keys)
+        if not due:
+            return
+        framing = self.framing
+        if self.batch:
+            made = interval.making(framing.shape, framing.payload)
+            self.write(framing.arrays(list(map(made, due))))
+        else:
+            self.write(list(map(interval.making(framing.slot, framing.frame), due)))
+
+    def share(self) -> None:
+        """Leave prices to the interval, if the client wants nothing that others do not."""
+        plain = not (self.framing.modes or self.lossless)
+        if plain and self.route is not None and self.interval is not None:
+            self.shares = True
+            self.route(self.interval.price)
+
+    def stand_alone(self) -> None:
+        """Take prices one by one until `settle`, at first those that the interval has gathered."""
+        self.settled_at = inf
+        if self.shares and self.route is not None and self.interval is not None:
+            self.shares = False
+            self.route(self.price)
+            for message in self.interval.so_far(self.keys):
+                self.price(message)
+
+    def settle(self) -> None:
+        """Say that no change of subscriptions is under way."""
+        self.settled_at = self.pacers.loop.time() + SETTLED_S
+
+    def leave_interval(self) -> None:
+        if self.interval is not None:
+            self.interval.members.discard(self)
+            self.interval = None
+
+    # -- the end --------------------------------------------------------------------------------
+
     def forget(self, key: str) -> None:
         """Drop what is due of an instrument that the client no longer wants."""
         self.newest.pop(key, None)
-        self.modes.pop(key, None)
+        self.framing.modes.pop(key, None)
         self.lossless.discard(key)
 
     def close(self) -> None:
         """Send what can be sent at once, and take part in nothing any more."""
         self.flush()
-        self.pacers.leave(self, self.interval_ms)
+        self.leave_interval()
 
     def is_stalled(self, now: float) -> bool:
         """Say whether the client has taken no byte for longer than it may."""

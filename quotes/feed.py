@@ -172,11 +172,12 @@ class Feed:
         if last is not None and last.get("frame") == message["frame"]:
             return  # another client read it at the same time, and everybody has it
         self.provisional[str(key)] = (message["frame"], None)
+        self.layer.screen(self.is_repeat)
         self.layer.deliver_local([(key.group_name, message)])
 
     def is_repeat(self, message: dict[str, Any]) -> bool:
         """Say whether a bridge that is back shows what was shown provisionally."""
-        field = message["key"]
+        field = message.get("key", "")
         shown = self.provisional.get(field)
         if shown is None or "provisional" in message or message["frame"] != shown[0]:
             return False

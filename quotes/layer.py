@@ -124,7 +124,7 @@ class QuotesChannelLayer(BaseChannelLayer):
             if name in joined:
                 continue
             joined.add(name)
-            state.group(name).members[channel] = receiver
+            state.group(name).put(channel, receiver)
         await state.listen(names)
 
     async def group_discard(self, group: str, channel: str) -> None:
@@ -158,6 +158,21 @@ class QuotesChannelLayer(BaseChannelLayer):
         """Let the receiver take each message of the channel at once; before the first group_add."""
         self.state.receivers[channel] = receiver
 
+    def redirect(self, channel: str, groups: Iterable[str], receiver: Receiver) -> None:
+        """Let another receiver take the channel's messages of those of the groups that it is in.
+
+        A receiver that several members of a group share gets each message once.
+        """
+        state = self.state
+        joined = state.joined.get(channel, ())
+        for group in groups:
+            if group in joined:
+                state.groups[group].put(channel, receiver)
+
+    def screen(self, withheld: Callable[[Message], bool]) -> None:
+        """Ask of each group message whether members are spared it; `last_message` is it anyway."""
+        self.state.screen = withheld
+
     def detach(self, channel: str) -> None:
         """Take the channel out of all its groups and forget its receiver."""
         state = self.state
@@ -173,9 +188,9 @@ class QuotesChannelLayer(BaseChannelLayer):
         joined.discard(group)
         if not joined:
             del state.joined[channel]
-        members = state.groups[group].members
-        del members[channel]
-        if not members:
+        local = state.groups[group]
+        local.remove(channel)
+        if not local.members:
             state.drop_group(group)
 
     def last_message(self, group: str) -> Message | None:

@@ -30,11 +30,26 @@ Receiver = Callable[[Message], None]
 class LocalGroup:
     """A group's members in this process, and its newest message since there were any."""
 
-    __slots__ = ("last", "members")
+    __slots__ = ("known", "last", "members")
 
     def __init__(self) -> None:
         self.members: dict[str, Receiver] = {}  # channel -> what takes its messages
+        self.known: tuple[Receiver, ...] | None = None
         self.last: Message | None = None
+
+    def put(self, channel: str, receiver: Receiver) -> None:
+        self.members[channel] = receiver
+        self.known = None
+
+    def remove(self, channel: str) -> None:
+        del self.members[channel]
+        self.known = None
+
+    def receivers(self) -> tuple[Receiver, ...]:
+        """Return what takes the group's messages, each once however many members share it."""
+        if self.known is None:
+            self.known = tuple(dict.fromkeys(self.members.values()))
+        return self.known
 
 
 class LoopState:
@@ -50,6 +65,7 @@ class LoopState:
         self.mailboxes: dict[str, asyncio.Queue[Message]] = {}  # channel -> messages not yet read
         self.lane_users = [0] * LANES
         self.reconnect_hooks: list[Callable[[], Awaitable[None]]] = []
+        self.screen: Callable[[Message], bool] | None = None
         self.hosts = [LaneHost(url, self.take, self.back) for url in layer.hosts]
 
     def host_of(self, lane: int) -> LaneHost:
@@ -102,8 +118,9 @@ class LoopState:
 
     def deliver(self, group: LocalGroup, message: Message) -> None:
         group.last = message
-        # A copy, since a member may leave while it receives.
-        for receive in tuple(group.members.values()):
+        if self.screen is not None and self.screen(message):
+            return
+        for receive in group.known or group.receivers():
             try:
                 receive(message)
             except Exception:

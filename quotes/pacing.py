@@ -1,19 +1,13 @@
 """Pacing: when outboxes are flushed, all of one event loop together."""
 
 import asyncio
-from typing import Protocol
+
+from quotes.intervals import Interval, Paced
 
 # Frames that become due within this time of the last flush leave together, in one write.
 GATHER_S = 0.002
 # Intervals are rounded up to a multiple of this, so that many clients share a timer.
 STEP_MS = 10
-
-
-class Paced(Protocol):
-    """An outbox, as far as pacing is concerned."""
-
-    def flush(self) -> None: ...
-    def interval_over(self) -> None: ...
 
 
 class Pacers:
@@ -29,7 +23,7 @@ class Pacers:
         self.flushed_at = float("-inf")
         self.scheduled = False
         self.now = loop.time()
-        self.members: dict[int, set[Paced]] = {}  # interval in ms -> outboxes
+        self.intervals: dict[int, Interval] = {}  # length in ms -> interval
 
     def gather(self, outbox: Paced) -> None:
         """Flush the outbox soon: at once if nothing was flushed for a moment."""
@@ -50,27 +44,21 @@ class Pacers:
             outbox.flush()
         self.flushed_at = self.loop.time()
 
-    def join(self, outbox: Paced, interval_ms: int) -> None:
-        """Tell the outbox whenever an interval is over; 0 stands for never."""
-        if not interval_ms:
-            return
-        interval_ms = -(-interval_ms // STEP_MS) * STEP_MS
-        members = self.members.get(interval_ms)
-        if members is None:
-            members = self.members[interval_ms] = set()
-            self.loop.call_later(interval_ms / 1000, self.interval_over, interval_ms)
-        members.add(outbox)
+    def join(self, outbox: Paced, interval_ms: int) -> Interval:
+        """Tell the outbox whenever an interval of this length is over."""
+        length = -(-interval_ms // STEP_MS) * STEP_MS
+        interval = self.intervals.get(length)
+        if interval is None:
+            interval = self.intervals[length] = Interval()
+            self.loop.call_later(length / 1000, self.interval_over, length)
+        interval.members.add(outbox)
+        return interval
 
-    def leave(self, outbox: Paced, interval_ms: int) -> None:
-        if interval_ms:
-            self.members.get(-(-interval_ms // STEP_MS) * STEP_MS, set()).discard(outbox)
-
-    def interval_over(self, interval_ms: int) -> None:
-        members = self.members[interval_ms]
-        if not members:
-            del self.members[interval_ms]
+    def interval_over(self, length: int) -> None:
+        interval = self.intervals[length]
+        if not interval.members:
+            del self.intervals[length]
             return
-        self.loop.call_later(interval_ms / 1000, self.interval_over, interval_ms)
+        self.loop.call_later(length / 1000, self.interval_over, length)
         self.now = self.loop.time()
-        for outbox in tuple(members):
-            outbox.interval_over()
+        interval.over()

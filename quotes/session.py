@@ -136,7 +136,7 @@ class ClientSession:
     async def configure(self, message: Configure) -> None:
         outbox = self.outbox
         if message.mode is not None:
-            outbox.set_mode(message.mode)
+            outbox.framing.set_mode(message.mode)
         batch = outbox.batch if message.batch is None else message.batch
         interval_ms = message.interval_ms
         outbox.configure(
@@ -146,7 +146,7 @@ class ClientSession:
             frame(
                 "configured",
                 id=message.id,
-                mode=outbox.mode,
+                mode=outbox.framing.mode,
                 batch=outbox.batch,
                 interval_ms=outbox.interval_ms,
             )
@@ -213,6 +213,6 @@ class ClientSession:
         The second time too it leaves whatever a message that was under way has joined since.
         """
         self.ended = True
-        self.feed.pacers.leave(self.outbox, self.outbox.interval_ms)
+        self.outbox.leave_interval()
         self.feed.listeners.discard(self)
         self.subscriptions.end()

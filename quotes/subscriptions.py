@@ -4,7 +4,7 @@ Subscribing leaves no gap and no repeat: it joins the groups first and holds wha
 the acknowledgement and the latest prices, then what is newer than those.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from instruments.errors import InstrumentsError
@@ -16,6 +16,7 @@ from quotes.delivery import Outbox
 from quotes.errors import ProtocolError
 from quotes.feed import Feed, Resolve, latest_message
 from quotes.layer import QuotesChannelLayer
+from quotes.members import Receiver
 from quotes.protocol import ErrorCode, Subscribe, Unsubscribe, frame
 from quotes.snapshots import Wanted
 from quotes.store import LatestPrice
@@ -43,6 +44,7 @@ class Subscriptions:
         self.held: dict[str, list[Event]] = {}  # instrument key's text -> ticks while subscribing
         if isinstance(self.layer, QuotesChannelLayer):
             self.layer.attach(channel, self.receive)
+            outbox.keys, outbox.route = self.keys.keys(), self.route
 
     async def add(self, message: Subscribe) -> None:
         """Subscribe to what a message asks for: acknowledgement, latest prices, live prices."""
@@ -52,7 +54,7 @@ class Subscriptions:
         wanted, taken, rejected = self.admit(names, message.segment)
         for one in wanted:
             if message.mode is not None:
-                self.outbox.modes[str(one.key)] = message.mode
+                self.outbox.framing.modes[str(one.key)] = message.mode
             if not message.conflate:
                 self.outbox.lossless.add(str(one.key))
             self.asked[str(one.key)] = (one.name, message.segment)
@@ -76,6 +78,7 @@ class Subscriptions:
 
     async def begin(self, wanted: list[Wanted], acknowledge: Callable[[], None]) -> None:
         """Join the groups, acknowledge, send the latest prices and then what came meanwhile."""
+        self.outbox.stand_alone()
         for one in wanted:
             self.keys[str(one.key)] = one.key
             self.held[str(one.key)] = []
@@ -87,6 +90,8 @@ class Subscriptions:
             for one in wanted:
                 latest = snapshot.latest.get(str(one.key)) if snapshot else None
                 self.release(one.key, latest)
+            self.redirect([one.key for one in wanted], self.outbox.price)
+            self.outbox.settle()
         finally:
             for one in wanted:
                 self.held.pop(str(one.key), None)
@@ -144,6 +149,14 @@ class Subscriptions:
             for group in groups:
                 await self.layer.group_add(group, self.channel)
 
+    def route(self, receiver: Receiver) -> None:
+        """Let another receiver take the prices of all groups."""
+        self.redirect(self.keys.values(), receiver)
+
+    def redirect(self, keys: Iterable[InstrumentKey], receiver: Receiver) -> None:
+        if isinstance(self.layer, QuotesChannelLayer):
+            self.layer.redirect(self.channel, [key.group_name for key in keys], receiver)
+
     def last_event(self, key: InstrumentKey) -> Event | None:
         """Return the newest message of the instrument in this process, if the layer keeps it."""
         if isinstance(self.layer, QuotesChannelLayer):
@@ -192,17 +205,14 @@ class Subscriptions:
         """Take a message of one of the groups."""
         if event["type"] != "quote.tick":
             return
-        if self.feed.provisional and self.feed.is_repeat(event):
+        held = self.held.get(event["key"])
+        if held is None:
+            self.outbox.price(event)
             return
-        if self.held:
-            held = self.held.get(event["key"])
-            if held is not None:
-                if len(held) >= MAX_HELD:
-                    held.clear()
-                    self.outbox.skipped += MAX_HELD
-                held.append(event)
-                return
-        self.outbox.price(event)
+        if len(held) >= MAX_HELD:
+            held.clear()
+            self.outbox.skipped += MAX_HELD
+        held.append(event)
 
     def end(self) -> None:
         """Leave all groups at once, where the layer can."""

@@ -92,6 +92,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.feed",
         "quotes.flush",
         "quotes.inbox_reader",
+        "quotes.framing",
+        "quotes.intervals",
         "quotes.frame_transport",
         "quotes.lane_host",
         "quotes.layer",

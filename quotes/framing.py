@@ -1,0 +1,57 @@
+"""Framing: how one client gets its prices, as which fields, in which encoding and on which wire.
+
+What is made of a price is made once for all clients alike, and kept in the group message.
+"""
+
+from typing import Any
+
+from quotes.frame_transport import FrameTransport
+from quotes.shapes import payload, payload_array
+
+MAX_ARRAY = 500
+
+Message = dict[str, Any]
+
+
+class Framing:
+    """The shape of one client's prices.
+
+    Attributes:
+        shape: what all clients with the same encoding and mode share.
+        slot: what all of them share whose transports are of one form too.
+        modes: instrument key -> mode, where it is not the client's.
+    """
+
+    __slots__ = ("encoding", "mode", "modes", "shape", "slot", "transport")
+
+    def __init__(self, transport: FrameTransport, encoding: str) -> None:
+        self.transport = transport
+        self.encoding = encoding
+        self.modes: dict[str, str] = {}
+        self.set_mode("full")
+
+    def set_mode(self, mode: str) -> None:
+        """Give the client these fields of each price from now on, unless asked otherwise."""
+        self.mode = mode
+        self.shape = f"{self.encoding}.{mode}"
+        self.slot = f"{self.transport.form}.{self.shape}"
+
+    def payload(self, message: Message) -> Any:
+        """Return a price in the client's encoding and mode."""
+        return payload(message, self.encoding, self.modes.get(message["key"], self.mode))
+
+    def frame(self, message: Message) -> Any:
+        """Return a price's frame in the transport's form."""
+        mode = self.modes.get(message["key"], self.mode)
+        slot = f"{self.transport.form}.{self.encoding}.{mode}"
+        found = message.get(slot)
+        if found is None:
+            found = message[slot] = self.transport.frame(payload(message, self.encoding, mode))
+        return found
+
+    def arrays(self, payloads: list[Any]) -> list[Any]:
+        """Return the frames of arrays of payloads."""
+        return [
+            self.transport.frame(payload_array(payloads[at : at + MAX_ARRAY], self.encoding))
+            for at in range(0, len(payloads), MAX_ARRAY)
+        ]
