@@ -61,6 +61,7 @@ class Outbox:
         "shares",
         "size",
         "skipped",
+        "slot",
         "transport",
     )
 
@@ -95,7 +96,34 @@ class Outbox:
         self.conflating = False
         self.newest: dict[str, Message] = {}  # instrument key -> message, in order of change
         self.skipped = 0
+        self.set_mode("full")
         transport.on_drain = self.drained
+
+    # -- what the client asks for ---------------------------------------------------------------
+
+    def set_mode(self, mode: str) -> None:
+        """Give the client these fields of each price from now on, unless asked otherwise."""
+        self.framing.set_mode(mode)
+        self.find_slot()
+
+    def want(self, key: str, *, mode: str | None, every_tick: bool) -> None:
+        """Take down what the client wants of one instrument; a mode of None is the client's."""
+        if mode is not None:
+            self.framing.modes[key] = mode
+            self.find_slot()
+        if every_tick:
+            self.lossless.add(key)
+
+    def forget(self, key: str) -> None:
+        """Drop what is due of an instrument that the client no longer wants."""
+        self.newest.pop(key, None)
+        self.lossless.discard(key)
+        if self.framing.modes.pop(key, None) is not None:
+            self.find_slot()
+
+    def find_slot(self) -> None:
+        # Where messages keep the client's frame, unless its frames differ by instrument.
+        self.slot = "" if self.framing.modes else self.framing.slot
 
     def configure(self, *, batch: bool, interval_ms: int) -> None:
         """Gather prices into arrays, or at intervals, from now on; what is due leaves first."""
@@ -126,10 +154,9 @@ class Outbox:
             self.items.append(message)
             self.size += len(message["frame"])
         else:
-            framing = self.framing
-            framed = message.get(framing.slot)
-            if framed is None or framing.modes:
-                framed = framing.frame(message)
+            framed = message.get(self.slot)
+            if framed is None:
+                framed = self.framing.frame(message)
             self.frames.append(framed)
             self.size += len(framed)
         if not self.is_due:
@@ -171,8 +198,9 @@ class Outbox:
         if self.transport.unsent() > self.high_water:
             self.conflating = True
             return  # `drained` will flush
-        if self.frames or self.items:
+        if self.items:
             self.seal()
+        if self.frames:
             frames, self.frames = self.frames, []
             self.size = 0
             self.write(frames)
@@ -256,12 +284,6 @@ class Outbox:
             self.interval = None
 
     # -- the end --------------------------------------------------------------------------------
-
-    def forget(self, key: str) -> None:
-        """Drop what is due of an instrument that the client no longer wants."""
-        self.newest.pop(key, None)
-        self.framing.modes.pop(key, None)
-        self.lossless.discard(key)
 
     def close(self) -> None:
         """Send what can be sent at once, and take part in nothing any more."""

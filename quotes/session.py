@@ -136,7 +136,7 @@ class ClientSession:
     async def configure(self, message: Configure) -> None:
         outbox = self.outbox
         if message.mode is not None:
-            outbox.framing.set_mode(message.mode)
+            outbox.set_mode(message.mode)
         batch = outbox.batch if message.batch is None else message.batch
         interval_ms = message.interval_ms
         outbox.configure(

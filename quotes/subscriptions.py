@@ -53,10 +53,7 @@ class Subscriptions:
             names = [*names, *await chain(self.feed, message)]
         wanted, taken, rejected = self.admit(names, message.segment)
         for one in wanted:
-            if message.mode is not None:
-                self.outbox.framing.modes[str(one.key)] = message.mode
-            if not message.conflate:
-                self.outbox.lossless.add(str(one.key))
+            self.outbox.want(str(one.key), mode=message.mode, every_tick=not message.conflate)
             self.asked[str(one.key)] = (one.name, message.segment)
 
         def acknowledge() -> None:
