@@ -27,7 +27,7 @@ from instruments.keys import InstrumentKey
 from quotes import delivery
 from quotes.feed import Feed
 from quotes.lane_host import lane_channel
-from quotes.lanes import lane_of, pack_entries
+from quotes.lanes import pack_entries
 from quotes.protocol import CloseCode
 from quotes.session import ClientSession
 from quotes.store import own_key
@@ -168,12 +168,11 @@ class Machine(RuleBasedStateMachine):
         for name in symbols:
             stream = self.streams[name]
             number = stream.seq + 1
-            stream.take(tick(name, str(number), MOMENT + number))
-            group = stream.key.group_name
+            at = MOMENT + number
+            stream.take(at, stream.frame_of(tick(name, str(number), at)))
             with self.redis.pipeline() as pipeline:
                 pipeline.hset(own_key("latest"), stream.field, stream.record)
-                payload = pack_entries([(group, stream.message)])
-                pipeline.publish(lane_channel(lane_of(group)), payload)
+                pipeline.publish(lane_channel(stream.lane), pack_entries([stream.row(at)]))
                 pipeline.execute()
             if self.cuts != self.repaired:
                 self.lossy[name].add(number)
