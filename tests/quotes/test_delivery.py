@@ -152,3 +152,48 @@ async def test_price_of_an_interval_is_not_lost_when_the_interval_ends_early() -
     outbox.price(event("A", 2))
     outbox.flush()
     assert transport.taken == ["A00001", "A00002"]
+
+
+async def test_shared_interval_gives_each_client_its_own_in_order_of_change() -> None:
+    """Who shares an interval gets the newest of its own instruments; when slow, once it drained."""
+    transport = MemoryTransport()
+    pacers = Pacers(asyncio.get_running_loop())
+    outbox = Outbox(transport, pacers, on_overflow=lambda: None, on_gap=lambda: None)
+    takers: list[Callable[[dict[str, Any]], None]] = [outbox.price]
+    outbox.keys, outbox.route = dict.fromkeys("AB").keys(), takers.append
+    outbox.configure(batch=False, interval_ms=60_000)
+    outbox.settled_at = pacers.now = pacers.loop.time()
+    interval = outbox.interval
+    assert interval is not None
+
+    def pass_interval(*numbers: int) -> list[str]:
+        for number in numbers:
+            takers[-1](event("ABC"[number % 3], number))
+        interval.over()
+        return transport.waiting
+
+    assert pass_interval(0, 1, 3) == ["B00001", "A00003"]
+    assert takers[-1] == interval.price
+    transport.drain()
+    assert pass_interval(4, 6, 7, 9, 8) == ["B00007", "A00009"]
+    outbox.high_water = 10  # what waits is more
+    assert pass_interval(12, 13, 15) == ["B00007", "A00009"]
+    assert takers[-1] == outbox.price
+    assert pass_interval(16) == ["B00007", "A00009"]
+    transport.drain()
+    transport.drain()
+    assert transport.taken[4:6] == ["A00015", "B00016"]
+    assert '"skipped":1' in transport.taken[6]
+
+
+async def test_frames_wait_longer_the_more_clients_there_are() -> None:
+    """Between two flushes lie 2 to 5 ms, by how many clients were written to."""
+    loop = asyncio.get_running_loop()
+    for clients, pause_s in ((1, 0.002), (120, 0.003), (1000, 0.005)):
+        pacers = Pacers(loop)
+        for _ in range(clients):
+            outbox = Outbox(TakingTransport(), pacers, on_overflow=print, on_gap=print)
+            outbox.price(event("A", 1))
+        pacers.flush()
+        assert pacers.next_flush - loop.time() <= pause_s
+        assert pacers.next_flush - pacers.now >= pause_s

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -38,8 +37,10 @@ from tests.waiting import eventually
 CLIENTS = st.integers(0, 2)
 SYMBOLS = st.sampled_from("ABC")
 LISTS = st.lists(SYMBOLS, min_size=1, max_size=3, unique=True)
-PASSES = st.integers(0, 4)  # of the event loop, before the next step
-HIGH_WATER_BYTES = 300
+TICKS = st.permutations("ABC").map(lambda symbols: 2 * symbols) | st.lists(SYMBOLS, max_size=2)
+INTERVAL_MS = 10
+PAUSES_S = st.sampled_from([0, 0.0005, 0.002, 1.2 * INTERVAL_MS / 1000])  # before the next step
+HIGH_WATER_BYTES = 120
 PATIENCE_S = 3.0
 
 
@@ -106,6 +107,9 @@ class Machine(RuleBasedStateMachine):
         self.certain = dict.fromkeys("ABC", 0)
         self.lossy: dict[str, set[int]] = {name: set() for name in "ABC"}
         self.run(self.begin())
+        for number, batch, interval_ms in ((0, False, 0), (1, True, INTERVAL_MS)):
+            self.configure(number, batch, interval_ms, [], 0)
+            self.subscribe(number, ["A", "B"], ["A", "B"], 0)
 
     def run(self, step: Awaitable[Any]) -> None:
         async def run() -> None:
@@ -137,33 +141,47 @@ class Machine(RuleBasedStateMachine):
         session.outbox.high_water = HIGH_WATER_BYTES
         self.clients[number] = Client(session, transport)
 
-    def ask(self, client: Client, passes: int, **message: Any) -> None:
+    def ask(self, client: Client, **message: Any) -> None:
         """Let a client send a message; what it does goes on while other things happen."""
         text = json.dumps(message)
         client.under_way.append(self.loop.create_task(client.session.handle(text)))
-        self.run(pass_on(passes))
 
-    @rule(number=CLIENTS, symbols=LISTS, passes=PASSES)
-    def subscribe(self, number: int, symbols: list[str], passes: int) -> None:
+    @rule(number=CLIENTS, symbols=LISTS, meanwhile=TICKS, pause_s=PAUSES_S)
+    def subscribe(
+        self, number: int, symbols: list[str], meanwhile: list[str], pause_s: float
+    ) -> None:
         client = self.client(number)
         client.counts = client.counts and not client.slow  # its first price may be skipped
-        self.ask(client, passes, action="subscribe", symbols=symbols)
+        self.ask(client, action="subscribe", symbols=symbols)
+        self.publish(meanwhile, pause_s)
 
-    @rule(number=CLIENTS, symbols=LISTS, passes=PASSES)
-    def unsubscribe(self, number: int, symbols: list[str], passes: int) -> None:
+    @rule(number=CLIENTS, symbols=LISTS, meanwhile=TICKS, pause_s=PAUSES_S)
+    def unsubscribe(
+        self, number: int, symbols: list[str], meanwhile: list[str], pause_s: float
+    ) -> None:
         client = self.client(number)
         client.counts = client.counts and not client.slow  # what was held for it is dropped
-        self.ask(client, passes, action="unsubscribe", symbols=symbols)
+        self.ask(client, action="unsubscribe", symbols=symbols)
+        self.publish(meanwhile, pause_s)
 
-    @rule(number=CLIENTS, batch=st.booleans(), interval_ms=st.sampled_from([0, 10]))
-    def configure(self, number: int, batch: bool, interval_ms: int) -> None:
+    @rule(
+        number=CLIENTS,
+        batch=st.booleans(),
+        interval_ms=st.sampled_from([0, INTERVAL_MS]),
+        meanwhile=TICKS,
+        pause_s=PAUSES_S,
+    )
+    def configure(
+        self, number: int, batch: bool, interval_ms: int, meanwhile: list[str], pause_s: float
+    ) -> None:
         client = self.client(number)
         client.paced = client.paced or bool(interval_ms)
         client.counts = client.counts and not interval_ms
-        self.ask(client, 0, action="configure", batch=batch, interval_ms=interval_ms)
+        self.ask(client, action="configure", batch=batch, interval_ms=interval_ms)
+        self.publish(meanwhile, pause_s)
 
-    @rule(symbols=st.lists(SYMBOLS, min_size=1, max_size=12), passes=PASSES)
-    def publish(self, symbols: list[str], passes: int) -> None:
+    @rule(symbols=TICKS, pause_s=PAUSES_S)
+    def publish(self, symbols: list[str], pause_s: float) -> None:
         """Publish ticks as the bridge does: the latest price and the message in one transaction."""
         for name in symbols:
             stream = self.streams[name]
@@ -176,20 +194,20 @@ class Machine(RuleBasedStateMachine):
                 pipeline.execute()
             if self.cuts != self.repaired:
                 self.lossy[name].add(number)
-        self.run(pass_on(passes))
+        if pause_s:
+            self.run(asyncio.sleep(pause_s))
 
-    @rule(symbol=SYMBOLS, passes=PASSES)
-    def burst(self, symbol: str, passes: int) -> None:
-        self.publish([symbol] * 60, passes)
-
-    @rule(number=CLIENTS)
-    def slow_down(self, number: int) -> None:
+    @rule(number=CLIENTS, meanwhile=TICKS, pause_s=PAUSES_S)
+    def slow_down(self, number: int, meanwhile: list[str], pause_s: float) -> None:
         client = self.client(number)
         client.slow, client.transport.reads = True, False
+        client.counts = client.counts and all(task.done() for task in client.under_way)
+        self.publish(meanwhile * 4, pause_s)
 
-    @rule(number=CLIENTS)
-    def read_on(self, number: int) -> None:
+    @rule(number=CLIENTS, meanwhile=TICKS, pause_s=PAUSES_S)
+    def read_on(self, number: int, meanwhile: list[str], pause_s: float) -> None:
         self.run(read_on(self.client(number)))
+        self.publish(meanwhile, pause_s)
 
     @rule(number=CLIENTS, politely=st.booleans())
     def disconnect(self, number: int, politely: bool) -> None:
@@ -197,27 +215,27 @@ class Machine(RuleBasedStateMachine):
         if client is not None:
             self.run(leave(client, politely=politely))
 
-    @precondition(lambda self: self.cuts == self.repaired)
-    @rule(passes=PASSES)
-    def cut_the_link(self, passes: int) -> None:
-        self.run(self.cut(passes))
+    @rule(meanwhile=TICKS, pause_s=PAUSES_S)
+    def cut_the_link(self, meanwhile: list[str], pause_s: float) -> None:
+        self.run(self.cut())
+        self.publish(meanwhile, pause_s)
 
-    async def cut(self, passes: int) -> None:
+    async def cut(self) -> None:
         [host] = self.feed.layer.state.hosts
-        if host.link is None:
-            return
+        if host.link is None or self.cuts != self.repaired:
+            return  # no precondition: what steps there are must not hang on time
         self.cuts += 1
         for name, stream in self.streams.items():
             self.lossy[name].update(range(self.certain[name] + 1, stream.seq + 1))
         for client in self.clients.values():
             client.counts = False
         host.link.abort()
-        await pass_on(passes)
 
-    @rule()
-    def settle(self) -> None:
+    @rule(next_ticks=TICKS)
+    def settle(self, next_ticks: list[str]) -> None:
         """Wait until nothing is under way: who keeps up has the newest of all its symbols."""
         self.run(self.settled())
+        self.publish(next_ticks, 0)
 
     async def settled(self) -> None:
         for client in self.clients.values():
@@ -304,12 +322,6 @@ class Machine(RuleBasedStateMachine):
         await self.feed.layer.flush()
 
 
-async def pass_on(passes: int) -> None:
-    """Let the event loop go round so many times, with a look at its sockets each time."""
-    for _ in range(passes):
-        await asyncio.sleep(0.0005)
-
-
 async def read_on(client: Client) -> None:
     client.transport.read_on()
 
@@ -330,10 +342,10 @@ def test_every_tick_comes_once_and_in_order_whatever_happens(
     """Who keeps up gets each tick, who does not or asked for fewer the newest, nobody any twice."""
     monkeypatch.setattr(delivery, "SETTLED_S", 0.0)
     monkeypatch.setattr(Machine, "redis", redis, raising=False)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=40,
+            max_examples=20,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,
