@@ -6,8 +6,7 @@ only the newest price is kept, in order of change, until the client has caught u
 asked for prices at intervals is served the same way, by choice.
 """
 
-from collections.abc import Callable, KeysView
-from math import inf
+from collections.abc import Callable
 from typing import Any
 
 from quotes.conf import conf
@@ -16,14 +15,12 @@ from quotes.framing import Framing
 from quotes.intervals import Interval
 from quotes.pacing import Pacers
 from quotes.protocol import frame
+from quotes.sharing import Sharing
 
 # Frames that are no prices are never dropped; a client that lets so many bytes pile up is closed.
 MAX_HELD_BYTES = 262_144
-# A client whose subscriptions have not changed for so long shares its interval with others.
-SETTLED_S = 1.0
 
 Message = dict[str, Any]
-Receiver = Callable[[Message], None]
 
 
 class Outbox:
@@ -33,10 +30,6 @@ class Outbox:
         encoding: "json" for text frames, "msgpack" for binary ones.
         on_overflow: called when the client does not take what may not be dropped.
         on_gap: called when a price had to be dropped of which the client wants every tick.
-
-    Attributes:
-        keys: of the instruments that the client is subscribed to.
-        route: lets all their prices go to another receiver than `price`, where that is possible.
     """
 
     __slots__ = (
@@ -45,23 +38,18 @@ class Outbox:
         "frames",
         "framing",
         "high_water",
-        "interval",
         "interval_ms",
         "is_due",
         "items",
-        "keys",
         "lossless",
         "newest",
         "on_gap",
         "on_overflow",
         "pacers",
-        "route",
         "sent_at",
-        "settled_at",
-        "shares",
+        "sharing",
         "size",
         "skipped",
-        "slot",
         "transport",
     )
 
@@ -83,11 +71,7 @@ class Outbox:
         self.lossless: set[str] = set()  # instrument keys of which every tick is wanted
         self.batch = False
         self.interval_ms = 0
-        self.interval: Interval | None = None
-        self.shares = False  # whether prices go to the interval instead of to `price`
-        self.settled_at = inf
-        self.keys: KeysView[str] = {}.keys()
-        self.route: Callable[[Receiver], None] | None = None
+        self.sharing = Sharing()
         self.frames: list[Any] = []  # due, in the transport's form
         self.items: list[Message] = []  # due in the next array
         self.size = 0
@@ -96,21 +80,14 @@ class Outbox:
         self.conflating = False
         self.newest: dict[str, Message] = {}  # instrument key -> message, in order of change
         self.skipped = 0
-        self.set_mode("full")
         transport.on_drain = self.drained
 
     # -- what the client asks for ---------------------------------------------------------------
 
-    def set_mode(self, mode: str) -> None:
-        """Give the client these fields of each price from now on, unless asked otherwise."""
-        self.framing.set_mode(mode)
-        self.find_slot()
-
     def want(self, key: str, *, mode: str | None, every_tick: bool) -> None:
         """Take down what the client wants of one instrument; a mode of None is the client's."""
         if mode is not None:
-            self.framing.modes[key] = mode
-            self.find_slot()
+            self.framing.set_mode(mode, key)
         if every_tick:
             self.lossless.add(key)
 
@@ -118,12 +95,7 @@ class Outbox:
         """Drop what is due of an instrument that the client no longer wants."""
         self.newest.pop(key, None)
         self.lossless.discard(key)
-        if self.framing.modes.pop(key, None) is not None:
-            self.find_slot()
-
-    def find_slot(self) -> None:
-        # Where messages keep the client's frame, unless its frames differ by instrument.
-        self.slot = "" if self.framing.modes else self.framing.slot
+        self.framing.forget(key)
 
     def configure(self, *, batch: bool, interval_ms: int) -> None:
         """Gather prices into arrays, or at intervals, from now on; what is due leaves first."""
@@ -134,7 +106,7 @@ class Outbox:
         self.leave_interval()
         self.batch, self.interval_ms = batch, interval_ms
         if interval_ms:
-            self.interval = self.pacers.join(self, interval_ms)
+            self.sharing.interval = self.pacers.join(self, interval_ms)
         self.settle()
 
     # -- what comes -----------------------------------------------------------------------------
@@ -154,7 +126,7 @@ class Outbox:
             self.items.append(message)
             self.size += len(message["frame"])
         else:
-            framed = message.get(self.slot)
+            framed = message.get(self.framing.slot)
             if framed is None:
                 framed = self.framing.frame(message)
             self.frames.append(framed)
@@ -234,21 +206,22 @@ class Outbox:
     def interval_over(self) -> None:
         """Send the newest prices of an interval; a client that is slow gets them when it can."""
         self.flush()
+        sharing = self.sharing
         if self.conflating:
-            if self.shares:
+            if sharing.is_on:
                 self.stand_alone()
                 self.settle()
             return
         if self.newest:
             self.send_newest()
-        if self.shares and self.interval is not None:
-            self.send_shared(self.interval)
-        elif self.pacers.now >= self.settled_at and not self.conflating:
-            self.share()
+        if sharing.is_on and sharing.interval is not None:
+            self.send_shared(sharing.interval)
+        elif self.pacers.now >= sharing.settled_at and not (self.framing.modes or self.lossless):
+            sharing.begin()
 
     def send_shared(self, interval: Interval) -> None:
         """Send what the interval has gathered of the client's instruments."""
-        due = interval.due(self.keys)
+        due = interval.due(self.sharing.keys)
         if not due:
             return
         framing = self.framing
@@ -258,41 +231,20 @@ class Outbox:
         else:
             self.write(list(map(interval.making(framing.slot, framing.frame), due)))
 
-    def share(self) -> None:
-        """Leave prices to the interval, if the client wants nothing that others do not."""
-        plain = not (self.framing.modes or self.lossless)
-        if plain and self.route is not None and self.interval is not None:
-            self.shares = True
-            self.route(self.interval.price)
-
     def stand_alone(self) -> None:
-        """Take prices one by one until `settle`, at first those that the interval has gathered."""
-        self.settled_at = inf
-        if self.shares and self.route is not None and self.interval is not None:
-            self.shares = False
-            self.route(self.price)
-            for message in self.interval.so_far(self.keys):
-                self.price(message)
+        """Take prices one by one until `settle`."""
+        self.sharing.end(self.price)
 
     def settle(self) -> None:
         """Say that no change of subscriptions is under way."""
-        self.settled_at = self.pacers.loop.time() + SETTLED_S
+        self.sharing.settle(self.pacers.loop.time())
 
     def leave_interval(self) -> None:
-        if self.interval is not None:
-            self.interval.members.discard(self)
-            self.interval = None
-
-    # -- the end --------------------------------------------------------------------------------
+        if self.sharing.interval is not None:
+            self.sharing.interval.members.discard(self)
+            self.sharing.interval = None
 
     def close(self) -> None:
         """Send what can be sent at once, and take part in nothing any more."""
         self.flush()
         self.leave_interval()
-
-    def is_stalled(self, now: float) -> bool:
-        """Say whether the client has taken no byte for longer than it may."""
-        return (
-            self.transport.unsent() > 0
-            and now - self.transport.progress_at() > conf.write_timeout_s
-        )

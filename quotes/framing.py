@@ -18,7 +18,8 @@ class Framing:
 
     Attributes:
         shape: what all clients with the same encoding and mode share.
-        slot: what all of them share whose transports are of one form too.
+        slot: where messages keep the frame of all of them whose transports are of one form too;
+            empty if the client's frames differ by instrument.
         modes: instrument key -> mode, where it is not the client's.
     """
 
@@ -30,11 +31,21 @@ class Framing:
         self.modes: dict[str, str] = {}
         self.set_mode("full")
 
-    def set_mode(self, mode: str) -> None:
-        """Give the client these fields of each price from now on, unless asked otherwise."""
-        self.mode = mode
-        self.shape = f"{self.encoding}.{mode}"
-        self.slot = f"{self.transport.form}.{self.shape}"
+    def set_mode(self, mode: str, key: str | None = None) -> None:
+        """Give the client these fields, of one instrument or of all others."""
+        if key is None:
+            self.mode = mode
+            self.shape = f"{self.encoding}.{mode}"
+        else:
+            self.modes[key] = mode
+        self.find_slot()
+
+    def forget(self, key: str) -> None:
+        if self.modes.pop(key, None) is not None:
+            self.find_slot()
+
+    def find_slot(self) -> None:
+        self.slot = "" if self.modes else f"{self.transport.form}.{self.shape}"
 
     def payload(self, message: Message) -> Any:
         """Return a price in the client's encoding and mode."""

@@ -5,7 +5,6 @@ the instruments that changed and are its own. Who needs more care takes them its
 """
 
 from collections.abc import Callable, Iterable, KeysView
-from sys import intern
 from typing import Any, Protocol
 
 Message = dict[str, Any]
@@ -47,7 +46,7 @@ class Interval:
 
     def price(self, message: Message) -> None:
         """Take a price for all who share the interval."""
-        key = intern(message["key"])
+        key = message["key"]
         self.changed.pop(key, None)
         self.changed[key] = message
 

@@ -136,7 +136,7 @@ class ClientSession:
     async def configure(self, message: Configure) -> None:
         outbox = self.outbox
         if message.mode is not None:
-            outbox.set_mode(message.mode)
+            outbox.framing.set_mode(message.mode)
         batch = outbox.batch if message.batch is None else message.batch
         interval_ms = message.interval_ms
         outbox.configure(
@@ -180,9 +180,10 @@ class ClientSession:
 
     def look_after(self, now: float) -> None:
         """Send a heartbeat after a long silence; cut off a client that takes nothing."""
-        if self.outbox.is_stalled(now):
-            self.too_slow()
-        elif now - self.outbox.sent_at >= conf.heartbeat_s and not self.transport.unsent():
+        if self.transport.unsent():
+            if now - self.transport.progress_at() > conf.write_timeout_s:
+                self.too_slow()
+        elif now - self.outbox.sent_at >= conf.heartbeat_s:
             self.outbox.control(self.feed.heartbeat())
 
     # -- the end --------------------------------------------------------------------------------

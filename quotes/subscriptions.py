@@ -44,7 +44,7 @@ class Subscriptions:
         self.held: dict[str, list[Event]] = {}  # instrument key's text -> ticks while subscribing
         if isinstance(self.layer, QuotesChannelLayer):
             self.layer.attach(channel, self.receive)
-            outbox.keys, outbox.route = self.keys.keys(), self.route
+            outbox.sharing.keys, outbox.sharing.route = self.keys.keys(), self.route
 
     async def add(self, message: Subscribe) -> None:
         """Subscribe to what a message asks for: acknowledgement, latest prices, live prices."""

@@ -101,6 +101,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.members",
         "quotes.pacing",
         "quotes.session",
+        "quotes.sharing",
         "quotes.tick_writer",
         "quotes.uvicorn_transport",
         "quotes.subscriptions",

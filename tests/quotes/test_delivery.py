@@ -160,10 +160,11 @@ async def test_shared_interval_gives_each_client_its_own_in_order_of_change() ->
     pacers = Pacers(asyncio.get_running_loop())
     outbox = Outbox(transport, pacers, on_overflow=lambda: None, on_gap=lambda: None)
     takers: list[Callable[[dict[str, Any]], None]] = [outbox.price]
-    outbox.keys, outbox.route = dict.fromkeys("AB").keys(), takers.append
+    sharing = outbox.sharing
+    sharing.keys, sharing.route = dict.fromkeys("AB").keys(), takers.append
     outbox.configure(batch=False, interval_ms=60_000)
-    outbox.settled_at = pacers.now = pacers.loop.time()
-    interval = outbox.interval
+    sharing.settled_at = pacers.now = pacers.loop.time()
+    interval = sharing.interval
     assert interval is not None
 
     def pass_interval(*numbers: int) -> list[str]:

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from redis import Redis
 
 from instruments.keys import InstrumentKey
-from quotes import delivery
+from quotes import sharing
 from quotes.feed import Feed
 from quotes.lane_host import lane_channel
 from quotes.lanes import pack_entries
@@ -340,7 +340,7 @@ def test_every_tick_comes_once_and_in_order_whatever_happens(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who keeps up gets each tick, who does not or asked for fewer the newest, nobody any twice."""
-    monkeypatch.setattr(delivery, "SETTLED_S", 0.0)
+    monkeypatch.setattr(sharing, "SETTLED_S", 0.0)
     monkeypatch.setattr(Machine, "redis", redis, raising=False)
     run_state_machine_as_test(
         Machine,
