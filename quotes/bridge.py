@@ -203,17 +203,10 @@ class Bridge:
 
     def take_control(self, payload: bytes) -> None:
         try:
-            request = msgspec.json.decode(payload, type=dict[str, list[str] | None])
+            request = msgspec.json.decode(payload, type=dict[str, list[str]])
         except msgspec.DecodeError:
             logger.warning("dropped what is no request to the bridge")
             return
-        if "forget" in request:
-            fields = request["forget"]
-            self.market.forget(fields)
-            # Once more, behind the writes that are under way.
-            latest = own_key("latest")
-            command = ("DEL", latest) if fields is None else ("HDEL", latest, *fields)
-            self.writer.link.command(*command).add_done_callback(lambda done: done.exception())
         if names := request.get("adopt"):
             keys = [(conf.channel_prefix + name).encode() for name in names[:CHUNK]]
             task = asyncio.create_task(self.adopt_asked(keys))

@@ -168,6 +168,8 @@ class Feed:
     def show_provisionally(self, key: InstrumentKey, latest: LatestPrice) -> None:
         """Show everybody here a price that no bridge has numbered yet, once."""
         message = {**latest_message(str(key), latest), "provisional": True}
+        if not isinstance(self.layer, QuotesChannelLayer):
+            return  # other layers know nobody here: they show it when a bridge does
         last = self.layer.last_message(key.group_name)
         if last is not None and last.get("frame") == message["frame"]:
             return  # another client read it at the same time, and everybody has it

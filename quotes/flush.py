@@ -6,7 +6,8 @@ the log once. With another layer prices and log are written first and the messag
 """
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from quotes.inbox import positions_key
 from quotes.lane_host import lane_channel
@@ -20,14 +21,16 @@ from quotes.streams import Stream
 from quotes.ticklog import LogRow, count_key, log_key, tick_message
 
 # KEYS: lease, last holder, latest, log, its count, positions in the inbox. ARGV: token, life in ms,
-# shard, position or "", count of ticks, count of fields and records, these, then for each lane its
-# number, its channel or "" where another way leads there, and its message. Lua unpacks at most some
-# 8,000 values.
+# shard, position or "", count of ticks, count of keys to forget, count of fields and records, then
+# those keys, fields and records, and for each lane its number, its channel or "" where another
+# way leads there, and its message. Lua unpacks at most some 8,000 values.
 SCRIPT = (
     HOLD
     + """
-local last = 6 + tonumber(ARGV[6])
-for i = 7, last, 4000 do
+local first = 8 + tonumber(ARGV[6])
+for i = 8, first - 1 do redis.call('HDEL', KEYS[3], ARGV[i]) end
+local last = first - 1 + tonumber(ARGV[7])
+for i = first, last, 4000 do
   redis.call('HSET', KEYS[3], unpack(ARGV, i, math.min(i + 3999, last)))
 end
 if ARGV[5] ~= '0' then
@@ -51,6 +54,17 @@ Records = dict[str, bytes]  # instrument key -> record of its latest price
 Lanes = dict[int, list[LogRow | Entry]]
 
 
+class Changes(NamedTuple):
+    """What becomes of the latest prices.
+
+    Attributes:
+        forgotten: instrument keys that have none any more; they go before the records come.
+    """
+
+    records: Records
+    forgotten: Sequence[str] = ()
+
+
 class Flush:
     """Writes batches over one link under one lease, in the order in which they are started."""
 
@@ -71,18 +85,21 @@ class Flush:
 
     async def write_records(self, records: Records) -> None:
         """Write latest prices and nothing else."""
-        await self.script(Batch([]), records, {}, set())
+        await self.script(Batch([]), Changes(records), {}, set())
 
     def start(self, batch: Batch) -> "asyncio.Future[Any]":
         """Begin a flush; the future's result is false when the lease is another's."""
         lanes: Lanes = {}
         newest: dict[Stream, LogRow] = {}
+        forgotten: dict[str, None] = {}
         for stream, row in batch.outcomes:
             entries = lanes.get(stream.lane)
             if entries is None:
                 entries = lanes[stream.lane] = []
             if row is None:
-                entries.append((stream.group, forgotten(stream)))
+                entries.append((stream.group, forget_message(stream)))
+                forgotten[stream.field] = None
+                newest.pop(stream, None)
             else:
                 entries.append(row)
                 if row[5]:
@@ -90,23 +107,26 @@ class Flush:
         # A record ahead of its batch would let a client that reads it see the ticks in between as
         # news: so it is the last of the batch's own.
         records = {one.field: b"%d %d %d %b" % row[1:5] for one, row in newest.items()}
+        changes = Changes(records, list(forgotten))
         elsewhere: set[int] = set()
         if not isinstance(self.layer, QuotesChannelLayer):
             elsewhere = set(lanes)
         elif len(self.layer.hosts) > 1:
             elsewhere = {lane for lane in lanes if self.layer.host_index(lane) != 0}
         else:
-            return self.script(batch, records, lanes, elsewhere)
-        task = asyncio.create_task(self.in_turn(self.previous, batch, records, lanes, elsewhere))
+            return self.script(batch, changes, lanes, elsewhere)
+        task = asyncio.create_task(self.in_turn(self.previous, batch, changes, lanes, elsewhere))
         self.previous = task
         return task
 
     def script(
-        self, batch: Batch, records: Records, lanes: Lanes, elsewhere: set[int]
+        self, batch: Batch, changes: Changes, lanes: Lanes, elsewhere: set[int]
     ) -> "asyncio.Future[Any]":
         ticks = sum(row is not None for _, row in batch.outcomes)
         args: list[str | bytes | int] = [self.lease.token, self.lease.life_ms, self.shard]
-        args += (batch.position or "", ticks, 2 * len(records))
+        records = changes.records
+        args += (batch.position or "", ticks, len(changes.forgotten), 2 * len(records))
+        args += changes.forgotten
         for field_and_record in records.items():
             args += field_and_record
         for lane, entries in lanes.items():
@@ -118,13 +138,13 @@ class Flush:
         self,
         previous: "asyncio.Task[bool] | None",
         batch: Batch,
-        records: Records,
+        changes: Changes,
         lanes: Lanes,
         elsewhere: set[int],
     ) -> bool:
         if previous is not None and not await previous:
             return False
-        if not await self.script(batch, records, lanes, elsewhere):
+        if not await self.script(batch, changes, lanes, elsewhere):
             return False
         if isinstance(self.layer, QuotesChannelLayer):
             for lane in elsewhere:
@@ -132,12 +152,12 @@ class Flush:
         else:
             for stream, row in batch.outcomes:
                 if row is None:
-                    await self.layer.group_send(stream.group, forgotten(stream))
+                    await self.layer.group_send(stream.group, forget_message(stream))
                 elif row[5]:
                     await self.layer.group_send(stream.group, tick_message(*row))
         return True
 
 
-def forgotten(stream: Stream) -> dict[str, Any]:
+def forget_message(stream: Stream) -> dict[str, Any]:
     """Return the group message that a stream starts over."""
     return {"type": "quote.forget", "key": stream.field}

@@ -2,7 +2,8 @@
 
     quotes:inbox       stream  entries of up to 500 ticks: a field `n`, how many ticks the inbox has
                                taken in all, then one field for each tick, its name and its frame;
-                               in an entry of history the first field is called `h`
+                               in an entry of history the first field is called `h`; one whose
+                               first field is called `f` asks to forget latest prices
     quotes:inbox:n     string  that number
     quotes:inbox:done  string  how many of these every shard has logged; they are trimmed
     quotes:inbox:read  hash    shard -> "id n" of the last entry that its bridge has logged
@@ -49,6 +50,11 @@ end
 return count
 """
 
+# KEYS: inbox, its count. ARGV: what to forget.
+FORGET = """
+redis.call('XADD', KEYS[1], '*', 'f', redis.call('GET', KEYS[2]) or 0, 'forget', ARGV[1])
+"""
+
 # KEYS: inbox, count of what is done, positions. Trims what every shard has logged.
 TRIM = """
 local least, id
@@ -73,12 +79,15 @@ class InboxEntry(NamedTuple):
         position: its id and the inbox's count up to it, as `quotes:inbox:read` holds it.
         messages: pairs of a publisher's channel and a frame.
         live: False for history, which is logged and not shown.
+        forget: the JSON of the instrument keys whose streams are to start over, or of null for all
+            of them; empty in an entry of ticks.
     """
 
     id: bytes
     position: bytes
     messages: Messages
-    live: bool
+    live: bool = True
+    forget: bytes = b""
 
 
 def inbox_keys() -> tuple[str, str, str]:
@@ -128,8 +137,11 @@ async def read_inbox(link: RedisLink, after: bytes, *, wait: bool) -> list[Inbox
 
 
 def inbox_entry(id: bytes, fields: Sequence[bytes], prefix: bytes) -> InboxEntry:
+    position = b"%b %b" % (id, fields[1])
+    if fields[0] == b"f":
+        return InboxEntry(id, position, [], forget=fields[3])
     messages = [(prefix + fields[at], fields[at + 1]) for at in range(2, len(fields), 2)]
-    return InboxEntry(id, b"%b %b" % (id, fields[1]), messages, fields[0] == b"n")
+    return InboxEntry(id, position, messages, live=fields[0] == b"n")
 
 
 async def trim_inbox(link: RedisLink) -> None:

@@ -9,6 +9,8 @@ from binascii import crc32
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 from instruments.errors import BadSegment, InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
@@ -77,9 +79,12 @@ class Market:
         self.last_tick: int | None = None  # time of arrival of the last good message
 
     def take_inbox(self, entry: InboxEntry) -> None:
-        """Decide on the ticks of an entry of the inbox."""
+        """Carry out an entry of the inbox: decide on its ticks, or let streams start over."""
         first = self.outcomes.number
-        self.take(entry.messages, live=entry.live)
+        if entry.forget:
+            self.forget(msgspec.json.decode(entry.forget, type=list[str] | None))
+        else:
+            self.take(entry.messages, live=entry.live)
         self.outcomes.mark(first, entry.position)
 
     def take(self, messages: Messages, *, live: bool = True) -> None:

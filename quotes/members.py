@@ -37,6 +37,11 @@ class LocalGroup:
         self.known: tuple[Receiver, ...] | None = None
         self.last: Message | None = None
 
+    def has(self, epoch: int, seq: int) -> bool:
+        """Say whether its members were given the tick of a number, or read it elsewhere."""
+        last = self.last
+        return last is not None and last.get("epoch") == epoch and seq <= last["seq"]
+
     def put(self, channel: str, receiver: Receiver) -> None:
         self.members[channel] = receiver
         self.known = None
@@ -101,16 +106,17 @@ class LoopState:
         for entry in entries:
             if len(entry) == 2:
                 self.take_message(*entry)
-            elif (
-                len(entry) == ROW_LENGTH
-                and entry[5]
-                and (group := self.prices.get(entry[0])) is not None
-            ):
-                self.deliver(group, tick_message(*entry))
+            elif len(entry) == ROW_LENGTH and entry[5]:
+                group = self.prices.get(entry[0])
+                if group is not None and not group.has(entry[1], entry[2]):
+                    self.deliver(group, tick_message(*entry))
 
     def take_message(self, name: str, message: Message) -> None:
         if (group := self.groups.get(name)) is not None:
-            self.deliver(group, message)
+            if message.get("type") == "quote.forget":
+                group.last = message  # clients go on with what they have
+            else:
+                self.deliver(group, message)
         elif name[:1] == "!":
             channel = name[1:]
             if channel in self.receivers or channel in self.mailboxes:

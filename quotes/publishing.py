@@ -16,7 +16,7 @@ from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.conf import conf
 from quotes.errors import InboxFull
-from quotes.inbox import FULL, MARK, MAX_ENTRY, PUT, inbox_keys
+from quotes.inbox import FORGET, FULL, MARK, MAX_ENTRY, PUT, inbox_keys
 from quotes.store import decode_latest, own_key, stock_key
 from quotes.ticks import Tick, encode_tick
 
@@ -104,7 +104,7 @@ def forget_prices(names: Iterable[str], *, client: redis.Redis) -> int:
     pipeline = client.pipeline()
     pipeline.delete(*stock_keys)
     pipeline.hdel(own_key("latest"), *fields)
-    pipeline.publish(own_key("control"), msgspec.json.encode({"forget": fields}))
+    ask_to_forget(pipeline, fields)
     _, forgotten, _ = pipeline.execute()
     return int(forgotten)
 
@@ -117,5 +117,10 @@ def forget_all_prices(*, client: redis.Redis) -> int:
         pipeline.delete(*stock_keys[at : at + 1000])
     pipeline.hlen(own_key("latest"))
     pipeline.delete(own_key("latest"))
-    pipeline.publish(own_key("control"), msgspec.json.encode({"forget": None}))
+    ask_to_forget(pipeline, None)
     return int(pipeline.execute()[-3])
+
+
+def ask_to_forget(pipeline: Any, fields: list[str] | None) -> None:
+    """Let the bridge forget in its turn, between the ticks that were published before and after."""
+    pipeline.eval(FORGET, 2, *inbox_keys()[:2], msgspec.json.encode(fields))

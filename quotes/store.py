@@ -6,7 +6,7 @@
     quotes:shards    string   how many bridges share the market; missing: one
     quotes:lease:1   string   token of the bridge that works on shard 1
     quotes:status:1  string   JSON of that bridge's counters; its life is the bridge's heartbeat
-    quotes:control   channel  requests to the bridge: {"forget": [keys]}, {"adopt": [names]}
+    quotes:control   channel  requests to the bridge: {"adopt": [names]}
 
 `stock:` is QUOTES_CHANNEL_PREFIX, `quotes:` is QUOTES_KEY_PREFIX.
 """

@@ -53,9 +53,13 @@ async def test_price_comes_as_published(daphne_url: str, live: LiveServer, redis
 
 async def test_slow_reader_is_conflated(daphne_url: str, live: LiveServer, redis: Redis) -> None:
     """What a paused client has yet to take is bounded: it gets the newest, and is told."""
-    async with connect(daphne_url, max_size=None) as connection:
-        client = Client(connection)
+    async with (
+        connect(daphne_url, max_size=None) as connection,
+        connect(daphne_url, max_size=None) as other,
+    ):
+        client, witness = Client(connection), Client(other)
         await client.subscribe("S")
+        await witness.subscribe("S")
         connection.transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_RCVBUF, 65536
         )
@@ -64,6 +68,8 @@ async def test_slow_reader_is_conflated(daphne_url: str, live: LiveServer, redis
             publish(redis, "S", message("S", str(n), MOMENT + n, pad="x" * 4000))
             if n % 50 == 0:
                 await asyncio.sleep(0)
+        while (await witness.price())["price"] < 599:
+            pass
         connection.transport.resume_reading()
         prices: list[int] = []
         skipped = 0
