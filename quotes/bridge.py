@@ -20,7 +20,7 @@ from quotes.complaints import Complaints
 from quotes.conf import conf
 from quotes.errors import FeedDown
 from quotes.flush import Flush
-from quotes.inbox import first_position, trim_inbox
+from quotes.inbox import first_position, newest_id, trim_inbox
 from quotes.inbox_reader import InboxReader
 from quotes.lease import Lease
 from quotes.market import Market, now_ms
@@ -105,12 +105,12 @@ class Bridge:
             await sub.subscribe(own_key("control"))
             # The inbox before the keys: these hold only the newest of what is in it.
             after = await first_position(box, self.shard, self.shards)
-            inbox = InboxReader(box, self.market, self.writer, after=after)
-            await inbox.catch_up()
+            self.inbox = InboxReader(box, self.market, self.writer, after=after)
+            await self.inbox.catch_up()
             await self.adopt(link, sub)
             self.bridging = True
             logger.info("bridging %s*", conf.channel_prefix)
-            reading = asyncio.create_task(inbox.run())
+            reading = asyncio.create_task(self.inbox.run())
             reading.add_done_callback(lambda done: done.cancelled() or done.exception())
             try:
                 await self.work(links)
@@ -167,8 +167,9 @@ class Bridge:
 
     async def adopt_keys(self, link: RedisLink, sub: RedisLink, keys: list[bytes]) -> None:
         values = await link.command("MGET", *keys)
-        # Messages of what was set before the keys were read have come when this comes back; then
-        # at most one message of each key is still to come, that of the value read.
+        # What was published before the keys were read is taken before them, whichever way it
+        # comes; then at most one message of each key is still to come, that of the value read.
+        await self.inbox.reach(await newest_id(link))
         await sub.command("PING")
         self.market.adopt(zip(keys, values, strict=True))
         self.writer.kick()

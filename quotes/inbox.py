@@ -123,6 +123,12 @@ async def flat(link: RedisLink, key: str) -> list[bytes]:
     return list(reply)
 
 
+async def newest_id(link: RedisLink) -> bytes:
+    """Return the id of the newest entry of the inbox, 0-0 when it is empty."""
+    reply: Any = await link.command("XREVRANGE", own_key("inbox"), "+", "-", "COUNT", 1)
+    return bytes(reply[0][0]) if reply else b"0-0"
+
+
 async def read_inbox(link: RedisLink, after: bytes, *, wait: bool) -> list[InboxEntry]:
     """Return the next entries of the inbox behind an id; wait up to a second for the first."""
     block = ("BLOCK", BLOCK_MS) if wait else ()

@@ -1,5 +1,7 @@
 """Reading the inbox for a bridge: what the project's own publishers put there, in order."""
 
+import asyncio
+
 from quotes.inbox import read_inbox
 from quotes.market import Market
 from quotes.redis_link import RedisLink
@@ -21,6 +23,8 @@ class InboxReader:
         self.market = market
         self.writer = writer
         self.after = after
+        self.running = False
+        self.progress = asyncio.Event()
 
     async def catch_up(self) -> None:
         """Take what is there; raise FeedDown when the connection is lost."""
@@ -29,8 +33,21 @@ class InboxReader:
 
     async def run(self) -> None:
         """Take what comes until the connection is lost, which FeedDown tells."""
-        while True:
-            await self.read(wait=True)
+        self.running = True
+        try:
+            while True:
+                await self.read(wait=True)
+        finally:
+            self.progress.set()
+
+    async def reach(self, id: bytes) -> None:
+        """Return when the entries up to this one have been taken."""
+        while number(self.after) < number(id) and not self.link.closed:
+            if self.running:
+                self.progress.clear()
+                await self.progress.wait()
+            else:
+                await self.read(wait=False)
 
     async def read(self, *, wait: bool) -> bool:
         await self.writer.room.wait()
@@ -38,5 +55,12 @@ class InboxReader:
         for entry in entries:
             self.market.take_inbox(entry)
             self.after = entry.id
+        self.progress.set()
         self.writer.kick()
         return bool(entries)
+
+
+def number(id: bytes) -> tuple[int, int]:
+    """Return an id of a stream's entry in a form that can be compared."""
+    at, _, count = id.partition(b"-")
+    return int(at), int(count)

@@ -75,6 +75,20 @@ async def test_no_tick_is_logged_twice_when_bridges_change(live: LiveServer, red
     assert prices == list(range(count))
 
 
+async def test_a_subscriber_hurries_no_tick(live: LiveServer, redis: Redis) -> None:
+    """Who subscribes while ticks are on their way does not make the bridge show the last first."""
+    async with live.client() as client:
+        for at in range(0, 3000, 30):
+            publish_ticks(
+                [tick(f"S{at}", str(n), MOMENT + n) for n in range(at, at + 30)], client=redis
+            )
+            await client.send(action="subscribe", symbol=f"S{at}")
+        await eventually(lambda: unread(redis) == 0)
+        await eventually(lambda: len(logged(redis)) == 3000)
+    assert all(row.shown for row in logged(redis))
+    assert live.bridges[0][0].market.counters.stale == 0
+
+
 async def test_history_is_logged_and_not_shown(live: LiveServer, redis: Redis) -> None:
     """A backlog that is published as history changes no price and reaches the log, marked."""
     publish_ticks([tick("A", "5", MOMENT + 5)], client=redis)
