@@ -71,6 +71,14 @@ DATABASE_URL = url(
     f"sqlite:///{BASE_DIR / 'db.sqlite3'}",
     ("sqlite", "postgres", "postgresql"),
 )
+HISTORY_DATABASE_URL = url(
+    "HISTORY_DATABASE_URL",
+    # Several machines share what is in a server; a file is better off alone than with the master.
+    f"sqlite:///{BASE_DIR / 'history.sqlite3'}"
+    if DATABASE_URL.startswith("sqlite")
+    else DATABASE_URL,
+    ("sqlite", "postgres", "postgresql"),
+)
 
 # QUOTES_* and INSTRUMENTS_* reach the apps as the text that was set.
 globals().update(
@@ -97,6 +105,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "instruments",
     "quotes",
+    "quotes.history",
 ]
 
 MIDDLEWARE = [
@@ -127,13 +136,18 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": env.db_url_config(DATABASE_URL)}
-if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    DATABASES["default"]["OPTIONS"] = {
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-    }
+DATABASES = {
+    "default": env.db_url_config(DATABASE_URL),
+    "history": {**env.db_url_config(HISTORY_DATABASE_URL), "TEST": {"DEPENDENCIES": []}},
+}
+DATABASE_ROUTERS = ["quotes.history.router.HistoryRouter"]
+for database in DATABASES.values():
+    if database["ENGINE"].endswith("sqlite3"):
+        database["OPTIONS"] = {
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+        }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CHANNEL_LAYERS = {"default": {"BACKEND": "quotes.layer.QuotesChannelLayer"}}

@@ -1,6 +1,7 @@
 """Errors of the quotes app.
 
 QuotesError
+├── BadInterval      400  the name of no interval of candles
 ├── BadRecording     400  a file of recorded ticks, or a row of it, cannot be read
 ├── BadTick          400  what was published is no tick; the text says why
 ├── InboxFull        503  no bridge takes what publishers have sent
@@ -12,6 +13,7 @@ QuotesError
 from instruments.errors import quoted
 
 __all__ = [
+    "BadInterval",
     "BadRecording",
     "BadTick",
     "FeedDown",
@@ -27,6 +29,12 @@ class QuotesError(Exception):
     """Base of the app's errors; `code` is stable and is what clients see."""
 
     code = 500
+
+
+class BadInterval(QuotesError, ValueError):
+    """The name of no interval of candles."""
+
+    code = 400
 
 
 class BadRecording(QuotesError, ValueError):

@@ -14,6 +14,7 @@ os.environ.update(
     SECRET_KEY="only for tests, and long enough for any signature that a test makes",
     REDIS_URL=f"redis://127.0.0.1:{REDIS_TEST_PORT}/0",
     DATABASE_URL="sqlite:///test.sqlite3",
+    HISTORY_DATABASE_URL="sqlite:///test-history.sqlite3",
     ALLOWED_HOSTS="localhost,127.0.0.1,testserver",
     DEBUG="false",
     # Tests read the master when they want to; no thread does beside them.

@@ -38,6 +38,12 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.rates",
         "quotes.shapes",
         "quotes.ws_frames",
+        "quotes.history.candles",
+        "quotes.history.intervals",
+        "quotes.history.router",
+        "quotes.history.rows",
+        "quotes.history.sessions",
+        "quotes.history.volumes",
         "quotes.complaints",
     ),
     2: (
@@ -49,6 +55,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.scanning",
         "quotes.ticklog",
         "quotes.inbox",
+        "quotes.history.fields",
+        "quotes.history.models",
     ),
     3: (
         "instruments.bulk",
@@ -75,6 +83,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.market",
         "quotes.outcomes",
         "quotes.snapshots",
+        "quotes.history.selectors",
     ),
     4: (
         "quotes.asgi_transport",
@@ -124,6 +133,9 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.consumers",
         "quotes.daphne_server",
         "quotes.health",
+        "quotes.history",
+        "quotes.history.apps",
+        "quotes.history.management",
         "quotes.management",
         "quotes.origins",
         "quotes.startup",
@@ -141,7 +153,10 @@ def floor_of(module: str) -> int | None:
         for floor, names in FLOORS.items()
         for name in names
         if module == name
-        or (module.startswith(name + ".") and name not in ("quotes", "instruments"))
+        or (
+            module.startswith(name + ".")
+            and name not in ("quotes", "quotes.history", "instruments")
+        )
     ]
     return max(found)[1] if found else None
 
