@@ -30,6 +30,21 @@ class QuotesSettings(SettingsGroup):
         "Most ticks that wait in Redis for a bridge to come back; more are refused.",
         least=1,
     )
+    record_every_ms = Setting(
+        200, "How long ticks gather before the recorder stores them, in milliseconds.", least=0
+    )
+    recorder_lease_ms = Setting(
+        5000, "How long a recorder that died keeps the standby waiting, in milliseconds.", least=500
+    )
+    candles_all_hours = Setting(
+        False, "Whether ticks out of a segment's hours, and on holidays, are in candles too."
+    )
+    candle_grace_ms = Setting(
+        3000, "How long after its end a candle waits for late ticks, in milliseconds.", least=0
+    )
+    keep_history = Setting(
+        "", "For how many days ticks and candles are kept, as `ticks=90, NFO:1m=400`."
+    )
     embedded_folder = Setting(
         "var/valkey",
         "Where the Redis that `serve` starts keeps its files; relative to the project's folder.",

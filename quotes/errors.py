@@ -7,7 +7,8 @@ QuotesError
 ├── InboxFull        503  no bridge takes what publishers have sent
 ├── ProtocolError         a client's message cannot be carried out; `code` says why
 ├── ReplayRefused    400  a replay that is asked for wrongly, or that nobody would see
-└── FeedDown         503  Redis does not answer
+├── FeedDown         503  Redis does not answer
+└── HistoryDown      503  the database of history does not answer
 """
 
 from instruments.errors import quoted
@@ -17,6 +18,7 @@ __all__ = [
     "BadRecording",
     "BadTick",
     "FeedDown",
+    "HistoryDown",
     "InboxFull",
     "ProtocolError",
     "QuotesError",
@@ -80,3 +82,9 @@ class InboxFull(QuotesError):
             f"{most} ticks wait for a bridge already: start `manage.py bridge_prices` "
             "(or raise QUOTES_INBOX_MAX_TICKS)"
         )
+
+
+class HistoryDown(QuotesError):
+    """The database of history does not answer, or refuses what it is asked."""
+
+    code = 503

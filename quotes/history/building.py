@@ -245,7 +245,7 @@ class SeriesBuilder:
                 and interval is Interval.MINUTE
             ):
                 return False
-            told = old.final or self.is_final(old.ends)
+            told = bar.final = old.final or self.is_final(old.ends)
             bar.revised = old.revised or (told and old.values != bar.values)
             if interval is not Interval.MINUTE and not told and old.values == bar.values:
                 return False
@@ -311,7 +311,7 @@ class CandleBuilder:
         changes = builder.apply(points)
         passed = self.clocks.get(segment, 0) - self.grace_ms
         for change in changes:
-            change.bar.final = change.bar.ends <= passed
+            change.bar.final |= change.bar.ends <= passed
         return changes
 
     def committed(self) -> None:

@@ -18,9 +18,11 @@ MAX_DIGITS = 18
 
 # A frame as `encode_tick` writes it, of a symbol and a price without peculiarities.
 LOGGED_FRAME = re.compile(
-    rb'\{"symbol":"[^"\\]*","price":([^,}]+),"timestamp":[0-9]+(?:,"segment":"[A-Z_]+")?(.*)\}',
+    rb'\{"symbol":"[^"\\]*","price":([^,}]+),"timestamp":[0-9]+(?:,"segment":"[A-Z_]+")?'
+    rb'(?:,"volume":(0|[1-9][0-9]{0,17})\}|(.*)\})',
     re.DOTALL,
 )
+match_frame = LOGGED_FRAME.fullmatch
 VOLUME_ALONE = re.compile(rb',"volume":(0|[1-9][0-9]{0,17})')
 PLAIN_NUMBERS = re.compile(rb'(?:,"[a-z_]+":-?[0-9.]+)+')
 PLAIN_VOLUME = re.compile(rb',"volume":([0-9.]+)')
@@ -29,6 +31,10 @@ PLAIN_OI = re.compile(rb',"oi":([0-9.]+)')
 # What a frame holds besides symbol, time and segment: price, volume, open interest, and the text
 # of its other keys, None where the volume says all of it.
 Contents = tuple[str, int | None, int | None, str | None]
+
+# One tick as the table has it: series, timestamp, position, epoch, seq, shown, price, volume, oi,
+# rest.
+TickValues = tuple[int, int, int, int, int, bool, str, int | None, int | None, str | None]
 
 
 class TickRow(NamedTuple):
@@ -118,18 +124,20 @@ def contents_of(frame: bytes) -> Contents:
     Raises:
         BadTick: it is no frame.
     """
-    match = LOGGED_FRAME.fullmatch(frame)
+    match = match_frame(frame)
     if match is None:
         tick = parse_tick(frame, now_ms=MAX_BIGINT)
         price, others = tick.price_text, tick.others
+        alone = VOLUME_ALONE.fullmatch(others)
+        if alone is not None:
+            return price, int(alone[1]), None, None
     else:
-        text, others = match.groups()
+        text, reading, others = match.groups()
         price = text.decode()
+        if reading is not None:
+            return price, int(reading), None, None
     if not others:
         return price, None, None, None
-    alone = VOLUME_ALONE.fullmatch(others)
-    if alone is not None:
-        return price, int(alone[1]), None, None
     if PLAIN_NUMBERS.fullmatch(others) is not None:
         volume, oi = (
             found and quantity(found[1])

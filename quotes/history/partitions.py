@@ -1,0 +1,97 @@
+"""The partitions of the table of ticks in PostgreSQL: one for each Indian day.
+
+They are attached, not created in place: that does not wait for those who read the table.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from quotes.history.router import ALIAS
+from quotes.history.sessions import DAY_MS, EPOCH, IST_MS
+
+PREFIX = "history_tick_d"
+EARLY = "history_tick_early"
+# Before this there is one partition for all: a clock gone wrong does not make thousands.
+FIRST_DAY = (datetime(2000, 1, 1, tzinfo=UTC).date() - EPOCH).days
+DAYS_AHEAD = 2
+NAME = re.compile(PREFIX + r"(\d{4})(\d\d)(\d\d)")
+# Any number: who holds it makes partitions, others wait.
+LOCK = 5_007_321
+
+EXISTING = (
+    "SELECT child.relname FROM pg_inherits"
+    " JOIN pg_class child ON child.oid = inhrelid"
+    " WHERE inhparent = 'history_tick'::regclass"
+)
+
+
+def name_of(day: int) -> str:
+    """Return the name of the partition of a day, counted from 1970 in India."""
+    return f"{PREFIX}{EPOCH + timedelta(days=day):%Y%m%d}"
+
+
+def day_of(timestamp: int) -> int:
+    """Return the day of a moment, counted from 1970 in India."""
+    return (timestamp + IST_MS) // DAY_MS
+
+
+class Partitions:
+    """Makes the partitions that ticks need."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+        self.known: set[int] = set()
+        self.pending: set[int] = set()  # made in the transaction that is open
+
+    def prepare(self) -> None:
+        """Make the partitions of the coming days, in a transaction of its own."""
+        self.known = self.existing()
+        today = day_of(int(datetime.now(UTC).timestamp() * 1000))
+        with transaction.atomic(using=ALIAS):
+            self.make({FIRST_DAY - 1, *range(today, today + DAYS_AHEAD)} - self.known)
+        self.committed()
+
+    def ensure(self, timestamps: Iterable[int]) -> None:
+        """Make the partitions of ticks, in the transaction that is open."""
+        days = {max((stamp + IST_MS) // DAY_MS, FIRST_DAY - 1) for stamp in timestamps}
+        if not days <= self.known:
+            self.make(days - self.known)
+
+    def committed(self) -> None:
+        """Take note that the transaction was committed."""
+        self.known |= self.pending
+        self.pending = set()
+
+    def existing(self) -> set[int]:
+        """Return the days that have a partition; the one before the first stands for the early."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(EXISTING)
+            names = [name for (name,) in cursor.fetchall()]
+        days = {FIRST_DAY - 1} if EARLY in names else set()
+        for name in names:
+            if found := NAME.fullmatch(name):
+                year, month, day = map(int, found.groups())
+                days.add((datetime(year, month, day, tzinfo=UTC).date() - EPOCH).days)
+        return days
+
+    def make(self, days: set[int]) -> None:
+        if not days:
+            return
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+            # Another may have made some meanwhile.
+            for day in sorted(days - self.existing()):
+                start, end = str(day * DAY_MS - IST_MS), str((day + 1) * DAY_MS - IST_MS)
+                name = name_of(day)
+                if day < FIRST_DAY:
+                    name, start = EARLY, "MINVALUE"
+                cursor.execute(f"CREATE TABLE {name} (LIKE history_tick INCLUDING ALL)")
+                cursor.execute(
+                    f"ALTER TABLE history_tick ATTACH PARTITION {name}"
+                    f" FOR VALUES FROM ({start}) TO ({end})"
+                )
+        self.pending |= days

@@ -1,0 +1,86 @@
+"""Bulk writes of history into PostgreSQL: COPY into staging tables, then idempotent inserts."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from quotes.history.building import Change
+from quotes.history.partitions import Partitions
+from quotes.history.rows import TickValues
+from quotes.history.tables import (
+    CANDLE_COLUMNS,
+    ON_CONFLICT,
+    Tables,
+    candle_values,
+)
+
+STAGING = (
+    "CREATE TEMP TABLE IF NOT EXISTS staged_tick (LIKE history_tick) ON COMMIT DELETE ROWS",
+    "CREATE TEMP TABLE IF NOT EXISTS staged_candle ON COMMIT DELETE ROWS AS"
+    f" SELECT {CANDLE_COLUMNS} FROM history_candle WITH NO DATA",
+)
+COPY_TICKS = "COPY staged_tick FROM STDIN"
+INSERT_TICKS = "INSERT INTO history_tick SELECT * FROM staged_tick ON CONFLICT DO NOTHING"
+COPY_CANDLES = "COPY staged_candle FROM STDIN"
+PUT_CANDLES = (
+    f"INSERT INTO history_candle ({CANDLE_COLUMNS})"
+    f" SELECT {CANDLE_COLUMNS} FROM staged_candle {ON_CONFLICT}"
+)
+NULL = "\\N"
+# What stands for other characters in the text of COPY.
+ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+class PostgresTables(Tables):
+    """COPY on the driver's own connection; partitions are made as their days come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.partitions = Partitions(self.connection)
+
+    def prepare(self) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute("SET client_min_messages TO warning")
+            for statement in STAGING:
+                cursor.execute(statement)
+        self.partitions.prepare()
+
+    def insert_ticks(self, rows: Sequence[TickValues]) -> None:
+        self.partitions.ensure(row[1] for row in rows)
+        self.copy(COPY_TICKS, tick_lines(rows))
+        self.run(INSERT_TICKS)
+        self.run("TRUNCATE staged_tick")
+
+    def put_candles(self, changes: Sequence[Change]) -> None:
+        self.copy(COPY_CANDLES, (line(candle_values(change)) for change in changes))
+        self.run(PUT_CANDLES)
+        self.run("TRUNCATE staged_candle")
+
+    def committed(self) -> None:
+        self.partitions.committed()
+
+    def run(self, sql: str) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    def copy(self, sql: str, lines: Iterable[str]) -> None:
+        with (
+            self.connection.wrap_database_errors,
+            self.connection.connection.cursor() as cursor,
+            cursor.copy(sql) as copy,
+        ):
+            copy.write("".join(lines).encode())
+
+
+def tick_lines(rows: Sequence[TickValues]) -> list[str]:
+    """Return the lines of COPY for ticks; apart from `line` because it runs for each."""
+    return [
+        f"{series}\t{timestamp}\t{position}\t{epoch}\t{seq}\t{'t' if shown else 'f'}\t{price}\t"
+        f"{NULL if volume is None else volume}\t{NULL if oi is None else oi}\t"
+        f"{NULL if rest is None else rest.translate(ESCAPES)}\n"
+        for series, timestamp, position, epoch, seq, shown, price, volume, oi, rest in rows
+    ]
+
+
+def line(values: Iterable[Any]) -> str:
+    """Return the line of COPY for a row of numbers and switches."""
+    return "\t".join(NULL if value is None else str(value) for value in values) + "\n"

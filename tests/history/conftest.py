@@ -1,0 +1,113 @@
+"""Fixtures of history: its database, on SQLite and on PostgreSQL, empty for each test."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from django.db.utils import load_backend
+from pytest_django import DjangoDbBlocker
+
+from config.settings import env
+from quotes.history.router import ALIAS
+from tests.postgres import PostgresServer, find_program
+
+
+@dataclass
+class HistoryDatabase:
+    """The database that the alias `history` means in this test.
+
+    Attributes:
+        url: for processes of their own, as HISTORY_DATABASE_URL.
+    """
+
+    vendor: str
+    url: str
+
+
+def use(url: str) -> None:
+    """Let the alias mean another database."""
+    connections[ALIAS].close()
+    # What Django adds to settings, without that of another engine.
+    known = {key: connections[ALIAS].settings_dict[key] for key in ("CONN_HEALTH_CHECKS", "TEST")}
+    sqlite = {
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+    }
+    values = {
+        **{"ATOMIC_REQUESTS": False, "AUTOCOMMIT": True, "CONN_MAX_AGE": 0, "TIME_ZONE": None},
+        **{"OPTIONS": sqlite if url.startswith("sqlite") else {}, "HOST": "", "PORT": ""},
+        **{"USER": "", "PASSWORD": ""},
+        **known,
+        **env.db_url_config(url),
+    }
+    connections[ALIAS] = load_backend(values["ENGINE"]).DatabaseWrapper(values, ALIAS)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(
+    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker
+) -> Path:
+    """A file with every migration."""
+    path = tmp_path_factory.mktemp("history") / "template.sqlite3"
+    migrate(f"sqlite:///{path}", django_db_blocker)
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of the tests' own."""
+    if find_program("postgres") is None or find_program("initdb") is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt install postgresql)")
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer, django_db_blocker: DjangoDbBlocker) -> str:
+    """The name of a database with every migration."""
+    name = postgres.create()
+    migrate(postgres.url(name), django_db_blocker)
+    return name
+
+
+def migrate(url: str, blocker: DjangoDbBlocker) -> None:
+    with blocker.unblock():
+        before = connections[ALIAS]
+        use(url)
+        call_command("migrate", "history", database=ALIAS, verbosity=0)
+        connections[ALIAS].close()
+        connections[ALIAS] = before
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def history(
+    request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: DjangoDbBlocker
+) -> Iterator[HistoryDatabase]:
+    """An empty database of history, committed to and seen by other processes."""
+    make: dict[str, Callable[[], str]] = {
+        "sqlite": lambda: copy_file(request, tmp_path),
+        "postgresql": lambda: copy_database(request),
+    }
+    url = make[request.param]()
+    with django_db_blocker.unblock():
+        before = connections[ALIAS]
+        use(url)
+        yield HistoryDatabase(request.param, url)
+        connections[ALIAS].close()
+        connections[ALIAS] = before
+
+
+def copy_file(request: pytest.FixtureRequest, folder: Path) -> str:
+    template = request.getfixturevalue("sqlite_template")
+    shutil.copy(template, folder / "history.sqlite3")
+    return f"sqlite:///{folder / 'history.sqlite3'}"
+
+
+def copy_database(request: pytest.FixtureRequest) -> str:
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.url(server.create(request.getfixturevalue("postgres_template")))

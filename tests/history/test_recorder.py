@@ -1,0 +1,263 @@
+"""From the tick log to ticks, candles, gaps and day statistics, on both databases."""
+
+import json
+from decimal import Decimal
+
+import pytest
+from redis import Redis
+
+from instruments.keys import InstrumentKey
+from quotes.history.intervals import STORED, Interval
+from quotes.history.models import Candle, Gap, LogPosition, Tick
+from quotes.history.selectors import candles, last_candles, last_ticks, ticks, ticks_after
+from quotes.store import own_key
+from quotes.ticklog import log_key
+from tests.history.conftest import HistoryDatabase
+from tests.history.logs import DAY, MINUTE, OPENING, log, log_row, record
+
+RELIANCE = InstrumentKey("NSE_EQ", "RELIANCE")
+AAPL = InstrumentKey("", "AAPL")
+
+pytestmark = pytest.mark.usefixtures("history")
+
+
+def values(interval: Interval, key: InstrumentKey = RELIANCE) -> list[tuple[object, ...]]:
+    """Return open, high, low, close, volume and ticks of the candles of an instrument."""
+    return [
+        (*map(str, row[4:8]), row.volume, row.ticks)
+        for row in candles(keys=[key], interval=interval)
+    ]
+
+
+def test_ticks_are_stored_with_every_digit_and_key(redis: Redis) -> None:
+    """What is read back is the frame that clients got, byte for byte."""
+    rows = [
+        log_row(price="2950.50", volume=120),
+        log_row("M&M", "0.0500", OPENING + 1),
+        log_row("NSE_INDEX:NIFTY 50", "-14617.85", OPENING + 2, others=b',"oi":7,"bid":1.10'),
+        log_row(
+            price="1", timestamp=OPENING + 3, others=b',"note":"tab\\t \\\\ \\u20b9","volume":1.5'
+        ),
+        log_row('a"b\\c', "12345678901234567890.123456789", OPENING),
+    ]
+    log(redis, rows)
+    assert record(redis).recorded == 5
+    for key, _, _, _, frame, _, _ in rows:
+        stored = [tick.frame for tick in ticks(key=InstrumentKey.parse(key))]
+        assert frame in stored
+    assert Tick.objects.get(oi=7).price == Decimal("-14617.85")
+
+
+def test_candles_of_a_minute_and_of_the_day(redis: Redis) -> None:
+    """All intervals are there; the higher ones are made of the lower."""
+    log(redis, [log_row(price="100.0", volume=10), log_row(price="99.5", volume=15)])
+    log(redis, [log_row(price="101.25", volume=18, timestamp=OPENING + 2 * MINUTE)])
+    record(redis)
+    assert values(Interval.MINUTE) == [
+        ("100.0", "100.0", "99.5", "99.5", 15, 2),
+        ("101.25", "101.25", "101.25", "101.25", 3, 1),
+    ]
+    for interval in (*STORED[1:], Interval.WEEK, Interval.MONTH):
+        assert values(interval) == [("100.0", "101.25", "99.5", "101.25", 18, 3)], interval
+    (day,) = candles(keys=[RELIANCE], interval=Interval.DAY)
+    assert (day.ends - day.start, OPENING - day.start) == (15.5 * 60 * MINUTE, 9.25 * 60 * MINUTE)
+
+
+def test_late_tick_changes_its_candle_and_those_it_is_part_of(redis: Redis) -> None:
+    """A tick that comes after its candle was final revises it, in whatever run of the recorder."""
+    log(redis, [log_row(price="100", volume=10)])
+    log(redis, [log_row(price="102", volume=30, timestamp=OPENING + 9 * MINUTE)])
+    record(redis)
+    first = next(candles(keys=[RELIANCE], interval=Interval.MINUTE))
+    assert first.final and not first.revised
+    log(redis, [log_row(price="95", volume=14, timestamp=OPENING + 30_000, shown=False)])
+    record(redis)
+    assert values(Interval.MINUTE) == [
+        ("100", "100", "95", "95", 14, 2),
+        ("102", "102", "102", "102", 16, 1),
+    ]
+    flags = {
+        (row.interval, row.start): (row.final, row.revised)
+        for interval in (Interval.MINUTE, Interval.MINUTES_5, Interval.DAY)
+        for row in candles(keys=[RELIANCE], interval=interval)
+    }
+    day = OPENING - 9 * 60 * MINUTE - 15 * MINUTE
+    assert flags == {
+        (Interval.MINUTE, OPENING): (True, True),
+        (Interval.MINUTE, OPENING + 9 * MINUTE): (False, False),
+        (Interval.MINUTES_5, OPENING): (True, True),
+        (Interval.MINUTES_5, OPENING + 5 * MINUTE): (False, False),
+        (Interval.DAY, day): (False, False),
+    }
+
+
+def test_candles_of_silent_instruments_become_final_with_their_segment(redis: Redis) -> None:
+    """A tick of another instrument moves the clock of its segment, and no other."""
+    log(redis, [log_row(), log_row("NSE_INDEX:NIFTY 50")])
+    log(redis, [log_row("NSE_EQ:TCS", timestamp=OPENING + 3 * MINUTE)])
+    record(redis)
+    (minute,) = candles(keys=[RELIANCE], interval=Interval.MINUTE)
+    assert minute.final and not minute.revised
+    (other,) = candles(keys=[InstrumentKey("NSE_INDEX", "NIFTY 50")], interval=Interval.MINUTE)
+    assert not other.final
+
+
+def test_ticks_at_the_close_are_of_the_last_candle_and_later_ones_of_none(redis: Redis) -> None:
+    """Out of hours and on holidays ticks are kept, and are in no candle."""
+    close = OPENING + 375 * MINUTE
+    log(
+        redis,
+        [
+            log_row(price="1", timestamp=OPENING - 1),
+            log_row(price="2", timestamp=close - 1),
+            log_row(price="3", timestamp=close),
+            log_row(price="4", timestamp=close + MINUTE - 1),
+            log_row(price="5", timestamp=close + MINUTE),
+            log_row(price="6", timestamp=OPENING + DAY),  # a Saturday
+        ],
+    )
+    record(redis)
+    assert values(Interval.MINUTE) == [("2", "4", "2", "4", None, 3)]
+    assert values(Interval.DAY) == [("2", "4", "2", "4", None, 3)]
+    assert len(list(ticks(key=RELIANCE))) == 6
+
+
+def test_candles_at_all_hours_are_aligned_to_the_opening(redis: Redis) -> None:
+    """With QUOTES_CANDLES_ALL_HOURS a Saturday's and an evening's ticks are in candles too."""
+    log(redis, [log_row(timestamp=OPENING - 1), log_row(timestamp=OPENING + DAY + 1)])
+    record(redis, all_hours=True)
+    hours = [row.start for row in candles(keys=[RELIANCE], interval=Interval.HOUR)]
+    assert hours == [OPENING - 60 * MINUTE, OPENING + DAY - 15 * MINUTE]
+
+
+def test_names_of_no_segment_trade_around_the_clock(redis: Redis) -> None:
+    """AAPL has candles at any time; its day is India's."""
+    midnight = OPENING + DAY - (9 * 60 + 15) * MINUTE
+    log(redis, [log_row("AAPL", timestamp=midnight - 1), log_row("AAPL", timestamp=midnight)])
+    record(redis)
+    assert [row.start for row in candles(keys=[AAPL], interval=Interval.DAY)] == [
+        midnight - DAY,
+        midnight,
+    ]
+
+
+def test_trimmed_log_is_a_gap(redis: Redis) -> None:
+    """Ticks that were dropped from the log before the recorder came are counted and told."""
+    log(redis, [log_row()], entry_id="1000-0")
+    record(redis)
+    log(redis, [log_row(), log_row()], entry_id="2000-0")
+    log(redis, [log_row()], entry_id="3000-0")
+    redis.xdel(log_key(1), "2000-0")
+    assert record(redis).gaps == 1
+    gap = Gap.objects.get()
+    assert (gap.reason, gap.begins, gap.ends, gap.ticks) == ("trimmed", 1000, 3000, 2)
+    assert [tick.position for tick in ticks(key=RELIANCE)] == [1, 4]
+
+
+@pytest.mark.parametrize("newest", ["500-0", "9000-0"], ids=["clock behind", "clock ahead"])
+def test_lost_log_is_a_gap_and_its_successor_is_read_from_the_start(
+    redis: Redis, newest: str
+) -> None:
+    """A Redis that came back empty gives new ids and counts from 0; positions go on."""
+    log(redis, [log_row(), log_row(price="2")], entry_id="1000-0")
+    record(redis)
+    redis.flushall()
+    log(redis, [log_row(price="3"), log_row(price="4"), log_row(price="5")], entry_id=newest)
+    record(redis)
+    assert Gap.objects.get().reason == "lost"
+    stored = [(tick.position, tick.price) for tick in ticks(key=RELIANCE)]
+    assert stored == [(1, "2950.50"), (2, "2"), (3, "3"), (4, "4"), (5, "5")]
+
+
+def test_entry_that_cannot_be_read_is_a_gap_and_does_not_stop_the_recorder(redis: Redis) -> None:
+    """What stands in the log and is no entry is passed over, counted when its count is known."""
+    log(redis, [log_row()])
+    redis.xadd(log_key(1), {"n": 3, "t": b"\xff"})
+    redis.xadd(log_key(1), {"x": "y"})
+    redis.set(own_key("log:1:n"), 3)
+    log(redis, [log_row(price="7"), (*log_row()[:4], b"no frame", True, 0)])
+    assert record(redis).bad == 1
+    assert [(gap.reason, gap.ticks) for gap in Gap.objects.order_by("id")] == [
+        ("unreadable", 2),
+        ("unreadable", None),
+    ]
+    assert [tick.price for tick in ticks(key=RELIANCE)] == ["2950.50", "7"]
+
+
+def test_day_statistics_know_the_last_session(redis: Redis) -> None:
+    """The hash `day` has the newest day's numbers and the close of the session before."""
+    log(redis, [log_row(price="90.50", timestamp=OPENING - DAY, volume=5)])
+    record(redis)
+    log(redis, [log_row(price="100.10", volume=7), log_row(price="99.90", volume=9)])
+    record(redis)
+    assert redis.hget(own_key("day"), str(RELIANCE)) == (
+        b'{"date":"2021-04-16","open":100.10,"high":100.10,"low":99.90,"prev_close":90.50,'
+        b'"volume":9}'
+    )
+    log(redis, [log_row(price="91.00", timestamp=OPENING - DAY + 1, volume=6, shown=False)])
+    record(redis)
+    (text,) = redis.hvals(own_key("day"))
+    assert json.loads(text)["prev_close"] == 91 and json.loads(text)["open"] == 100.1
+
+
+def test_shards_are_read_side_by_side(redis: Redis) -> None:
+    """Each shard's log has its own place."""
+    redis.set(own_key("shards"), 2)
+    log(redis, [log_row()], shard=1)
+    log(redis, [log_row("NSE_EQ:TCS"), log_row("NSE_EQ:TCS", timestamp=OPENING + 1)], shard=2)
+    record(redis)
+    assert dict(LogPosition.objects.values_list("shard", "n")) == {1: 1, 2: 2}
+    assert Tick.objects.count() == 3
+
+
+def test_resuming_finds_exactly_what_was_missed(redis: Redis) -> None:
+    """Shown ticks after a number come back in order; a number that is not there is told."""
+    rows = [
+        log_row(price=str(n), seq=n, timestamp=OPENING + n // 3, epoch=5, received=OPENING + 9)
+        for n in range(1, 30)
+    ]
+    rows.insert(9, log_row(price="99", seq=9, timestamp=OPENING, epoch=5, shown=False))
+    log(redis, rows)
+    record(redis)
+    missed, whole = ticks_after(key=RELIANCE, epoch=5, seq=25, limit=10)
+    assert whole and [tick.seq for tick in missed] == [26, 27, 28, 29]
+    assert ticks_after(key=RELIANCE, epoch=5, seq=29, limit=10) == ([], True)
+    assert ticks_after(key=RELIANCE, epoch=5, seq=30, limit=10) == ([], False)
+    assert ticks_after(key=RELIANCE, epoch=6, seq=1, limit=10) == ([], False)
+    assert ticks_after(key=RELIANCE, epoch=5, seq=3, limit=10) == ([], False)
+    assert ticks_after(key=RELIANCE, epoch=5, seq=0, limit=99)[1]
+    assert [tick.seq for tick in last_ticks(key=RELIANCE, count=3)] == [27, 28, 29]
+    last = last_ticks(key=RELIANCE, count=2, epoch=5, through_seq=12)
+    assert [tick.price for tick in last] == ["11", "12"]
+    assert last_candles(key=RELIANCE, interval=Interval.MINUTE, count=5)[0].ticks == 30
+
+
+def test_pages_of_ticks_and_candles_leave_nothing_out(redis: Redis) -> None:
+    """Reading on after the last one of a page gives all, each once."""
+    rows = [log_row(timestamp=OPENING + n // 5 * MINUTE, price=str(n)) for n in range(40)]
+    log(redis, rows)
+    record(redis)
+    found: list[str] = []
+    after: tuple[int, int] | None = None
+    while page := list(ticks(key=RELIANCE, limit=7, after=after)):
+        found += [tick.price for tick in page]
+        after = (page[-1].timestamp, page[-1].position)
+    assert found == [str(n) for n in range(40)]
+    starts: list[int] = []
+    mark: tuple[InstrumentKey, int] | None = None
+    while some := list(
+        candles(keys=[AAPL, RELIANCE], interval=Interval.MINUTE, limit=3, after=mark)
+    ):
+        starts += [row.start for row in some]
+        mark = (some[-1].key, some[-1].start)
+    assert starts == [OPENING + n * MINUTE for n in range(8)]
+
+
+def test_candles_stay_when_their_ticks_are_gone(redis: Redis, history: HistoryDatabase) -> None:
+    """A late tick of a day whose ticks were pruned does not make its candle smaller."""
+    log(redis, [log_row(price="100"), log_row(price="101", timestamp=OPENING + DAY * 3)])
+    record(redis)
+    Tick.objects.filter(timestamp__lt=OPENING + DAY).delete()
+    log(redis, [log_row(price="90", timestamp=OPENING + 5, shown=False)])
+    record(redis)
+    assert Candle.objects.get(interval=1, start=OPENING).ticks == 1
