@@ -66,6 +66,7 @@ setup-dev: $(VENV)/.installed-dev .env
 
 run: setup
 	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py migrate --database history --verbosity 0
 	@exec $(BIN)/python manage.py serve --demo $(ARGS)
 
 test: setup-dev

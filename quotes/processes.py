@@ -35,6 +35,7 @@ class Options:
     server: str = "uvicorn"
     workers: int = 1
     bridge: bool = True
+    recorder: bool = True
     demo: bool = False
 
 
@@ -45,6 +46,9 @@ def plan(
     # PORT: what a child prints or compares is the port that is really used.
     port = str(listeners[0].getsockname()[1])
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PORT": port}
+    if options.demo:
+        # Its market never closes.
+        environment.setdefault("QUOTES_CANDLES_ALL_HOURS", "true")
 
     def python(name: str, stage: int, *arguments: str, pass_fds: tuple[int, ...] = ()) -> Child:
         return Child(
@@ -70,6 +74,8 @@ def plan(
         )
     if options.bridge:
         children.append(python("bridge", BRIDGE, "manage.py", "bridge_prices"))
+    if options.recorder:
+        children.append(python("recorder", BRIDGE, "manage.py", "record_prices"))
     for number in range(options.workers):
         name = f"web.{number + 1}" if options.workers > 1 else "web"
         descriptor = listeners[number % len(listeners)].fileno()

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.http.request import validate_host
 
@@ -29,6 +29,12 @@ READY_TIMEOUT_S = 20.0
 REQUEST_TIMEOUT_S = 1.0
 MAX_ANSWER_BYTES = 4096
 PAUSE_S = 0.5
+
+# Alias, the setting that names it, and how it is brought up to date.
+DATABASES = (
+    ("default", "DATABASE_URL", "manage.py migrate"),
+    ("history", "HISTORY_DATABASE_URL", "manage.py migrate --database history"),
+)
 
 
 class DatabaseNotReady(Exception):
@@ -69,18 +75,21 @@ def serve(options: Options) -> None:
 
 
 def check_database() -> None:
-    """Raise DatabaseNotReady unless the database answers and has every migration."""
-    try:
-        executor = MigrationExecutor(connection)
-        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    except DatabaseError as error:
-        raise DatabaseNotReady(f"the database of DATABASE_URL can't be used: {error}") from error
-    finally:
-        connection.close()
-    if missing:
-        raise DatabaseNotReady(
-            f"the database lacks {len(missing)} migrations: run manage.py migrate"
-        )
+    """Raise DatabaseNotReady unless both databases answer and have every migration."""
+    for alias, setting, command in DATABASES:
+        connection = connections[alias]
+        try:
+            executor = MigrationExecutor(connection)
+            apps = None if alias == "default" else alias
+            missing = executor.migration_plan(executor.loader.graph.leaf_nodes(apps))
+        except DatabaseError as error:
+            raise DatabaseNotReady(f"the database of {setting} can't be used: {error}") from error
+        finally:
+            connection.close()
+        if missing:
+            raise DatabaseNotReady(
+                f"the database of {setting} lacks {len(missing)} migrations: run {command}"
+            )
 
 
 def find_redis(url: str) -> EmbeddedServer | None:

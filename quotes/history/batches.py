@@ -4,7 +4,7 @@ No table is touched here; the numbers of series come from whoever keeps them.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
@@ -17,12 +17,13 @@ from quotes.history.candles import NO_VOLUME, Point
 from quotes.history.places import LogPlace, Missing, follow, pass_over
 from quotes.history.rows import TickValues, contents_of
 from quotes.history.sessions import Calendar
-from quotes.ticklog import LoggedTick, decode_entry
+from quotes.ticklog import LoggedTick, entry_rows
 
 logger = logging.getLogger(__name__)
 
 # An entry as Redis has it: id and fields.
 RawEntry = tuple[bytes, dict[bytes, bytes]]
+decode_ticks = msgspec.msgpack.Decoder(list[LoggedTick]).decode
 NOWHERE = (0, 0)  # bounds that hold no moment
 
 
@@ -49,10 +50,29 @@ def read_entry(shard: int, raw: RawEntry) -> Entry:
     n: int | None = None
     try:
         n = int(raw[1][b"n"])
-        return Entry(shard, entry_id, n, decode_entry(raw[1][b"t"]))
+        return Entry(shard, entry_id, n, ticks_of(raw[1]))
     except (KeyError, ValueError, msgspec.DecodeError) as error:
         logger.warning("entry %s of log %d cannot be read: %s", entry_id, shard, error)
         return Entry(shard, entry_id, n, [], readable=False)
+
+
+def ticks_of(fields: Mapping[bytes, bytes]) -> list[LoggedTick]:
+    """Return the ticks of an entry, as `ticklog.decode_entry` does, each looked at.
+
+    Raises:
+        msgspec.DecodeError: there is something else in it.
+    """
+    ticks: list[LoggedTick] = []
+    for name, payload in fields.items():
+        if name == b"n":
+            continue
+        try:
+            ticks += decode_ticks(payload)
+        except msgspec.ValidationError:
+            # Other messages are among the ticks.
+            rows = entry_rows({name: payload})
+            ticks.extend([msgspec.convert(row, LoggedTick) for row in rows])
+    return ticks
 
 
 class Stream:

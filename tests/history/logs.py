@@ -11,7 +11,8 @@ from instruments.sessions import Hours, Session
 from quotes.history.recorder import Counters, Recorder
 from quotes.history.sessions import Calendar, calendars
 from quotes.interrupts import Interrupt
-from quotes.ticklog import LogRow, count_key, encode_entry, log_key
+from quotes.lanes import pack_entries
+from quotes.ticklog import LogRow, count_key, log_key
 from quotes.ticks import Tick, encode_tick
 from tests.quotes.factories import now_ms
 
@@ -49,7 +50,7 @@ def log_row(
 def log(redis: Redis, rows: Sequence[LogRow], *, shard: int = 1, entry_id: str = "*") -> None:
     """Append one entry as the bridge does."""
     n = redis.incrby(count_key(shard), len(rows))
-    redis.xadd(log_key(shard), {"n": n, "t": encode_entry(list(rows))}, id=entry_id)
+    redis.xadd(log_key(shard), {"n": n, "0": pack_entries(list(rows))}, id=entry_id)
 
 
 class FixedCalendars:

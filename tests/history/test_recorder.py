@@ -172,7 +172,7 @@ def test_lost_log_is_a_gap_and_its_successor_is_read_from_the_start(
 def test_entry_that_cannot_be_read_is_a_gap_and_does_not_stop_the_recorder(redis: Redis) -> None:
     """What stands in the log and is no entry is passed over, counted when its count is known."""
     log(redis, [log_row()])
-    redis.xadd(log_key(1), {"n": 3, "t": b"\xff"})
+    redis.xadd(log_key(1), {"n": 3, "0": b"\xff"})
     redis.xadd(log_key(1), {"x": "y"})
     redis.set(own_key("log:1:n"), 3)
     log(redis, [log_row(price="7"), (*log_row()[:4], b"no frame", True, 0)])

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, connections
 from redis import Redis
 
 from quotes import startup
@@ -34,12 +34,12 @@ START_S = 40
 
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database with every migration."""
+    """A database with every migration, of history too."""
     url = f"sqlite:///{tmp_path_factory.mktemp('serve') / 'db.sqlite3'}"
     subprocess.run(
         [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
         cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url},
+        env={**os.environ, "DATABASE_URL": url, "HISTORY_DATABASE_URL": url},
         check=True,
     )
     return url
@@ -47,17 +47,18 @@ def database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def serve(database_url: str, tmp_path: Path) -> Callable[..., Program]:
-    """Start manage.py serve without a bridge, with a Redis port that is free."""
+    """Start manage.py serve without bridge and recorder, with a Redis port that is free."""
 
     def start(*options: str, **environment: str) -> Program:
         environment = {
             "DATABASE_URL": database_url,
+            "HISTORY_DATABASE_URL": database_url,
             "REDIS_URL": f"redis://localhost:{free_port()}/0",
             "QUOTES_EMBEDDED_FOLDER": str(tmp_path / "valkey"),
             "PORT": str(free_port()),
             **environment,
         }
-        command = [sys.executable, "manage.py", "serve", "--no-bridge", *options]
+        command = [sys.executable, "manage.py", "serve", "--no-bridge", "--no-recorder", *options]
         return Program(command, **environment)
 
     return start
@@ -147,7 +148,7 @@ def test_runserver_is_daphne(database_url: str) -> None:
         assert status_of(f"http://127.0.0.1:{port}/admin/") < 500
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(databases=["default", "history"])
 @pytest.mark.parametrize(
     ("url", "text"),
     [
@@ -205,7 +206,7 @@ def web_server(*answers: str) -> Iterator[tuple[str, int]]:
             thread.join()
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(databases=["default", "history"])
 def test_a_port_in_use_stops_the_start(redis_server: ValkeyProcess, settings: Any) -> None:
     """The text says which setting to change."""
     settings.REDIS_URL = redis_server.url
@@ -215,12 +216,21 @@ def test_a_port_in_use_stops_the_start(redis_server: ValkeyProcess, settings: An
             call_command("serve", port=port)
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(databases=["default", "history"])
 def test_a_database_without_its_migrations_stops_the_start() -> None:
     """The text says how many are missing and the command that applies them."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'sessions'")
     with pytest.raises(CommandError, match=r"lacks 1 migrations: run manage\.py migrate"):
+        call_command("serve", port=free_port())
+
+
+@pytest.mark.django_db(databases=["default", "history"])
+def test_a_history_without_its_migrations_stops_the_start() -> None:
+    """The text says which database it is."""
+    with connections["history"].cursor() as cursor:
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'history'")
+    with pytest.raises(CommandError, match=r"HISTORY_DATABASE_URL lacks 1 .* --database history"):
         call_command("serve", port=free_port())
 
 
@@ -239,16 +249,17 @@ def test_wrong_options_are_refused(options: dict[str, int], text: str) -> None:
 
 
 def test_the_plan_has_the_bridge_before_what_feeds_it() -> None:
-    """Redis, then the bridge, then web servers and market; no command shows the password."""
+    """Redis, bridge and recorder, web servers and market; no command shows the password."""
     listeners = open_listeners("127.0.0.1", 0, 2)
     children = plan(Options(demo=True, workers=2), listeners, None)
     assert [(child.name, child.stage) for child in children] == [
         ("bridge", 1),
+        ("recorder", 1),
         ("web.1", 2),
         ("web.2", 2),
         ("market", 2),
     ]
-    for child, listener in zip(children[1:3], listeners, strict=False):
+    for child, listener in zip(children[2:4], listeners, strict=False):
         assert child.pass_fds == (listener.fileno(),)
     for listener in listeners:
         listener.close()

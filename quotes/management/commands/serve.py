@@ -15,8 +15,8 @@ from quotes.supervisor import ChildNotReady
 
 class Command(BaseCommand):
     help = (
-        "Run the web server, the bridge and, when no Redis answers on this machine, an embedded "
-        "one. What dies is started again; Ctrl-C ends everything within 5 seconds."
+        "Run the web server, the bridge, the recorder and, when no Redis answers on this machine, "
+        "an embedded one. What dies is started again; Ctrl-C ends everything within 5 seconds."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,6 +35,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--no-bridge", dest="bridge", action="store_false", help="one runs elsewhere"
         )
+        parser.add_argument(
+            "--no-recorder",
+            dest="recorder",
+            action="store_false",
+            help="one runs elsewhere, or none is wanted",
+        )
         parser.add_argument("--demo", action="store_true", help="simulate a market")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -42,7 +48,7 @@ class Command(BaseCommand):
             raise CommandError(f"--workers must be at least 1, was {options['workers']}")
         if not 0 < options["port"] < 65536:
             raise CommandError(f"--port must be from 1 to 65535, was {options['port']}")
-        names = ("host", "port", "workers", "server", "bridge", "demo")
+        names = ("host", "port", "workers", "server", "bridge", "recorder", "demo")
         with contextlib.suppress(KeyboardInterrupt):
             try:
                 serve(Options(**{name: options[name] for name in names}))

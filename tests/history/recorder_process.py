@@ -1,0 +1,31 @@
+"""A recorder as a process that a test kills: python -m tests.history.recorder_process.
+
+As manage.py record_prices, with calendars that no table is asked for.
+"""
+
+import sys
+
+import django
+from redis import Redis
+
+
+def main() -> None:
+    django.setup()
+    from django.conf import settings
+
+    from quotes.history.recorder import Recorder
+    from quotes.interrupts import interrupt_on_signals
+    from tests.history.logs import FixedCalendars
+
+    with interrupt_on_signals() as interrupt:
+        Recorder(
+            Redis.from_url(settings.REDIS_URL),
+            interrupt=interrupt,
+            report=print,
+            stream=sys.stdout,
+            calendars=FixedCalendars(),
+        ).run()
+
+
+if __name__ == "__main__":
+    main()
