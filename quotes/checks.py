@@ -6,10 +6,16 @@ from django.core.checks import Error, register
 
 from instruments.conf import conf as instruments_conf
 from quotes.conf import conf as quotes_conf
+from quotes.errors import BadRetention
+from quotes.history.retention import parse_retention
 
 
 @register()
 def check_settings(**kwargs: Any) -> list[Error]:
     """quotes.E001: a QUOTES_* or INSTRUMENTS_* setting is wrong or unknown."""
     problems = [*quotes_conf.problems(), *instruments_conf.problems()]
+    try:
+        parse_retention(quotes_conf.keep_history)
+    except BadRetention as error:
+        problems.append(f"QUOTES_KEEP_HISTORY: {error}")
     return [Error(problem, id="quotes.E001") for problem in problems]

@@ -3,6 +3,7 @@
 QuotesError
 ├── BadInterval      400  the name of no interval of candles
 ├── BadRecording     400  a file of recorded ticks, or a row of it, cannot be read
+├── BadRetention     400  a rule of how long history is kept is none
 ├── BadTick          400  what was published is no tick; the text says why
 ├── InboxFull        503  no bridge takes what publishers have sent
 ├── ProtocolError         a client's message cannot be carried out; `code` says why
@@ -16,6 +17,7 @@ from instruments.errors import quoted
 __all__ = [
     "BadInterval",
     "BadRecording",
+    "BadRetention",
     "BadTick",
     "FeedDown",
     "HistoryDown",
@@ -41,6 +43,12 @@ class BadInterval(QuotesError, ValueError):
 
 class BadRecording(QuotesError, ValueError):
     """A file of recorded ticks, or a row of it, cannot be read."""
+
+    code = 400
+
+
+class BadRetention(QuotesError, ValueError):
+    """A rule of how long history is kept is none."""
 
     code = 400
 

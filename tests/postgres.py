@@ -106,6 +106,13 @@ class PostgresServer:
             )
         return name
 
+    def drop(self, name: str) -> None:
+        """Remove a database, whoever is connected to it."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+
     def __exit__(
         self,
         kind: type[BaseException] | None,

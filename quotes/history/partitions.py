@@ -78,6 +78,18 @@ class Partitions:
                 days.add((datetime(year, month, day, tzinfo=UTC).date() - EPOCH).days)
         return days
 
+    def drop_before(self, day: int) -> int:
+        """Drop the partitions of the days before one; return how many; not in a transaction."""
+        dropped = sorted(one for one in self.existing() if FIRST_DAY <= one < day)
+        for one in dropped:
+            with self.connection.cursor() as cursor:
+                # Does not wait for those who read other days, nor they for it.
+                cursor.execute(
+                    f"ALTER TABLE history_tick DETACH PARTITION {name_of(one)} CONCURRENTLY"
+                )
+                cursor.execute(f"DROP TABLE {name_of(one)}")
+        return len(dropped)
+
     def make(self, days: set[int]) -> None:
         if not days:
             return

@@ -100,6 +100,9 @@ def history(
         yield HistoryDatabase(request.param, url)
         connections[ALIAS].close()
         connections[ALIAS] = before
+        if request.param == "postgresql":
+            server: PostgresServer = request.getfixturevalue("postgres")
+            server.drop(url.rpartition("/")[2])
 
 
 def copy_file(request: pytest.FixtureRequest, folder: Path) -> str:

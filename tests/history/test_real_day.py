@@ -5,6 +5,7 @@ stands in the tests is a piece of it. With PRICES_WHOLE_DAY=true the shuffled ar
 recorder that is killed take the whole day too, and minutes.
 """
 
+import functools
 import gzip
 import os
 import random
@@ -213,7 +214,7 @@ def test_killed_recorder_leaves_the_same_tables(
                 # Once it works, after so many more ticks as it happens; at any place of a commit.
                 begun = stored()
                 aim = begun + seeds.randrange(1, len(piece))
-                wait_until(lambda aim=aim: stored() >= aim, timeout_s=120)
+                wait_until(functools.partial(has_stored, aim), timeout_s=120)
                 recorder.kill()
         wait_until(lambda: stored() == len(rows), timeout_s=300)
         wait_until(lambda: redis.hlen(own_key("day")) == Series.objects.count())
@@ -230,6 +231,10 @@ def pieces(rows: list[LogRow], count: int) -> Iterator[list[LogRow]]:
     size = -(-len(rows) // count)
     for at in range(0, len(rows), size):
         yield rows[at : at + size]
+
+
+def has_stored(count: int) -> bool:
+    return stored() >= count
 
 
 def stored() -> int:

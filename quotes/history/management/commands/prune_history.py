@@ -1,0 +1,37 @@
+"""manage.py prune_history: drop what is older than QUOTES_KEEP_HISTORY keeps."""
+
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error
+
+from instruments.sessions import IST
+from quotes.conf import conf
+from quotes.errors import BadRetention
+from quotes.history.pruning import prune_history
+from quotes.history.retention import parse_retention
+
+
+class Command(BaseCommand):
+    help = (
+        "Drop ticks and candles that are older than QUOTES_KEEP_HISTORY keeps, such as "
+        "`ticks=90, 1m=400, NFO:ticks=7` (days). Run it once a day."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--keep", help="other rules than those of QUOTES_KEEP_HISTORY")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        text = conf.keep_history if options["keep"] is None else options["keep"]
+        try:
+            rules = parse_retention(text)
+            report = prune_history(rules=rules, today=datetime.now(IST).date())
+        except (BadRetention, Error) as error:
+            raise CommandError(f"not pruned: {error}") from error
+        self.stdout.write(
+            f"dropped {report.partitions} days of ticks, {report.ticks:,} ticks and "
+            f"{report.candles:,} candles"
+            if rules
+            else "nothing to drop: QUOTES_KEEP_HISTORY has no rule"
+        )

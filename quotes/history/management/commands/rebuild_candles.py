@@ -1,0 +1,45 @@
+"""manage.py rebuild_candles: prove stored candles by their ticks, and mend them."""
+
+from datetime import date, datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error
+
+from instruments.errors import InstrumentsError
+from instruments.keys import InstrumentKey
+from instruments.sessions import IST
+from quotes.history.calendars import Calendars
+from quotes.history.rebuilding import rebuild_candles
+
+
+class Command(BaseCommand):
+    help = "Compare stored candles with those that the stored ticks make, and mend them."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        today = datetime.now(IST).date()
+        parser.add_argument("--from", dest="first", type=date.fromisoformat, required=True)
+        parser.add_argument("--to", dest="last", type=date.fromisoformat, default=today)
+        parser.add_argument("--symbols", nargs="+", metavar="KEY", help="as NSE_EQ:RELIANCE")
+        parser.add_argument("--check", action="store_true", help="only say what is wrong")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            names = options["symbols"]
+            report = rebuild_candles(
+                first=options["first"],
+                last=options["last"],
+                calendars=Calendars()(),
+                keys=None if names is None else [InstrumentKey.parse(name) for name in names],
+                mend=not options["check"],
+                tell=self.stderr.write,
+            )
+        except (InstrumentsError, Error) as error:
+            raise CommandError(f"not rebuilt: {error}") from error
+        self.stdout.write(
+            f"{report.candles:,} candles of {report.days:,} days of instruments: "
+            f"{report.wrong:,} {'wrong' if options['check'] else 'mended'}"
+            + (f", {report.pruned:,} days left: their ticks are pruned" if report.pruned else "")
+        )
+        if options["check"] and report.wrong:
+            raise CommandError(f"{report.wrong:,} candles are not what their ticks make")

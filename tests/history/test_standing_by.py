@@ -1,0 +1,145 @@
+"""Several recorders, and recorders whose Redis or database goes away."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connections
+from redis import Redis
+
+from quotes.history.batches import Entry, read_entry
+from quotes.history.models import Candle, Tick
+from quotes.history.recorder_lease import RecorderLease
+from quotes.history.recording import Fenced, HistoryWriter
+from quotes.history.router import ALIAS
+from quotes.history.selectors import ticks
+from quotes.history.sessions import calendars
+from quotes.ticklog import log_key
+from tests.history.conftest import HistoryDatabase, use
+from tests.history.logs import HOURS, OPENING, log, log_row, recorder
+from tests.history.test_recorder import RELIANCE
+from tests.postgres import PostgresServer
+from tests.valkey import ValkeyProcess
+from tests.waiting import wait_until
+
+
+def writer() -> HistoryWriter:
+    return HistoryWriter(shards=[1], calendars=calendars(HOURS), grace_ms=0)
+
+
+def entries(redis: Redis) -> list[Entry]:
+    raws: Any = redis.xrange(log_key(1))
+    return [read_entry(1, raw) for raw in raws]
+
+
+def test_writer_that_was_overtaken_stores_nothing(redis: Redis, history: HistoryDatabase) -> None:
+    """What another has stored since fences it, whatever the lease says; all or nothing."""
+    log(redis, [log_row(price="1")])
+    one, other = writer(), writer()
+    first = entries(redis)
+    assert one.store(first, now_ms=0).ticks == 1
+    log(redis, [log_row(price="2", timestamp=OPENING + 1)])
+    with pytest.raises(Fenced):
+        other.store(entries(redis), now_ms=0)
+    assert [tick.price for tick in ticks(key=RELIANCE)] == ["1"]
+    one.store(entries(redis)[1:], now_ms=0)
+    assert [tick.price for tick in ticks(key=RELIANCE)] == ["1", "2"]
+    assert Candle.objects.get(interval=1).ticks == 2
+
+
+def test_entries_that_come_again_are_stored_once(redis: Redis, history: HistoryDatabase) -> None:
+    """A tick that is in the table already stays as it is."""
+    log(redis, [log_row(price="1")])
+    one = writer()
+    one.store(entries(redis), now_ms=0)
+    batch = one.maker
+    batch.places = dict.fromkeys(batch.places, type(one.places[1])())
+    one.store(entries(redis), now_ms=0)
+    assert Tick.objects.count() == 1
+
+
+def test_one_holds_the_lease_and_another_takes_it_when_it_is_given_up(redis: Redis) -> None:
+    """At once when released, after its life when not."""
+    one, other = (RecorderLease(redis, life_ms=300) for _ in range(2))
+    assert one.acquire() and not other.acquire()
+    one.release()
+    assert other.acquire() and not one.acquire()
+    wait_until(one.acquire, timeout_s=3)
+    time_to_renew = time.monotonic() + 0.1
+    wait_until(lambda: time.monotonic() > time_to_renew)
+    assert one.keep(b"{}") and not other.keep(b"{}")
+
+
+class InThread:
+    """A recorder in a thread of its own, over a connection of its own."""
+
+    def __init__(self, redis: Redis, history: HistoryDatabase) -> None:
+        self.recorder = recorder(redis, once=False)
+        self.thread = threading.Thread(target=self.run, args=(history.url,))
+        self.thread.start()
+
+    def run(self, url: str) -> None:
+        use(url)
+        self.recorder.run()
+
+    def __enter__(self) -> "InThread":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.recorder.interrupt.requested = True
+        self.thread.join(15)
+        assert not self.thread.is_alive()
+
+
+def stored(count: int) -> Callable[[], bool]:
+    return lambda: Tick.objects.count() == count
+
+
+@pytest.mark.slow
+def test_standby_goes_on_where_the_working_recorder_stopped(
+    redis: Redis, history: HistoryDatabase
+) -> None:
+    """Two recorders at work store each tick once; when one ends the other takes over."""
+    log(redis, [log_row(timestamp=OPENING)])
+    with InThread(redis, history) as one:
+        wait_until(stored(1))
+        with InThread(redis, history) as other:
+            log(redis, [log_row(timestamp=OPENING + 1)])
+            wait_until(stored(2))
+            assert other.recorder.counters.recorded == 0
+            one.recorder.interrupt.requested = True
+            log(redis, [log_row(timestamp=OPENING + 2)])
+            wait_until(stored(3))
+            assert one.recorder.counters.recorded + other.recorder.counters.recorded == 3
+
+
+@pytest.mark.slow
+def test_recorder_goes_on_after_redis_was_away(
+    redis: Redis, redis_server: ValkeyProcess, history: HistoryDatabase
+) -> None:
+    """A Redis that came back without its log is a gap; what comes then is stored."""
+    log(redis, [log_row(timestamp=OPENING)])
+    with InThread(redis, history):
+        wait_until(stored(1))
+        redis_server.kill()
+        redis_server.start()
+        log(redis, [log_row(timestamp=OPENING + 1)])
+        wait_until(stored(2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("history", ["postgresql"], indirect=True)
+def test_recorder_goes_on_after_the_database_was_away(
+    redis: Redis, postgres: PostgresServer, history: HistoryDatabase
+) -> None:
+    """What was logged meanwhile is stored when the server is back."""
+    log(redis, [log_row(timestamp=OPENING)])
+    with InThread(redis, history):
+        wait_until(stored(1))
+        connections[ALIAS].close()
+        postgres.stop()
+        log(redis, [log_row(timestamp=OPENING + 1)])
+        postgres.start()
+        wait_until(stored(2))
