@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 USERS = ("postgres", "nobody")
 OPTIONS = (
     *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
-    *("-c", "fsync=off", "-c", "shared_buffers=64MB", "-c", "max_connections=50"),
+    *("-c", "shared_buffers=64MB", "-c", "max_connections=50"),
 )
 
 
@@ -38,9 +38,14 @@ def version_of(path: Path) -> int:
 
 
 class PostgresServer:
-    """A server that trusts whoever connects from this machine."""
+    """A server that trusts whoever connects from this machine.
 
-    def __init__(self) -> None:
+    Args:
+        durable: whether a commit waits for the disk, as in production.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self.durable = durable
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))
         self.user = (
@@ -65,9 +70,10 @@ class PostgresServer:
         """Start the server and wait until it answers."""
         program = find_program("postgres")
         data = self.folder / "data"
+        fsync = f"fsync={'on' if self.durable else 'off'}"
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [str(program), "-D", str(data), "-p", str(self.port), *OPTIONS],
+                [str(program), "-D", str(data), "-p", str(self.port), *OPTIONS, "-c", fsync],
                 stdout=log,
                 stderr=log,
                 user=self.user,
@@ -94,24 +100,13 @@ class PostgresServer:
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait(20)
 
-    def create(self, template: str = "template1") -> str:
-        """Return the name of a new database, a copy of another."""
+    def create(self) -> str:
+        """Return the name of a new database."""
         self.databases += 1
         name = f"database{self.databases}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                    sql.Identifier(name), sql.Identifier(template)
-                )
-            )
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return name
-
-    def drop(self, name: str) -> None:
-        """Remove a database, whoever is connected to it."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-            )
 
     def __exit__(
         self,

@@ -84,7 +84,10 @@ class Stream:
         points: the ticks of the batch that are in candles.
     """
 
-    __slots__ = ("bounds", "calendar", "clock", "number", "points", "segment")
+    __slots__ = (
+        *("bounds", "calendar", "newest", "newest_arrived"),
+        *("number", "points", "segment"),
+    )
 
     def __init__(self, number: int, segment: str, calendar: Calendar) -> None:
         self.number = number
@@ -92,7 +95,7 @@ class Stream:
         self.calendar = calendar
         self.bounds = NOWHERE
         self.points: list[Point] = []
-        self.clock = Clock()
+        self.newest = self.newest_arrived = 0  # the newest event, and its arrival
 
     def look_up(self, timestamp: int) -> bool:
         """Say whether a tick of that time is in a candle; know the day from now on."""
@@ -163,7 +166,8 @@ class BatchMaker:
                 batch.points[stream.segment, stream.number] = stream.points
                 stream.points = []
             batch.clocks[stream.segment] = max(
-                batch.clocks.get(stream.segment, Clock()), stream.clock
+                batch.clocks.get(stream.segment, Clock()),
+                Clock(stream.newest, stream.newest_arrived),
             )
         return batch
 
@@ -211,8 +215,8 @@ class BatchMaker:
             rows.append(row)
             # A clock gone wrong does not take its segment's clock along.
             event = timestamp if timestamp < tick.received else tick.received
-            if event > stream.clock.event:
-                stream.clock = Clock(event, tick.received)
+            if event > stream.newest:
+                stream.newest, stream.newest_arrived = event, tick.received
             begins, until = stream.bounds
             if begins <= timestamp < until or stream.look_up(timestamp):
                 reading = NO_VOLUME if volume is None else volume

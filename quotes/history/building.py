@@ -180,10 +180,12 @@ class SeriesBuilder:
         return found[0][1].start if found else None
 
     def settle(self, made: Level, held: dict[int, list[Point]]) -> None:
-        """Go on from the newest candle there is."""
+        """Go on from the newest candle, unless all that was made is before what is held."""
+        if self.known and self.settled is not None and max(made, default=0) < self.settled.start:
+            return
         stored = self.source.last_bar(self.series, 0, 2**62)
         newest = max([*made, *([stored.start] if stored else [])], default=None)
-        if newest is None or (self.known and newest not in made):
+        if newest is None:
             return
         day, start, ends, limit = self.place(newest)
         points = held.get(newest)

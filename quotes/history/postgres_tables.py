@@ -1,10 +1,18 @@
-"""Bulk writes of history into PostgreSQL: COPY into staging tables, then idempotent inserts."""
+"""Bulk writes of history into PostgreSQL: COPY, and idempotent inserts out of staging tables.
+
+Ticks are copied straight into their table, since the place in the log sees to it that they come
+once; where some are there nevertheless (an older copy of the place, an import) they are staged and
+only those that are new inserted. That takes half as long again.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from django.db import IntegrityError, transaction
+
 from quotes.history.building import Change
 from quotes.history.partitions import Partitions
+from quotes.history.router import ALIAS
 from quotes.history.rows import TickValues
 from quotes.history.tables import (
     CANDLE_COLUMNS,
@@ -18,7 +26,8 @@ STAGING = (
     "CREATE TEMP TABLE IF NOT EXISTS staged_candle ON COMMIT DELETE ROWS AS"
     f" SELECT {CANDLE_COLUMNS} FROM history_candle WITH NO DATA",
 )
-COPY_TICKS = "COPY staged_tick FROM STDIN"
+COPY_TICKS = "COPY history_tick FROM STDIN"
+STAGE_TICKS = "COPY staged_tick FROM STDIN"
 INSERT_TICKS = "INSERT INTO history_tick SELECT * FROM staged_tick ON CONFLICT DO NOTHING"
 COPY_CANDLES = "COPY staged_candle FROM STDIN"
 PUT_CANDLES = (
@@ -46,12 +55,18 @@ class PostgresTables(Tables):
 
     def insert_ticks(self, rows: Sequence[TickValues]) -> None:
         self.partitions.ensure(row[1] for row in rows)
-        self.copy(COPY_TICKS, tick_lines(rows))
-        self.run(INSERT_TICKS)
-        self.run("TRUNCATE staged_tick")
+        text = "".join(tick_lines(rows)).encode()
+        try:
+            with transaction.atomic(using=ALIAS):
+                self.copy(COPY_TICKS, text)
+        except IntegrityError:
+            self.copy(STAGE_TICKS, text)
+            self.run(INSERT_TICKS)
+            self.run("TRUNCATE staged_tick")
 
     def put_candles(self, changes: Sequence[Change]) -> None:
-        self.copy(COPY_CANDLES, (line(candle_values(change)) for change in changes))
+        lines = [line(candle_values(change)) for change in changes]
+        self.copy(COPY_CANDLES, "".join(lines).encode())
         self.run(PUT_CANDLES)
         self.run("TRUNCATE staged_candle")
 
@@ -62,13 +77,13 @@ class PostgresTables(Tables):
         with self.connection.cursor() as cursor:
             cursor.execute(sql)
 
-    def copy(self, sql: str, lines: Iterable[str]) -> None:
+    def copy(self, sql: str, text: bytes) -> None:
         with (
             self.connection.wrap_database_errors,
             self.connection.connection.cursor() as cursor,
             cursor.copy(sql) as copy,
         ):
-            copy.write("".join(lines).encode())
+            copy.write(text)
 
 
 def tick_lines(rows: Sequence[TickValues]) -> list[str]:
