@@ -33,7 +33,7 @@ def candle_messages(key: str, changes: Iterable[Change]) -> list[dict[str, Any]]
     """Return the messages of an instrument's changed candles, each interval's by time."""
     messages: list[dict[str, Any]] = []
     counts: dict[str, int] = {}  # interval -> in how many messages it is
-    for _, interval, bar in sorted(changes, key=lambda change: change.bar.start):
+    for _, interval, bar in sorted(changes, key=lambda one: (one.bar.start, one.interval)):
         at = counts.get(interval.label, 0)
         counts[interval.label] = at + 1
         if at == len(messages):

@@ -11,8 +11,10 @@ from quotes.ticklog import count_key, log_key
 
 # What one batch holds, about: more makes a commit longer than what it saves.
 BATCH_TICKS = 20_000
-FIRST_COUNT = 200
-MAX_COUNT = 20_000
+# How many entries are read at a time, of all shards together. An entry may have one tick or two
+# thousand, and what is read is held.
+READ_ENTRIES = 64
+MAX_READS = 200
 
 
 def shards_of(client: redis.Redis) -> list[int]:
@@ -21,7 +23,7 @@ def shards_of(client: redis.Redis) -> list[int]:
 
 
 class LogReader:
-    """Reads entries in order, as many at a time as make a good batch.
+    """Reads entries in order, as many as make a good batch.
 
     Args:
         places: shard -> the id of the last entry that was read.
@@ -30,7 +32,7 @@ class LogReader:
     def __init__(self, client: redis.Redis, places: dict[int, str]) -> None:
         self.client = client
         self.ids = dict(places)
-        self.count = FIRST_COUNT
+        self.count = max(1, READ_ENTRIES // max(1, len(places)))
         self.shards = {log_key(shard).encode(): shard for shard in places}
 
     def start_over(self) -> list[int]:
@@ -49,6 +51,20 @@ class LogReader:
 
     def read(self, block_ms: int) -> list[Entry]:
         """Return the next entries, waiting for one; none when the time is up."""
+        entries = self.read_some(block_ms)
+        ticks = sum(len(entry.ticks) for entry in entries)
+        for _ in range(MAX_READS):
+            if not entries or ticks >= BATCH_TICKS:
+                break
+            more = self.read_some(None)
+            if not more:
+                break
+            entries += more
+            ticks += sum(len(entry.ticks) for entry in more)
+        return entries
+
+    def read_some(self, block_ms: int | None) -> list[Entry]:
+        """Read once; None does not wait."""
         streams: Any = {log_key(shard): entry_id for shard, entry_id in self.ids.items()}
         answer: Any = self.client.xread(streams, count=self.count, block=block_ms)
         entries: list[Entry] = []
@@ -58,9 +74,6 @@ class LogReader:
             listed = raws[0] if raws and isinstance(raws[0], list) else raws
             entries.extend([read_entry(shard, raw) for raw in listed])
             self.ids[shard] = entries[-1].id
-        if entries:
-            ticks = sum(len(entry.ticks) for entry in entries)
-            self.count = max(1, min(MAX_COUNT, BATCH_TICKS * len(entries) // max(ticks, 1)))
         return entries
 
     def full(self, entries: Sequence[Entry]) -> bool:

@@ -6,7 +6,7 @@ the rules of a candle are shared.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from django.db import transaction
 
@@ -14,7 +14,7 @@ from instruments.keys import InstrumentKey
 from quotes.history.building import Change
 from quotes.history.candles import Bar, Point, fold, merge
 from quotes.history.intervals import STORED, Interval
-from quotes.history.models import Candle, LogPosition, Series
+from quotes.history.models import Candle, LogPosition, Series, Tick
 from quotes.history.router import ALIAS
 from quotes.history.sessions import DAY_MS, Calendar, TradingDay, date_of, midnight_of
 from quotes.history.tables import Tables
@@ -64,7 +64,7 @@ def rebuild_candles(
     tables.prepare()
     for series in chosen(keys):
         calendar = calendars.get(series.segment) or calendars[""]
-        for day in days_between(first, last):
+        for day in days_with_history(series, first, last):
             with transaction.atomic(using=ALIAS):
                 # Behind this a recorder waits.
                 list(LogPosition.objects.select_for_update().values_list("shard"))
@@ -79,9 +79,23 @@ def chosen(keys: Iterable[InstrumentKey] | None) -> Iterator[Series]:
     yield from list(rows)
 
 
-def days_between(first: date, last: date) -> Iterator[date]:
-    for number in range((last - first).days + 1):
-        yield first + timedelta(days=number)
+def days_with_history(series: Series, first: date, last: date) -> Iterator[date]:
+    """Yield the days of a range on which an instrument has ticks or candles."""
+    at, end = midnight_of(first), midnight_of(last) + DAY_MS
+    while True:
+        ticks = Tick.objects.filter(series=series, timestamp__gte=at, timestamp__lt=end)
+        days = Candle.objects.filter(
+            series=series, interval=Interval.DAY, start__gte=at, start__lt=end
+        )
+        found = [
+            *ticks.order_by("timestamp").values_list("timestamp", flat=True)[:1],
+            *days.order_by("start").values_list("start", flat=True)[:1],
+        ]
+        if not found:
+            return
+        day = date_of(min(found))
+        yield day
+        at = midnight_of(day) + DAY_MS
 
 
 def rebuild_day(

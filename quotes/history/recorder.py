@@ -133,6 +133,7 @@ class Recorder:
                 self.keep_lease()
                 read = self.step(writer, reader, statistics, announcer)
                 self.done = self.once and not read
+            self.behind(writer, reader)
             self.lease.release()
         finally:
             self.caught_up()

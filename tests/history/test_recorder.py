@@ -1,19 +1,28 @@
 """From the tick log to ticks, candles, gaps and day statistics, on both databases."""
 
 import json
+from datetime import date
 from decimal import Decimal
+from io import StringIO
+from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from redis import Redis
 
 from instruments.keys import InstrumentKey
+from quotes.history.announcements import candle_group
 from quotes.history.intervals import STORED, Interval
 from quotes.history.models import Candle, Gap, LogPosition, Tick
 from quotes.history.selectors import candles, last_candles, last_ticks, ticks, ticks_after
+from quotes.lane_host import lane_channel
+from quotes.lanes import lane_of, unpack_entries
 from quotes.store import own_key
 from quotes.ticklog import log_key
 from tests.history.conftest import HistoryDatabase
 from tests.history.logs import DAY, MINUTE, OPENING, log, log_row, record
+from tests.waiting import wait_until
 
 RELIANCE = InstrumentKey("NSE_EQ", "RELIANCE")
 AAPL = InstrumentKey("", "AAPL")
@@ -261,3 +270,47 @@ def test_candles_stay_when_their_ticks_are_gone(redis: Redis, history: HistoryDa
     log(redis, [log_row(price="90", timestamp=OPENING + 5, shown=False)])
     record(redis)
     assert Candle.objects.get(interval=1, start=OPENING).ticks == 1
+
+
+def test_changed_candles_are_sent_to_their_group(redis: Redis) -> None:
+    """After the commit subscribers of an instrument's candles get all that changed, exactly."""
+    group = candle_group(RELIANCE)
+    listener: Any = redis.pubsub()  # type: ignore[no-untyped-call]
+    listener.subscribe(lane_channel(lane_of(group)))
+    log(redis, [log_row(price="100.10", volume=5)])
+    record(redis)
+    payloads: list[bytes] = []
+
+    def heard() -> bool:
+        message = listener.get_message(timeout=0.1)
+        if message and message["type"] == "message":
+            payloads.append(message["data"])
+        return bool(payloads)
+
+    wait_until(heard)
+    listener.close()
+    ((name, sent),) = unpack_entries(payloads[0])
+    assert (name, sent["type"], sent["key"]) == (group, "quote.candles", "NSE_EQ:RELIANCE")
+    assert set(sent["candles"]) == {"1m", "3m", "5m", "10m", "15m", "30m", "60m", "1d"}
+    (minute,) = candles(keys=[RELIANCE], interval=Interval.MINUTE)
+    assert sent["candles"]["1m"].encode() == minute.json
+    assert json.loads(minute.json)["volume"] == 5 and b'"open":100.10,' in minute.json
+
+
+@pytest.mark.django_db
+def test_command_records_by_the_hours_of_the_tables(redis: Redis) -> None:
+    """record_prices --once stores what is logged and says what it did."""
+    log(redis, [log_row(), log_row(timestamp=OPENING - MINUTE)])
+    output = StringIO()
+    call_command("record_prices", once=True, stdout=output)
+    assert "recorded=2 candles=8 gaps=0 bad=0 behind=0" in output.getvalue()
+    call_command("rebuild_candles", first=date(2021, 4, 16), check=True, stdout=output)
+    assert "8 candles of 1 days of instruments: 0 wrong" in output.getvalue()
+    Candle.objects.filter(interval=5).update(ticks=9)
+    with pytest.raises(CommandError, match="1 candles are not what their ticks make"):
+        call_command("rebuild_candles", first=date(2021, 4, 16), check=True, stderr=output)
+    call_command("prune_history", keep="ticks=9, 1m=9", stdout=output)
+    assert output.getvalue().endswith("candles\n")
+    assert not Tick.objects.exists() and Candle.objects.count() == 7
+    with pytest.raises(CommandError, match="a rule is KIND=DAYS"):
+        call_command("prune_history", keep="ticks=x")
