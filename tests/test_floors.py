@@ -41,6 +41,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.history.announcements",
         "quotes.history.building",
         "quotes.history.candles",
+        "quotes.history.deriving",
         "quotes.history.intervals",
         "quotes.history.places",
         "quotes.history.retention",

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from instruments.keys import InstrumentKey
-from quotes.history.building import Change
+from quotes.history.deriving import Change
 from quotes.history.rows import candle_json
 
 PREFIX = "candles."

@@ -10,7 +10,7 @@ from channels.layers import get_channel_layer
 
 from instruments.keys import InstrumentKey
 from quotes.history.announcements import PendingCandles, candle_group, candle_messages
-from quotes.history.building import Change
+from quotes.history.deriving import Change
 from quotes.lane_host import lane_channel
 from quotes.lanes import Entry, by_lane, pack_entries
 from quotes.layer import QuotesChannelLayer

@@ -3,58 +3,21 @@
 The candles at hand after each batch are those that all ticks together make (`candles.py`). Ticks
 that come in the order of their events, give or take some seconds, are added to what is in memory; a
 tick of a candle that is settled has that candle made anew of its stored ticks, and those behind it
-as far as the standing of the day's volume changes. Longer candles are made of shorter ones.
+as far as the standing of the day's volume changes. Longer candles are
+made in `deriving.py`.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
 
-from quotes.history.candles import Bar, Point, fold, merge
-from quotes.history.intervals import STORED, WITHIN_DAY, Interval
+from quotes.history.candles import Bar, Point, fold
+from quotes.history.deriving import Change, Level, LongerCandles, Source
+from quotes.history.intervals import Interval
 from quotes.history.sessions import Calendar, TradingDay
-from quotes.history.volumes import SESSION_START, Standing
+from quotes.history.volumes import SESSION_START
 
 # Ticks of so long before the newest are expected: the real feed is one to two seconds out of order.
 SETTLE_MS = 4_000
-# Hours of a series that are held in memory.
-HOURS_HELD = 2
-
-# Each interval and the shorter one it is made of.
-MADE_OF = {
-    Interval.MINUTES_3: Interval.MINUTE,
-    Interval.MINUTES_5: Interval.MINUTE,
-    Interval.MINUTES_10: Interval.MINUTES_5,
-    Interval.MINUTES_15: Interval.MINUTES_5,
-    Interval.MINUTES_30: Interval.MINUTES_15,
-    Interval.HOUR: Interval.MINUTES_30,
-}
-
-Level = dict[int, Bar]  # start -> candle, by time
-Levels = dict[Interval, Level]
-
-
-class Change(NamedTuple):
-    """A candle that is new or not what it was."""
-
-    series: int
-    interval: Interval
-    bar: Bar
-
-
-class Source(Protocol):
-    """What is stored: every tick of the batches given so far, and every change returned before."""
-
-    def points(self, series: int, start: int, end: int) -> list[Point]:
-        """Return the ticks whose event time is in a range, in any order."""
-
-    def bars(
-        self, series: int, intervals: Iterable[Interval], start: int, end: int
-    ) -> list[tuple[Interval, Bar]]:
-        """Return the candles that start in a range, by time."""
-
-    def last_bar(self, series: int, start: int, end: int) -> Bar | None:
-        """Return the last one-minute candle that starts in a range."""
 
 
 class SeriesBuilder:
@@ -65,7 +28,7 @@ class SeriesBuilder:
     """
 
     __slots__ = (
-        *("calendar", "day", "day_level", "hours", "is_final", "known", "recent", "series"),
+        *("calendar", "known", "longer", "recent", "series"),
         *("settled", "settled_at", "source"),
     )
 
@@ -75,14 +38,11 @@ class SeriesBuilder:
         self.series = series
         self.calendar = calendar
         self.source = source
-        self.is_final = is_final
+        self.longer = LongerCandles(series, calendar, source, is_final)
         self.known = False  # whether the rest is what the stored ticks make
         self.settled: Bar | None = None  # the candle of the ticks up to settled_at
         self.settled_at: tuple[int, int, int] | Point = (0, 0, 0)
         self.recent: list[Point] = []  # all ticks after that, in order
-        self.hours: dict[int, Levels] = {}
-        self.day: TradingDay | None = None
-        self.day_level: Levels = {}
 
     def apply(self, points: list[Point]) -> list[Change]:
         """Return the candles that some new ticks, at least one, change; the ticks are stored."""
@@ -91,9 +51,7 @@ class SeriesBuilder:
             minutes = self.extend(points)
         else:
             minutes = self.mend(points)
-        return self.derive(minutes)
-
-    # -- one-minute candles -----------------------------------------------------------------------
+        return self.longer.derive(minutes)
 
     def extend(self, points: list[Point]) -> list[Bar]:
         """Add ticks behind all that is settled."""
@@ -201,81 +159,6 @@ class SeriesBuilder:
         self.recent = points[split:]
         self.known = len(points) > 0
 
-    # -- longer candles ---------------------------------------------------------------------------
-
-    def derive(self, minutes: list[Bar]) -> list[Change]:
-        """Return the candles that are not what they were, given one-minute candles made anew."""
-        changes: list[Change] = []
-        hours: dict[int, list[Bar]] = {}
-        for bar in minutes:
-            day = self.place(bar.start)[0]
-            hours.setdefault(day.start_of(bar.start, Interval.HOUR.step_ms), []).append(bar)
-        for hour, bars in sorted(hours.items()):
-            day = self.place(bars[0].start)[0]
-            levels = self.hour(day, hour)
-            changed = [bar.start for bar in bars if self.put(changes, levels, Interval.MINUTE, bar)]
-            for interval, shorter in MADE_OF.items():
-                for start, ends in sorted({day.span(interval, start) for start in changed}):
-                    members = [bar for at, bar in levels[shorter].items() if start <= at < ends]
-                    self.put(changes, levels, interval, merge(members, start, ends))
-            if changed:
-                self.put_day(changes, day, levels[Interval.HOUR][hour])
-        return changes
-
-    def hour(self, day: TradingDay, start: int) -> Levels:
-        """Return all candles within an hour."""
-        levels = self.hours.get(start)
-        if levels is None:
-            levels = {interval: {} for interval in WITHIN_DAY}
-            end = day.end_of(start, Interval.HOUR.step_ms)
-            for interval, bar in self.source.bars(self.series, WITHIN_DAY, start, end):
-                levels[interval][bar.start] = bar
-            self.hours[start] = levels
-            if len(self.hours) > HOURS_HELD:
-                del self.hours[min(self.hours)]
-        return levels
-
-    def put(self, changes: list[Change], levels: Levels, interval: Interval, bar: Bar) -> bool:
-        """Put a candle into its level; say whether it is not what was there."""
-        level = levels[interval]
-        old = level.get(bar.start)
-        if old is not None:
-            if (
-                old.ticks == bar.ticks
-                and old.volume == bar.volume
-                and old.standing == bar.standing
-                and interval is Interval.MINUTE
-            ):
-                return False
-            told = bar.final = old.final or self.is_final(old.ends)
-            bar.revised = old.revised or (told and old.values != bar.values)
-            if interval is not Interval.MINUTE and not told and old.values == bar.values:
-                return False
-        in_order = old is not None or not level or bar.start > next(reversed(level))
-        level[bar.start] = bar
-        if not in_order:
-            levels[interval] = dict(sorted(level.items()))
-        changes.append(Change(self.series, interval, bar))
-        return True
-
-    def put_day(self, changes: list[Change], day: TradingDay, hour: Bar) -> None:
-        """Make the day's candle of its hours."""
-        if self.day != day:
-            levels: Levels = {interval: {} for interval in STORED}
-            kinds = (Interval.HOUR, Interval.DAY)
-            for interval, bar in self.source.bars(
-                self.series, kinds, day.midnight, max(day.ends, day.midnight + 1)
-            ):
-                levels[interval][bar.start] = bar
-            self.day, self.day_level = day, levels
-        hours = self.day_level[Interval.HOUR]
-        in_order = hour.start in hours or not hours or hour.start > next(reversed(hours))
-        hours[hour.start] = hour
-        if not in_order:
-            self.day_level[Interval.HOUR] = hours = dict(sorted(hours.items()))
-        whole = merge(hours.values(), day.midnight, day.ends)
-        self.put(changes, self.day_level, Interval.DAY, whole)
-
 
 class CandleBuilder:
     """The candles of all series.
@@ -319,6 +202,3 @@ class CandleBuilder:
     def committed(self) -> None:
         """Take note that what the clocks say is stored and told."""
         self.told.update(self.clocks)
-
-
-__all__ = ["CandleBuilder", "Change", "SeriesBuilder", "Source", "Standing"]

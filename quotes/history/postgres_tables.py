@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from quotes.history.building import Change
+from quotes.history.deriving import Change
 from quotes.history.partitions import Partitions
 from quotes.history.router import ALIAS
 from quotes.history.rows import TickValues

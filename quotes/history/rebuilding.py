@@ -11,8 +11,8 @@ from datetime import date
 from django.db import transaction
 
 from instruments.keys import InstrumentKey
-from quotes.history.building import Change
 from quotes.history.candles import Bar, Point, fold, merge
+from quotes.history.deriving import Change
 from quotes.history.intervals import STORED, Interval
 from quotes.history.models import Candle, LogPosition, Series, Tick
 from quotes.history.router import ALIAS

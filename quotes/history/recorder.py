@@ -18,8 +18,8 @@ from quotes.conf import conf
 from quotes.errors import HistoryDown
 from quotes.history.announcer import Announcer
 from quotes.history.batches import Entry
-from quotes.history.building import Change
 from quotes.history.calendars import Calendars
+from quotes.history.deriving import Change
 from quotes.history.log_reader import LogReader, shards_of
 from quotes.history.recorder_lease import RecorderLease
 from quotes.history.recording import Fenced, HistoryWriter

@@ -12,7 +12,8 @@ from django.db import Error, connections, transaction
 
 from quotes.errors import HistoryDown
 from quotes.history.batches import BatchMaker, Clock, Entry
-from quotes.history.building import CandleBuilder, Change
+from quotes.history.building import CandleBuilder
+from quotes.history.deriving import Change
 from quotes.history.intervals import Interval
 from quotes.history.models import Gap, Series
 from quotes.history.router import ALIAS

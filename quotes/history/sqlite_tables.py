@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from quotes.history.building import Change
+from quotes.history.deriving import Change
 from quotes.history.rows import TickValues
 from quotes.history.tables import (
     CANDLE_COLUMNS,

@@ -13,8 +13,8 @@ from typing import Any
 
 import redis
 
-from quotes.history.building import Change
 from quotes.history.candles import Bar
+from quotes.history.deriving import Change
 from quotes.history.intervals import Interval
 from quotes.history.recording import HistoryWriter, database
 from quotes.history.rows import number_text

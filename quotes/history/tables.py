@@ -12,8 +12,8 @@ from typing import Any
 from django.db import connections
 
 from instruments.keys import InstrumentKey
-from quotes.history.building import Change
 from quotes.history.candles import NO_VOLUME, Bar, Point
+from quotes.history.deriving import Change
 from quotes.history.intervals import Interval
 from quotes.history.models import Gap, LogPosition, Series
 from quotes.history.places import BEGINNING, LogPlace
@@ -58,7 +58,7 @@ ADVANCE = (
 
 
 class Tables(abc.ABC):
-    """The tables over the connection of this thread; also a `building.Source`."""
+    """The tables over the connection of this thread; also a `deriving.Source`."""
 
     def __init__(self) -> None:
         self.connection = connections[ALIAS]
@@ -95,7 +95,7 @@ class Tables(abc.ABC):
             rows: list[Any] = cursor.fetchall()
             return rows
 
-    # -- building.Source --------------------------------------------------------------------------
+    # -- deriving.Source --------------------------------------------------------------------------
 
     def points(self, series: int, start: int, end: int) -> list[Point]:
         return [

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instruments.sessions import Hours, Session
-from quotes.history.building import CandleBuilder, Change
+from quotes.history.building import CandleBuilder
 from quotes.history.candles import Bar, Point, merge
+from quotes.history.deriving import Change
 from quotes.history.intervals import STORED, Interval
 from quotes.history.sessions import Calendar, calendars
 

@@ -11,8 +11,8 @@ from instruments.keys import InstrumentKey
 from instruments.sessions import Hours, Session, SpecialDay
 from quotes.errors import BadInterval
 from quotes.history.announcements import MAX_PENDING, PendingCandles, candle_group, candle_messages
-from quotes.history.building import Change
 from quotes.history.candles import Bar
+from quotes.history.deriving import Change
 from quotes.history.intervals import Interval
 from quotes.history.places import BEGINNING, follow, pass_over
 from quotes.history.sessions import Calendar, midnight_of, period_of
