@@ -8,6 +8,8 @@ from quotes.pages import live_prices
 urlpatterns = [
     path("", live_prices, name="live-prices"),
     path("admin/", admin.site.urls),
+    # Before the instruments, whose keys may hold slashes.
+    path("api/", include("quotes.history.urls")),
     path("api/", include("instruments.urls")),
     path("api/", include("quotes.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

@@ -3,10 +3,12 @@
 from typing import Any
 
 from django.core.checks import Error, register
+from django.core.exceptions import ImproperlyConfigured
 
 from instruments.conf import conf as instruments_conf
 from quotes.conf import conf as quotes_conf
 from quotes.errors import BadRetention
+from quotes.history.ranges import parse_limits
 from quotes.history.retention import parse_retention
 
 
@@ -18,4 +20,8 @@ def check_settings(**kwargs: Any) -> list[Error]:
         parse_retention(quotes_conf.keep_history)
     except BadRetention as error:
         problems.append(f"QUOTES_KEEP_HISTORY: {error}")
+    try:
+        parse_limits(str(quotes_conf.history_max_days))
+    except ImproperlyConfigured as error:
+        problems.append(str(error))
     return [Error(problem, id="quotes.E001") for problem in problems]

@@ -45,6 +45,17 @@ class QuotesSettings(SettingsGroup):
     keep_history = Setting(
         "", "For how many days ticks and candles are kept, as `ticks=90, NFO:1m=400`."
     )
+    history_page_rows = Setting(
+        5000, "Rows of history on a page over REST, unless fewer are asked for.", least=1
+    )
+    history_max_rows = Setting(
+        1_000_000, "Most rows of history in one streamed answer over REST.", least=1
+    )
+    history_max_instruments = Setting(100, "Most instruments in one request for candles.", least=1)
+    history_max_days = Setting(
+        "ticks=7,1m=60,3m=100,5m=100,10m=100,15m=200,30m=200,60m=400,1d=4000,1w=20000,1M=20000",
+        "Longest range of a request for history, in days, of ticks and of each interval.",
+    )
     embedded_folder = Setting(
         "var/valkey",
         "Where the Redis that `serve` starts keeps its files; relative to the project's folder.",

@@ -1,10 +1,13 @@
 """Errors of the quotes app.
 
 QuotesError
+├── BadHistoryFile   400  a file of history, or a row of it, cannot be read
+├── BadHistoryQuery  400  a question about history that cannot be, or is too large
 ├── BadInterval      400  the name of no interval of candles
 ├── BadRecording     400  a file of recorded ticks, or a row of it, cannot be read
 ├── BadRetention     400  a rule of how long history is kept is none
 ├── BadTick          400  what was published is no tick; the text says why
+├── FormatMissing    406  a format that needs a package that is not installed
 ├── InboxFull        503  no bridge takes what publishers have sent
 ├── ProtocolError         a client's message cannot be carried out; `code` says why
 ├── ReplayRefused    400  a replay that is asked for wrongly, or that nobody would see
@@ -15,11 +18,14 @@ QuotesError
 from instruments.errors import quoted
 
 __all__ = [
+    "BadHistoryFile",
+    "BadHistoryQuery",
     "BadInterval",
     "BadRecording",
     "BadRetention",
     "BadTick",
     "FeedDown",
+    "FormatMissing",
     "HistoryDown",
     "InboxFull",
     "ProtocolError",
@@ -33,6 +39,18 @@ class QuotesError(Exception):
     """Base of the app's errors; `code` is stable and is what clients see."""
 
     code = 500
+
+
+class BadHistoryFile(QuotesError, ValueError):
+    """A file of history, or a row of it, cannot be read."""
+
+    code = 400
+
+
+class BadHistoryQuery(QuotesError, ValueError):
+    """A question about history cannot be, or asks for too much."""
+
+    code = 400
 
 
 class BadInterval(QuotesError, ValueError):
@@ -72,6 +90,12 @@ class ReplayRefused(QuotesError, ValueError):
     """A replay is asked for wrongly, or nobody would see it."""
 
     code = 400
+
+
+class FormatMissing(QuotesError):
+    """A format needs a package that is not installed."""
+
+    code = 406
 
 
 class FeedDown(QuotesError):

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connections
 
 from instruments.keys import InstrumentKey
+from quotes.history.candle_rows import stored_candles
 from quotes.history.candles import Bar, merge
 from quotes.history.intervals import Interval
 from quotes.history.models import Candle, Series
@@ -65,7 +66,7 @@ def candles(
             first = start_ms
             if after is not None and key == after[0]:
                 first = max(first, after[1] + 1)
-            yield from candles_of_one(key, number, interval, first, end_ms)
+            yield from candles_of_one(key, number, interval, first, end_ms, limit)
 
     return islice(each(), limit)
 
@@ -90,15 +91,16 @@ def last_candles(
 
 
 def candles_of_one(
-    key: InstrumentKey, number: int, interval: Interval, start_ms: int, end_ms: int
+    key: InstrumentKey,
+    number: int,
+    interval: Interval,
+    start_ms: int,
+    end_ms: int,
+    limit: int | None = None,
 ) -> Iterator[CandleRow]:
-    """Yield the candles of one series, weeks and months made of days."""
+    """Yield the candles of one series, weeks and months made of days; `limit` is of the others."""
     if interval <= Interval.DAY:
-        rows = Candle.objects.filter(
-            series_id=number, interval=interval, start__gte=start_ms, start__lt=end_ms
-        )
-        for row in rows.order_by("start").values_list(*CANDLE_FIELDS).iterator(PAGE):
-            yield CandleRow(key, interval, *row)
+        yield from stored_candles(key, number, interval, start_ms, end_ms, limit)
         return
     # A period whose start is in the range has all its days, wherever they are.
     whole_end = period_of(interval, end_ms - 1)[1] if end_ms < LAST_DATE else FOREVER

@@ -1,0 +1,135 @@
+"""History as an Arrow stream or a Parquet file; needs pyarrow, which is imported when asked for.
+
+Prices are decimals of 38 digits, 12 of them behind the point; times are timestamps in UTC.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from quotes.errors import BadHistoryQuery, FormatMissing
+from quotes.history.formats.columns import Batches, columns_of, values_of, without_empty
+
+SCALE = 12
+PRICES = frozenset({"open", "high", "low", "close", "price"})
+TIMES = frozenset({"start", "ends", "timestamp"})
+TEXTS = frozenset({"instrument", "interval", "others"})
+FLAGS = frozenset({"final", "revised", "shown"})
+ROW_GROUP_ROWS = 50_000
+
+
+def available() -> bool:
+    """Say whether pyarrow can be imported."""
+    if "pyarrow" in sys.modules:
+        return sys.modules["pyarrow"] is not None
+    return importlib.util.find_spec("pyarrow") is not None
+
+
+def require_pyarrow() -> Any:
+    """Return the package; raise FormatMissing without it."""
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise FormatMissing(
+            "Arrow and Parquet need the package pyarrow, which is not installed here: "
+            "CSV and JSON do not"
+        ) from error
+    return pyarrow
+
+
+def schema_of(*, ticks: bool) -> Any:
+    pa = require_pyarrow()
+
+    def kind(name: str) -> Any:
+        if name in PRICES:
+            return pa.decimal128(38, SCALE)
+        if name in TIMES:
+            return pa.timestamp("ms", tz="UTC")
+        if name in TEXTS:
+            return pa.string()
+        return pa.bool_() if name in FLAGS else pa.int64()
+
+    return pa.schema([(name, kind(name)) for name in columns_of(ticks=ticks)])
+
+
+def record_batch(rows: Any, *, ticks: bool, schema: Any) -> Any:
+    """Return the rows as a batch.
+
+    Raises:
+        BadHistoryQuery: a price has more digits than the columns.
+    """
+    pa = require_pyarrow()
+    columns = list(zip(*map(values_of(ticks=ticks), rows), strict=True))
+    arrays = []
+    for values, field in zip(columns, schema, strict=True):
+        if ticks and field.name == "price":
+            values = tuple(map(Decimal, values))
+        try:
+            arrays.append(pa.array(values, type=field.type))
+        except pa.ArrowInvalid as error:
+            raise BadHistoryQuery(
+                f"a value of {field.name} has more digits than an Arrow column ({error}): ask "
+                "for CSV or JSON"
+            ) from error
+    return pa.record_batch(arrays, schema=schema)
+
+
+class Sink:
+    """A file whose content is taken away while it is written."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.held: list[bytes] = []
+        self.written = 0
+
+    def write(self, data: Any) -> int:
+        self.held.append(bytes(data))
+        self.written += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self.written
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+    def take(self) -> bytes:
+        data = b"".join(self.held)
+        self.held.clear()
+        return data
+
+
+def arrow_stream(batches: Batches, *, ticks: bool) -> Iterator[bytes]:
+    """Yield an Arrow IPC stream in pieces."""
+    pa = require_pyarrow()
+    schema, sink = schema_of(ticks=ticks), Sink()
+    with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), schema) as writer:
+        for batch in without_empty(batches):
+            writer.write_batch(record_batch(batch, ticks=ticks, schema=schema))
+            yield sink.take()
+    yield sink.take()
+
+
+def parquet_file(batches: Batches, *, ticks: bool) -> Iterator[bytes]:
+    """Yield a Parquet file in pieces; rows are held until they fill a row group."""
+    pa = require_pyarrow()
+    from pyarrow import parquet
+
+    schema, sink = schema_of(ticks=ticks), Sink()
+    with parquet.ParquetWriter(pa.PythonFile(sink, mode="w"), schema) as writer:
+        held: list[Any] = []
+        for batch in without_empty(batches):
+            held.append(record_batch(batch, ticks=ticks, schema=schema))
+            if sum(part.num_rows for part in held) >= ROW_GROUP_ROWS:
+                writer.write_table(pa.Table.from_batches(held, schema))
+                held.clear()
+                yield sink.take()
+        if held:
+            writer.write_table(pa.Table.from_batches(held, schema))
+    yield sink.take()

@@ -1,0 +1,66 @@
+"""The columns of history's tables and how a row fills them, the same in every format.
+
+A time is Unix milliseconds, or for people ISO 8601 on Indian clocks.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from instruments.sessions import IST
+from quotes.history.rows import CandleRow, TickRow
+
+Row = CandleRow | TickRow
+Batches = Iterable[Sequence[Any]]
+
+CANDLE_COLUMNS = (
+    *("instrument", "interval", "start", "ends", "open", "high", "low", "close"),
+    *("volume", "oi", "ticks", "final", "revised"),
+)
+TICK_COLUMNS = (
+    *("instrument", "timestamp", "price", "volume", "oi"),
+    *("position", "epoch", "seq", "shown", "others"),
+)
+# What each element of a JSON array is, in order; Kite's candles have the first seven, too.
+CANDLE_ARRAY = ("start", "open", "high", "low", "close", "volume", "oi")
+TICK_ARRAY = ("timestamp", "price", "volume", "oi", "seq", "epoch", "shown")
+
+MS, ISO = "ms", "iso"
+
+
+@lru_cache(maxsize=10_000)
+def iso_time(timestamp: int) -> str:
+    """Return a moment on Indian clocks: `2024-04-05T09:15:00+05:30`, with milliseconds if any."""
+    moment = datetime.fromtimestamp(timestamp // 1000, IST)
+    if timestamp % 1000:
+        moment = moment.replace(microsecond=timestamp % 1000 * 1000)
+        return moment.isoformat(timespec="milliseconds")
+    return moment.isoformat()
+
+
+def candle_values(row: CandleRow) -> tuple[Any, ...]:
+    """Return the values of CANDLE_COLUMNS."""
+    return (str(row.key), row.interval.label, *row[2:])
+
+
+def tick_values(row: TickRow) -> tuple[Any, ...]:
+    """Return the values of TICK_COLUMNS; `others` is the JSON of the tick's further keys."""
+    others = "" if row.rest is None else f"{{{row.rest[1:]}}}"
+    return (
+        *(str(row.key), row.timestamp, row.price, row.volume, row.oi),
+        *(row.position, row.epoch, row.seq, row.shown, others),
+    )
+
+
+def columns_of(*, ticks: bool) -> tuple[str, ...]:
+    return TICK_COLUMNS if ticks else CANDLE_COLUMNS
+
+
+def values_of(*, ticks: bool) -> Callable[[Any], tuple[Any, ...]]:
+    return tick_values if ticks else candle_values
+
+
+def without_empty(batches: Batches) -> Iterator[Sequence[Any]]:
+    """Yield the batches that have a row."""
+    return (batch for batch in batches if batch)

@@ -1,0 +1,107 @@
+"""What the OpenAPI schema says about history: parameters, answers, errors, examples."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from rest_framework import serializers
+
+from instruments.rest import error_response
+
+KEY = OpenApiParameter(
+    "key",
+    str,
+    OpenApiParameter.PATH,
+    description="A key, or any name that the market uses, as for an instrument.",
+    examples=[OpenApiExample("a key", value="NSE_EQ:RELIANCE")],
+)
+ERRORS = {
+    400: error_response(
+        "A parameter, a range, a cursor or a name that cannot be, or asks for too much.",
+        400,
+        "a range of 1m candles is at most 60 days long (QUOTES_HISTORY_MAX_DAYS), was 365",
+    ),
+    404: error_response(
+        "Only with QUOTES_STRICT_SYMBOLS: the master does not know the instrument.",
+        404,
+        "not in the instrument master, was 'NOPE'",
+    ),
+    406: error_response(
+        "None of the formats is accepted, or pyarrow is not installed.",
+        406,
+        "could not satisfy the request Accept header",
+    ),
+    503: error_response(
+        "The database of history is away; Retry-After says when to try again.",
+        503,
+        "history is not to be had for a moment, try again",
+    ),
+}
+
+
+class CandlesSerializer(serializers.Serializer[Any]):
+    """Candles of one instrument, by time."""
+
+    instrument = serializers.CharField()
+    interval = serializers.CharField()
+    candles = serializers.ListField(
+        child=serializers.ListField(),
+        help_text="[start, open, high, low, close, volume, oi], or objects.",
+    )
+    next = serializers.URLField(allow_null=True)
+
+
+class InstrumentCandlesSerializer(serializers.Serializer[Any]):
+    instrument = serializers.CharField()
+    candles = serializers.ListField(child=serializers.ListField())
+
+
+class ManyCandlesSerializer(serializers.Serializer[Any]):
+    """Candles of many instruments, in the order asked for; those without candles are left out."""
+
+    interval = serializers.CharField()
+    instruments = InstrumentCandlesSerializer(many=True)
+    next = serializers.URLField(allow_null=True)
+
+
+class TicksSerializer(serializers.Serializer[Any]):
+    """Ticks of one instrument, by time and then by arrival."""
+
+    instrument = serializers.CharField()
+    ticks = serializers.ListField(
+        child=serializers.ListField(),
+        help_text="[timestamp, price, volume, oi, seq, epoch, shown], or price frames.",
+    )
+    next = serializers.URLField(allow_null=True)
+
+
+CANDLES = {
+    "instrument": "NSE_EQ:RELIANCE",
+    "interval": "5m",
+    "candles": [[1712289300000, 2929.85, 2935.0, 2925.05, 2931.4, 182034, None]],
+    "next": None,
+}
+MANY = {
+    "interval": "1d",
+    "instruments": [
+        {
+            "instrument": "NSE_EQ:RELIANCE",
+            "candles": [[1712255400000, 2929.85, 2938.0, 2903.1, 2920.2, 4818262, None]],
+        }
+    ],
+    "next": None,
+}
+TICKS = {
+    "instrument": "NSE_EQ:RELIANCE",
+    "ticks": [[1712289301000, 2929.85, 1204, None, 17, 1712289000000, True]],
+    "next": None,
+}
+
+
+def answer(serializer: Any, value: Any) -> OpenApiResponse:
+    example = OpenApiExample("an answer", value=value, response_only=True)
+    return OpenApiResponse(serializer, "A page, or the whole range.", [example])
+
+
+CANDLES_ANSWER = answer(CandlesSerializer, CANDLES)
+MANY_ANSWER = answer(ManyCandlesSerializer, MANY)
+TICKS_ANSWER = answer(TicksSerializer, TICKS)
