@@ -1,0 +1,56 @@
+"""manage.py export_history: write candles or ticks into a file."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from instruments.errors import InstrumentsError
+from instruments.index import index
+from quotes.errors import QuotesError
+from quotes.history.exporting import Export, format_of_file, history_export
+from quotes.history.intervals import Interval
+from quotes.history.ranges import MOST_MS, TimeRange, parse_range
+from quotes.history.row_progress import RowProgress
+
+
+class Command(BaseCommand):
+    help = "Write candles or ticks into a file: CSV, plain or gzipped, Parquet or Arrow."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=Path, help="- is the standard output, as CSV")
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("--ticks", action="store_true")
+        what.add_argument("--interval", metavar="1m", help="candles of this interval")
+        parser.add_argument("--instruments", nargs="+", metavar="A,B", help="only these")
+        parser.add_argument("--from", dest="start", default="", help="date, moment or Unix ms")
+        parser.add_argument("--to", dest="end", default="", help="a date is the end of its day")
+        parser.add_argument("--format", choices=["csv", "parquet", "arrow"])
+        parser.add_argument("--times", choices=["ms", "iso"], default="ms", help="in CSV")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        progress = RowProgress("exported", stream=sys.stderr)
+        path = options["file"]
+        try:
+            index.refresh()
+            names = [name for text in options["instruments"] or () for name in text.split(",")]
+            chosen = options["format"] or ("csv" if str(path) == "-" else format_of_file(path))
+            span = TimeRange(0, MOST_MS)
+            if options["start"] or options["end"]:
+                start, end = options["start"] or "1974-01-01", options["end"]
+                span = parse_range(start, end, now_ms=time.time_ns() // 1_000_000)
+            export = Export(
+                keys=[index.resolve(name) for name in names if name],
+                interval=Interval.parse(options["interval"]) if options["interval"] else None,
+                span=span,
+                format=chosen,
+                times=options["times"],
+            )
+            count = history_export(export=export, path=path, progress=progress)
+        except (QuotesError, InstrumentsError, OSError) as error:
+            raise CommandError(str(error)) from error
+        finally:
+            progress.close()
+        self.stderr.write(f"{count:,} rows written to {path}")

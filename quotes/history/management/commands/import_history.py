@@ -1,0 +1,61 @@
+"""manage.py import_history: bring a file of ticks or candles into history."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from instruments.index import index
+from quotes.errors import QuotesError
+from quotes.history.calendars import Calendars
+from quotes.history.import_files import HistoryFile
+from quotes.history.import_rows import RowReader
+from quotes.history.importing import history_import
+from quotes.history.ranges import MOST_MS
+from quotes.history.row_progress import RowProgress
+from quotes.history.sessions import date_of, midnight_of
+
+
+class Command(BaseCommand):
+    help = (
+        "Bring ticks, or candles of 1m or 1d, into history: CSV, plain or gzipped, or Parquet. "
+        "What is there stays; importing a file twice changes nothing."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--instrument", default="", help="of rows that name none")
+        parser.add_argument("--interval", default="", help="of candles that name none: 1m or 1d")
+        parser.add_argument("--skip-bad", action="store_true", help="leave bad rows out")
+        parser.add_argument("--dry-run", action="store_true", help="check the file, write nothing")
+        parser.add_argument(
+            "--today", action="store_true", help="take rows of today, too; while no recorder runs"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        progress = RowProgress("imported", stream=sys.stderr)
+        try:
+            index.refresh()
+            today = midnight_of(date_of(time.time_ns() // 1_000_000))
+            reader = RowReader(
+                resolve=index.resolve,
+                calendars=Calendars()(),
+                name=options["instrument"],
+                interval=options["interval"],
+                until_ms=MOST_MS if options["today"] else today,
+            )
+            report = history_import(
+                file=HistoryFile(options["file"]),
+                reader=reader,
+                progress=progress,
+                complain=self.stderr.write,
+                skip_bad=options["skip_bad"],
+                dry_run=options["dry_run"],
+            )
+        except QuotesError as error:
+            raise CommandError(str(error)) from error
+        finally:
+            progress.close()
+        self.stdout.write(f"{'would read ' if options['dry_run'] else ''}{report}")
