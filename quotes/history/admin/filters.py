@@ -1,0 +1,79 @@
+"""Filters of candles that an index answers, however many candles there are.
+
+The index begins with the series, so a filter that leaves them open names all of them.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from instruments.sessions import IST
+from quotes.history.admin.base import day_asked
+from quotes.history.intervals import STORED
+from quotes.history.models import Candle, Series
+from quotes.history.sessions import midnight_of
+
+# SQLite takes 32,766 parameters in a statement.
+MAX_SERIES = 20_000
+DAYS_OFFERED = 10
+
+
+def by_index(rows: QuerySet[Candle], **terms: Any) -> QuerySet[Candle]:
+    """Return the rows that fit, looked up series by series."""
+    numbers = Series.objects.order_by("id").values_list("id", flat=True)[:MAX_SERIES]
+    return rows.filter(series_id__in=list(numbers), **terms)
+
+
+class IntervalFilter(admin.SimpleListFilter):
+    title = "interval"
+    parameter_name = "interval"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(interval.value), interval.label) for interval in STORED]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Candle]) -> QuerySet[Candle]:
+        value = self.value()
+        if value not in {str(interval.value) for interval in STORED}:
+            return queryset
+        return by_index(queryset, interval=int(value or 0))
+
+
+class DayFilter(admin.SimpleListFilter):
+    """The last weekdays; any other day goes by its date in the address, as ?day=2024-04-05."""
+
+    title = "day"
+    parameter_name = "day"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        day = datetime.now(IST).date()
+        days: list[date] = []
+        while len(days) < DAYS_OFFERED:
+            if day.weekday() < 5:
+                days.append(day)
+            day -= timedelta(days=1)
+        asked = day_asked(request.GET.get(self.parameter_name))
+        if asked is not None and asked not in days:
+            days.append(asked)
+        return [(day.isoformat(), f"{day:%a %d %b %Y}") for day in days]
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            yield {**choice, "display": "Any day"} if choice["display"] == "All" else choice
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Candle]) -> QuerySet[Candle]:
+        day = day_asked(self.value())
+        if day is None:
+            return queryset
+        begins = midnight_of(day)
+        # All intervals by name: the index has them between series and start.
+        return by_index(
+            queryset,
+            interval__in=[interval.value for interval in STORED],
+            start__gte=begins,
+            start__lt=midnight_of(day + timedelta(days=1)),
+        )
