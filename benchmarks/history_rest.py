@@ -3,8 +3,8 @@
 A SQLite file gets a month of 50 instruments, candles of every interval; then one client, over one
 connection to a real server (uvicorn), asks for days of instruments at random, one after another.
 Prints median, 99th percentile and worst, and exits with an error when the 99th is over the limit.
-The first line is of an answer that does nothing: what server, framework and client take by
-themselves on this machine.
+Before it come the same within this process, and an answer of the server that does nothing: what
+server, framework and client take by themselves on this machine.
 """
 
 import argparse
@@ -149,6 +149,7 @@ def measure(port: int, requests: int) -> bool:
         names = ",".join(f"NSE_EQ:SHARE{number}" for number in range(INSTRUMENTS))
         return f"/api/candles/?instruments={names}&interval=60m&from={days[0]}&to={days[0]}"
 
+    within_process(one(), requests // 2)
     report(port, "nothing (/healthz)", lambda: "/healthz", requests // 4)
     right = report(port, "a day of 1m candles", one(), requests) <= LIMIT_MS
     report(port, "the same, as objects", one("&rows=objects"), requests // 4)
@@ -177,6 +178,28 @@ def report(
             took.append((time.perf_counter() - began) * 1000)
             size += len(body)
     connection.close()
+    return tell(title, took, size)
+
+
+def within_process(address: Callable[[], str], requests: int) -> None:
+    """Measure without a server: Django's test client calls the view."""
+    from django.test import Client
+
+    client, took, size = Client(SERVER_NAME="127.0.0.1"), [], 0
+    for number in range(requests + 20):
+        began = time.perf_counter()
+        response = client.get(address())
+        if response.status_code != 200:
+            raise Failed(f"{response.status_code}: {response.content[:300]!r}")
+        if number >= 20:
+            took.append((time.perf_counter() - began) * 1000)
+            size += len(response.content)
+    tell("a day of 1m candles, in process", took, size)
+
+
+def tell(title: str, took: list[float], size: int) -> float:
+    """Print one line and return the 99th percentile, in milliseconds."""
+    requests = len(took)
     took.sort()
     worst = took[min(len(took) - 1, int(len(took) * 0.99))]
     print(

@@ -39,14 +39,16 @@ def candle(
     ends = start + (interval.step_ms if interval < Interval.DAY else 375 * MINUTE)
     values = dict(zip(("open", "high", "low", "close"), map(Decimal, prices), strict=True))
     terms: dict[str, Any] = {"volume": 10, "oi": None, "ticks": 4, "final": True, **more}
-    return Candle(series=series(key), interval=interval, start=start, ends=ends, **values, **terms)
+    if "series_id" not in terms:
+        terms["series_id"] = series(key).pk
+    return Candle(interval=interval, start=start, ends=ends, **values, **terms)
 
 
 def minutes(
     count: int, key: InstrumentKey = RELIANCE, *, start: int = OPENS, step: int = 1
 ) -> list[Candle]:
     """Save and return so many candles, one after another, with prices of their own."""
-    interval = Interval(step)
+    interval, number_of_series = Interval(step), series(key).pk
     made = [
         candle(
             start + number * interval.step_ms,
@@ -54,6 +56,7 @@ def minutes(
             interval,
             prices=[f"{100 + number}.{digits}" for digits in ("10", "90", "05", "50")],
             volume=number,
+            series_id=number_of_series,
         )
         for number in range(count)
     ]
