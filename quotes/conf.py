@@ -56,6 +56,15 @@ class QuotesSettings(SettingsGroup):
         "ticks=7,1m=60,3m=100,5m=100,10m=100,15m=200,30m=200,60m=400,1d=4000,1w=20000,1M=20000",
         "Longest range of a request for history, in days, of ticks and of each interval.",
     )
+    resume_ticks = Setting(
+        50_000, "Newest ticks of the log that a web process keeps while clients resume.", least=1
+    )
+    resume_max_ticks = Setting(
+        10_000, "Most missed ticks of one symbol that a client who resumes is sent.", least=1
+    )
+    history_max_ticks = Setting(
+        1000, "Most past ticks, or candles, of one symbol that a subscription may ask for.", least=1
+    )
     embedded_folder = Setting(
         "var/valkey",
         "Where the Redis that `serve` starts keeps its files; relative to the project's folder.",

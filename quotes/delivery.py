@@ -248,3 +248,8 @@ class Outbox:
         """Send what can be sent at once, and take part in nothing any more."""
         self.flush()
         self.leave_interval()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the client has yet to take more than is put before it at once."""
+        return self.conflating or max(self.size, self.transport.unsent()) > self.high_water

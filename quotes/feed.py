@@ -21,11 +21,14 @@ from instruments.errors import BadSymbol
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.conf import conf
+from quotes.days_reader import DaysReader
 from quotes.layer import QuotesChannelLayer
 from quotes.market import now_ms
 from quotes.market_watch import MarketWatch
 from quotes.pacing import Pacers
+from quotes.past import Past
 from quotes.protocol import frame
+from quotes.recent_ticks import RecentTicks
 from quotes.snapshots import Snapshot, Wanted, aread_snapshot
 from quotes.store import LatestPrice, async_client, own_key, status_keys
 from quotes.ticklog import tick_message
@@ -78,6 +81,8 @@ class Feed:
         self.provisional: dict[str, tuple[str, tuple[int, int] | None]] = {}
         self.ready = asyncio.get_running_loop().create_future()
         self.markets = MarketWatch()
+        self.days = DaysReader(self.client, self.layer)
+        self.past = Past(RecentTicks(self.client))
         self.task = asyncio.create_task(self.watch())
         if isinstance(self.layer, QuotesChannelLayer):
             self.layer.on_reconnect(self.refresh)
@@ -86,6 +91,7 @@ class Feed:
         """End the watch and the connections."""
         self.closed = True
         self.task.cancel()
+        self.past.recent.drop()
         await asyncio.wait([self.task])
         await self.client.aclose()
 
@@ -103,6 +109,7 @@ class Feed:
             try:
                 async with asyncio.timeout(conf.feed_timeout_s):
                     signs = await self.signs_of_life()
+                    await self.days.look()
                 self.last_tick = max(
                     (one["last_tick"] or 0 for one in signs if one is not None), default=0
                 ) or (self.last_tick)

@@ -6,7 +6,7 @@ What is made of a price is made once for all clients alike, and kept in the grou
 from typing import Any
 
 from quotes.frame_transport import FrameTransport
-from quotes.shapes import payload, payload_array
+from quotes.shapes import NUMBERED, payload, payload_array
 
 MAX_ARRAY = 500
 
@@ -23,21 +23,26 @@ class Framing:
         modes: instrument key -> mode, where it is not the client's.
     """
 
-    __slots__ = ("encoding", "mode", "modes", "shape", "slot", "transport")
+    __slots__ = ("encoding", "mode", "modes", "numbered", "shape", "slot", "transport")
 
     def __init__(self, transport: FrameTransport, encoding: str) -> None:
         self.transport = transport
         self.encoding = encoding
         self.modes: dict[str, str] = {}
+        self.numbered = False
         self.set_mode("full")
 
     def set_mode(self, mode: str, key: str | None = None) -> None:
         """Give the client these fields, of one instrument or of all others."""
         if key is None:
             self.mode = mode
-            self.shape = f"{self.encoding}.{mode}"
         else:
             self.modes[key] = mode
+        self.find_slot()
+
+    def number(self, numbered: bool) -> None:
+        """Give each price its epoch and number from now on, or do not."""
+        self.numbered = numbered
         self.find_slot()
 
     def forget(self, key: str) -> None:
@@ -45,15 +50,27 @@ class Framing:
             self.find_slot()
 
     def find_slot(self) -> None:
+        self.shape = f"{self.encoding}.{self.full_mode(self.mode)}"
         self.slot = "" if self.modes else f"{self.transport.form}.{self.shape}"
+
+    def full_mode(self, mode: str) -> str:
+        return mode + NUMBERED if self.numbered else mode
+
+    def mode_of(self, message: Message) -> str:
+        return self.full_mode(self.modes.get(message["key"], self.mode))
+
+    def text(self, message: Message) -> str:
+        """Return a price as JSON in the client's mode, whatever its encoding is."""
+        text: str = payload(message, "json", self.mode_of(message))
+        return text
 
     def payload(self, message: Message) -> Any:
         """Return a price in the client's encoding and mode."""
-        return payload(message, self.encoding, self.modes.get(message["key"], self.mode))
+        return payload(message, self.encoding, self.mode_of(message))
 
     def frame(self, message: Message) -> Any:
         """Return a price's frame in the transport's form."""
-        mode = self.modes.get(message["key"], self.mode)
+        mode = self.mode_of(message)
         slot = f"{self.transport.form}.{self.encoding}.{mode}"
         found = message.get(slot)
         if found is None:

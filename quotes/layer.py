@@ -208,6 +208,10 @@ class QuotesChannelLayer(BaseChannelLayer):
         """Return the names of the groups that have members in this process."""
         return list(self.state.groups)
 
+    def price_keys(self) -> set[str]:
+        """Return the keys of the instruments whose groups have members in this process."""
+        return set(self.state.prices)
+
     def deliver_local(self, entries: Iterable[Entry]) -> None:
         """Hand messages to members of this process only."""
         self.state.take(pack_entries(list(entries)))

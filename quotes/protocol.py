@@ -54,16 +54,57 @@ class Symbols(Message, frozen=True, kw_only=True):
         return list(dict.fromkeys(names + (self.symbols or [])))
 
 
+class CandleHistory(msgspec.Struct, frozen=True):
+    """So many of the last candles of an interval."""
+
+    interval: str
+    count: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class History(msgspec.Struct, frozen=True):
+    """What of the past is to come before what is live: the last ticks, or candles."""
+
+    ticks: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    candles: CandleHistory | None = None
+
+
+class Since(msgspec.Struct, frozen=True):
+    """The number of the last tick that a client has seen."""
+
+    epoch: Annotated[int, msgspec.Meta(ge=0)]
+    seq: Annotated[int, msgspec.Meta(ge=0)]
+
+
 class Subscribe(Symbols, frozen=True, kw_only=True):
     underlying: str | None = None
     expiry: date | None = None
     strikes_around: Annotated[int, msgspec.Meta(ge=0, le=1000)] | None = None
     mode: Literal["ltp", "quote", "full"] | None = None
     conflate: bool = True
+    seq: bool = False
+    history: History | None = None
+    since: dict[str, Any] | None = None
+    candles: str | None = None
+
+    def since_of(self, name: str) -> Since | None:
+        """Return where a symbol is to go on: `since` is of all symbols, or has one for each.
+
+        Raises:
+            ProtocolError: it is neither.
+        """
+        given = self.since
+        if given is not None and not given.keys() & {"epoch", "seq"}:
+            given = given.get(name)
+        if given is None:
+            return None
+        try:
+            return msgspec.convert(given, Since)
+        except msgspec.ValidationError as error:
+            raise ProtocolError(ErrorCode.BAD_REQUEST, f"since: {error}") from error
 
 
 class Unsubscribe(Symbols, frozen=True, kw_only=True):
-    pass
+    candles: str | None = None
 
 
 class ListSubscriptions(Message, frozen=True, kw_only=True):
@@ -82,6 +123,7 @@ class Configure(Message, frozen=True, kw_only=True):
     batch: bool | None = None
     interval_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] | None = None
     mode: Literal["ltp", "quote", "full"] | None = None
+    seq: bool | None = None
 
 
 # action -> message

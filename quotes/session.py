@@ -137,6 +137,8 @@ class ClientSession:
         outbox = self.outbox
         if message.mode is not None:
             outbox.framing.set_mode(message.mode)
+        if message.seq is not None:
+            outbox.framing.number(message.seq)
         batch = outbox.batch if message.batch is None else message.batch
         interval_ms = message.interval_ms
         outbox.configure(
@@ -149,6 +151,7 @@ class ClientSession:
                 mode=outbox.framing.mode,
                 batch=outbox.batch,
                 interval_ms=outbox.interval_ms,
+                **({"seq": True} if outbox.framing.numbered else {}),
             )
         )
 

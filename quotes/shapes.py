@@ -9,11 +9,14 @@ from typing import Any
 
 import msgspec
 
+from quotes.days import days
 from quotes.ticks import Tick, encode_tick, joined, parse_tick
 
 Message = dict[str, Any]
 
 MODES = ("ltp", "quote", "full")
+# Behind a mode: with the tick's epoch and number.
+NUMBERED = "#"
 DAY_FIELDS = frozenset(
     {"open", "high", "low", "prev_close", "change", "change_pct", "volume", "oi"}
 )
@@ -24,25 +27,31 @@ EXACT_DIGITS = 15
 pack = msgspec.msgpack.Encoder().encode
 
 
-def json_shape(frame: str, mode: str) -> str:
-    """Return the JSON text of a price in a mode: ltp, quote or full."""
+def json_shape(frame: str, mode: str, key: str = "") -> str:
+    """Return the JSON text of a price in a mode: ltp, quote or full.
+
+    Args:
+        key: of its instrument; a quote has what is known of its day besides.
+    """
     if mode == "full":
         return frame
     tick = parse_tick(frame.encode(), now_ms=2**60)
     fields = {
         name: text for name, text in tick.fields.items() if mode == "quote" and name in DAY_FIELDS
     }
+    if mode == "quote":
+        fields = days.enriched(key, tick, fields)
     kept = Tick(tick.symbol, tick.price_text, tick.timestamp, tick.segment, joined(fields))
     return encode_tick(kept).decode()
 
 
-def msgpack_shape(frame: str, mode: str) -> bytes:
-    """Return the MessagePack map of a price in a mode, with the same keys as its JSON.
+def packed(text: str) -> bytes:
+    """Return JSON text as MessagePack, with the same keys.
 
     MessagePack has no decimals: a number that a 64-bit float gives back digit for digit is a float
     or an integer, any other is text.
     """
-    return pack(json.loads(json_shape(frame, mode), parse_float=exact))
+    return pack(json.loads(text, parse_float=exact))
 
 
 def exact(text: str) -> float | str:
@@ -55,8 +64,13 @@ def payload(message: Message, encoding: str, mode: str) -> Any:
     slot = f"{encoding}.{mode}"
     found = message.get(slot)
     if found is None:
-        make = json_shape if encoding == "json" else msgpack_shape
-        found = message[slot] = make(message["frame"], mode)
+        if message["type"] != "quote.tick":
+            text = message["frame"]
+        else:
+            text = json_shape(message["frame"], mode.removesuffix(NUMBERED), message["key"])
+            if mode.endswith(NUMBERED):
+                text = f'{text[:-1]},"epoch":{message["epoch"]},"seq":{message["seq"]}}}'
+        found = message[slot] = text if encoding == "json" else packed(text)
     return found
 
 

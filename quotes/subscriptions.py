@@ -10,13 +10,15 @@ from typing import Any
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
+from quotes.admission import admit, rejection
+from quotes.candle_subscriptions import CandleSubscriptions
+from quotes.catching_up import CatchingUp
 from quotes.chains import chain
-from quotes.conf import conf
 from quotes.delivery import Outbox
-from quotes.errors import ProtocolError
 from quotes.feed import Feed, Resolve, latest_message
 from quotes.layer import QuotesChannelLayer
 from quotes.members import Receiver
+from quotes.past import Number
 from quotes.protocol import ErrorCode, Subscribe, Unsubscribe, frame
 from quotes.snapshots import Wanted
 from quotes.store import LatestPrice
@@ -42,6 +44,8 @@ class Subscriptions:
         self.keys: dict[str, InstrumentKey] = {}  # instrument key's text -> key
         self.asked: dict[str, tuple[str, str]] = {}  # the same -> name and segment as asked for
         self.held: dict[str, list[Event]] = {}  # instrument key's text -> ticks while subscribing
+        self.candles = CandleSubscriptions(feed, outbox, self.join, channel=channel)
+        self.ended = False
         if isinstance(self.layer, QuotesChannelLayer):
             self.layer.attach(channel, self.receive)
             outbox.sharing.keys, outbox.sharing.route = self.keys.keys(), self.route
@@ -51,7 +55,17 @@ class Subscriptions:
         names = message.names
         if message.underlying is not None:
             names = [*names, *await chain(self.feed, message)]
-        wanted, taken, rejected = self.admit(names, message.segment)
+        if message.candles is not None:
+            await self.candles.add(message)
+            return
+        catching_up = CatchingUp(
+            self.feed.past, self.outbox, message, held=self.held, is_over=lambda: self.ended
+        )
+        if message.seq:
+            self.outbox.framing.number(True)
+        wanted, taken, rejected = admit(
+            names, message.segment, is_taken=self.is_subscribed, used=len(self.keys)
+        )
         for one in wanted:
             self.outbox.want(str(one.key), mode=message.mode, every_tick=not message.conflate)
             self.asked[str(one.key)] = (one.name, message.segment)
@@ -71,9 +85,14 @@ class Subscriptions:
                 )
             )
 
-        await self.begin(wanted, acknowledge)
+        await self.begin(wanted, acknowledge, catching_up)
 
-    async def begin(self, wanted: list[Wanted], acknowledge: Callable[[], None]) -> None:
+    async def begin(
+        self,
+        wanted: list[Wanted],
+        acknowledge: Callable[[], None],
+        catching_up: CatchingUp | None = None,
+    ) -> None:
         """Join the groups, acknowledge, send the latest prices and then what came meanwhile."""
         self.outbox.stand_alone()
         for one in wanted:
@@ -84,9 +103,14 @@ class Subscriptions:
             unread = [one for one in wanted if self.last_event(one.key) is None]
             snapshot = await self.feed.snapshot(unread) if unread else None
             acknowledge()
+            latest = snapshot.latest if snapshot else {}
+            past = catching_up if catching_up is not None and catching_up.is_wanted else None
+            newest = {one.key: self.newest(one.key, latest) for one in wanted} if past else {}
+            if past is not None:
+                await self.feed.past.refresh()  # now the log has what is the newest, and more
             for one in wanted:
-                latest = snapshot.latest.get(str(one.key)) if snapshot else None
-                self.release(one.key, latest)
+                sent = await past.send(one.key, one.name, newest[one.key]) if past else None
+                self.release(one.key, latest.get(str(one.key)), sent)
             self.redirect([one.key for one in wanted], self.outbox.price)
             self.outbox.settle()
         finally:
@@ -118,26 +142,8 @@ class Subscriptions:
         self.outbox.forget(str(key))
         await self.layer.group_discard(key.group_name, self.channel)
 
-    def admit(self, asked: list[str], segment: str) -> tuple[list[Wanted], list[str], list[Event]]:
-        """Return what to subscribe to, the names of it as asked, and what is refused and why."""
-        wanted: dict[str, Wanted] = {}
-        names, rejected = [], []
-        for name in asked:
-            try:
-                key = index.resolve(name, segment=segment, strict=conf.strict_symbols)
-                if str(key) in self.keys or str(key) in wanted:
-                    raise ProtocolError(ErrorCode.ALREADY_SUBSCRIBED, "already subscribed")
-                if len(self.keys) + len(wanted) >= conf.max_symbols:
-                    limit = conf.max_symbols
-                    raise ProtocolError(
-                        ErrorCode.SYMBOL_LIMIT, f"a connection has at most {limit} symbols"
-                    )
-            except (ProtocolError, InstrumentsError) as error:
-                rejected.append(rejection(name, error.code, str(error)))
-                continue
-            wanted[str(key)] = Wanted(key, name)
-            names.append(name)
-        return list(wanted.values()), names, rejected
+    def is_subscribed(self, key: InstrumentKey) -> bool:
+        return str(key) in self.keys
 
     async def join(self, groups: list[str]) -> None:
         if isinstance(self.layer, QuotesChannelLayer):
@@ -160,8 +166,21 @@ class Subscriptions:
             return self.layer.last_message(key.group_name)
         return None
 
-    def release(self, key: InstrumentKey, latest: LatestPrice | None) -> None:
-        """Send the latest price of a key, then what arrived meanwhile and is newer."""
+    def newest(self, key: InstrumentKey, latest: dict[str, LatestPrice]) -> Number | None:
+        """Return the number of the newest tick that is known of an instrument."""
+        last = self.last_event(key)
+        if last is not None and last["type"] == "quote.tick" and "provisional" not in last:
+            return number(last)
+        return (found.epoch, found.seq) if (found := latest.get(str(key))) else None
+
+    def release(
+        self, key: InstrumentKey, latest: LatestPrice | None, sent: Number | None = None
+    ) -> None:
+        """Send the latest price of a key, then what arrived meanwhile and is newer.
+
+        Args:
+            sent: the number of the last tick that the client was sent of it already.
+        """
         held = self.held.pop(str(key))
         first = latest_message(str(key), latest) if latest else None
         last = self.last_event(key)
@@ -169,13 +188,17 @@ class Subscriptions:
             first = last
         elif last is None and first is not None and isinstance(self.layer, QuotesChannelLayer):
             self.layer.remember(key.group_name, first)
-        if first is not None:
+        if sent is None and first is not None:
             self.outbox.price(first)
+            sent = number(first)
         for event in held:
-            if first is None or number(event) > number(first) or "provisional" in event:
+            if sent is None or number(event) > sent or "provisional" in event:
                 self.outbox.price(event)
 
     async def remove(self, message: Unsubscribe) -> None:
+        if message.candles is not None:
+            await self.candles.remove(message)
+            return
         names, rejected = [], []
         for name in message.names:
             try:
@@ -201,6 +224,7 @@ class Subscriptions:
     def receive(self, event: Event) -> None:
         """Take a message of one of the groups."""
         if event["type"] != "quote.tick":
+            self.candles.receive(event)
             return
         held = self.held.get(event["key"])
         if held is None:
@@ -213,19 +237,17 @@ class Subscriptions:
 
     def end(self) -> None:
         """Leave all groups at once, where the layer can."""
+        self.ended = True
         if isinstance(self.layer, QuotesChannelLayer):
             self.layer.detach(self.channel)
 
     async def leave_groups(self) -> None:
         """Leave the groups of a layer that has to be told one by one."""
         if not isinstance(self.layer, QuotesChannelLayer):
-            for key in self.keys.values():
-                await self.layer.group_discard(key.group_name, self.channel)
+            groups = [key.group_name for key in self.keys.values()]
+            for group in (*groups, *self.candles.groups()):
+                await self.layer.group_discard(group, self.channel)
 
 
-def rejection(symbol: str, code: int, message: str) -> Event:
-    return {"symbol": symbol, "code": int(code), "message": message}
-
-
-def number(event: Event) -> tuple[int, int]:
+def number(event: Event) -> Number:
     return event["epoch"], event["seq"]

@@ -19,7 +19,7 @@ from websockets.streams import StreamReader
 
 from quotes.daphne_transport import check_versions
 from quotes.publishing import publish_ticks
-from quotes.shapes import json_shape, msgpack_shape, payload_array
+from quotes.shapes import json_shape, packed, payload_array
 from quotes.uvicorn_transport import check_version
 from quotes.ws_frames import BINARY, TEXT, wire_frame
 from tests.live import Client, LiveServer
@@ -54,7 +54,7 @@ def test_modes_keep_the_contracts_keys_and_digits() -> None:
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**14), max_value=10**14))
 def test_messagepack_price_has_every_digit(price: Decimal) -> None:
     """A price in MessagePack is a number that gives the decimal back, or its text."""
-    value = msgspec.msgpack.decode(msgpack_shape(message("A", f"{price:f}"[:30]), "full"))["price"]
+    value = msgspec.msgpack.decode(packed(message("A", f"{price:f}"[:30])))["price"]
     expected = Decimal(f"{price:f}"[:30])
     assert (Decimal(value) if isinstance(value, str) else Decimal(repr(value))) == expected
 

@@ -1,0 +1,126 @@
+"""Catching up: what a client is sent of the past before its prices are live.
+
+Either what it missed since it was here last (`since`), tick by tick, or the last ticks there were
+(`history`); what is live follows with no gap and no repeat.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from instruments.keys import InstrumentKey
+from quotes.conf import conf
+from quotes.delivery import Outbox
+from quotes.errors import ProtocolError
+from quotes.past import Number, Past
+from quotes.protocol import ErrorCode, Since, Subscribe, frame
+from quotes.ticklog import LogRow, tick_message
+
+# Ticks put before a client at once; then it is waited for.
+CHUNK = 200
+WAIT_S = 0.01
+
+Event = dict[str, Any]
+
+
+class CatchingUp:
+    """Sends one client the past of the instruments of one subscription.
+
+    Args:
+        held: instrument key -> what came since the groups were joined.
+        is_over: says whether the client is gone.
+    """
+
+    def __init__(
+        self,
+        past: Past,
+        outbox: Outbox,
+        message: Subscribe,
+        *,
+        held: dict[str, list[Event]],
+        is_over: Callable[[], bool],
+    ) -> None:
+        self.past = past
+        self.outbox = outbox
+        self.message = message
+        self.held = held
+        self.is_over = is_over
+        self.count = (message.history.ticks or 0) if message.history else 0
+        if self.count > conf.history_max_ticks:
+            raise ProtocolError(
+                ErrorCode.BAD_REQUEST,
+                f"history has at most {conf.history_max_ticks} ticks, was {self.count}",
+            )
+        self.since = {name: message.since_of(name) for name in message.names}
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the subscription asks for anything of the past."""
+        return bool(self.count or any(self.since.values()))
+
+    async def send(self, key: InstrumentKey, name: str, newest: Number | None) -> Number | None:
+        """Send an instrument's past.
+
+        Args:
+            name: as the client asked for it.
+            newest: the number of the newest tick known since its group was joined.
+
+        Returns:
+            The number of the last tick sent; None when the latest price is still to be sent.
+        """
+        since = self.since.get(name)
+        if since is not None:
+            return await self.resume(key, name, since, newest)
+        if self.count:
+            rows = await self.past.last(key, self.count, newest)
+            await self.room()
+            texts = [self.outbox.framing.text(tick_message(*row)) for row in rows]
+            head = frame("history", id=self.message.id, symbol=name, key=str(key)).decode()
+            self.outbox.control(f'{head[:-1]},"ticks":[{",".join(texts)}]}}'.encode())
+            return rows[-1][1:3] if rows else None
+        return None
+
+    async def resume(
+        self, key: InstrumentKey, name: str, since: Since, newest: Number | None
+    ) -> Number | None:
+        missed = await self.past.missed(key, since, newest)
+        reason = {"reason": missed.reason} if missed.reason else {}
+        self.outbox.control(
+            frame(
+                "resumed",
+                id=self.message.id,
+                symbol=name,
+                key=str(key),
+                recovered=not missed.reason,
+                **reason,
+                ticks=len(missed.rows),
+            )
+        )
+        if missed.reason:
+            return None
+        at = since
+        while True:
+            await self.deliver(missed.rows)
+            at = Since(at.epoch, at.seq + len(missed.rows))
+            sent = (at.epoch, at.seq)
+            came = ((one["epoch"], one["seq"]) for one in self.held[str(key)])
+            following = next((number for number in came if number > sent), None)
+            if following is None or following[0] != at.epoch or following[1] == at.seq + 1:
+                return sent
+            # So much came meanwhile that not all of it could be held: it is in the log.
+            await self.past.refresh()
+            missed = await self.past.missed(key, at, following)
+            if missed.reason or self.is_over():
+                return sent
+
+    async def deliver(self, rows: list[LogRow]) -> None:
+        """Put ticks before the client, no faster than it takes them."""
+        for begin in range(0, len(rows), CHUNK):
+            await self.room()
+            for row in rows[begin : begin + CHUNK]:
+                self.outbox.price(tick_message(*row))
+
+    async def room(self) -> None:
+        """Return when the client has taken most of what was put before it, or is gone."""
+        while self.outbox.is_behind and not self.is_over():  # noqa: ASYNC110 - two may change it
+            await asyncio.sleep(WAIT_S)
