@@ -18,6 +18,7 @@ from django.urls import path  # noqa: E402
 
 from instruments.conf import conf as instruments_conf  # noqa: E402
 from instruments.index import index  # noqa: E402
+from quotes.access.addresses import ProxyHeaders  # noqa: E402
 from quotes.consumers import LivePriceConsumer  # noqa: E402
 from quotes.feed import master_changed  # noqa: E402
 from quotes.origins import OriginCheck  # noqa: E402
@@ -25,9 +26,11 @@ from quotes.origins import OriginCheck  # noqa: E402
 if instruments_conf.follow_master:
     index.follow(master_changed)
 
-application = ProtocolTypeRouter(
-    {
-        "http": django_application,
-        "websocket": OriginCheck(URLRouter([path("live-price", LivePriceConsumer.as_asgi())])),
-    }
+application = ProxyHeaders(
+    ProtocolTypeRouter(
+        {
+            "http": django_application,
+            "websocket": OriginCheck(URLRouter([path("live-price", LivePriceConsumer.as_asgi())])),
+        }
+    )
 )

@@ -103,12 +103,17 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "rest_framework_simplejwt.token_blacklist",
+    "corsheaders",
+    "axes",
     "instruments",
     "quotes",
     "quotes.history",
+    "quotes.access",
 ]
 
 MIDDLEWARE = [
+    "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -117,8 +122,14 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "quotes.access.middleware.remember_who_acts",
+    "axes.middleware.AxesMiddleware",
     # Last, so that all before it run in one thread.
     "config.threads.one_thread",
+]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -164,6 +175,31 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
+# Cookies that only HTTPS carries, and HSTS. Whoever ends TLS in front redirects plain HTTP:
+# programs on the private network, and this machine's own, go on to use it.
+HTTPS = boolean("HTTPS", not DEBUG)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SILENCED_SYSTEM_CHECKS = ["security.W008"]
+
+# Failed log-ins, in admin and for tokens: django-axes counts them by user name and address.
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_CALLABLE = "quotes.access.middleware.locked_out"
+AXES_VERBOSE = False
+
+# Pages of other sites, for the API alone; sockets are for `quotes/origins.py`.
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOWED_ORIGINS = [
+    origin.strip().rstrip("/")
+    for origin in os.environ.get("QUOTES_ALLOWED_ORIGINS", "").split(",")
+    if origin.strip()
+]
+CORS_ALLOWED_ORIGIN_REGEXES = [r"^https?://(localhost|127\.0\.0\.1)(:\d+)?$"] if DEBUG else []
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = "Asia/Kolkata"
 USE_TZ = True
@@ -178,7 +214,13 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["instruments.renderers.ExactJSONRenderer"],
     "EXCEPTION_HANDLER": "instruments.rest.answer_error",
     "COERCE_DECIMAL_TO_STRING": False,
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "quotes.access.rest.BearerAuthentication",
+        "quotes.access.rest.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["quotes.access.rest.CallerIsKnown"],
+    "DEFAULT_THROTTLE_CLASSES": ["quotes.access.rest.CallerThrottle"],
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Live prices",

@@ -6,6 +6,7 @@ from typing import Any
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
+from quotes.access.sockets import SocketAccess
 from quotes.conf import conf
 from quotes.errors import ProtocolError
 from quotes.protocol import ErrorCode
@@ -13,11 +14,17 @@ from quotes.snapshots import Wanted
 
 
 def admit(
-    asked: list[str], segment: str, *, is_taken: Callable[[InstrumentKey], bool], used: int
+    asked: list[str],
+    segment: str,
+    *,
+    access: SocketAccess,
+    is_taken: Callable[[InstrumentKey], bool],
+    used: int,
 ) -> tuple[list[Wanted], list[str], list[dict[str, Any]]]:
     """Return what to subscribe to, the names of it as asked, and what is refused and why.
 
     Args:
+        access: what the client may see, and how much of it.
         is_taken: says whether the client has a subscription to an instrument already.
         used: how many subscriptions it has.
     """
@@ -28,9 +35,11 @@ def admit(
             key = index.resolve(name, segment=segment, strict=conf.strict_symbols)
             if is_taken(key) or str(key) in wanted:
                 raise ProtocolError(ErrorCode.ALREADY_SUBSCRIBED, "already subscribed")
-            if used + len(wanted) >= conf.max_symbols:
+            access.delay_of(key)
+            limit = access.limits.max_symbols
+            if used + len(wanted) >= limit:
                 raise ProtocolError(
-                    ErrorCode.SYMBOL_LIMIT, f"a connection has at most {conf.max_symbols} symbols"
+                    ErrorCode.SYMBOL_LIMIT, f"a connection has at most {limit} symbols"
                 )
         except (ProtocolError, InstrumentsError) as error:
             rejected.append(rejection(name, error.code, str(error)))

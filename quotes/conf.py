@@ -101,5 +101,53 @@ class QuotesSettings(SettingsGroup):
         "", "Origins of web pages, comma-separated, that may connect besides the server's own."
     )
 
+    auth = Setting(
+        "optional",
+        "Whether a caller must say who it is to see prices.",
+        choices=("optional", "required"),
+    )
+    anonymous_segments = Setting(
+        "*", "Segments that anybody may see where QUOTES_AUTH is optional; @15 after one: late."
+    )
+    query_token = Setting(False, "Whether a token may be in the URL of a WebSocket (?token=).")
+    jwt_algorithm = Setting(
+        "HS256", "How this server signs its tokens.", choices=("HS256", "RS256", "ES256")
+    )
+    jwt_key = Setting("", "The secret of HS256, 32 bytes or more; made of SECRET_KEY if empty.")
+    jwt_old_keys = Setting("", "Secrets of before, comma-separated, whose tokens are still taken.")
+    jwt_private_key_file = Setting("", "The PEM file that RS256 or ES256 signs with.")
+    jwt_public_key_files = Setting(
+        "", "PEM files, comma-separated, besides the private key's own, whose tokens are taken."
+    )
+    jwt_issuer = Setting("live-prices", "The `iss` of this server's tokens.")
+    jwt_audience = Setting("live-prices", "The `aud` of this server's tokens.")
+    access_token_s = Setting(900, "How long an access token is good for, in seconds.", least=1)
+    refresh_token_s = Setting(86400, "How long a refresh token is good for, in seconds.", least=1)
+    jwks_url = Setting("", "Where an outside issuer publishes its keys (JWKS).")
+    jwks_issuer = Setting("", "The `iss` that the outside issuer's tokens must have.")
+    jwks_audience = Setting("", "The `aud` that the outside issuer's tokens must have.")
+    jwks_user_claim = Setting("sub", "The claim that is the name of a user here.")
+    auth_timeout_s = Setting(
+        10.0, "How long a client that must authenticate may take, in seconds.", least=0.1
+    )
+    token_warning_s = Setting(
+        60.0, "How long before its token ends a client is warned, in seconds.", least=0
+    )
+    token_grace_s = Setting(
+        30.0, "How long after its token's end a client may renew it, in seconds.", least=0
+    )
+    max_connections = Setting(
+        100000, "Most WebSockets in all, of all processes that share the Redis.", least=1
+    )
+    max_connections_per_user = Setting(5, "Most WebSockets of one user.", least=1)
+    max_connections_per_address = Setting(
+        50, "Most WebSockets of one address; this machine's own is not counted.", least=1
+    )
+    rest_per_minute = Setting(600, "Most REST requests a minute of one user or address.", least=1)
+    login_per_minute = Setting(20, "Most requests for a token a minute of one address.", least=1)
+    trusted_proxies = Setting(
+        "", "Addresses or networks, comma-separated, whose X-Forwarded-For is believed."
+    )
+
 
 conf = QuotesSettings()

@@ -7,6 +7,9 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
+from quotes.access.credentials import SUBPROTOCOL
+from quotes.access.handshake import refuse
+from quotes.access.sockets import Refused, SocketAccess, admit
 from quotes.asgi_transport import AsgiTransport
 from quotes.feed import current_feed
 from quotes.frame_transport import EXTENSION
@@ -24,6 +27,7 @@ class LivePriceConsumer(AsyncConsumer):
     """
 
     session: ClientSession | None = None
+    access: SocketAccess | None = None
     finished = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -46,6 +50,8 @@ class LivePriceConsumer(AsyncConsumer):
         finally:
             # Channels does not call a consumer's disconnect handler when the consumer raises.
             self.finished = True
+            if self.access is not None:
+                self.access.end()
             if self.session is not None:
                 self.session.end()
                 if not self.session.closing:
@@ -72,18 +78,26 @@ class LivePriceConsumer(AsyncConsumer):
                 raise StopConsumer
 
     async def connect(self) -> None:
-        encoding = "msgpack" if MSGPACK in self.scope.get("subprotocols", ()) else "json"
+        feed = await current_feed()
+        try:
+            self.access = await admit(self.scope, feed.access)
+        except Refused as refused:
+            await refuse(self.scope, self.base_send, refused)
+            raise StopConsumer from refused
+        offered = self.scope.get("subprotocols", ())
         accept = {"type": "websocket.accept"}
-        if encoding == "msgpack":
-            accept["subprotocol"] = MSGPACK
+        for name in (SUBPROTOCOL, MSGPACK):  # never the one that has the token in it
+            if name in offered:
+                accept["subprotocol"] = name
         await self.base_send(accept)
         # A server of this project's takes prepared frames; any other gets them by `send`.
         transport = self.scope.get("extensions", {}).get(EXTENSION) or AsgiTransport(
             self.base_send, on_abort=self.finish
         )
         self.session = ClientSession(
-            await current_feed(),
+            feed,
             channel=self.channel_name,
             transport=transport,
-            encoding=encoding,
+            access=self.access,
+            encoding="msgpack" if MSGPACK in offered else "json",
         )

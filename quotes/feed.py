@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from instruments.errors import BadSymbol
 from instruments.index import index
 from instruments.keys import InstrumentKey
+from quotes.access.desk import AccessDesk
 from quotes.conf import conf
 from quotes.days_reader import DaysReader
 from quotes.layer import QuotesChannelLayer
@@ -71,6 +72,7 @@ class Feed:
         self.layer: Any = get_channel_layer()
         self.pacers = Pacers(asyncio.get_running_loop())
         self.client: redis.asyncio.Redis = async_client()
+        self.access = AccessDesk(self.client)
         self.listeners: set[Listener] = set()
         self.state = FeedState.DOWN
         self.last_tick: int | None = None
@@ -93,6 +95,7 @@ class Feed:
         self.task.cancel()
         self.past.recent.drop()
         await asyncio.wait([self.task])
+        await self.access.close()
         await self.client.aclose()
 
     def heartbeat(self) -> bytes:

@@ -18,8 +18,13 @@ class ErrorCode(IntEnum):
     """Codes of `{"type":"error"}` frames and of rejected symbols."""
 
     BAD_REQUEST = 400
+    UNAUTHENTICATED = 401
+    BAD_TOKEN = 402
+    NOT_ENTITLED = 403
     UNKNOWN_SYMBOL = 404
     SYMBOL_LIMIT = 405
+    CONNECTION_LIMIT = 406
+    AUTHENTICATION_TIMEOUT = 408
     ALREADY_SUBSCRIBED = 409
     UNKNOWN_ACTION = 410
     RATE_LIMIT = 429
@@ -31,9 +36,12 @@ class CloseCode(IntEnum):
     """Codes that the server closes with: 4000-4499 mean "come back", 4500-4999 "do not"."""
 
     INTERNAL = 4000
+    TOKEN_EXPIRED = 4401
+    AUTHENTICATION_TIMEOUT = 4407
     SLOW_READER = 4408
     TOO_SLOW_FOR_EVERY_TICK = 4410
     FLOOD = 4429
+    ACCESS_ENDED = 4501
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +134,10 @@ class Configure(Message, frozen=True, kw_only=True):
     seq: bool | None = None
 
 
+class Authenticate(Message, frozen=True, kw_only=True):
+    token: str
+
+
 # action -> message
 ACTIONS: dict[str, type[Message]] = {
     "subscribe": Subscribe,
@@ -134,6 +146,7 @@ ACTIONS: dict[str, type[Message]] = {
     "ping": Ping,
     "configure": Configure,
     "market_status": MarketStatusRequest,
+    "authenticate": Authenticate,
 }
 
 decode = msgspec.json.Decoder().decode

@@ -1,5 +1,8 @@
 """Rates: a token bucket, which lets bursts pass and holds the average."""
 
+# Bursts of so many seconds' worth of a client's messages pass.
+BURST_S = 4
+
 
 class TokenBucket:
     """Allows `rate` takes a second on average, and `burst` at once after a rest."""

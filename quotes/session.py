@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from quotes.access.sockets import SocketAccess
 from quotes.conf import conf
 from quotes.delivery import Outbox
 from quotes.errors import ProtocolError, quoted
@@ -15,6 +16,7 @@ from quotes.frame_transport import FrameTransport
 from quotes.market import now_ms
 from quotes.market_watch import status_frame
 from quotes.protocol import (
+    Authenticate,
     CloseCode,
     Configure,
     ErrorCode,
@@ -28,15 +30,12 @@ from quotes.protocol import (
     frame,
     parse_message,
 )
-from quotes.rates import TokenBucket
 from quotes.subscriptions import Subscriptions
 
 Event = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
-# Bursts of so many seconds' worth of messages pass.
-BURST_S = 4
 # A client that was refused so many times in a row is closed.
 FLOOD = 200
 
@@ -47,13 +46,21 @@ class ClientSession:
     Args:
         channel: the channel-layer channel of the connection.
         transport: where its frames go.
+        access: what its client may do.
         encoding: of prices, "json" or "msgpack"; all other frames are JSON.
     """
 
     def __init__(
-        self, feed: Feed, *, channel: str, transport: FrameTransport, encoding: str = "json"
+        self,
+        feed: Feed,
+        *,
+        channel: str,
+        transport: FrameTransport,
+        access: SocketAccess,
+        encoding: str = "json",
     ) -> None:
         self.feed = feed
+        self.access = access
         self.transport = transport
         self.outbox = Outbox(
             transport,
@@ -62,9 +69,8 @@ class ClientSession:
             on_gap=self.gap,
             encoding=encoding,
         )
-        self.subscriptions = Subscriptions(feed, self.outbox, channel=channel)
-        rate = conf.max_messages_per_s
-        self.bucket = TokenBucket(rate, burst=rate * BURST_S)
+        self.subscriptions = Subscriptions(feed, self.outbox, channel=channel, access=access)
+        self.bucket = access.bucket()
         self.refused = 0
         self.ended = False
         self.closing = False  # whether a close frame is on its way, behind other frames
@@ -77,8 +83,10 @@ class ClientSession:
             Ping: self.ping,
             Configure: self.configure,
             MarketStatusRequest: self.market_status,
+            Authenticate: access.authenticate,
         }
         feed.listeners.add(self)
+        access.bind(self)
 
     # -- from the client ------------------------------------------------------------------------
 
@@ -96,14 +104,14 @@ class ClientSession:
             self.refused = 0
             if text is None:
                 raise ProtocolError(ErrorCode.BAD_REQUEST, "messages are text frames of JSON")
-            if len(text) > conf.max_message_bytes:
-                limit = conf.max_message_bytes
+            if len(text) > (limit := self.access.limits.max_message_bytes):
                 raise ProtocolError(
                     ErrorCode.BAD_REQUEST, f"a message has at most {limit} bytes, was {len(text)}"
                 )
             message = parse_message(text)
             try:
                 async with self.turn:
+                    self.access.check(message)
                     await self.actions[type(message)](message)
             except ProtocolError as error:
                 error.id = message.id
@@ -188,6 +196,7 @@ class ClientSession:
                 self.too_slow()
         elif now - self.outbox.sent_at >= conf.heartbeat_s:
             self.outbox.control(self.feed.heartbeat())
+        self.access.look_after()
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -219,4 +228,5 @@ class ClientSession:
         self.ended = True
         self.outbox.leave_interval()
         self.feed.listeners.discard(self)
+        self.access.end()
         self.subscriptions.end()

@@ -10,6 +10,7 @@ from typing import Any
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
+from quotes.access.sockets import SocketAccess
 from quotes.admission import admit, rejection
 from quotes.candle_subscriptions import CandleSubscriptions
 from quotes.catching_up import CatchingUp
@@ -34,10 +35,12 @@ class Subscriptions:
 
     Args:
         channel: the channel-layer channel of the connection.
+        access: what the client may see.
     """
 
-    def __init__(self, feed: Feed, outbox: Outbox, *, channel: str) -> None:
+    def __init__(self, feed: Feed, outbox: Outbox, *, channel: str, access: SocketAccess) -> None:
         self.feed = feed
+        self.access = access
         self.layer = feed.layer
         self.outbox = outbox
         self.channel = channel
@@ -64,7 +67,11 @@ class Subscriptions:
         if message.seq:
             self.outbox.framing.number(True)
         wanted, taken, rejected = admit(
-            names, message.segment, is_taken=self.is_subscribed, used=len(self.keys)
+            names,
+            message.segment,
+            access=self.access,
+            is_taken=self.is_subscribed,
+            used=len(self.keys),
         )
         for one in wanted:
             self.outbox.want(str(one.key), mode=message.mode, every_tick=not message.conflate)
@@ -131,10 +138,21 @@ class Subscriptions:
                 continue
             if str(key) != field and str(key) not in self.keys:
                 await self.leave(self.keys[field])
+                if self.access.entitlements.delay_of(key) is None:
+                    continue
                 self.asked[str(key)] = (name, segment)
                 moved.append(Wanted(key, name))
         if moved:
             await self.begin(moved, lambda: None)
+
+    async def reconsider(self) -> list[str]:
+        """Let go of what the client may no longer see; return the instrument keys."""
+        dropped = []
+        for field, key in list(self.keys.items()):
+            if self.access.entitlements.delay_of(key) is None:
+                await self.leave(key)
+                dropped.append(field)
+        return dropped
 
     async def leave(self, key: InstrumentKey) -> None:
         del self.keys[str(key)]

@@ -1,0 +1,1 @@
+"""Who may see what: tokens, entitlements, limits, and what they mean at every door."""

@@ -1,0 +1,96 @@
+"""Where a caller comes from: its own address, behind the proxies that are trusted to say it."""
+
+import ipaddress
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from quotes.conf import conf
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@lru_cache(maxsize=8)
+def networks(text: str) -> Sequence[Network]:
+    """Return the networks of a setting, comma-separated; raise ValueError."""
+    return [ipaddress.ip_network(one.strip()) for one in text.split(",") if one.strip()]
+
+
+def parse(text: str) -> Address | None:
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]  # with a port
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address
+
+
+def is_trusted(address: Address | None) -> bool:
+    return address is not None and any(address in net for net in networks(conf.trusted_proxies))
+
+
+def is_loopback(text: str) -> bool:
+    address = parse(text)
+    return address is not None and address.is_loopback
+
+
+def address_group(text: str) -> str:
+    """Return what counts as one address: an IPv4 address, or an IPv6 network of 64 bits."""
+    address = parse(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, 64), strict=False).network_address)
+    return text
+
+
+def client_address(peer: str, forwarded: str) -> str:
+    """Return a caller's address.
+
+    Args:
+        peer: the address that the connection comes from.
+        forwarded: X-Forwarded-For: each proxy adds the address that it was called from. It is
+            read from its end for as long as who wrote it is trusted.
+    """
+    address = parse(peer)
+    if not is_trusted(address):
+        return peer
+    for text in reversed(forwarded.split(",") if forwarded else []):
+        before = parse(text)
+        if before is None:
+            break
+        address = before
+        if not is_trusted(address):
+            break
+    return str(address)
+
+
+class ProxyHeaders:
+    """Puts what trusted proxies say about a request into its ASGI scope; ignores all others."""
+
+    def __init__(self, application: Any) -> None:
+        self.application = application
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
+        if scope["type"] in ("http", "websocket") and conf.trusted_proxies:
+            peer, port = (scope.get("client") or ("", 0))[:2]
+            if is_trusted(parse(peer)):
+                scope = {**scope, **forwarded_scope(scope, peer, port)}
+        return await self.application(scope, receive, send)
+
+
+def forwarded_scope(scope: Any, peer: str, port: int) -> dict[str, Any]:
+    headers: dict[bytes, list[bytes]] = {}
+    for name, value in scope.get("headers", ()):
+        headers.setdefault(name, []).append(value)
+    text = b",".join(headers.get(b"x-forwarded-for", [])).decode("latin-1")
+    found: dict[str, Any] = {"client": (client_address(peer, text), port)}
+    proto = b"".join(headers.get(b"x-forwarded-proto", [])[-1:]).decode("latin-1").strip()
+    if proto in ("http", "https"):
+        secure = proto == "https"
+        found["scheme"] = proto if scope["type"] == "http" else "wss" if secure else "ws"
+    return found

@@ -1,0 +1,77 @@
+"""The desk: what access needs once per event loop, for all of its sockets."""
+
+import asyncio
+
+import redis.asyncio
+
+from quotes.access.addresses import address_group, is_loopback
+from quotes.access.entitlements import Entitlements
+from quotes.access.errors import AccessDown
+from quotes.access.grants import anonymous_entitlements, today_in_india
+from quotes.access.limits import ConnectionCounts, Scope
+from quotes.access.reading import StandingReader
+from quotes.access.revocation import AccessWatch
+from quotes.access.standing import Identity, Limits, Standing
+from quotes.access.tokens import needs_fetch, verify
+from quotes.conf import conf
+
+
+class AccessDesk:
+    """Reads who callers are, counts their connections, and watches over their access."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self.client = client
+        self.reader = StandingReader()
+        self.watch = AccessWatch(self.reader)
+        self.counts = ConnectionCounts(client)
+        self.tasks = [
+            asyncio.create_task(self.watch.run()),
+            asyncio.create_task(self.counts.run()),
+        ]
+        self.anonymous: tuple[tuple[object, ...], Entitlements] = ((), Entitlements())
+
+    async def close(self) -> None:
+        """End the watch, and count this process's connections no more."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.wait(self.tasks)
+        await self.reader.close()
+        await self.counts.leave()
+
+    def anonymous_entitlements(self) -> Entitlements:
+        asked = (conf.auth, conf.anonymous_segments, today_in_india())
+        if self.anonymous[0] != asked:
+            self.anonymous = (asked, anonymous_entitlements())
+        return self.anonymous[1]
+
+    async def verify(self, token: str) -> Identity:
+        """Return who a token is of; raise BadCredentials or AccessDown."""
+        if needs_fetch(token):
+            return await asyncio.to_thread(verify, token)
+        return verify(token)
+
+    async def standing(self, identity: Identity) -> Standing:
+        """Return how the user stands now; raise BadCredentials or AccessDown."""
+        try:
+            async with asyncio.timeout(conf.auth_timeout_s):
+                standings = await self.reader.read(identity.user, identity.login)
+        except TimeoutError as error:
+            raise AccessDown from error
+        return standings.check(identity)
+
+    async def take_place(self, address: str) -> list[str]:
+        """Count a connection; return what it is counted by, or raise LimitReached."""
+        scopes = [Scope("all", conf.max_connections, "too many connections")]
+        if address and not is_loopback(address):
+            limit = conf.max_connections_per_address
+            reason = f"an address has at most {limit} connections"
+            scopes.append(Scope(f"address:{address_group(address)}", limit, reason))
+        await self.counts.take(scopes)
+        return [scope.name for scope in scopes]
+
+    async def take_user_place(self, user_id: int, limits: Limits) -> list[str]:
+        """Count a connection of a user; return what it is counted by, or raise LimitReached."""
+        limit = limits.max_connections
+        scope = Scope(f"user:{user_id}", limit, f"a user has at most {limit} connections")
+        await self.counts.take([scope])
+        return [scope.name]

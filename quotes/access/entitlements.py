@@ -1,0 +1,93 @@
+"""Entitlements: which segments' prices somebody may see, at once or late. Pure rules, no I/O.
+
+Where grants are kept is `quotes/access/models.py`; how they are read `quotes/access/grants.py`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import NamedTuple
+
+from instruments.keys import SEGMENTS, InstrumentKey
+from quotes.errors import quoted
+
+EVERY = "*"
+# Stands for the names that the instrument master does not know: they are of no segment.
+OTHER = "OTHER"
+CODES = (*SEGMENTS, OTHER)
+MAX_DELAY_MINUTES = 1440
+
+
+class Grant(NamedTuple):
+    """One line of what somebody may see.
+
+    Attributes:
+        segment: a segment's code, OTHER or EVERY.
+        delay_minutes: how late prices come; 0: at once.
+        valid_from, valid_until: Indian dates, both within; None: without end.
+    """
+
+    segment: str
+    delay_minutes: int = 0
+    valid_from: date | None = None
+    valid_until: date | None = None
+
+    def holds_on(self, day: date) -> bool:
+        return (self.valid_from is None or self.valid_from <= day) and (
+            self.valid_until is None or day <= self.valid_until
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlements:
+    """What somebody may see on one day.
+
+    Attributes:
+        delays: a segment's code or OTHER -> how many minutes late its prices come, 0: at once.
+    """
+
+    delays: dict[str, int] = field(default_factory=dict)
+
+    def delay_of(self, key: InstrumentKey) -> int | None:
+        """Return how many minutes late an instrument's prices may be seen; None: not at all."""
+        return self.delays.get(key.segment or OTHER)
+
+    @property
+    def segments(self) -> list[str]:
+        return [code for code in CODES if code in self.delays]
+
+    @property
+    def delayed(self) -> dict[str, int]:
+        """The segments that come late, and by how many minutes."""
+        return {code: self.delays[code] for code in self.segments if self.delays[code]}
+
+
+def entitlements_of(grants: Iterable[Grant], *, today: date) -> Entitlements:
+    """Return what grants add up to on an Indian date: of several for a segment, the soonest."""
+    delays: dict[str, int] = {}
+    for grant in grants:
+        if grant.holds_on(today):
+            for code in CODES if grant.segment == EVERY else (grant.segment,):
+                delays[code] = min(delays.get(code, grant.delay_minutes), grant.delay_minutes)
+    return Entitlements(delays)
+
+
+def parse_grants(text: str) -> list[Grant]:
+    """Return the grants of a setting: `*`, or `NSE_EQ,NFO@15` with minutes of delay.
+
+    Raises:
+        ValueError: a segment that there is not, or a delay that cannot be.
+    """
+    grants = []
+    for item in filter(None, map(str.strip, text.split(","))):
+        code, at, minutes = item.partition("@")
+        if code not in (EVERY, *CODES):
+            known = ", ".join((EVERY, *CODES))
+            raise ValueError(f"a segment must be one of {known}, was {quoted(code)}")
+        delay = int(minutes) if minutes.isascii() and minutes.isdigit() else 0 if not at else -1
+        if not 0 <= delay <= MAX_DELAY_MINUTES:
+            raise ValueError(
+                f"a delay must be from 0 to {MAX_DELAY_MINUTES} minutes, was {quoted(minutes)}"
+            )
+        grants.append(Grant(code, delay))
+    return grants

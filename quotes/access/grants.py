@@ -1,0 +1,125 @@
+"""How users stand in the database: active or not, entitled to what, held to which limits.
+
+Reads only, of many users at once, for a thread. Who asks from an event loop goes through
+`quotes/access/reading.py`.
+"""
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import Q
+from django.utils.crypto import constant_time_compare
+
+from quotes.access.entitlements import Entitlements, Grant, entitlements_of, parse_grants
+from quotes.access.errors import BadCredentials
+from quotes.access.models import AccessProfile, EndedLogin, SegmentGrant, UserClass
+from quotes.access.standing import Identity, Limits, Standing
+from quotes.conf import conf
+
+IST = timezone(timedelta(hours=5, minutes=30), "IST")
+FIELDS = ("segment", "delay_minutes", "valid_from", "valid_until")
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """How many users stand, by id and by name, and which of the log-ins asked about have ended."""
+
+    users: dict[int | str, Standing]
+    ended: set[str]
+
+    def check(self, identity: Identity) -> Standing:
+        """Return how the user of credentials stands.
+
+        Raises:
+            BadCredentials: the credentials are good no more.
+        """
+        standing = self.users.get(identity.user)
+        if standing is None or not standing.is_active:
+            raise BadCredentials("the user is unknown or not active")
+        if identity.login in self.ended:
+            raise BadCredentials("the log-in was ended")
+        if identity.stamp and not constant_time_compare(identity.stamp, standing.stamp):
+            raise BadCredentials("the password was changed")
+        return standing
+
+
+def today_in_india() -> date:
+    return datetime.now(IST).date()
+
+
+def stamp_of(user: Any) -> str:
+    """Return what changes with a user's password and says nothing about it."""
+    digest = hashlib.sha256(user.get_session_auth_hash().encode())
+    return digest.hexdigest()[:32]
+
+
+def read_standings(
+    users: Collection[int | str], logins: Collection[str] = (), *, today: date | None = None
+) -> Standings:
+    """Read how users stand, in a few queries however many there are.
+
+    Args:
+        users: their ids, or their names.
+        logins: the log-ins of which to tell whether they have ended.
+    """
+    day = today or today_in_india()
+    model: Any = get_user_model()
+    ids = [user for user in users if isinstance(user, int)]
+    names = [user for user in users if isinstance(user, str)]
+    terms = Q(pk__in=ids)
+    if names:
+        terms |= Q(**{f"{model.USERNAME_FIELD}__in": names})
+    rows = {row.pk: row for row in model.objects.filter(terms)}
+    grants: dict[int, list[Grant]] = {}
+    for user_id, *values in SegmentGrant.objects.filter(user_id__in=rows).values_list(
+        "user_id", *FIELDS
+    ):
+        grants.setdefault(user_id, []).append(Grant(*values))
+    for user_id, *values in SegmentGrant.objects.filter(group__user__in=list(rows)).values_list(
+        "group__user", *FIELDS
+    ):
+        grants.setdefault(user_id, []).append(Grant(*values))
+    everybody = parse_grants(conf.anonymous_segments) if conf.auth == "optional" else []
+    profiles = AccessProfile.objects.filter(user_id__in=rows).select_related("user_class")
+    classes = {profile.user_id: profile.user_class for profile in profiles}
+    found: dict[int | str, Standing] = {}
+    for user_id, row in rows.items():
+        own = [Grant("*")] if row.is_superuser else grants.get(user_id, [])
+        standing = Standing(
+            user_id,
+            row.get_username(),
+            row.is_active,
+            stamp_of(row),
+            entitlements_of([*own, *everybody], today=day),
+            limits_of(classes.get(user_id)),
+        )
+        found[user_id] = found[standing.username] = standing
+    asked = {login for login in logins if login}
+    ended = EndedLogin.objects.filter(pk__in=asked).values_list("pk", flat=True) if asked else ()
+    return Standings(found, set(ended))
+
+
+def limits_of(user_class: UserClass | None) -> Limits:
+    """Return the limits of a class of users, the settings' where it has none of its own."""
+    if user_class is None:
+        return Limits()
+    names = ("max_symbols", "max_connections", "max_messages_per_s", "max_message_bytes")
+    own = {name: getattr(user_class, name) for name in names}
+    return Limits(**{name: value for name, value in own.items() if value is not None})
+
+
+def anonymous_entitlements() -> Entitlements:
+    """Return what a caller may see who has not said who it is."""
+    if conf.auth != "optional":
+        return Entitlements()
+    return entitlements_of(parse_grants(conf.anonymous_segments), today=today_in_india())
+
+
+def user_of(standing: Standing) -> Any:
+    """Return Django's user whose standing it is."""
+    model: Any = get_user_model()
+    return model.objects.get(pk=standing.user_id)

@@ -1,0 +1,99 @@
+"""Log-ins: the tokens that a user is given for a password, and what ends them.
+
+The tokens are those of djangorestframework-simplejwt, signed and verified by
+`quotes/access/tokens.py`; each carries the log-in that it comes from and the stamp of the password.
+"""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+from rest_framework_simplejwt.exceptions import TokenBackendError
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+
+from quotes.access.changes import login_end
+from quotes.access.errors import BadCredentials
+from quotes.access.grants import read_standings, stamp_of
+from quotes.access.tokens import identity_of, own_claims, sign
+from quotes.conf import conf
+
+
+class Backend:
+    """What simplejwt signs and verifies with."""
+
+    def encode(self, payload: dict[str, Any]) -> str:
+        return sign(payload)
+
+    def decode(self, token: Any, verify: bool = True) -> dict[str, Any]:
+        text = token.decode() if isinstance(token, bytes) else str(token)
+        try:
+            return own_claims(text, leeway_s=0)
+        except BadCredentials as error:
+            raise TokenBackendError(str(error)) from error
+
+    def get_leeway(self) -> timedelta:
+        return timedelta(0)
+
+
+class LoginAccessToken(AccessToken):
+    """An access token of this server."""
+
+    @property
+    def lifetime(self) -> timedelta:  # type: ignore[override]
+        return timedelta(seconds=conf.access_token_s)
+
+    def get_token_backend(self) -> Any:
+        return Backend()
+
+
+class LoginRefreshToken(RefreshToken):
+    """A refresh token of this server; its access tokens inherit `sid` and `stamp`."""
+
+    access_token_class = LoginAccessToken
+
+    @property
+    def lifetime(self) -> timedelta:  # type: ignore[override]
+        return timedelta(seconds=conf.refresh_token_s)
+
+    def get_token_backend(self) -> Any:
+        return Backend()
+
+    @classmethod
+    def for_user(cls, user: Any) -> "LoginRefreshToken":
+        """Begin a log-in of a user."""
+        token = cls()
+        token["user_id"] = str(user.pk)
+        token["sid"] = uuid.uuid4().hex
+        token["stamp"] = stamp_of(user)
+        token.remember(user.pk)
+        return token
+
+    @classmethod
+    def read(cls, text: str) -> "LoginRefreshToken":
+        """Return the token that a text is; raise simplejwt's TokenError."""
+        return cls(text)  # type: ignore[arg-type]
+
+    def remember(self, user_id: int) -> None:
+        """Keep the token's number, so that it can be blacklisted; not the token, a secret."""
+        OutstandingToken.objects.create(
+            user_id=user_id,
+            jti=self["jti"],
+            token="",
+            created_at=timezone.now(),
+            expires_at=timezone.now() + self.lifetime,
+        )
+
+    def outstand(self) -> None:
+        self.remember(int(self["user_id"]))
+
+    def check_standing(self) -> None:
+        """Raise BadCredentials when the user, the log-in or the password is not what it was."""
+        identity = identity_of(self.payload)
+        read_standings([identity.user], [identity.login]).check(identity)
+
+    def end_login(self) -> None:
+        """End the log-in: this token, those made from it and their sockets."""
+        self.blacklist()
+        login_end(login=self["sid"], user_id=int(self["user_id"]), why="logged out")

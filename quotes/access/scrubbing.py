@@ -1,0 +1,61 @@
+"""Keeping credentials out of every log of the process, whoever writes it and to wherever.
+
+A record is cleaned when it is made, before any handler or formatter sees it: servers configure
+loggers of their own.
+"""
+
+import logging
+import re
+from typing import Any
+
+HIDDEN = "[hidden]"
+SECRETS = re.compile(
+    r"""(?ix)
+    (?: (?<= token=) | (?<= ticket=) | (?<= bearer\.) | (?<= bearer\ ) | (?<= api-key\ ) )
+        [A-Za-z0-9._~+/=%-]+
+    | (?<= bearer%20) [A-Za-z0-9._~+/=%-]+
+    | \beyJ [A-Za-z0-9_-]{8,} \. [A-Za-z0-9_-]* (?: \. [A-Za-z0-9_-]* )?
+    | \blp_ [0-9a-f]{12} _ [A-Za-z0-9_-]+
+    | (?<= "token":") [^"]+ | (?<= "refresh":") [^"]+ | (?<= "password":") [^"]+
+    """
+)
+formatter = logging.Formatter()
+
+
+def scrub(text: str) -> str:
+    """Return a text without what looks like a credential."""
+    return SECRETS.sub(HIDDEN, text)
+
+
+def clean(record: logging.LogRecord) -> logging.LogRecord:
+    """Hide what looks like a credential in a record's message, arguments and traceback."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(scrub(one) if isinstance(one, str) else one for one in record.args)
+    elif isinstance(record.args, dict):
+        record.args = {
+            name: scrub(one) if isinstance(one, str) else one for name, one in record.args.items()
+        }
+    try:
+        message = record.getMessage()
+    except Exception:
+        return record  # a wrong call: logging says so itself, and prints no arguments of ours
+    if (cleaned := scrub(message)) != message:
+        record.msg, record.args = cleaned, ()
+    if record.exc_info and record.exc_info[0] is not None:
+        text = formatter.formatException(record.exc_info)
+        if (cleaned := scrub(text)) != text:
+            record.exc_text, record.exc_info = cleaned, None
+    return record
+
+
+class CleanRecord(logging.LogRecord):
+    """A log record without credentials."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        clean(self)
+
+
+def install() -> None:
+    """Let every record of this process be a clean one."""
+    logging.setLogRecordFactory(CleanRecord)

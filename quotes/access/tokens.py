@@ -1,0 +1,187 @@
+"""Tokens: signing this server's own, and verifying the signature and claims of any.
+
+Whether the user that a token names may still come in is not here but in `quotes/access/grants.py`.
+Each key is taken for one algorithm, by what is configured and never by what a token says.
+"""
+
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from django.utils.crypto import salted_hmac
+
+from quotes.access.errors import BadCredentials
+from quotes.access.jwks import current_key_set
+from quotes.access.standing import Identity
+from quotes.conf import conf
+
+MAX_TOKEN_LENGTH = 8192
+LEEWAY_S = 5
+REQUIRED = ["exp", "iat", "iss", "aud"]
+
+
+def list_of(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def signing_key() -> Any:
+    """Return what this server signs with."""
+    if conf.jwt_algorithm == "HS256":
+        return own_secret()
+    return private_key(conf.jwt_private_key_file)
+
+
+def verifying_keys() -> list[Any]:
+    """Return the keys whose signatures are this server's: the newest, then those of before."""
+    if conf.jwt_algorithm == "HS256":
+        return [own_secret(), *list_of(conf.jwt_old_keys)]
+    keys = [public_key(path) for path in list_of(conf.jwt_public_key_files)]
+    if conf.jwt_private_key_file:
+        keys.insert(0, private_key(conf.jwt_private_key_file).public_key())
+    return keys
+
+
+def own_secret() -> str:
+    # Not SECRET_KEY itself: what signs sessions signs nothing else.
+    return conf.jwt_key or salted_hmac("quotes.access.tokens", "", algorithm="sha256").hexdigest()
+
+
+@lru_cache(maxsize=16)
+def private_key(path: str) -> Any:
+    return load_pem_private_key(Path(path).read_bytes(), password=None)
+
+
+@lru_cache(maxsize=16)
+def public_key(path: str) -> Any:
+    return load_pem_public_key(Path(path).read_bytes())
+
+
+def sign(claims: dict[str, Any]) -> str:
+    """Return a token of this server with the claims, its issuer and its audience."""
+    claims = {**claims, "iss": conf.jwt_issuer, "aud": conf.jwt_audience}
+    return jwt.encode(claims, signing_key(), algorithm=conf.jwt_algorithm)
+
+
+def verify(token: str, *, leeway_s: float = LEEWAY_S) -> Identity:
+    """Return who an access token says its bearer is.
+
+    May fetch the keys of an outside issuer: for the event loop see `needs_fetch`.
+
+    Raises:
+        BadCredentials: it is no token, or one that is not good here and now.
+        AccessDown: the outside issuer's keys are not to be had.
+    """
+    if is_foreign(token):
+        claims = foreign_claims(token, leeway_s)
+        name = claims.get(conf.jwks_user_claim)
+        if not isinstance(name, str) or not name:
+            raise BadCredentials(f"the token has no {conf.jwks_user_claim}")
+        login = str(claims.get("sid", ""))[:64]
+        return Identity(name, login and f"out:{login}"[:64], "", float(claims["exp"]))
+    return identity_of(own_claims(token, kind="access", leeway_s=leeway_s))
+
+
+def identity_of(claims: dict[str, Any]) -> Identity:
+    """Return who the claims of a token of this server are of; raise BadCredentials."""
+    try:
+        return Identity(
+            int(claims["user_id"]), str(claims["sid"]), str(claims["stamp"]), float(claims["exp"])
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadCredentials("the token names no user") from error
+
+
+def own_claims(token: str, *, kind: str = "", leeway_s: float = LEEWAY_S) -> dict[str, Any]:
+    """Return the claims of a token that this server signed; raise BadCredentials.
+
+    Args:
+        kind: "access" or "refresh", which the token must be; "" for either.
+    """
+    failure: Exception | None = None
+    for key in verifying_keys():
+        try:
+            claims = decode(
+                token, key, conf.jwt_algorithm, conf.jwt_issuer, conf.jwt_audience, leeway_s
+            )
+        except jwt.InvalidSignatureError as error:
+            failure = error
+            continue
+        if kind and claims.get("token_type") != kind:
+            raise BadCredentials(
+                f"not an {kind} token" if kind == "access" else f"not a {kind} token"
+            )
+        return claims
+    raise BadCredentials("the token's signature is wrong") from failure
+
+
+def foreign_claims(token: str, leeway_s: float) -> dict[str, Any]:
+    key, algorithm = current_key_set().key(key_id_of(token))
+    try:
+        return decode(token, key, algorithm, conf.jwks_issuer, conf.jwks_audience, leeway_s)
+    except jwt.InvalidSignatureError as error:
+        raise BadCredentials("the token's signature is wrong") from error
+
+
+def decode(
+    token: str, key: Any, algorithm: str, issuer: str, audience: str, leeway_s: float
+) -> dict[str, Any]:
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            check_length(token),
+            key,
+            algorithms=[algorithm],
+            issuer=issuer,
+            audience=audience,
+            leeway=leeway_s,
+            options={"require": REQUIRED, "verify_sub": False},
+        )
+    except jwt.InvalidSignatureError:
+        raise
+    except jwt.ExpiredSignatureError as error:
+        raise BadCredentials("the token has expired") from error
+    except jwt.InvalidAudienceError as error:
+        raise BadCredentials("the token is for another audience") from error
+    except jwt.InvalidIssuerError as error:
+        raise BadCredentials("the token is of another issuer") from error
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        raise BadCredentials("not a token that is taken here") from error
+    return claims
+
+
+def is_foreign(token: str) -> bool:
+    """Say whether a token claims to be the outside issuer's; nothing about it is verified."""
+    if not conf.jwks_url:
+        return False
+    try:
+        claims = jwt.decode(check_length(token), options={"verify_signature": False})
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        raise BadCredentials("not a token that is taken here") from error
+    return claims.get("iss") == conf.jwks_issuer
+
+
+def needs_fetch(token: str) -> bool:
+    """Say whether `verify` would fetch keys, so that it has to be called in a thread."""
+    return is_foreign(token) and not current_key_set().is_fresh(key_id_of(token))
+
+
+def key_id_of(token: str) -> str:
+    try:
+        key_id = jwt.get_unverified_header(check_length(token)).get("kid")
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        raise BadCredentials("not a token that is taken here") from error
+    if not isinstance(key_id, str):
+        raise BadCredentials("the token names no key of its issuer")
+    return key_id
+
+
+def check_length(token: str) -> str:
+    if not token or len(token) > MAX_TOKEN_LENGTH or not token.isascii():
+        raise BadCredentials("not a token that is taken here")
+    return token
+
+
+def expires_in_s(identity: Identity) -> float:
+    return identity.expires - time.time()

@@ -1,0 +1,189 @@
+"""Authentication and entitlements on the socket, in one process."""
+
+import json
+from typing import Any
+
+import pytest
+import websockets
+from redis import Redis
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from quotes.access.standing import Identity
+from quotes.access.tickets import ticket_issue
+from tests.access.conftest import In
+from tests.access.people import (
+    access_token,
+    asha,
+    expired_token,
+    forged_token,
+    now_s,
+    stray_token,
+    unsigned_token,
+)
+from tests.live import LiveServer
+from tests.quotes.factories import message, publish
+
+pytestmark = pytest.mark.usefixtures("transactional_db")
+
+
+def bearer(token: str) -> dict[str, Any]:
+    return {"additional_headers": {"Authorization": f"Bearer {token}"}}
+
+
+async def test_without_a_token_only_ping_is_answered(live: LiveServer, required: None) -> None:
+    """Where authentication is required, every other action is 401 before it."""
+    async with live.client() as client:
+        assert (await client.ask(action="ping"))["type"] == "pong"
+        for action in ("list", "configure", "market_status", "subscribe"):
+            answer = await client.ask(action=action, symbol="NSE_EQ:RELIANCE", id=1)
+            assert (answer["code"], answer["id"]) == (401, 1)
+
+
+async def test_anybody_may_subscribe_by_default(live: LiveServer) -> None:
+    """Authentication is optional unless it is set otherwise, and then no frame is new."""
+    async with live.client() as client:
+        answer = await client.subscribe("NSE_EQ:RELIANCE")
+        assert answer["type"] == "subscribed" and not answer["rejected"]
+
+
+async def test_message_authenticates(
+    live: LiveServer, redis: Redis, required: None, database: In
+) -> None:
+    """After `authenticate` the client gets the prices that its user is entitled to."""
+    token = await database(lambda: access_token(asha("NSE_EQ", "MCX")))
+    async with live.client() as client:
+        answer = await client.ask(action="authenticate", token=token, id="a")
+        assert abs(answer.pop("expires") / 1000 - now_s() - 900) < 10
+        assert answer == {
+            "type": "authenticated",
+            "id": "a",
+            "user": "asha",
+            "segments": ["NSE_EQ", "MCX"],
+            "limits": {
+                "max_symbols": 3000,
+                "max_connections": 5,
+                "max_messages_per_s": 50.0,
+                "max_message_bytes": 65536,
+            },
+        }
+        answer = await client.subscribe("NSE_EQ:RELIANCE", "NFO:NIFTY26AUGFUT", "AAPL")
+        assert answer["symbols"] == ["NSE_EQ:RELIANCE"]
+        assert answer["rejected"] == [
+            {"symbol": "NFO:NIFTY26AUGFUT", "code": 403, "message": "not entitled to NFO"},
+            {"symbol": "AAPL", "code": 403, "message": "not entitled to names of no segment"},
+        ]
+        publish(redis, "NSE_EQ:RELIANCE", message("RELIANCE", "2950.50"))
+        assert (await client.price())["price"] == 2950.50
+
+
+async def test_each_way_of_the_handshake_opens(
+    live: LiveServer, redis: Redis, required: None, database: In, settings: Any
+) -> None:
+    """A ticket, the header, the subprotocol, and the URL where it is allowed."""
+    settings.QUOTES_QUERY_TOKEN = True
+    user = await database(asha, "NSE_EQ")
+    token = await database(access_token, user)
+    ticket = ticket_issue(identity=Identity(user.pk, "", "", now_s() + 60), client=redis)
+    ways: list[tuple[str, dict[str, Any]]] = [
+        (f"?ticket={ticket}", {}),
+        ("", bearer(token)),
+        ("", {"subprotocols": ["live-price", f"bearer.{token}"]}),
+        (f"?token={token}", {}),
+    ]
+    for query, options in ways:
+        async with websockets.connect(live.url + query, **options) as connection:
+            frame = json.loads(await connection.recv())
+            assert (frame["type"], frame["user"]) == ("authenticated", "asha")
+            expected = "live-price" if "subprotocols" in options else None
+            assert connection.subprotocol == expected
+
+
+async def test_ticket_is_good_once(live: LiveServer, redis: Redis, database: In) -> None:
+    """A second socket with the same ticket is refused with 401."""
+    user = await database(asha)
+    ticket = ticket_issue(identity=Identity(user.pk, "", "", now_s() + 60), client=redis)
+    assert 0 < redis.ttl(redis.keys("quotes:ticket:*")[0]) <= 30
+    assert ticket.encode() not in redis.keys()[0]
+    async with websockets.connect(f"{live.url}?ticket={ticket}"):
+        with pytest.raises(InvalidStatus) as refused:
+            await websockets.connect(f"{live.url}?ticket={ticket}")
+    assert refused.value.response.status_code == 401
+
+
+@pytest.mark.parametrize("make", [expired_token, forged_token, unsigned_token, stray_token])
+async def test_bad_token_is_refused_by_every_way(
+    live: LiveServer, redis: Redis, database: In, make: Any
+) -> None:
+    """HTTP 401 with the reason at the handshake, error 402 in a message; optional or not."""
+    token = await database(lambda: make(asha("*")))
+    for options in (bearer(token), {"subprotocols": ["live-price", f"bearer.{token}"]}):
+        with pytest.raises(InvalidStatus) as refused:
+            await websockets.connect(live.url, **options)
+        assert refused.value.response.status_code == 401
+        body = json.loads(refused.value.response.body)
+        assert body["code"] == 401 and "token" in body["message"] and token not in str(body)
+    async with live.client() as client:
+        answer = await client.ask(action="authenticate", token=token, id=4)
+        assert (answer["type"], answer["code"], answer["id"]) == ("error", 402, 4)
+        for _ in range(9):
+            await client.send(action="authenticate", token=token)
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                await client.receive()
+        assert closed.value.rcvd and closed.value.rcvd.code == 4429
+
+
+async def test_token_in_the_url_is_off_by_default(live: LiveServer, database: In) -> None:
+    """A good token in the URL is refused unless QUOTES_QUERY_TOKEN is set."""
+    token = await database(lambda: access_token(asha()))
+    with pytest.raises(InvalidStatus) as refused:
+        await websockets.connect(f"{live.url}?token={token}")
+    assert refused.value.response.status_code == 401
+
+
+async def test_silence_is_closed_in_time(live: LiveServer, required: None, settings: Any) -> None:
+    """Who must authenticate and does not in time gets 408 and is closed."""
+    settings.QUOTES_AUTH_TIMEOUT_S = 0.3
+    async with live.client() as client:
+        assert (await client.receive())["code"] == 408
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.receive()
+        assert closed.value.rcvd and closed.value.rcvd.code == 4407
+
+
+async def test_token_is_renewed_on_the_open_socket(
+    live: LiveServer, required: None, settings: Any, database: In
+) -> None:
+    """A warning comes before the end; a newer token goes on; without one the socket closes."""
+    settings.QUOTES_TOKEN_WARNING_S = 10
+    settings.QUOTES_TOKEN_GRACE_S = 0.2
+    user = await database(asha, "NSE_EQ")
+    other = await database(asha, username="other")
+    async with live.client(**bearer(await database(access_token, user, lifetime_s=5))) as client:
+        assert (await client.receive())["type"] == "authenticated"
+        warning = await client.receive()
+        assert (warning["type"], warning["status"]) == ("status", "token_expiring")
+        token = await database(access_token, other)
+        assert (await client.ask(action="authenticate", token=token))["code"] == 402
+        token = await database(access_token, user, lifetime_s=11)
+        assert (await client.ask(action="authenticate", token=token))["type"] == "authenticated"
+        token = await database(access_token, user, lifetime_s=0.3)
+        assert (await client.ask(action="authenticate", token=token))["type"] == "authenticated"
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                await client.receive()
+        assert closed.value.rcvd and closed.value.rcvd.code == 4401
+
+
+async def test_anonymous_callers_get_what_the_setting_says(
+    live: LiveServer, settings: Any, database: In
+) -> None:
+    """QUOTES_ANONYMOUS_SEGMENTS names segments; who says who it is gets its own besides."""
+    settings.QUOTES_ANONYMOUS_SEGMENTS = "NSE_INDEX"
+    token = await database(lambda: access_token(asha("NSE_EQ")))
+    async with live.client() as client:
+        answer = await client.subscribe("NSE_EQ:RELIANCE", "NSE_INDEX:NIFTY 50")
+        assert answer["symbols"] == ["NSE_INDEX:NIFTY 50"]
+        answer = await client.ask(action="authenticate", token=token)
+        assert answer["segments"] == ["NSE_EQ", "NSE_INDEX"]
+        assert (await client.subscribe("NSE_EQ:RELIANCE"))["symbols"] == ["NSE_EQ:RELIANCE"]
