@@ -222,6 +222,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["quotes.access.rest.CallerIsKnown"],
     "DEFAULT_THROTTLE_CLASSES": ["quotes.access.rest.CallerThrottle"],
 }
+# Lifetimes, keys and algorithm are settings of `quotes/conf.py`: quotes/access/logins.py.
+SIMPLE_JWT = {"ROTATE_REFRESH_TOKENS": True, "BLACKLIST_AFTER_ROTATION": True}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Live prices",
     "DESCRIPTION": "Latest prices and instruments of Indian markets. "

@@ -15,7 +15,7 @@ from instruments import examples
 from instruments.errors import BadSegment, quoted
 from instruments.keys import SEGMENTS
 from instruments.keyset import page_of
-from instruments.latest import LatestPrice, latest_prices
+from instruments.latest import LatestPrice, permitted, visible_prices
 from instruments.models import Segment
 from instruments.rest import error_response
 from instruments.searching import OptionChain, instrument_get, instruments_find
@@ -124,7 +124,7 @@ class InstrumentView(APIView):
     def get(self, request: Request, key: str) -> Response:
         """Return one instrument and its latest price."""
         instrument: Any = instrument_get(name=key)
-        instrument.latest = shown(latest_prices([instrument.key]).get(instrument.key))
+        instrument.latest = shown(visible_prices(request, [instrument.key]).get(instrument.key))
         return Response(PricedInstrumentSerializer(instrument).data)
 
 
@@ -147,12 +147,18 @@ class OptionChainView(APIView):
             404: error_response(
                 "There are no such options.", 404, "no options of it are known, was 'NIFTTY'"
             ),
+            403: error_response(
+                "The caller may not see the segment's prices.", 403, "not entitled to NFO"
+            ),
         },
     )
     def get(self, request: Request, underlying: str) -> Response:
         """Return the options of an underlying that expire on one day, with latest prices."""
         chain = OptionChain(underlying=underlying, **asked(ChainQuery, request))
-        prices = latest_prices([option.key for option in chain.options])
+        keys = [option.key for option in chain.options]
+        if keys and not permitted(request, keys[:1]):  # they are all of one segment
+            self.permission_denied(request, f"not entitled to {chain.segment}")
+        prices = visible_prices(request, keys)
         strikes = []
         for strike, options in groupby(chain.options, key=lambda option: option.strike):
             sides: dict[str, Any] = {option.instrument_type: option for option in options}

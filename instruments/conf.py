@@ -105,6 +105,10 @@ class InstrumentsSettings(SettingsGroup):
         "quotes.store.latest_prices",
         "Where the latest prices that admin and REST show come from: a function's dotted name.",
     )
+    price_guard = Setting(
+        "quotes.access.rest.allowed_keys",
+        "Who may see those prices over REST: a function's dotted name; empty: everybody.",
+    )
     max_import_bytes = Setting(
         268435456, "An instrument file larger than this, unpacked, is refused.", least=1024
     )

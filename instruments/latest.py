@@ -7,9 +7,9 @@ when that function is not there or its store is away.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.utils.module_loading import import_string
 from redis.exceptions import RedisError
@@ -35,6 +35,7 @@ class LatestPrice(Protocol):
         """Unix milliseconds, UTC."""
 
 
+Guard = Callable[[Any, Iterable[InstrumentKey]], Collection[InstrumentKey]]
 Source = Callable[[Iterable[InstrumentKey]], Mapping[InstrumentKey, LatestPrice]]
 
 
@@ -59,6 +60,26 @@ class LatestPrices:
 
 
 latest_prices = LatestPrices()
+
+
+def visible_prices(
+    request: Any, keys: Iterable[InstrumentKey]
+) -> Mapping[InstrumentKey, LatestPrice]:
+    """Return the latest prices that the caller of a request may see.
+
+    INSTRUMENTS_PRICE_GUARD names the function that says of which instruments these are.
+    """
+    return latest_prices(permitted(request, keys))
+
+
+def permitted(request: Any, keys: Iterable[InstrumentKey]) -> Collection[InstrumentKey]:
+    """Return those of the instruments whose latest prices the caller may see."""
+    wanted = list(keys)
+    if not conf.price_guard:
+        return wanted
+    guard: Guard = import_string(conf.price_guard)
+    allowed = guard(request, wanted)
+    return [key for key in wanted if key in allowed]
 
 
 def age_text(seconds: float) -> str:

@@ -14,13 +14,16 @@ from drf_spectacular.utils import (
 from redis.exceptions import RedisError
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound, ValidationError
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from instruments.errors import InstrumentsError, UnknownSymbol
 from instruments.index import index
 from instruments.rest import ApiErrorSerializer
+from quotes.access.rest import AUTHENTICATION, CallerIsKnown, MayPublish, refusal, require_now
 from quotes.conf import conf
+from quotes.publish_api import SCHEMA, RawJSONParser, publish
 from quotes.snapshots import Snapshot, Wanted, read_snapshot
 from quotes.store import LatestPrice, sync_client
 
@@ -39,10 +42,19 @@ class PriceSerializer(serializers.Serializer[Any]):
     segment = serializers.CharField(required=False)
 
 
+class RefusedSerializer(serializers.Serializer[Any]):
+    symbol = serializers.CharField()
+    code = serializers.IntegerField()
+    message = serializers.CharField()
+
+
 class PricesSerializer(serializers.Serializer[Any]):
     prices = PriceSerializer(many=True, help_text="In the order of `symbols`.")
     missing = serializers.ListField(
         child=serializers.CharField(), help_text="Those of `symbols` that have no price."
+    )
+    refused = RefusedSerializer(
+        many=True, required=False, help_text="Those that the caller may not see, if there are any."
     )
 
 
@@ -81,6 +93,17 @@ def json_response(content: bytes) -> HttpResponse:
 
 
 class PricesView(APIView):
+    authentication_classes = AUTHENTICATION
+    parser_classes = [RawJSONParser]
+
+    def get_permissions(self) -> list[BasePermission]:
+        return [MayPublish() if self.request.method == "POST" else CallerIsKnown()]
+
+    @extend_schema(**SCHEMA)
+    def post(self, request: Request) -> HttpResponse:
+        """Publish one tick, or up to 1,000; answered when they are in Redis's log."""
+        return json_response(publish(request))
+
     @extend_schema(
         operation_id="prices_list",
         parameters=[
@@ -112,17 +135,23 @@ class PricesView(APIView):
             raise ValidationError(
                 f"symbols must name at most {MAX_SYMBOLS} symbols, was {len(names)}"
             )
-        asked = []
+        asked, refused = [], []
         for name in names:
             with contextlib.suppress(UnknownSymbol):
-                asked.append(wanted(name))
+                one = wanted(name)
+                if reason := refusal(request, one.key):
+                    refused.append({"symbol": name, "code": 403, "message": reason})
+                else:
+                    asked.append(one)
         snapshot = snapshot_of(asked)
-        found: dict[str, LatestPrice | None] = dict.fromkeys(names)
+        hidden = {one["symbol"] for one in refused}
+        found: dict[str, LatestPrice | None] = {name: None for name in names if name not in hidden}
         found.update({one.name: snapshot.newest(one.key) for one in asked})
         frames = b",".join([latest.frame for latest in found.values() if latest])
         missing = [name for name, latest in found.items() if not latest]
+        more = b',"refused":%b' % msgspec.json.encode(refused) if refused else b""
         return json_response(
-            b'{"prices":[%b],"missing":%b}' % (frames, msgspec.json.encode(missing))
+            b'{"prices":[%b],"missing":%b%b}' % (frames, msgspec.json.encode(missing), more)
         )
 
 
@@ -144,6 +173,7 @@ class PriceView(APIView):
             asked = wanted(symbol)
         except UnknownSymbol as error:
             raise NotFound(str(error)) from error
+        require_now(request, asked.key)
         latest = snapshot_of([asked]).newest(asked.key)
         if latest is None:
             raise NotFound(f"no price of {symbol} is known")

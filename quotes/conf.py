@@ -143,6 +143,11 @@ class QuotesSettings(SettingsGroup):
     max_connections_per_address = Setting(
         50, "Most WebSockets of one address; this machine's own is not counted.", least=1
     )
+    connection_lease_ms = Setting(
+        9000,
+        "How long the connections of a web process that died are counted, in milliseconds.",
+        least=500,
+    )
     rest_per_minute = Setting(600, "Most REST requests a minute of one user or address.", least=1)
     login_per_minute = Setting(20, "Most requests for a token a minute of one address.", least=1)
     trusted_proxies = Setting(

@@ -8,8 +8,8 @@ from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
 from quotes.access.credentials import SUBPROTOCOL
-from quotes.access.handshake import refuse
-from quotes.access.sockets import Refused, SocketAccess, admit
+from quotes.access.handshake import Refused, admit, refuse
+from quotes.access.sockets import SocketAccess
 from quotes.asgi_transport import AsgiTransport
 from quotes.feed import current_feed
 from quotes.frame_transport import EXTENSION

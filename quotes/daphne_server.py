@@ -10,6 +10,7 @@ from daphne.cli import CommandLineInterface
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketProtocol
 
+from quotes.access.scrubbing import scrub
 from quotes.daphne_transport import DaphneTransport
 from quotes.frame_transport import EXTENSION
 
@@ -22,6 +23,11 @@ class PriceServer(Server):
             extensions = {**scope.get("extensions", {}), EXTENSION: DaphneTransport(protocol)}
             scope = {**scope, "extensions": extensions}
         return super().create_application(protocol, scope)
+
+    def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
+        # The access log is not written by way of `logging`.
+        clean = {name: scrub(one) if isinstance(one, str) else one for name, one in details.items()}
+        super().log_action(protocol, action, clean)
 
 
 class PriceCommandLineInterface(CommandLineInterface):

@@ -78,7 +78,7 @@ class DaphneTransport(WireTransport):
         return len(transport.dataBuffer) - int(transport.offset) + int(transport._tempDataLen)
 
     def close(self, code: int, reason: str) -> None:
-        self.protocol.sendClose(code=code, reason=reason)
+        self.protocol.sendClose(code=int(code), reason=reason)  # it refuses subclasses of int
 
     def abort(self) -> None:
         self.transport.abortConnection()

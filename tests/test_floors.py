@@ -208,6 +208,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.origins",
         "quotes.startup",
         "quotes.pages",
+        "quotes.publish_api",
         "quotes.urls",
     ),
     6: ("config",),

@@ -23,12 +23,11 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from quotes.access.errors import LimitReached
+from quotes.conf import conf
 from quotes.store import own_key
 
 logger = logging.getLogger(__name__)
 
-LEASE_MS = 9000
-RENEW_S = 2.0
 REASSERT_S = 600.0
 COUNTS_S = 3600  # counts that nobody asserts any more are gone after so long
 
@@ -105,7 +104,13 @@ class ConnectionCounts:
         # One at a time: what is written last is then what there is.
         async with self.turn:
             numbers = [n for scope in scopes for n in (self.counts[scope.name], scope.limit)]
-            arguments = [self.process, own_key("process:"), LEASE_MS, COUNTS_S, *numbers]
+            arguments = [
+                self.process,
+                own_key("process:"),
+                conf.connection_lease_ms,
+                COUNTS_S,
+                *numbers,
+            ]
             try:
                 full = await self.script(
                     keys=[counts_key(scope.name) for scope in scopes], args=arguments
@@ -129,8 +134,9 @@ class ConnectionCounts:
         loop = asyncio.get_running_loop()
         reassert_at = loop.time() + REASSERT_S
         while True:
+            pause_s = conf.connection_lease_ms / 4000
             try:
-                async with asyncio.timeout(RENEW_S):
+                async with asyncio.timeout(pause_s):
                     await self.wake.wait()
             except TimeoutError:
                 pass
@@ -142,7 +148,7 @@ class ConnectionCounts:
                 await self.renew()
             except (RedisError, OSError) as error:
                 logger.warning("the counts of connections cannot be kept in Redis: %s", error)
-                await asyncio.sleep(RENEW_S)
+                await asyncio.sleep(pause_s)
             # Connections mostly end many at a time: their counts go in one message.
             await asyncio.sleep(0.05)
 
@@ -152,8 +158,8 @@ class ConnectionCounts:
             return
         async with self.turn:
             key = own_key("process:" + self.process)
-            if not await self.client.set(key, 1, px=LEASE_MS, xx=True):
-                await self.client.set(key, 1, px=LEASE_MS)
+            if not await self.client.set(key, 1, px=conf.connection_lease_ms, xx=True):
+                await self.client.set(key, 1, px=conf.connection_lease_ms)
                 self.changed.update(self.counts)  # Redis may have lost them with the lease
             changed, self.changed = self.changed, set()
             try:

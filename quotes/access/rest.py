@@ -1,7 +1,7 @@
 """Access in REST: who a request is from, whether it may come in, and what it may see.
 
-A view that shows prices calls `require_segments` (all or 403), `allowed_keys` (those that may be
-seen) or `readable_until` (history: up to when).
+A view that shows prices calls `require_now` or `allowed_keys` for latest prices, `readable_until`
+for history (up to when it may be read), `require_segments` where either will do.
 """
 
 import time
@@ -24,7 +24,7 @@ from rest_framework.throttling import BaseThrottle
 from instruments.keys import InstrumentKey
 from quotes.access.addresses import address_group, is_loopback
 from quotes.access.api_keys import api_key_find, may_publish, may_read
-from quotes.access.entitlements import Entitlements
+from quotes.access.entitlements import OTHER, Entitlements
 from quotes.access.errors import AccessDown, BadCredentials
 from quotes.access.grants import anonymous_entitlements, read_standings, user_of
 from quotes.access.models import AccessProfile, ApiKey
@@ -170,6 +170,20 @@ def delays(request: Any, keys: Iterable[InstrumentKey]) -> dict[InstrumentKey, i
     may = entitlements(request)
     found = {key: may.delay_of(key) for key in keys}
     return {key: delay for key, delay in found.items() if delay is not None}
+
+
+def refusal(request: Any, key: InstrumentKey) -> str:
+    """Return why the caller may not see an instrument's latest price; "" when it may."""
+    delay = entitlements(request).delay_of(key)
+    if delay is None:
+        return f"not entitled to {key.segment or 'names of no segment'}"
+    return f"entitled to {key.segment or OTHER} {delay} minutes late only" if delay else ""
+
+
+def require_now(request: Any, key: InstrumentKey) -> None:
+    """Let pass who may see an instrument's latest price in real time; raise as below."""
+    if reason := refusal(request, key):
+        refuse(request, reason)
 
 
 def allowed_keys(request: Any, keys: Iterable[InstrumentKey]) -> set[InstrumentKey]:

@@ -32,6 +32,7 @@ class Watched(Protocol):
     @property
     def login(self) -> str: ...
     def review(self, standings: Standings) -> None: ...
+    def cut_off(self) -> None: ...
 
 
 class AccessWatch:
@@ -79,7 +80,12 @@ class AccessWatch:
             standings = await self.reader.in_thread(read_standings, some, logins)
             for user in some:
                 for socket in list(self.sockets.get(user, ())):
-                    socket.review(standings)
+                    try:
+                        socket.review(standings)
+                    except Exception:
+                        # One that cannot be closed properly keeps nobody else's open.
+                        logger.exception("a socket could not be reviewed, it is cut off")
+                        socket.cut_off()
 
     async def changed(self) -> set[User]:
         """Return the users here whom a change is about; all of them where that is not known."""

@@ -4,11 +4,13 @@ What evades signals (bulk updates, SQL by hand) leaves no audit line, but is fou
 over open sockets (`quotes/access/revocation.py`).
 """
 
+import contextlib
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.auth.signals import user_logged_out
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
 
 from quotes.access.api import session_login
@@ -84,8 +86,12 @@ def row_deleted(sender: Any, instance: Any, **kwargs: Any) -> None:
 
 
 def record_row(row: Any, verb: str) -> None:
-    user, group = getattr(row, "user", None), getattr(row, "group", None)
-    whose = f" of user {user}" if user else f" of group {group}" if group else ""
+    whose = ""
+    for kind in ("user", "group"):
+        if getattr(row, f"{kind}_id", None) is not None:
+            # It may be deleted already, which is why the row is.
+            with contextlib.suppress(ObjectDoesNotExist):
+                whose = f" of {kind} {getattr(row, kind)}"
     change_record(
         what=f"{row._meta.verbose_name}{whose} {verb}: {row}",
         user_id=getattr(row, "user_id", None),

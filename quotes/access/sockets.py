@@ -5,14 +5,13 @@ time to warn or to close; no price passes through here.
 """
 
 import asyncio
-import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
 from instruments.keys import InstrumentKey
-from quotes.access.credentials import Credentials, credentials_of
+from quotes.access.credentials import Credentials
 from quotes.access.desk import AccessDesk
 from quotes.access.errors import AccessDown, AccessError, BadCredentials, LimitReached
 from quotes.access.grants import Standings
@@ -26,18 +25,8 @@ from quotes.rates import BURST_S, TokenBucket
 if TYPE_CHECKING:
     from quotes.session import ClientSession
 
-logger = logging.getLogger(__name__)
-
 NEVER = float("inf")
 MAX_FAILURES = 10
-
-
-class Refused(Exception):
-    """A handshake that is refused: an HTTP status, and a reason for people."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 class SocketAccess:
@@ -235,6 +224,11 @@ class SocketAccess:
                 )
             )
 
+    def cut_off(self) -> None:
+        """End the connection without a word."""
+        self.session.end()
+        self.session.transport.abort()
+
     def end(self) -> None:
         """Count the connection no more; may be called twice."""
         if not self.ended:
@@ -243,40 +237,3 @@ class SocketAccess:
             self.desk.counts.give(self.places)
             if self.identity is not None:
                 self.desk.watch.discard(self)
-
-
-async def admit(scope: Any, desk: AccessDesk) -> SocketAccess:
-    """Return the access of a WebSocket whose handshake is under way.
-
-    Raises:
-        Refused: 401 for bad credentials, 429 for too many connections, 503 when nobody can tell.
-    """
-    address = (scope.get("client") or ("",))[0]
-    try:
-        credentials = credentials_of(scope)
-        access = SocketAccess(desk, await desk.take_place(address))
-        if credentials is not None:
-            try:
-                await access.enter(credentials)
-            except BaseException:
-                access.end()
-                raise
-    except LimitReached as error:
-        if address_is_shared(scope):
-            logger.warning(
-                "refused a WebSocket from %s, %s: if that is a proxy of yours, name it in "
-                "QUOTES_TRUSTED_PROXIES",
-                address,
-                error,
-            )
-        raise Refused(429, str(error)) from error
-    except BadCredentials as error:
-        raise Refused(401, str(error)) from error
-    except AccessDown as error:
-        raise Refused(503, str(error)) from error
-    return access
-
-
-def address_is_shared(scope: Any) -> bool:
-    """Say whether a proxy that is not trusted names the address of somebody else."""
-    return any(name == b"x-forwarded-for" for name, _ in scope.get("headers", ()))

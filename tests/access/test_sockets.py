@@ -23,7 +23,7 @@ from tests.access.people import (
 from tests.live import LiveServer
 from tests.quotes.factories import message, publish
 
-pytestmark = pytest.mark.usefixtures("transactional_db")
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def bearer(token: str) -> dict[str, Any]:

@@ -335,7 +335,7 @@ def test_schema_is_whole(tmp_path: Path) -> None:
         "/api/segments/": set(),
         "/api/instruments/": {"400"},
         "/api/instruments/{key}/": {"400", "404"},
-        "/api/instruments/{underlying}/option-chain/": {"400", "404"},
+        "/api/instruments/{underlying}/option-chain/": {"400", "403", "404"},
         "/api/market-status/": {"400"},
     }
     for path, codes in errors.items():

@@ -1,0 +1,152 @@
+"""Admin of access: users and groups with what they are entitled to, classes, keys, changes."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from quotes.access.api_keys import api_key_create
+from quotes.access.grants import read_standings
+from quotes.access.models import AccessChange, AccessProfile, ApiKey, SegmentGrant, UserClass
+
+if TYPE_CHECKING:
+    TabularInline = admin.TabularInline[Any, Any]
+    StackedInline = admin.StackedInline[Any, Any]
+    ModelAdmin = admin.ModelAdmin[Any]
+    UserBase = UserAdmin[User]
+else:
+    TabularInline, StackedInline = admin.TabularInline, admin.StackedInline
+    ModelAdmin, UserBase = admin.ModelAdmin, UserAdmin
+
+SHOWN = 6
+
+
+class GrantInline(TabularInline):
+    """What a user or a group may see."""
+
+    model = SegmentGrant
+    extra = 0
+    fields = ("segment", "delay_minutes", "valid_from", "valid_until")
+
+
+class ProfileInline(StackedInline):
+    """The class of a user."""
+
+    model = AccessProfile
+    can_delete = False
+    verbose_name_plural = "limits"
+
+
+class EntitledUserAdmin(UserBase):
+    """Users, with what each is entitled to today, by grants of its own and of its groups."""
+
+    inlines: ClassVar[Any] = (ProfileInline, GrantInline)
+    list_display = ("username", "email", "is_active", "is_staff", "user_class", "entitled_to")
+    list_filter = (
+        "is_staff",
+        "is_superuser",
+        "is_active",
+        "groups",
+        "segment_grants__segment",
+        "groups__segment_grants__segment",
+        "access_profile__user_class",
+    )
+    list_select_related = ("access_profile__user_class",)
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj is not None else ()
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        page = super().get_changelist_instance(request)
+        standings = read_standings([user.pk for user in page.result_list]).users
+        for user in page.result_list:
+            user.standing = standings.get(user.pk)
+        return page
+
+    @admin.display(description="class")
+    def user_class(self, user: Any) -> str:
+        profile = getattr(user, "access_profile", None)
+        return str(profile.user_class) if profile and profile.user_class else ""
+
+    @admin.display(description="entitled to today")
+    def entitled_to(self, user: Any) -> str:
+        may = user.standing.entitlements if getattr(user, "standing", None) else None
+        if may is None:
+            return ""
+        late = may.delayed
+        texts = [
+            code + (f" ({late[code]} min late)" if code in late else "") for code in may.segments
+        ]
+        return ", ".join(texts) or "nothing"
+
+
+class EntitledGroupAdmin(GroupAdmin):
+    """Groups, with the segments that their users may see."""
+
+    inlines: ClassVar[Any] = (GrantInline,)
+    list_display = ("name", "grants")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).prefetch_related("segment_grants")
+
+    @admin.display(description="entitled to")
+    def grants(self, group: Any) -> str:
+        return "; ".join(map(str, group.segment_grants.all()))
+
+
+@admin.register(UserClass)
+class UserClassAdmin(ModelAdmin):
+    list_display = (
+        "name",
+        "max_symbols",
+        "max_connections",
+        "max_messages_per_s",
+        "max_message_bytes",
+        "rest_per_minute",
+    )
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ModelAdmin):
+    """Keys of programs; a key's text is shown once, when it has been made."""
+
+    list_display = ("name", "prefix", "user", "scope", "created_at", "expires_at", "is_active")
+    list_filter = ("scope", "is_active")
+    list_select_related = ("user",)
+    search_fields = ("name", "prefix", "user__username")
+    autocomplete_fields = ("user",)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change:
+            obj.save()
+            return
+        text = api_key_create(row=obj)
+        messages.warning(request, f"The key, which is shown only now: {text}")
+
+
+@admin.register(AccessChange)
+class AccessChangeAdmin(ModelAdmin):
+    """The record of changes: it can be read, and nothing else."""
+
+    list_display = ("at", "actor", "what")
+    search_fields = ("actor", "what")
+    date_hierarchy = "at"
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+admin.site.unregister([get_user_model(), Group])
+admin.site.register(get_user_model(), EntitledUserAdmin)
+admin.site.register(Group, EntitledGroupAdmin)

@@ -1,0 +1,127 @@
+"""Web processes of their own with a database of their own, and an operator who changes users."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.error import HTTPError, URLError
+
+from websockets.asyncio.client import connect
+
+from tests.live import Client
+from tests.ports import free_port
+from tests.programs import ROOT, Program
+from tests.waiting import wait_until
+
+
+class Web:
+    """One web process."""
+
+    def __init__(self, *command: str, port: int, **environment: str) -> None:
+        self.port = port
+        self.url = f"ws://127.0.0.1:{port}/live-price"
+        self.program = Program([sys.executable, *command], **environment)
+
+    def request(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, dict[str, Any]]:
+        """Return the status and the JSON of an answer."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}",
+            data,
+            {"Content-Type": "application/json", **headers},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return answer.status, json.loads(answer.read() or b"{}")
+        except HTTPError as error:
+            return error.code, json.loads(error.read() or b"{}")
+
+    def answers(self) -> bool:
+        try:
+            return self.request("GET", "/healthz")[0] == 200
+        except (URLError, OSError, ValueError):
+            return False
+
+    @contextlib.asynccontextmanager
+    async def client(self, token: str = "", **options: Any) -> AsyncIterator[Client]:
+        if token:
+            options["additional_headers"] = {
+                "Authorization": f"Bearer {token}",
+                **options.get("additional_headers", {}),
+            }
+        async with connect(self.url, max_size=None, **options) as connection:
+            yield Client(connection)
+
+
+class Deployment:
+    """Web processes that share a Redis and a database file."""
+
+    def __init__(self, folder: Path, redis_url: str, **settings: str) -> None:
+        self.environment = {
+            "DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}",
+            "REDIS_URL": redis_url,
+            **settings,
+        }
+        self.webs: list[Web] = []
+        self.operator = subprocess.Popen(
+            [sys.executable, "-m", "tests.access.operator"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+        )
+        self.do("migrate")
+
+    def do(self, deed: str, *arguments: Any) -> Any:
+        """Let the operator do something, and return what comes of it."""
+        assert self.operator.stdin and self.operator.stdout
+        self.operator.stdin.write(json.dumps([deed, *arguments]) + "\n")
+        self.operator.stdin.flush()
+        return json.loads(self.operator.stdout.readline())
+
+    def uvicorn(self, *options: str) -> Web:
+        port = free_port()
+        command = ["-m", "uvicorn", "config.asgi:application", "--port", str(port)]
+        command += ["--ws", "quotes.uvicorn_transport:PriceWebSocketProtocol"]
+        command += ["--no-proxy-headers", "--lifespan", "off", *options]
+        return self.add(Web(*command, port=port, **self.environment))
+
+    def daphne(self, *options: str) -> Web:
+        port = free_port()
+        command = ["-m", "quotes.daphne_server", "-p", str(port), *options]
+        return self.add(Web(*command, "config.asgi:application", port=port, **self.environment))
+
+    def add(self, web: Web) -> Web:
+        self.webs.append(web)
+        return web
+
+    def wait(self) -> None:
+        for web in self.webs:
+            wait_until(web.answers)
+
+    def __enter__(self) -> "Deployment":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.operator.kill()
+        self.operator.wait()
+        assert self.operator.stdin and self.operator.stdout
+        self.operator.stdin.close()
+        self.operator.stdout.close()
+        for web in self.webs:
+            web.program.__exit__(kind, error, trace)

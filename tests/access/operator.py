@@ -1,0 +1,102 @@
+"""What an operator does to users, as a program beside the web processes: a line of JSON each.
+
+python -m tests.access.operator
+["user", "asha", ["NSE_EQ"], []]  ->  {"access": ..., "refresh": ..., "id": 1}
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import django
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+django.setup()
+
+from django.contrib.auth.models import Group, User  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+
+from quotes.access.models import SegmentGrant  # noqa: E402
+from tests.access import people  # noqa: E402
+
+
+def migrate() -> None:
+    call_command("migrate", verbosity=0)
+
+
+def user(name: str, segments: list[str], groups: list[str]) -> dict[str, Any]:
+    """Make a user with grants of its own, and groups with a grant of MCX."""
+    row = people.asha(*segments, username=name)
+    for group in groups:
+        row.groups.add(people.desk_group("MCX", name=group))
+    return tokens(name)
+
+
+def tokens(name: str) -> dict[str, Any]:
+    row = User.objects.get(username=name)
+    access, refresh = people.login(row)
+    return {"access": access, "refresh": refresh, "id": row.pk}
+
+
+def deactivate(name: str) -> None:
+    row = User.objects.get(username=name)
+    row.is_active = False
+    row.save()
+
+
+def deactivate_by_sql(name: str) -> None:
+    """As a statement by hand does it: nothing is recorded."""
+    User.objects.filter(username=name).update(is_active=False)
+
+
+def change_password(name: str) -> None:
+    row = User.objects.get(username=name)
+    row.set_unusable_password()
+    row.save()
+
+
+def delete(name: str) -> None:
+    User.objects.get(username=name).delete()
+
+
+def revoke_grant(name: str) -> None:
+    SegmentGrant.objects.get(user__username=name, segment="NSE_EQ").delete()
+
+
+def end_grant(name: str) -> None:
+    row = SegmentGrant.objects.get(user__username=name, segment="NSE_EQ")
+    row.valid_until = people.past().date().replace(year=2020)
+    row.save()
+
+
+def leave_group(name: str) -> None:
+    User.objects.get(username=name).groups.clear()
+
+
+def delete_group(name: str) -> None:
+    Group.objects.get(name=name).delete()
+
+
+def api_key(name: str) -> str:
+    return people.api_key(User.objects.get(username=name), scope="both")
+
+
+DEEDS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        *(migrate, user, tokens, deactivate, deactivate_by_sql, change_password, delete),
+        *(revoke_grant, end_grant, leave_group, delete_group, api_key),
+    )
+}
+
+
+def main() -> None:
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        print(json.dumps(DEEDS[name](*arguments)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""Every door times every kind of caller: the doors come from the registries of URLs and actions.
+
+A new URL, admin page or action without a row here fails.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any
+
+import pytest
+import websockets
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from redis import Redis
+from websockets.exceptions import InvalidStatus
+
+from instruments.index import index
+from instruments.models import Instrument
+from quotes.access.changes import login_end
+from quotes.access.logins import LoginRefreshToken
+from quotes.protocol import ACTIONS
+from quotes.publishing import publish_ticks
+from tests.access.conftest import In
+from tests.access.people import (
+    access_token,
+    asha,
+    expired_token,
+    forged_token,
+    publisher,
+    stray_token,
+    unsigned_token,
+)
+from tests.instruments.factories import nifty_option, reliance
+from tests.live import LiveServer
+from tests.quotes.factories import message, tick
+
+pytestmark = pytest.mark.usefixtures("required")
+
+BAD = ("expired", "forged", "unsigned", "stray", "revoked")
+GOOD = ("unentitled", "entitled", "publisher", "staff", "superuser")
+CALLERS = ("anonymous", *BAD, *GOOD)
+
+
+def revoked_token(user: User) -> str:
+    """A token whose log-in was ended."""
+    token = LoginRefreshToken.for_user(user).access_token
+    login_end(login=token["sid"], user_id=user.pk, why="logged out")
+    return str(token)
+
+
+TOKENS: dict[str, Callable[[], str]] = {
+    "anonymous": lambda: "",
+    "expired": lambda: expired_token(asha("*")),
+    "forged": lambda: forged_token(asha("*")),
+    "unsigned": lambda: unsigned_token(asha("*")),
+    "stray": lambda: stray_token(asha("*")),
+    "revoked": lambda: revoked_token(asha("*")),
+    "unentitled": lambda: access_token(asha("MCX")),
+    "entitled": lambda: access_token(asha("NSE_EQ", "NFO")),
+    "publisher": lambda: access_token(publisher()),
+    "staff": lambda: access_token(asha(is_staff=True)),
+    "superuser": lambda: access_token(asha(is_staff=True, is_superuser=True)),
+}
+
+
+def row(*good: int, bad: int = 401, anonymous: int | None = None) -> dict[str, int]:
+    """Return who gets which status; `good` is in the order of GOOD, one number is for all."""
+    answers = dict.fromkeys(("anonymous", *BAD), bad)
+    answers["anonymous"] = bad if anonymous is None else anonymous
+    return answers | dict(zip(GOOD, good * (5 // len(good)), strict=True))
+
+
+EVERYBODY = row(200, bad=200)
+KNOWN = row(200)
+DOCUMENTS = row(200, anonymous=200)  # they tell of addresses, not of prices
+PRICES = row(403, 200, 403, 403, 200)
+PUBLISHERS = row(403, 403, 200, 403, 200)
+NO_BODY = row(400, bad=400)  # credentials are in the body, and there is none
+PAGES = row(403, bad=302)  # of admin, for who has permissions; a token is no session
+ADMIN = PAGES | {"superuser": 200, "unentitled": 302, "entitled": 302, "publisher": 302}
+
+# method and address -> who gets what; {} stands for what an address is asked with
+ROWS: dict[str, tuple[str, dict[str, int]]] = {
+    "GET /": ("", EVERYBODY),
+    "GET /healthz": ("", EVERYBODY),
+    "GET /readyz": ("", row(503, bad=503)),  # no bridge runs in these tests
+    "GET /api/schema/": ("", DOCUMENTS),
+    "GET /api/docs/": ("", DOCUMENTS),
+    "GET /api/segments/": ("", KNOWN),
+    "GET /api/market-status/": ("", KNOWN),
+    "GET /api/instruments/": ("", KNOWN),
+    "GET /api/instruments/<path:key>/": ("NSE_EQ:RELIANCE", KNOWN),
+    "GET /api/instruments/<path:underlying>/option-chain/": ("NIFTY", PRICES),
+    "GET /api/prices/": ("?symbols=NSE_EQ:RELIANCE", KNOWN),
+    "POST /api/prices/": (message("NSE_EQ:RELIANCE"), PUBLISHERS),
+    "GET /api/prices/<path:symbol>/": ("NSE_EQ:RELIANCE", PRICES),
+    "POST /api/token/": ("{}", NO_BODY),
+    "POST /api/token/refresh/": ("{}", NO_BODY),
+    "POST /api/token/verify/": ("{}", NO_BODY),
+    "POST /api/logout/": ("{}", row(204)),
+    "POST /api/ws-ticket/": ("{}", row(200)),
+}
+
+
+def patterns(resolver: URLResolver, prefix: str = "/") -> Iterator[tuple[str, URLPattern]]:
+    for one in resolver.url_patterns:
+        if isinstance(one, URLResolver):
+            if str(one.pattern) != "admin/":  # its pages are those of the models below
+                yield from patterns(one, prefix + str(one.pattern))
+        else:
+            yield prefix + str(one.pattern), one
+
+
+def doors() -> Iterator[str]:
+    for address, pattern in patterns(get_resolver()):
+        view: Any = getattr(pattern.callback, "view_class", None)
+        names = ("get", "post", "put", "patch", "delete")
+        methods = [name for name in names if hasattr(view, name)] if view else ["get"]
+        for method in methods:
+            yield f"{method.upper()} {address}"
+
+
+@pytest.fixture
+def instruments(db: None, redis: Redis) -> Iterator[None]:
+    """A share and an option of which there is a price."""
+    Instrument.objects.bulk_create(
+        [reliance(), nifty_option("NIFTY36APR18000CE", date(2036, 4, 24), "18000")]
+    )
+    index.refresh()
+    publish_ticks([tick("NSE_EQ:RELIANCE")], client=redis)
+    yield
+    # The rows go with the transaction; the process's copy must not outlive them.
+    Instrument.objects.all().delete()
+    index.__init__()  # type: ignore[misc]
+
+
+def client_of(caller: str, token: str) -> Client:
+    client = Client(headers={"Authorization": f"Bearer {token}"} if token else {})
+    if caller in ("staff", "superuser"):
+        client = Client()
+        client.force_login(User.objects.get())
+    return client
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_every_address_answers_every_caller_as_it_should(
+    caller: str, instruments: None, redis: Redis, settings: Any
+) -> None:
+    """Each method of each URL has a row, and what it answers is in the row."""
+    settings.QUOTES_LOGIN_PER_MINUTE = 1000
+    token = TOKENS[caller]()
+    client = client_of(caller, token)
+    for door in sorted(doors(), key=lambda name: "logout" in name):  # it ends what others need
+        assert door in ROWS, f"{door} has no row: say who gets what there"
+        text, answers = ROWS[door]
+        method, _, address = door.partition(" ")
+        if method == "POST":
+            answer = client.post(address, text, content_type="application/json")
+        elif text.startswith("?"):
+            answer = client.get(address + text)
+        else:
+            before, _, rest = address.partition("<")
+            answer = client.get(before + text + rest.partition(">")[2] if rest else address)
+        expected = answers[caller]
+        if door == "POST /api/logout/" and caller in ("staff", "superuser"):
+            expected = 401  # they came with a session: admin's own log-out ends that
+        assert answer.status_code == expected, f"{door} for {caller}: {answer.status_code}"
+        if answer.status_code in (401, 403) and answer["Content-Type"] == "application/json":
+            assert answer.json()["code"] == answer.status_code
+            assert not token or token not in answer.content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("caller", ["anonymous", "entitled", "staff", "superuser"])
+def test_every_admin_page_answers_every_caller_as_it_should(caller: str, redis: Redis) -> None:
+    """Each model's list is for who has the permission; the others are sent to the log-in."""
+    client = client_of(caller, TOKENS[caller]())
+    assert len(admin.site._registry) > 8
+    for model in admin.site._registry:
+        meta = model._meta
+        answer = client.get(f"/admin/{meta.app_label}/{meta.model_name}/")
+        assert answer.status_code == ADMIN[caller], meta.label
+
+
+def test_prices_that_are_not_for_a_caller_are_left_out(instruments: None) -> None:
+    """The list of prices names what is refused; an instrument is shown without its price."""
+    client = client_of("unentitled", TOKENS["unentitled"]())
+    answer = client.get("/api/prices/?symbols=NSE_EQ:RELIANCE,MCX:CRUDEOIL26AUGFUT").json()
+    assert answer == {
+        "prices": [],
+        "missing": ["MCX:CRUDEOIL26AUGFUT"],
+        "refused": [
+            {"symbol": "NSE_EQ:RELIANCE", "code": 403, "message": "not entitled to NSE_EQ"}
+        ],
+    }
+    assert client.get("/api/instruments/NSE_EQ:RELIANCE/").json()["latest"] is None
+
+
+# action -> what it is sent with, and what comes back to: anonymous, unentitled, entitled
+ACTION_ROWS: dict[str, tuple[dict[str, Any], tuple[Any, Any, Any]]] = {
+    "subscribe": ({"symbol": "NSE_EQ:TCS"}, (401, "403 in rejected", "subscribed")),
+    "unsubscribe": ({"symbol": "NSE_EQ:TCS"}, (401, "unsubscribed", "unsubscribed")),
+    "list": ({}, (401, "subscriptions", "subscriptions")),
+    "ping": ({}, ("pong", "pong", "pong")),
+    "configure": ({}, (401, "configured", "configured")),
+    "market_status": ({"segment": "MCX"}, (401, "market_status", "market_status")),
+    "authenticate": ({"token": "x"}, (402, 402, 402)),
+}
+
+
+def told(frame: dict[str, Any]) -> Any:
+    if frame["type"] == "error":
+        return frame["code"]
+    rejected = frame.get("rejected", [])
+    return f"{rejected[0]['code']} in rejected" if rejected and "feed" in frame else frame["type"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("caller", CALLERS)
+async def test_every_action_answers_every_caller_as_it_should(
+    caller: str, live: LiveServer, database: In
+) -> None:
+    """Each action has a row; who comes with a bad token does not come in."""
+    assert set(ACTION_ROWS) == set(ACTIONS)
+    token = await database(TOKENS[caller])
+    options = {"additional_headers": {"Authorization": f"Bearer {token}"}} if token else {}
+    if caller in BAD:
+        with pytest.raises(InvalidStatus) as refused:
+            await websockets.connect(live.url, **options)  # type: ignore[arg-type]
+        assert refused.value.response.status_code == 401
+        return
+    column = 0 if caller == "anonymous" else 2 if caller in ("entitled", "superuser") else 1
+    async with live.client(**options) as client:
+        if column:
+            assert (await client.receive())["type"] == "authenticated"
+        for action, (more, answers) in ACTION_ROWS.items():
+            assert told(await client.ask(action=action, **more)) == answers[column], action

@@ -1,0 +1,207 @@
+"""Access over several web processes: revocation, limits, and what the logs hold."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websockets
+from redis import Redis
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from tests.access.deployment import Deployment, Web
+from tests.live import Client
+from tests.valkey import ValkeyProcess
+
+WITHIN_S = 5.0
+LEASE_S = 1.5
+
+
+@pytest.fixture(scope="module")
+def deployment(
+    tmp_path_factory: pytest.TempPathFactory, redis_server: ValkeyProcess
+) -> Iterator[Deployment]:
+    """Two uvicorn processes and one of Daphne, which log all they can."""
+    redis_server.start()
+    folder: Path = tmp_path_factory.mktemp("site")
+    with Deployment(
+        folder,
+        redis_server.url,
+        QUOTES_AUTH="required",
+        QUOTES_QUERY_TOKEN="true",
+        QUOTES_TRUSTED_PROXIES="127.0.0.1",
+        QUOTES_CONNECTION_LEASE_MS=str(round(LEASE_S * 1000)),
+        LOG_LEVEL="DEBUG",
+    ) as found:
+        for _ in range(2):
+            found.uvicorn("--log-level", "debug")
+        found.daphne("--access-log", "-", "-v", "2")
+        found.wait()
+        yield found
+
+
+async def until_closed(client: Client) -> int:
+    try:
+        while True:
+            await client.receive()
+    except ConnectionClosed as error:
+        return error.rcvd.code if error.rcvd else 1006
+
+
+async def until_dropped(client: Client) -> list[str]:
+    while True:
+        frame = await client.receive()
+        if frame.get("type") == "status":
+            assert frame["status"] == "entitlements_changed"
+            return list(frame["dropped"])
+
+
+# what is done -> the groups of the user, and what becomes of its socket
+KINDS: dict[str, tuple[list[str], Any]] = {
+    "logout": ([], 4501),
+    "deactivate": ([], 4501),
+    "deactivate_by_sql": ([], 4501),
+    "change_password": ([], 4501),
+    "delete": ([], 4501),
+    "revoke_grant": ([], ["NSE_EQ:TCS"]),
+    "end_grant": ([], ["NSE_EQ:TCS"]),
+    "leave_group": (["metals"], ["MCX:GOLD26DECFUT"]),
+    "delete_group": (["energy"], ["MCX:GOLD26DECFUT"]),
+}
+
+
+async def test_revocation_reaches_open_sockets_within_five_seconds(
+    deployment: Deployment, redis: Redis
+) -> None:
+    """Each kind, in every process: the socket closes, or lets go of what is granted no more."""
+    async with contextlib.AsyncExitStack() as stack:
+        sockets: dict[str, list[Client]] = {}
+        tokens = {}
+        for kind, (groups, _) in KINDS.items():
+            tokens[kind] = deployment.do("user", kind, ["NSE_EQ"], groups)
+            for web in deployment.webs:
+                client = await stack.enter_async_context(web.client(tokens[kind]["access"]))
+                await client.receive()
+                answer = await client.subscribe("NSE_EQ:TCS", "MCX:GOLD26DECFUT")
+                assert len(answer["symbols"]) == 1 + len(groups)
+                sockets.setdefault(kind, []).append(client)
+        # So that the watch has seen all of them before anything changes.
+        took = {}
+        for kind, (groups, expected) in KINDS.items():
+            begun = time.monotonic()
+            if kind == "logout":
+                header = {"Authorization": f"Bearer {tokens[kind]['access']}"}
+                assert deployment.webs[0].request("POST", "/api/logout/", {}, **header)[0] == 204
+            else:
+                deployment.do(kind, groups[0] if kind == "delete_group" else kind)
+            wait = until_closed if isinstance(expected, int) else until_dropped
+            async with asyncio.timeout(WITHIN_S):
+                ends = await asyncio.gather(*(wait(client) for client in sockets[kind]))
+            took[kind] = time.monotonic() - begun
+            assert ends == [expected] * len(deployment.webs), (kind, took)
+        assert max(took.values()) < WITHIN_S, took
+        for kind in ("logout", "deactivate", "change_password", "delete"):
+            with pytest.raises(InvalidStatus) as refused:
+                async with deployment.webs[0].client(tokens[kind]["access"]):
+                    pass
+            assert refused.value.response.status_code == 401
+
+
+async def opens(web: Web, stack: contextlib.AsyncExitStack, token: str, address: str) -> int:
+    """Open a socket from an address; return 101, or the status of the refusal."""
+    try:
+        headers = {"X-Forwarded-For": address}
+        client = await stack.enter_async_context(web.client(token, additional_headers=headers))
+        assert (await client.receive())["type"] == "authenticated"
+    except InvalidStatus as error:
+        return error.response.status_code
+    return 101
+
+
+async def test_limits_hold_over_processes_and_after_one_is_killed(
+    deployment: Deployment, redis: Redis
+) -> None:
+    """Five sockets of a user over two processes; those of a killed process count no more."""
+    doomed = deployment.uvicorn("--log-level", "warning")
+    other = deployment.webs[0]
+    deployment.wait()
+    token = deployment.do("user", "ravi", ["NSE_EQ"], [])["access"]
+    async with contextlib.AsyncExitStack() as stack:
+        for web in (doomed, doomed, doomed, other, other):
+            assert await opens(web, stack, token, "192.0.2.1") == 101
+        assert await opens(other, stack, token, "192.0.2.2") == 429
+        assert await opens(doomed, stack, token, "192.0.2.2") == 429
+        deployment.webs.remove(doomed)
+        doomed.program.process.kill()
+        killed = time.monotonic()
+        assert await opens(other, stack, token, "192.0.2.3") == 429
+        while await opens(other, stack, token, "192.0.2.3") == 429:
+            assert time.monotonic() - killed < LEASE_S + 1
+            await asyncio.sleep(0.05)
+        for _ in range(2):
+            assert await opens(other, stack, token, "192.0.2.4") == 101
+        assert await opens(other, stack, token, "192.0.2.4") == 429
+    doomed.program.__exit__(None, None, None)
+    # Sockets that are closed count no more either, at once.
+    async with contextlib.AsyncExitStack() as stack:
+        for web in (deployment.webs[1], other) * 2:
+            assert await opens(web, stack, token, "192.0.2.5") == 101
+
+
+async def test_no_token_is_in_any_log(deployment: Deployment, redis: Redis) -> None:
+    """Every way in, good and bad, over both servers that log all they can: no credential shows."""
+    secrets = deployment.do("user", "meera", ["NSE_EQ"], [])
+    secrets["key"] = deployment.do("api_key", "meera")
+    access = secrets["access"]
+    bearer = {"Authorization": f"Bearer {access}"}
+    for number, web in enumerate(deployment.webs):
+        secrets[f"ticket {number}"] = web.request("POST", "/api/ws-ticket/", **bearer)[1]["ticket"]
+        bad = secrets[f"bad {number}"] = access[:-4] + "AAAA"
+        ways: list[tuple[str, dict[str, Any]]] = [
+            (f"?ticket={secrets[f'ticket {number}']}", {}),
+            (f"?token={access}", {}),
+            ("", {"additional_headers": bearer}),
+            ("", {"subprotocols": ["live-price", f"bearer.{access}"]}),
+        ]
+        for query, options in ways:
+            async with websockets.connect(web.url + query, **options) as connection:
+                assert json.loads(await connection.recv())["type"] == "authenticated"
+        bad_ways: list[tuple[str, dict[str, Any]]] = [
+            (f"?ticket={secrets[f'ticket {number}']}", {}),
+            (f"?token={bad}", {}),
+            ("", {"additional_headers": {"Authorization": f"Bearer {bad}"}}),
+            ("", {"subprotocols": ["live-price", f"bearer.{bad}"]}),
+        ]
+        for query, options in bad_ways:
+            with pytest.raises(InvalidStatus):
+                await websockets.connect(web.url + query, **options)
+        async with web.client() as client:
+            answer = await client.ask(action="authenticate", token=access)
+            assert answer["type"] == "authenticated"
+            assert (await client.ask(action="authenticate", token=bad))["code"] == 402
+            assert (await client.ask(action="subscribe", token=access, symbol=5))["code"] == 400
+        for header in (f"Bearer {access}", f"Bearer {bad}", f"Api-Key {secrets['key']}"):
+            web.request("GET", f"/api/prices/TCS/?token={access}", Authorization=header)
+        web.request("POST", "/api/token/verify/", {"token": access})
+        body = {"username": "meera", "password": "not her password"}
+        assert web.request("POST", "/api/token/", body)[0] == 401
+        old = {"refresh": secrets["refresh"]}
+        status, renewed = web.request("POST", "/api/token/refresh/", old)
+        assert status == 200
+        secrets["refresh"] = renewed["refresh"]
+        secrets[f"access {number}"] = renewed["access"]
+        secrets[f"refresh {number}"] = renewed["refresh"]
+    secrets["password"] = "not her password"
+    del secrets["id"]
+    for web in deployment.webs:
+        web.program.wait_for("/api/token/refresh/")
+        text = web.program.text
+        assert "/live-price" in text
+        for name, secret in secrets.items():
+            # The signature alone would do: the rest of a token is no secret.
+            assert secret.rpartition(".")[2] not in text, name
+            assert secret not in text, name
