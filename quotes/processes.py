@@ -97,6 +97,8 @@ def uvicorn_command(descriptor: int) -> list[str]:
         *("--ws-ping-interval", str(PING_S), "--ws-ping-timeout", str(PING_S)),
         # At level info each connection is two lines.
         *("--no-access-log", "--log-level", "warning", "--no-server-header"),
+        # Whom to believe about addresses is QUOTES_TRUSTED_PROXIES; uvicorn believes this machine.
+        "--no-proxy-headers",
         *("--timeout-graceful-shutdown", "2"),
     ]
 
