@@ -1,19 +1,20 @@
 """One client's subscriptions to candles: those there were, then each as it forms and when final."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
-from quotes.admission import admit, rejection
+from quotes.access.sockets import SocketAccess
+from quotes.admission import admit
 from quotes.conf import conf
 from quotes.delivery import Outbox
 from quotes.errors import BadInterval, ProtocolError
 from quotes.feed import Feed
 from quotes.history.announcements import candle_group
 from quotes.history.intervals import Interval
-from quotes.protocol import ErrorCode, Subscribe, Unsubscribe, frame
+from quotes.membership import Membership
+from quotes.protocol import ErrorCode, Subscribe, Unsubscribe, frame, rejection
 
 Event = dict[str, Any]
 
@@ -25,21 +26,22 @@ class CandleSubscriptions:
     """What candles one client is subscribed to.
 
     Args:
-        join: makes the client a member of groups.
+        membership: of the client in groups.
+        access: what the client may see.
     """
 
     def __init__(
         self,
         feed: Feed,
         outbox: Outbox,
-        join: Callable[[list[str]], Awaitable[None]],
+        membership: Membership,
         *,
-        channel: str,
+        access: SocketAccess,
     ) -> None:
         self.feed = feed
         self.outbox = outbox
-        self.join = join
-        self.channel = channel
+        self.membership = membership
+        self.access = access
         # instrument key's text -> key, and the names of its intervals
         self.wanted: dict[str, tuple[InstrumentKey, set[str]]] = {}
         self.held: dict[tuple[str, str], list[Event]] = {}  # while the past is being read
@@ -54,16 +56,24 @@ class CandleSubscriptions:
         """Subscribe to candles: acknowledgement, those there were if asked for, then live ones."""
         interval = live_interval(message.candles)
         count = wanted_count(message)
-        wanted, names, rejected = admit(
+        asked, names, rejected = admit(
             message.names,
             message.segment,
-            is_taken=lambda key: interval.label in self.intervals(key),
-            used=len(self),
+            held=HeldCandles(self, interval),
+            access=self.access,
         )
+        wanted = []
+        for one in asked:
+            if minutes := self.access.delay_of(one.key):
+                text = f"candles are of prices in time, yours of it are {minutes} minutes late"
+                rejected.append(rejection(one.name, ErrorCode.NOT_ENTITLED, text))
+                names.remove(one.name)
+            else:
+                wanted.append(one)
         for key, _ in wanted:
             self.wanted.setdefault(str(key), (key, set()))[1].add(interval.label)
             self.held[str(key), interval.label] = []
-        await self.join([candle_group(key) for key, _ in wanted])
+        await self.membership.join([candle_group(key) for key, _ in wanted])
         self.outbox.control(
             frame(
                 "subscribed",
@@ -104,11 +114,7 @@ class CandleSubscriptions:
             except (ProtocolError, InstrumentsError) as error:
                 rejected.append(rejection(name, error.code, str(error)))
                 continue
-            intervals.discard(interval.label)
-            self.outbox.forget(message_key(str(key), interval.label))
-            if not intervals:
-                del self.wanted[str(key)]
-                await self.feed.layer.group_discard(candle_group(key), self.channel)
+            await self.leave(key, interval.label)
             names.append(name)
         self.outbox.control(
             frame(
@@ -120,6 +126,24 @@ class CandleSubscriptions:
                 subscriptions=len(self),
             )
         )
+
+    async def leave(self, key: InstrumentKey, label: str) -> None:
+        intervals = self.intervals(key)
+        intervals.discard(label)
+        self.outbox.forget(message_key(str(key), label))
+        if not intervals:
+            del self.wanted[str(key)]
+            await self.membership.leave(candle_group(key))
+
+    async def reconsider(self) -> list[str]:
+        """Let go of what the client may no longer see in time; return the instrument keys."""
+        dropped = []
+        for field, (key, intervals) in list(self.wanted.items()):
+            if self.access.entitlements.delay_of(key) != 0:
+                for label in list(intervals):
+                    await self.leave(key, label)
+                dropped.append(field)
+        return dropped
 
     def receive(self, event: Event) -> None:
         """Take a message of one of the candles' groups."""
@@ -137,6 +161,20 @@ class CandleSubscriptions:
                 self.outbox.price(candle)
             else:
                 held[:] = [*held[1 - conf.history_max_ticks :], candle]
+
+
+class HeldCandles:
+    """The instrument keys that a client has candles of, of one interval; how many it has of any."""
+
+    def __init__(self, candles: CandleSubscriptions, interval: Interval) -> None:
+        self.candles = candles
+        self.label = interval.label
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.candles.wanted and self.label in self.candles.wanted[str(key)][1]
+
+    def __len__(self) -> int:
+        return len(self.candles)
 
 
 def candle_message(key: str, label: str, text: str) -> Event:

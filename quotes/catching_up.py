@@ -74,28 +74,40 @@ class CatchingUp:
         if self.count:
             rows = await self.past.last(key, self.count, newest)
             await self.room()
-            texts = [self.outbox.framing.text(tick_message(*row)) for row in rows]
-            head = frame("history", id=self.message.id, symbol=name, key=str(key)).decode()
-            self.outbox.control(f'{head[:-1]},"ticks":[{",".join(texts)}]}}'.encode())
+            self.tell_history(key, name, rows)
             return rows[-1][1:3] if rows else None
         return None
 
-    async def resume(
-        self, key: InstrumentKey, name: str, since: Since, newest: Number | None
-    ) -> Number | None:
-        missed = await self.past.missed(key, since, newest)
-        reason = {"reason": missed.reason} if missed.reason else {}
+    def send_late(self, key: InstrumentKey, name: str, minutes: int) -> None:
+        """Say of an instrument whose prices come late that its past is not sent here."""
+        if self.since.get(name) is not None:
+            self.tell_resumed(key, name, f"prices of it come {minutes} minutes late", 0)
+        elif self.count:
+            self.tell_history(key, name, [])
+
+    def tell_history(self, key: InstrumentKey, name: str, rows: list[LogRow]) -> None:
+        texts = [self.outbox.framing.text(tick_message(*row)) for row in rows]
+        head = frame("history", id=self.message.id, symbol=name, key=str(key)).decode()
+        self.outbox.control(f'{head[:-1]},"ticks":[{",".join(texts)}]}}'.encode())
+
+    def tell_resumed(self, key: InstrumentKey, name: str, reason: str, ticks: int) -> None:
         self.outbox.control(
             frame(
                 "resumed",
                 id=self.message.id,
                 symbol=name,
                 key=str(key),
-                recovered=not missed.reason,
-                **reason,
-                ticks=len(missed.rows),
+                recovered=not reason,
+                **({"reason": reason} if reason else {}),
+                ticks=ticks,
             )
         )
+
+    async def resume(
+        self, key: InstrumentKey, name: str, since: Since, newest: Number | None
+    ) -> Number | None:
+        missed = await self.past.missed(key, since, newest)
+        self.tell_resumed(key, name, missed.reason, len(missed.rows))
         if missed.reason:
             return None
         at = since

@@ -203,3 +203,8 @@ def frame(kind: str, *, id: str | int | None = None, **values: Any) -> bytes:
 
 def error_frame(error: ProtocolError) -> bytes:
     return frame("error", id=error.id, code=error.code, message=str(error))
+
+
+def rejection(symbol: str, code: int, message: str) -> dict[str, Any]:
+    """Return an item of `rejected`: a symbol of a message that is refused, and why."""
+    return {"symbol": symbol, "code": int(code), "message": message}

@@ -131,7 +131,7 @@ class ClientSession:
             )
 
     async def list_subscriptions(self, message: ListSubscriptions) -> None:
-        symbols = list(self.subscriptions.keys)
+        symbols = list(self.subscriptions.asked)
         self.outbox.control(
             frame("subscriptions", id=message.id, symbols=symbols, subscriptions=len(symbols))
         )

@@ -4,23 +4,24 @@ Subscribing leaves no gap and no repeat: it joins the groups first and holds wha
 the acknowledgement and the latest prices, then what is newer than those.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
+from quotes.access.late import LateSubscriptions
 from quotes.access.sockets import SocketAccess
-from quotes.admission import admit, rejection
+from quotes.admission import admit
 from quotes.candle_subscriptions import CandleSubscriptions
 from quotes.catching_up import CatchingUp
 from quotes.chains import chain
 from quotes.delivery import Outbox
 from quotes.feed import Feed, Resolve, latest_message
-from quotes.layer import QuotesChannelLayer
 from quotes.members import Receiver
+from quotes.membership import Membership, number
 from quotes.past import Number
-from quotes.protocol import ErrorCode, Subscribe, Unsubscribe, frame
+from quotes.protocol import ErrorCode, Subscribe, Unsubscribe, frame, rejection
 from quotes.snapshots import Wanted
 from quotes.store import LatestPrice
 
@@ -41,16 +42,15 @@ class Subscriptions:
     def __init__(self, feed: Feed, outbox: Outbox, *, channel: str, access: SocketAccess) -> None:
         self.feed = feed
         self.access = access
-        self.layer = feed.layer
+        self.groups = Membership(feed.layer, channel, self.receive)
         self.outbox = outbox
-        self.channel = channel
         self.keys: dict[str, InstrumentKey] = {}  # instrument key's text -> key
         self.asked: dict[str, tuple[str, str]] = {}  # the same -> name and segment as asked for
         self.held: dict[str, list[Event]] = {}  # instrument key's text -> ticks while subscribing
-        self.candles = CandleSubscriptions(feed, outbox, self.join, channel=channel)
+        self.candles = CandleSubscriptions(feed, outbox, self.groups, access=access)
         self.ended = False
-        if isinstance(self.layer, QuotesChannelLayer):
-            self.layer.attach(channel, self.receive)
+        self.late = LateSubscriptions(access.desk.late, outbox.price)
+        if self.groups.own is not None:
             outbox.sharing.keys, outbox.sharing.route = self.keys.keys(), self.route
 
     async def add(self, message: Subscribe) -> None:
@@ -66,13 +66,7 @@ class Subscriptions:
         )
         if message.seq:
             self.outbox.framing.number(True)
-        wanted, taken, rejected = admit(
-            names,
-            message.segment,
-            access=self.access,
-            is_taken=self.is_subscribed,
-            used=len(self.keys),
-        )
+        wanted, taken, rejected = admit(names, message.segment, held=self.asked, access=self.access)
         for one in wanted:
             self.outbox.want(str(one.key), mode=message.mode, every_tick=not message.conflate)
             self.asked[str(one.key)] = (one.name, message.segment)
@@ -87,7 +81,7 @@ class Subscriptions:
                     symbols=taken,
                     **({"keys": keys} if keys else {}),
                     rejected=rejected,
-                    subscriptions=len(self.keys),
+                    subscriptions=len(self.asked),
                     feed=self.feed.state.value,
                 )
             )
@@ -96,9 +90,21 @@ class Subscriptions:
 
     async def begin(
         self,
-        wanted: list[Wanted],
+        asked: list[Wanted],
         acknowledge: Callable[[], None],
         catching_up: CatchingUp | None = None,
+    ) -> None:
+        """Begin with what the client may see now, or late, in which case the log has it."""
+        delays = {one: self.access.delay_of(one.key) for one in asked}
+        await self.begin_live([one for one in asked if not delays[one]], acknowledge, catching_up)
+        for one in asked:
+            if delays[one]:
+                if catching_up is not None:
+                    catching_up.send_late(one.key, one.name, delays[one])
+                self.late.join(one.key, delays[one])
+
+    async def begin_live(
+        self, wanted: list[Wanted], acknowledge: Callable[[], None], past: CatchingUp | None
     ) -> None:
         """Join the groups, acknowledge, send the latest prices and then what came meanwhile."""
         self.outbox.stand_alone()
@@ -106,19 +112,21 @@ class Subscriptions:
             self.keys[str(one.key)] = one.key
             self.held[str(one.key)] = []
         try:
-            await self.join([one.key.group_name for one in wanted])
-            unread = [one for one in wanted if self.last_event(one.key) is None]
+            await self.groups.join([one.key.group_name for one in wanted])
+            unread = [one for one in wanted if self.groups.last_event(one.key) is None]
             snapshot = await self.feed.snapshot(unread) if unread else None
             acknowledge()
             latest = snapshot.latest if snapshot else {}
-            past = catching_up if catching_up is not None and catching_up.is_wanted else None
-            newest = {one.key: self.newest(one.key, latest) for one in wanted} if past else {}
+            past = past if past is not None and past.is_wanted else None
+            newest = (
+                {one.key: self.groups.newest(one.key, latest) for one in wanted} if past else {}
+            )
             if past is not None:
                 await self.feed.past.refresh()  # now the log has what is the newest, and more
             for one in wanted:
                 sent = await past.send(one.key, one.name, newest[one.key]) if past else None
                 self.release(one.key, latest.get(str(one.key)), sent)
-            self.redirect([one.key for one in wanted], self.outbox.price)
+            self.groups.redirect([one.key for one in wanted], self.outbox.price)
             self.outbox.settle()
         finally:
             for one in wanted:
@@ -136,8 +144,8 @@ class Subscriptions:
                 key = resolve(name, segment=segment)
             except InstrumentsError:
                 continue
-            if str(key) != field and str(key) not in self.keys:
-                await self.leave(self.keys[field])
+            if str(key) != field and str(key) not in self.asked:
+                await self.leave(field)
                 if self.access.entitlements.delay_of(key) is None:
                     continue
                 self.asked[str(key)] = (name, segment)
@@ -146,50 +154,33 @@ class Subscriptions:
             await self.begin(moved, lambda: None)
 
     async def reconsider(self) -> list[str]:
-        """Let go of what the client may no longer see; return the instrument keys."""
-        dropped = []
-        for field, key in list(self.keys.items()):
-            if self.access.entitlements.delay_of(key) is None:
-                await self.leave(key)
-                dropped.append(field)
-        return dropped
+        """Let go of what the client may no longer see, or not as soon; return what it may not."""
+        dropped, moved = [], []
+        for field, asked in list(self.asked.items()):
+            key = self.keys.get(field) or self.late.keys[field]
+            delay = self.access.entitlements.delay_of(key)
+            if delay != self.late.minutes.get(field, 0):
+                await self.leave(field)
+                if delay is None:
+                    dropped.append(field)
+                else:
+                    self.asked[field] = asked
+                    moved.append(Wanted(key, asked[0]))
+        if moved:
+            await self.begin(moved, lambda: None)
+        return dropped + await self.candles.reconsider()
 
-    async def leave(self, key: InstrumentKey) -> None:
-        del self.keys[str(key)]
-        self.asked.pop(str(key), None)
-        self.outbox.forget(str(key))
-        await self.layer.group_discard(key.group_name, self.channel)
-
-    def is_subscribed(self, key: InstrumentKey) -> bool:
-        return str(key) in self.keys
-
-    async def join(self, groups: list[str]) -> None:
-        if isinstance(self.layer, QuotesChannelLayer):
-            await self.layer.group_add_many(groups, self.channel)
+    async def leave(self, field: str) -> None:
+        self.asked.pop(field, None)
+        self.outbox.forget(field)
+        if field in self.late.keys:
+            self.late.leave(field)
         else:
-            for group in groups:
-                await self.layer.group_add(group, self.channel)
+            await self.groups.leave(self.keys.pop(field).group_name)
 
     def route(self, receiver: Receiver) -> None:
         """Let another receiver take the prices of all groups."""
-        self.redirect(self.keys.values(), receiver)
-
-    def redirect(self, keys: Iterable[InstrumentKey], receiver: Receiver) -> None:
-        if isinstance(self.layer, QuotesChannelLayer):
-            self.layer.redirect(self.channel, [key.group_name for key in keys], receiver)
-
-    def last_event(self, key: InstrumentKey) -> Event | None:
-        """Return the newest message of the instrument in this process, if the layer keeps it."""
-        if isinstance(self.layer, QuotesChannelLayer):
-            return self.layer.last_message(key.group_name)
-        return None
-
-    def newest(self, key: InstrumentKey, latest: dict[str, LatestPrice]) -> Number | None:
-        """Return the number of the newest tick that is known of an instrument."""
-        last = self.last_event(key)
-        if last is not None and last["type"] == "quote.tick" and "provisional" not in last:
-            return number(last)
-        return (found.epoch, found.seq) if (found := latest.get(str(key))) else None
+        self.groups.redirect(self.keys.values(), receiver)
 
     def release(
         self, key: InstrumentKey, latest: LatestPrice | None, sent: Number | None = None
@@ -201,11 +192,11 @@ class Subscriptions:
         """
         held = self.held.pop(str(key))
         first = latest_message(str(key), latest) if latest else None
-        last = self.last_event(key)
+        last = self.groups.last_event(key)
         if not held and last is not None and last["type"] == "quote.tick":
             first = last
-        elif last is None and first is not None and isinstance(self.layer, QuotesChannelLayer):
-            self.layer.remember(key.group_name, first)
+        elif last is None and first is not None:
+            self.groups.remember(key, first)
         if sent is None and first is not None:
             self.outbox.price(first)
             sent = number(first)
@@ -224,10 +215,10 @@ class Subscriptions:
             except InstrumentsError as error:
                 rejected.append(rejection(name, error.code, str(error)))
                 continue
-            if str(key) not in self.keys:
+            if str(key) not in self.asked:
                 rejected.append(rejection(name, ErrorCode.UNKNOWN_SYMBOL, "not subscribed"))
                 continue
-            await self.leave(key)
+            await self.leave(str(key))
             names.append(name)
         self.outbox.control(
             frame(
@@ -235,7 +226,7 @@ class Subscriptions:
                 id=message.id,
                 symbols=names,
                 rejected=rejected,
-                subscriptions=len(self.keys),
+                subscriptions=len(self.asked),
             )
         )
 
@@ -256,16 +247,10 @@ class Subscriptions:
     def end(self) -> None:
         """Leave all groups at once, where the layer can."""
         self.ended = True
-        if isinstance(self.layer, QuotesChannelLayer):
-            self.layer.detach(self.channel)
+        self.late.end()
+        self.groups.end()
 
     async def leave_groups(self) -> None:
         """Leave the groups of a layer that has to be told one by one."""
-        if not isinstance(self.layer, QuotesChannelLayer):
-            groups = [key.group_name for key in self.keys.values()]
-            for group in (*groups, *self.candles.groups()):
-                await self.layer.group_discard(group, self.channel)
-
-
-def number(event: Event) -> Number:
-    return event["epoch"], event["seq"]
+        groups = [key.group_name for key in self.keys.values()]
+        await self.groups.leave_each([*groups, *self.candles.groups()])

@@ -24,6 +24,7 @@ from redis import Redis
 
 from instruments.keys import InstrumentKey
 from quotes import sharing
+from quotes.access.sockets import SocketAccess
 from quotes.feed import Feed
 from quotes.lane_host import lane_channel
 from quotes.lanes import pack_entries
@@ -137,7 +138,8 @@ class Machine(RuleBasedStateMachine):
     async def connect(self, number: int) -> None:
         transport = Reader()
         channel = await self.feed.layer.new_channel()
-        session = ClientSession(self.feed, channel=channel, transport=transport)
+        access = SocketAccess(self.feed.access, [])
+        session = ClientSession(self.feed, channel=channel, transport=transport, access=access)
         session.outbox.high_water = HIGH_WATER_BYTES
         self.clients[number] = Client(session, transport)
 

@@ -1,0 +1,88 @@
+"""Late prices: who may see a segment minutes late gets what the log had then, and no sooner."""
+
+import asyncio
+
+import msgspec
+import pytest
+from redis import Redis
+
+from quotes.access.models import SegmentGrant
+from quotes.ticklog import LoggedTick
+from tests.access.conftest import In
+from tests.access.people import access_token, asha
+from tests.live import LiveServer
+from tests.quotes.factories import message, now_ms, publish
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("required")]
+
+KEY = "NFO:NIFTY26AUGFUT"
+MINUTES = 15
+
+
+def log(redis: Redis, at: int, *prices: str, shown: bool = True) -> None:
+    """Put ticks into the log as a bridge did at that time."""
+    rows = [
+        LoggedTick(KEY, 1, n, at, message("NIFTY26AUGFUT", price, at).encode(), shown, at)
+        for n, price in enumerate(prices, 1)
+    ]
+    redis.xadd("quotes:log:1", {"n": 1, "7": msgspec.msgpack.encode(rows)}, id=f"{at}-0")
+
+
+async def test_ticks_come_late_from_the_log(live: LiveServer, redis: Redis, database: In) -> None:
+    """First the last price of that time, then what followed when its time has come; none live."""
+    now = now_ms()
+    then = now - MINUTES * 60_000
+    log(redis, then - 60_000, "100", "101")
+    log(redis, then - 30_000, "99", shown=False)
+    log(redis, then + 1_500, "102", "103")
+    log(redis, then + 600_000, "104")
+    user = await database(lambda: asha("NFO", delay_minutes=MINUTES))
+    token = await database(access_token, user)
+    async with (
+        live.client(additional_headers={"Authorization": f"Bearer {token}"}) as client,
+        asyncio.timeout(10),
+    ):
+        assert (await client.receive())["delayed"] == {"NFO": MINUTES}
+        answer = await client.subscribe(KEY)
+        assert (answer["symbols"], answer["subscriptions"]) == ([KEY], 1)
+        publish(redis, KEY, message("NIFTY26AUGFUT", "999"))
+        assert (await client.price())["price"] == 101
+        assert now_ms() < then + MINUTES * 60_000 + 1_500
+        assert [(await client.price())["price"] for _ in range(2)] == [102, 103]
+        assert now_ms() >= then + MINUTES * 60_000 + 1_500
+        # A second one finds the last price of the reader that is there.
+        await client.ask(action="configure", interval_ms=20)
+        async with live.client(additional_headers={"Authorization": f"Bearer {token}"}) as second:
+            await second.subscribe(KEY)
+            assert (await second.price())["price"] == 103
+        # From now on in real time: what is live comes.
+        await database(SegmentGrant.objects.filter(user=user).update, delay_minutes=0)
+        while (await client.receive()).get("status") != "entitlements_changed":
+            pass
+        await eventually(lambda: redis.hexists("quotes:latest", KEY))
+        assert (await client.price())["price"] == 999
+        assert (await client.ask(action="list"))["symbols"] == [KEY]
+        # And late again: the price of now comes no more.
+        await database(SegmentGrant.objects.filter(user=user).update, delay_minutes=MINUTES)
+        while (await client.receive()).get("status") != "entitlements_changed":
+            pass
+        publish(redis, KEY, message("NIFTY26AUGFUT", "1000"))
+        assert (await client.ask(action="unsubscribe", symbol=KEY))["symbols"] == [KEY]
+
+
+async def test_reader_of_the_log_survives_an_outage_of_redis(
+    live: LiveServer, redis: Redis, database: In
+) -> None:
+    """A log that cannot be read is tried again; what is in it comes afterwards."""
+    now = now_ms()
+    log(redis, now - MINUTES * 60_000 - 1000, "100")
+    user = await database(lambda: asha("NFO", delay_minutes=MINUTES))
+    token = await database(access_token, user)
+    async with live.client(additional_headers={"Authorization": f"Bearer {token}"}) as client:
+        await client.subscribe(KEY)
+        assert (await client.price())["price"] == 100
+        redis.set("quotes:log:1", "no log")
+        redis.delete("quotes:log:1")
+        log(redis, now_ms() - MINUTES * 60_000, "101")
+        assert (await client.price())["price"] == 101
