@@ -1,0 +1,185 @@
+"""The pure rules: entitlements, addresses, and what is hidden from logs."""
+
+import logging
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instruments.keys import InstrumentKey
+from quotes.access.addresses import ProxyHeaders, address_group, client_address
+from quotes.access.credentials import Credentials, credentials_of
+from quotes.access.entitlements import CODES, EVERY, OTHER, Grant, entitlements_of, parse_grants
+from quotes.access.errors import BadCredentials
+from quotes.access.scrubbing import CleanRecord, scrub
+from quotes.origins import is_allowed
+
+DAY = date(2026, 8, 14)
+DAYS = st.none() | st.dates(DAY - timedelta(days=2), DAY + timedelta(days=2))
+GRANTS = st.lists(
+    st.builds(Grant, st.sampled_from((EVERY, *CODES)), st.integers(0, 30), DAYS, DAYS), max_size=6
+)
+
+
+@given(GRANTS, st.sampled_from(CODES))
+def test_of_several_grants_the_soonest_of_the_day_counts(grants: list[Grant], code: str) -> None:
+    """A segment is seen if a grant of that day says so, as soon as the best of them says."""
+    key = InstrumentKey("" if code == OTHER else code, "X")
+    good = [
+        one.delay_minutes
+        for one in grants
+        if one.segment in (code, EVERY)
+        and (one.valid_from is None or one.valid_from <= DAY)
+        and (one.valid_until is None or one.valid_until >= DAY)
+    ]
+    found = entitlements_of(grants, today=DAY)
+    assert found.delay_of(key) == min(good, default=None)
+    assert (code in found.segments) == bool(good)
+
+
+@given(GRANTS, GRANTS)
+def test_more_grants_never_show_less(some: list[Grant], more: list[Grant]) -> None:
+    """Adding a grant takes nothing away and makes nothing later."""
+    few, many = (entitlements_of(one, today=DAY) for one in (some, some + more))
+    assert set(few.segments) <= set(many.segments)
+    assert all(many.delays[code] <= few.delays[code] for code in few.segments)
+
+
+def test_setting_of_grants_is_read() -> None:
+    """Segments with or without minutes, or all of them."""
+    assert parse_grants(" NSE_EQ, NFO@15,") == [Grant("NSE_EQ"), Grant("NFO", 15)]
+    assert entitlements_of(parse_grants("*"), today=DAY).segments == list(CODES)
+    assert parse_grants("") == []
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("203.0.113.9", "198.51.100.1", "203.0.113.9"),  # whoever says so is not trusted
+        ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "1.1.1.1, 198.51.100.1, 10.9.9.9", "198.51.100.1"),
+        ("10.0.0.1", "1.1.1.1, nonsense, 10.9.9.9", "10.9.9.9"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "[2001:db8::1]:443", "2001:db8::1"),
+        ("10.0.0.1", "198.51.100.1:55123", "198.51.100.1"),
+        ("::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("", "198.51.100.1", ""),
+    ],
+)
+def test_forwarded_address_is_believed_of_trusted_proxies_only(
+    settings: Any, peer: str, forwarded: str, address: str
+) -> None:
+    """The chain is read from its end for as long as who wrote it is trusted."""
+    settings.QUOTES_TRUSTED_PROXIES = "10.0.0.0/8"
+    assert client_address(peer, forwarded) == address
+
+
+def test_addresses_of_one_network_of_ipv6_count_as_one() -> None:
+    """Who has a network of 64 bits has no more connections than who has one address."""
+    assert address_group("2001:db8::1") == address_group("2001:db8::ffff:2")
+    assert address_group("192.0.2.1") != address_group("192.0.2.2")
+
+
+@pytest.mark.parametrize(
+    ("peer", "scheme", "host"), [("10.0.0.1", "https", "198.51.100.1"), ("9.9.9.9", "http", "")]
+)
+async def test_scope_has_what_a_trusted_proxy_says(
+    settings: Any, peer: str, scheme: str, host: str
+) -> None:
+    """The address and the scheme go into the scope, so that everything behind sees them."""
+    settings.QUOTES_TRUSTED_PROXIES = "10.0.0.0/8"
+    seen: list[Any] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope)
+
+    headers = [(b"x-forwarded-for", b"198.51.100.1"), (b"x-forwarded-proto", b"https")]
+    scope = {"type": "http", "client": (peer, 1), "scheme": "http", "headers": headers}
+    await ProxyHeaders(application)(scope, None, None)
+    assert (seen[0]["scheme"], seen[0]["client"][0]) == (scheme, host or peer)
+
+
+@pytest.mark.parametrize(
+    ("scope", "found"),
+    [
+        ({}, None),
+        ({"query_string": b"ticket=abc"}, Credentials(True, "abc")),
+        ({"headers": [(b"authorization", b"bearer  abc")]}, Credentials(False, "abc")),
+        ({"headers": [(b"authorization", b"Basic abc")]}, None),
+        ({"subprotocols": ["live-price", "bearer.abc"]}, Credentials(False, "abc")),
+        ({"query_string": b"token=abc"}, BadCredentials),
+        ({"query_string": b"&".join([b"a=b"] * 50)}, None),
+        ({"query_string": b"ticket="}, Credentials(True, "")),
+    ],
+)
+def test_credentials_are_found_where_they_may_be(scope: Any, found: Any) -> None:
+    """In the order of the document; other kinds of authorization are no business of ours."""
+    if found is BadCredentials:
+        with pytest.raises(BadCredentials):
+            credentials_of(scope)
+    else:
+        assert credentials_of(scope) == found
+        assert "abc" not in repr(found)
+
+
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjoiNyJ9.c2lnbmF0dXJl"
+KEY = "lp_0123456789ab_" + "k" * 43
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"GET /live-price?token={TOKEN} HTTP/1.1",
+        "GET /live-price?a=1&ticket=secret-ticket&b=2",
+        f"authorization: Bearer {TOKEN}",
+        "Authorization: Bearer opaque.secret-ticket",
+        f"sec-websocket-protocol: live-price, bearer.{TOKEN}",
+        f"{{'action': 'authenticate', 'token': '{TOKEN}'}}",
+        f'{{"refresh":"{TOKEN}"}}',
+        f"Api-Key {KEY}",
+        f"found {KEY} in a text",
+    ],
+)
+def test_credentials_are_hidden_wherever_they_are(text: str) -> None:
+    """In messages, in arguments and in tracebacks."""
+    for secret in (TOKEN, KEY, "secret-ticket", "c2lnbmF0dXJl"):
+        assert secret not in scrub(text)
+        record = CleanRecord("x", logging.INFO, "f", 1, "%s and %r", (text, [text]), None)
+        assert secret not in record.getMessage()
+        try:
+            raise ValueError(text)
+        except ValueError as error:
+            info = (type(error), error, error.__traceback__)
+            record = CleanRecord("x", logging.INFO, "f", 1, "failed", (), info)
+        assert secret not in logging.Formatter().format(record)
+
+
+def test_what_is_no_credential_stays_in_the_log() -> None:
+    """Records of access logs keep their arguments, and texts their words."""
+    arguments = ("127.0.0.1:1", "GET", "/api/prices/?symbols=TCS", "1.1", 200)
+    record = CleanRecord("uvicorn.access", logging.INFO, "f", 1, "%s %s %s %s %d", arguments, None)
+    assert record.args == arguments
+    text = "token by token, as in NSE_EQ:RELIANCE?symbols=TCS"
+    assert scrub(text) == text
+
+
+@pytest.mark.parametrize(
+    ("debug", "origin", "allowed"),
+    [
+        (False, "", True),
+        (False, "https://prices.example.com", True),
+        (False, "https://app.example.com", True),
+        (False, "https://evil.example.net", False),
+        (False, "http://localhost:3000", False),
+        (True, "http://localhost:3000", True),
+        (False, "null", False),
+    ],
+)
+def test_origins(settings: Any, debug: bool, origin: str, allowed: bool) -> None:
+    """No Origin, the server's own and those of the setting; any port of this machine in DEBUG."""
+    settings.DEBUG = debug
+    settings.ALLOWED_HOSTS = ["prices.example.com"]
+    settings.QUOTES_ALLOWED_ORIGINS = "https://app.example.com"
+    assert is_allowed(origin, "prices.example.com") is allowed
