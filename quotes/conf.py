@@ -127,6 +127,9 @@ class QuotesSettings(SettingsGroup):
     jwks_issuer = Setting("", "The `iss` that the outside issuer's tokens must have.")
     jwks_audience = Setting("", "The `aud` that the outside issuer's tokens must have.")
     jwks_user_claim = Setting("sub", "The claim that is the name of a user here.")
+    handshake_timeout_s = Setting(
+        10.0, "How long who connects may take to ask for something, in seconds.", least=0.1
+    )
     auth_timeout_s = Setting(
         10.0, "How long a client that must authenticate may take, in seconds.", least=0.1
     )

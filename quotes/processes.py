@@ -19,6 +19,7 @@ from quotes.redis_probe import answers
 
 APPLICATION = "config.asgi:application"
 UVICORN_WEBSOCKETS = "quotes.uvicorn_transport:PriceWebSocketProtocol"
+UVICORN_HTTP = "quotes.uvicorn_http:PriceHTTPProtocol"
 DAPHNE = "quotes.daphne_server"
 PING_S = 20
 
@@ -91,6 +92,7 @@ def uvicorn_command(descriptor: int) -> list[str]:
     return [
         *("-m", "uvicorn", APPLICATION, "--fd", str(descriptor)),
         *("--loop", "uvloop", "--lifespan", "off", "--ws", UVICORN_WEBSOCKETS),
+        *("--http", UVICORN_HTTP),
         # Compression takes three times the CPU and tens of kilobytes a client for 60-byte frames.
         *("--ws-per-message-deflate", "false"),
         *("--ws-max-size", str(conf.max_message_bytes)),

@@ -168,6 +168,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.session",
         "quotes.sharing",
         "quotes.tick_writer",
+        "quotes.uvicorn_http",
         "quotes.uvicorn_transport",
         "quotes.subscriptions",
         "quotes.history.announcer",
