@@ -19,6 +19,7 @@ from django.urls import path  # noqa: E402
 from instruments.conf import conf as instruments_conf  # noqa: E402
 from instruments.index import index  # noqa: E402
 from quotes.access.addresses import ProxyHeaders  # noqa: E402
+from quotes.access.bodies import BodyLimit  # noqa: E402
 from quotes.consumers import LivePriceConsumer  # noqa: E402
 from quotes.feed import master_changed  # noqa: E402
 from quotes.origins import OriginCheck  # noqa: E402
@@ -29,7 +30,7 @@ if instruments_conf.follow_master:
 application = ProxyHeaders(
     ProtocolTypeRouter(
         {
-            "http": django_application,
+            "http": BodyLimit(django_application),
             "websocket": OriginCheck(URLRouter([path("live-price", LivePriceConsumer.as_asgi())])),
         }
     )

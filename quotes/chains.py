@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from instruments.errors import InstrumentsError
 from instruments.index import index
+from quotes.access.entitlements import Entitlements
 from quotes.errors import ProtocolError, quoted
 from quotes.feed import Feed
 from quotes.protocol import ErrorCode, Subscribe
@@ -12,7 +13,7 @@ from quotes.snapshots import Wanted
 SEGMENT = "NFO"
 
 
-async def chain(feed: Feed, message: Subscribe) -> list[str]:
+async def chain(feed: Feed, message: Subscribe, may: Entitlements) -> list[str]:
     """Return the instrument keys of the options that a message asks for, by strike.
 
     The money is the latest price of the underlying itself or, where it has none, of its nearest
@@ -25,7 +26,7 @@ async def chain(feed: Feed, message: Subscribe) -> list[str]:
     try:
         at = None
         if message.strikes_around is not None:
-            at = await price_of(feed, segment, underlying)
+            at = await price_of(feed, segment, underlying, may)
         keys = index.chain(segment, underlying, message.expiry, message.strikes_around, at)
     except InstrumentsError as error:
         raise ProtocolError(error.code, str(error)) from error
@@ -37,9 +38,13 @@ async def chain(feed: Feed, message: Subscribe) -> list[str]:
     return [str(key) for key in keys]
 
 
-async def price_of(feed: Feed, segment: str, underlying: str) -> Decimal | None:
-    """Return the latest price of an underlying, or of its nearest future; None where unknown."""
+async def price_of(feed: Feed, segment: str, underlying: str, may: Entitlements) -> Decimal | None:
+    """Return the latest price of an underlying, or of its nearest future.
+
+    None where it is unknown, or the client may not see it: the strikes would tell it.
+    """
     keys = [index.resolve(underlying), *index.futures(segment, underlying)[:1]]
+    keys = [key for key in keys if may.delay_of(key) == 0]
     snapshot = await feed.snapshot([Wanted(key, str(key)) for key in keys])
     if snapshot is None:
         return None

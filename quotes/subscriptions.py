@@ -57,7 +57,7 @@ class Subscriptions:
         """Subscribe to what a message asks for: acknowledgement, latest prices, live prices."""
         names = message.names
         if message.underlying is not None:
-            names = [*names, *await chain(self.feed, message)]
+            names = [*names, *await chain(self.feed, message, self.access.entitlements)]
         if message.candles is not None:
             await self.candles.add(message)
             return

@@ -60,6 +60,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.history.volumes",
         "quotes.complaints",
         "quotes.access.addresses",
+        "quotes.access.bodies",
         "quotes.access.credentials",
         "quotes.access.entitlements",
         "quotes.access.scrubbing",

@@ -165,7 +165,12 @@ class LogoutView(TokenDoor):
             except TokenError as error:
                 raise AuthenticationFailed(str(error)) from error
         elif isinstance(request.auth, Identity) and request.auth.login:
-            login_end(login=request.auth.login, user_id=request.user.pk, why="logged out")
+            login_end(
+                login=request.auth.login,
+                user_id=request.user.pk,
+                why="logged out",
+                expires=request.auth.expires,
+            )
         else:
             raise NotAuthenticated("nothing to end: no token of a log-in was sent")
         return Response(status=204)

@@ -54,13 +54,16 @@ def changes_since(number: int) -> Sequence[Change]:
     return [Change(*row) for row in rows.values_list("id", "user_id")[: OVERLAP + MOST]]
 
 
-def login_end(*, login: str, user_id: int | None, why: str) -> None:
-    """Let every token and socket of a log-in be good no more."""
+def login_end(*, login: str, user_id: int | None, why: str, expires: float = 0) -> None:
+    """Let every token and socket of a log-in be good no more.
+
+    Args:
+        expires: the end of its last token in Unix seconds, where that is not one of this server's.
+    """
     if not login:
         return
     now = timezone.now()
     EndedLogin.objects.filter(until__lt=now).delete()
-    EndedLogin.objects.update_or_create(
-        login=login, defaults={"until": now + timedelta(seconds=conf.refresh_token_s + 3600)}
-    )
-    change_record(what=f"{why}", user_id=user_id)
+    until = now + timedelta(seconds=max(conf.refresh_token_s, expires - now.timestamp()) + 3600)
+    EndedLogin.objects.update_or_create(login=login, defaults={"until": until})
+    change_record(what=why, user_id=user_id)

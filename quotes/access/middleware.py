@@ -26,6 +26,11 @@ def remember_who_acts(
     return middleware
 
 
+def address_of(request: HttpRequest) -> str:
+    """Return where a request comes from; headers count only by way of `ProxyHeaders`."""
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
 def locked_out(request: HttpRequest, response: Any = None, credentials: Any = None) -> HttpResponse:
     """Answer somebody who has failed to log in too often; django-axes' AXES_LOCKOUT_CALLABLE."""
     if is_api(request):

@@ -42,12 +42,15 @@ class AccessWatch:
         self.reader = reader
         self.sockets: dict[User, set[Watched]] = {}
         self.round: list[User] = []  # whom to look at next
+        self.due: set[User] = set()  # whom to look at now
         self.last = -1  # number of the newest change that was read; -1 before the first
         self.seen: set[int] = set()
         self.day: date | None = None
 
     def add(self, socket: Watched) -> None:
         self.sockets.setdefault(socket.user, set()).add(socket)
+        # What changes between its reading and here is no news to the watch.
+        self.due.add(socket.user)
 
     def discard(self, socket: Watched) -> None:
         sockets = self.sockets.get(socket.user, set())
@@ -71,13 +74,20 @@ class AccessWatch:
 
     async def look(self) -> None:
         """Read what has changed, and tell the sockets that it is about."""
-        changed = await self.changed()
-        users = changed | set(self.next_round())
-        wanted = [user for user in users if user in self.sockets]
+        self.due |= await self.changed()
+        self.due.update(self.next_round())
+        self.due &= self.sockets.keys()
+        wanted = list(self.due)
         for at in range(0, len(wanted), ROUND):
             some = wanted[at : at + ROUND]
             logins = {one.login for user in some for one in self.sockets.get(user, ())}
-            standings = await self.reader.in_thread(read_standings, some, logins)
+            # Who comes in meanwhile is due again; where the reading fails, all of them stay so.
+            self.due.difference_update(some)
+            try:
+                standings = await self.reader.in_thread(read_standings, some, logins)
+            except BaseException:
+                self.due.update(some)
+                raise
             for user in some:
                 for socket in list(self.sockets.get(user, ())):
                     try:

@@ -24,8 +24,9 @@ def ask(path: str, body: dict[str, Any], **options: Any) -> tuple[int, Any]:
     return answer.status_code, answer.json()
 
 
-def test_password_gives_tokens(redis: Redis) -> None:
+def test_password_gives_tokens(redis: Redis, settings: Any) -> None:
     """The pair comes, is of the user, and the refresh token is not kept in the database."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     user = asha("NSE_EQ")
     user.set_password(PASSWORD)
     user.save()
@@ -86,14 +87,16 @@ def test_other_sites_are_told_nothing_unless_they_are_allowed(client: Client, re
 def test_deployment_check_is_clean_and_origins_reach_cors() -> None:
     """`check --deploy` says nothing; the setting of origins is that of the API too."""
     environment = os.environ | {"QUOTES_ALLOWED_ORIGINS": "https://app.example.com/"}
-    code = "from django.conf import settings as s; print(s.CORS_ALLOWED_ORIGINS)"
-    for command, said in (
-        (["check", "--deploy", "--fail-level", "WARNING"], "no issues"),
-        (["shell", "--no-imports", "-c", code], "['https://app.example.com']"),
-    ):
-        program = [sys.executable, "manage.py", *command]
-        done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0 and said in done.stdout, done.stderr
+    code = """
+from django.conf import settings
+from django.core.management import call_command
+call_command("check", deploy=True, fail_level="WARNING")
+print(settings.CORS_ALLOWED_ORIGINS)
+"""
+    program = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
+    done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "no issues" in done.stdout, done.stderr
+    assert "['https://app.example.com']" in done.stdout
 
 
 @pytest.fixture

@@ -30,7 +30,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture
 async def port(settings: Any) -> AsyncIterator[int]:
     settings.QUOTES_HANDSHAKE_TIMEOUT_S = 0.3
-    config = uvicorn.Config(application, ws="websockets-sansio", lifespan="off")
+    config = uvicorn.Config(
+        application, ws="websockets-sansio", lifespan="off", timeout_keep_alive=1
+    )
     config.load()
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(
