@@ -188,8 +188,8 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
-AXES_LOCKOUT_CALLABLE = "quotes.access.middleware.locked_out"
-AXES_CLIENT_IP_CALLABLE = "quotes.access.middleware.address_of"
+AXES_LOCKOUT_CALLABLE = "quotes.access.lockout.locked_out"
+AXES_CLIENT_IP_CALLABLE = "quotes.access.lockout.address_of"
 AXES_VERBOSE = False
 
 # Pages of other sites, for the API alone; sockets are for `quotes/origins.py`.

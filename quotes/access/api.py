@@ -1,6 +1,5 @@
 """REST of access: tokens, log-out, and tickets for sockets."""
 
-import hashlib
 import time
 from typing import Any
 
@@ -17,7 +16,7 @@ from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, Toke
 
 from instruments.rest import ApiErrorSerializer
 from quotes.access.api_keys import may_read
-from quotes.access.changes import login_end
+from quotes.access.changes import login_end, session_login
 from quotes.access.errors import AccessDown, BadCredentials
 from quotes.access.grants import read_standings, stamp_of
 from quotes.access.logins import LoginRefreshToken
@@ -212,9 +211,3 @@ def identity_of(request: Any) -> Identity:
     session = getattr(request._request, "session", None)
     login = "" if isinstance(request.auth, ApiKey) else session_login(session)
     return Identity(request.user.pk, login, stamp_of(request.user), expires)
-
-
-def session_login(session: Any) -> str:
-    """Return the name of the log-in that a browser's session is; it does not give the key away."""
-    key = getattr(session, "session_key", None)
-    return f"web:{hashlib.sha256(key.encode()).hexdigest()[:48]}" if key else ""

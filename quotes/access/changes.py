@@ -1,5 +1,6 @@
 """Changes of who may see what: each is recorded once, and every web process reads of it here."""
 
+import hashlib
 from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import timedelta
@@ -67,3 +68,9 @@ def login_end(*, login: str, user_id: int | None, why: str, expires: float = 0) 
     until = now + timedelta(seconds=max(conf.refresh_token_s, expires - now.timestamp()) + 3600)
     EndedLogin.objects.update_or_create(login=login, defaults={"until": until})
     change_record(what=why, user_id=user_id)
+
+
+def session_login(session: Any) -> str:
+    """Return the name of the log-in that a browser's session is; it does not give the key away."""
+    key = getattr(session, "session_key", None)
+    return f"web:{hashlib.sha256(key.encode()).hexdigest()[:48]}" if key else ""

@@ -22,6 +22,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from instruments.keys import InstrumentKey
+from quotes.access import schema
 from quotes.access.addresses import address_group, is_loopback
 from quotes.access.api_keys import api_key_find, may_publish, may_read
 from quotes.access.entitlements import OTHER, Entitlements
@@ -223,3 +224,7 @@ def refuse(request: Any, text: str) -> None:
     if not (request.user and request.user.is_authenticated):
         raise NotAuthenticated(text)
     raise PermissionDenied(text)
+
+
+# Not with the app: a process that serves no REST does without the libraries of it.
+assert schema

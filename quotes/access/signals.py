@@ -13,8 +13,7 @@ from django.contrib.auth.signals import user_logged_out
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
 
-from quotes.access.api import session_login
-from quotes.access.changes import change_record, login_end
+from quotes.access.changes import change_record, login_end, session_login
 from quotes.access.models import AccessProfile, ApiKey, SegmentGrant, UserClass
 
 WATCHED = ("is_active", "is_superuser", "is_staff", "username", "password")
