@@ -29,6 +29,8 @@ from quotes.store import own_key
 logger = logging.getLogger(__name__)
 
 REASSERT_S = 600.0
+ANSWER_S = 1.0
+REST_S = 2.0
 COUNTS_S = 3600  # counts that nobody asserts any more are gone after so long
 
 # Takes one connection in each scope or in none; says in which one there is no room, from 1.
@@ -76,6 +78,7 @@ class ConnectionCounts:
         self.counts: Counter[str] = Counter()  # scope -> connections of this process
         self.changed: set[str] = set()  # scopes whose counts in Redis may be wrong
         self.turn = asyncio.Lock()
+        self.rests_until = 0.0  # before this loop time Redis is not asked
         self.wake = asyncio.Event()
         self.script: Any = client.register_script(TAKE)
 
@@ -104,18 +107,18 @@ class ConnectionCounts:
         # One at a time: what is written last is then what there is.
         async with self.turn:
             numbers = [n for scope in scopes for n in (self.counts[scope.name], scope.limit)]
-            arguments = [
-                self.process,
-                own_key("process:"),
-                conf.connection_lease_ms,
-                COUNTS_S,
-                *numbers,
-            ]
+            lease = (self.process, own_key("process:"), conf.connection_lease_ms, COUNTS_S)
+            loop = asyncio.get_running_loop()
             try:
-                full = await self.script(
-                    keys=[counts_key(scope.name) for scope in scopes], args=arguments
-                )
-            except (RedisError, OSError):
+                if loop.time() < self.rests_until:
+                    raise TimeoutError
+                async with asyncio.timeout(ANSWER_S):
+                    keys = [counts_key(scope.name) for scope in scopes]
+                    full = await self.script(keys=keys, args=[*lease, *numbers])
+            except (RedisError, OSError, TimeoutError):
+                # A Redis that does not answer must not hold up all who connect, one by one.
+                if loop.time() >= self.rests_until:
+                    self.rests_until = loop.time() + REST_S
                 self.changed.update(scope.name for scope in scopes)
                 return None
         return scopes[int(full) - 1] if full else None
@@ -156,7 +159,7 @@ class ConnectionCounts:
         """Renew the lease, if there is anything to count, and write what has changed."""
         if not self.counts and not self.changed:
             return
-        async with self.turn:
+        async with self.turn, asyncio.timeout(ANSWER_S):
             key = own_key("process:" + self.process)
             if not await self.client.set(key, 1, px=conf.connection_lease_ms, xx=True):
                 await self.client.set(key, 1, px=conf.connection_lease_ms)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -98,6 +99,24 @@ async def test_without_redis_each_process_holds_its_own(
     redis_server.start()
     await counts.renew()
     assert redis.hgetall("quotes:connections:user:1") == {counts.process.encode(): b"2"}
+
+
+async def test_redis_that_hangs_holds_nobody_up_for_long(
+    redis: Redis, redis_server: ValkeyProcess, stack: AsyncExitStack
+) -> None:
+    """Of many who connect at the same moment only the first waits for an answer."""
+    counts = await process(stack, redis_server.url)
+    await counts.take([OTHERS])
+    assert redis_server.process
+    redis_server.process.send_signal(signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(2):
+            await asyncio.gather(*(counts.take([OTHERS]) for _ in range(50)))
+        assert counts.counts["all"] == 51
+    finally:
+        redis_server.process.send_signal(signal.SIGCONT)
+    await counts.renew()
+    assert redis.hvals("quotes:connections:all") == [b"51"]
 
 
 async def test_connections_of_an_address_are_limited(live: LiveServer, settings: Any) -> None:
