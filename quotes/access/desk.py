@@ -34,6 +34,8 @@ class AccessDesk:
 
     async def close(self) -> None:
         """End the watch, and count this process's connections no more."""
+        # A cancellation can be lost in the Redis client, which closes what it was about to do.
+        self.watch.closed = self.counts.closed = True
         for task in self.tasks:
             task.cancel()
         await asyncio.wait(self.tasks)

@@ -43,6 +43,7 @@ class LateReader:
         self.positions: dict[int, str] = {}  # shard -> id of the last entry read
         self.caught_up = False
         self.problem = ""
+        self.closed = False
         self.task: asyncio.Task[None] | None = None
 
     def join(self, key: str, receiver: Receiver) -> None:
@@ -65,7 +66,7 @@ class LateReader:
         """Read until nobody listens."""
         loop = asyncio.get_running_loop()
         heard_at = loop.time()
-        while loop.time() - heard_at < IDLE_S:
+        while not self.closed and loop.time() - heard_at < IDLE_S:
             if self.members:
                 heard_at = loop.time()
             pause_s = POLL_S
@@ -119,6 +120,7 @@ class LateReader:
                     logger.exception("a client of late prices failed")
 
     async def close(self) -> None:
+        self.closed = True
         if self.task is not None:
             self.task.cancel()
             await asyncio.wait([self.task])

@@ -78,6 +78,7 @@ class ConnectionCounts:
         self.counts: Counter[str] = Counter()  # scope -> connections of this process
         self.changed: set[str] = set()  # scopes whose counts in Redis may be wrong
         self.turn = asyncio.Lock()
+        self.closed = False
         self.rests_until = 0.0  # before this loop time Redis is not asked
         self.wake = asyncio.Event()
         self.script: Any = client.register_script(TAKE)
@@ -136,7 +137,7 @@ class ConnectionCounts:
         """Keep the lease and the counts in Redis right until cancelled."""
         loop = asyncio.get_running_loop()
         reassert_at = loop.time() + REASSERT_S
-        while True:
+        while not self.closed:
             pause_s = conf.connection_lease_ms / 4000
             try:
                 async with asyncio.timeout(pause_s):

@@ -45,6 +45,7 @@ class AccessWatch:
         self.due: set[User] = set()  # whom to look at now
         self.last = -1  # number of the newest change that was read; -1 before the first
         self.seen: set[int] = set()
+        self.closed = False
         self.day: date | None = None
 
     def add(self, socket: Watched) -> None:
@@ -60,7 +61,7 @@ class AccessWatch:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        while True:
+        while not self.closed:
             await asyncio.sleep(INTERVAL_S)
             if not self.sockets:
                 self.last = -1

@@ -1,6 +1,9 @@
 """Late prices: who may see a segment minutes late gets what the log had then, and no sooner."""
 
 import asyncio
+import json
+import re
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,6 +15,7 @@ from tests.access.conftest import In
 from tests.access.people import access_token, asha
 from tests.live import LiveServer
 from tests.quotes.factories import message, now_ms, publish
+from tests.test_protocol_docs import TEXT
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("required")]
@@ -29,6 +33,14 @@ def log(redis: Redis, at: int, *prices: str, shown: bool = True) -> None:
     redis.xadd("quotes:log:1", {"n": 1, "7": msgspec.msgpack.encode(rows)}, id=f"{at}-0")
 
 
+def documented(part: str) -> dict[str, Any]:
+    """Return the frame of docs/protocol.md that has a part."""
+    frames = re.findall(r"^```json frame\n(.*?)\n```$", TEXT, re.MULTILINE)
+    (text,) = (frame for frame in frames if part in frame)
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
 async def test_ticks_come_late_from_the_log(live: LiveServer, redis: Redis, database: In) -> None:
     """First the last price of that time, then what followed when its time has come; none live."""
     now = now_ms()
@@ -43,7 +55,10 @@ async def test_ticks_come_late_from_the_log(live: LiveServer, redis: Redis, data
         live.client(additional_headers={"Authorization": f"Bearer {token}"}) as client,
         asyncio.timeout(10),
     ):
-        assert (await client.receive())["delayed"] == {"NFO": MINUTES}
+        first = await client.receive()
+        assert first["delayed"] == {"NFO": MINUTES}
+        assert list(first) == list(documented('"type":"authenticated"'))
+        assert list(first["limits"]) == list(documented('"type":"authenticated"')["limits"])
         answer = await client.subscribe(KEY)
         assert (answer["symbols"], answer["subscriptions"]) == ([KEY], 1)
         publish(redis, KEY, message("NIFTY26AUGFUT", "999"))
@@ -58,8 +73,9 @@ async def test_ticks_come_late_from_the_log(live: LiveServer, redis: Redis, data
             assert (await second.price())["price"] == 103
         # From now on in real time: what is live comes.
         await database(SegmentGrant.objects.filter(user=user).update, delay_minutes=0)
-        while (await client.receive()).get("status") != "entitlements_changed":
+        while (status := await client.receive()).get("status") != "entitlements_changed":
             pass
+        assert list(status) == list(documented('"status":"entitlements_changed"'))
         await eventually(lambda: redis.hexists("quotes:latest", KEY))
         assert (await client.price())["price"] == 999
         assert (await client.ask(action="list"))["symbols"] == [KEY]

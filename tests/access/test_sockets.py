@@ -163,6 +163,7 @@ async def test_token_is_renewed_on_the_open_socket(
         assert (await client.receive())["type"] == "authenticated"
         warning = await client.receive()
         assert (warning["type"], warning["status"]) == ("status", "token_expiring")
+        assert list(warning) == ["type", "status", "expires"]
         token = await database(access_token, other)
         assert (await client.ask(action="authenticate", token=token))["code"] == 402
         token = await database(access_token, user, lifetime_s=11)
