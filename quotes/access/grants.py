@@ -6,7 +6,7 @@ Reads only, of many users at once, for a thread. Who asks from an event loop goe
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
@@ -16,7 +16,7 @@ from django.utils.crypto import constant_time_compare
 
 from quotes.access.entitlements import Entitlements, Grant, entitlements_of, parse_grants
 from quotes.access.errors import BadCredentials
-from quotes.access.models import AccessProfile, EndedLogin, SegmentGrant, UserClass
+from quotes.access.models import EndedLogin, SegmentGrant
 from quotes.access.standing import Identity, Limits, Standing
 from quotes.conf import conf
 
@@ -73,19 +73,15 @@ def read_standings(
     terms = Q(pk__in=ids)
     if names:
         terms |= Q(**{f"{model.USERNAME_FIELD}__in": names})
-    rows = {row.pk: row for row in model.objects.filter(terms)}
+    found_users = model.objects.filter(terms).select_related("access_profile__user_class")
+    rows = {row.pk: row for row in found_users}
     grants: dict[int, list[Grant]] = {}
-    for user_id, *values in SegmentGrant.objects.filter(user_id__in=rows).values_list(
-        "user_id", *FIELDS
+    of_users = Q(user_id__in=rows) | Q(group__user__in=list(rows))
+    for own_id, member_id, *values in SegmentGrant.objects.filter(of_users).values_list(
+        "user_id", "group__user", *FIELDS
     ):
-        grants.setdefault(user_id, []).append(Grant(*values))
-    for user_id, *values in SegmentGrant.objects.filter(group__user__in=list(rows)).values_list(
-        "group__user", *FIELDS
-    ):
-        grants.setdefault(user_id, []).append(Grant(*values))
+        grants.setdefault(own_id or member_id, []).append(Grant(*values))
     everybody = parse_grants(conf.anonymous_segments) if conf.auth == "optional" else []
-    profiles = AccessProfile.objects.filter(user_id__in=rows).select_related("user_class")
-    classes = {profile.user_id: profile.user_class for profile in profiles}
     found: dict[int | str, Standing] = {}
     for user_id, row in rows.items():
         own = [Grant("*")] if row.is_superuser else grants.get(user_id, [])
@@ -95,7 +91,7 @@ def read_standings(
             row.is_active,
             stamp_of(row),
             entitlements_of([*own, *everybody], today=day),
-            limits_of(classes.get(user_id)),
+            limits_of(row),
         )
         found[user_id] = found[standing.username] = standing
     asked = {login for login in logins if login}
@@ -103,12 +99,12 @@ def read_standings(
     return Standings(found, set(ended))
 
 
-def limits_of(user_class: UserClass | None) -> Limits:
-    """Return the limits of a class of users, the settings' where it has none of its own."""
-    if user_class is None:
+def limits_of(user: Any) -> Limits:
+    """Return the limits of a user's class, the settings' where it has none of its own."""
+    profile = getattr(user, "access_profile", None)
+    if profile is None or profile.user_class is None:
         return Limits()
-    names = ("max_symbols", "max_connections", "max_messages_per_s", "max_message_bytes")
-    own = {name: getattr(user_class, name) for name in names}
+    own = {field.name: getattr(profile.user_class, field.name) for field in fields(Limits)}
     return Limits(**{name: value for name, value in own.items() if value is not None})
 
 

@@ -28,8 +28,8 @@ from quotes.access.api_keys import api_key_find, may_publish, may_read
 from quotes.access.entitlements import OTHER, Entitlements
 from quotes.access.errors import AccessDown, BadCredentials
 from quotes.access.grants import anonymous_entitlements, read_standings, user_of
-from quotes.access.models import AccessProfile, ApiKey
-from quotes.access.standing import Identity
+from quotes.access.models import ApiKey
+from quotes.access.standing import Identity, Standing
 from quotes.access.throttling import requests_this_minute
 from quotes.access.tokens import verify
 from quotes.conf import conf
@@ -55,8 +55,10 @@ class BearerAuthentication(BaseAuthentication):
             return None
         try:
             identity = verify(token.strip())
-            standing = read_standings([identity.user], [identity.login]).check(identity)
-            return user_of(standing), identity
+            known = read_standings([identity.user], [identity.login]).check(identity)
+            user = user_of(known)
+            user.access_standing = known
+            return user, identity
         except BadCredentials as error:
             raise AuthenticationFailed(str(error)) from error
         except (AccessDown, DatabaseError) as error:
@@ -136,11 +138,8 @@ class CallerThrottle(BaseThrottle):
     def limit(self, request: Request) -> int:
         if not (request.user and request.user.is_authenticated):
             return conf.rest_per_minute
-        profile = (
-            AccessProfile.objects.filter(user=request.user).select_related("user_class").first()
-        )
-        own = profile and profile.user_class and profile.user_class.rest_per_minute
-        return own or conf.rest_per_minute
+        known = standing(request)
+        return known.limits.rest_per_minute if known else conf.rest_per_minute
 
 
 class LoginThrottle(CallerThrottle):
@@ -153,17 +152,24 @@ class LoginThrottle(CallerThrottle):
         return conf.login_per_minute
 
 
-def entitlements(request: Any) -> Entitlements:
-    """Return what the caller of a DRF request may see, read once a request."""
-    found: Entitlements | None = getattr(request, "entitlements", None)
+def standing(request: Any) -> Standing | None:
+    """Return how the caller of a DRF request stands, read once a request; None: not known."""
+    user = request.user
+    if not (user and user.is_authenticated):
+        return None
+    found: Standing | None = getattr(user, "access_standing", None)
     if found is None:
-        if request.user and request.user.is_authenticated:
-            standing = read_standings([request.user.pk]).users.get(request.user.pk)
-            found = standing.entitlements if standing else Entitlements()
-        else:
-            found = anonymous_entitlements()
-        request.entitlements = found
+        found = read_standings([user.pk]).users.get(user.pk)
+        user.access_standing = found
     return found
+
+
+def entitlements(request: Any) -> Entitlements:
+    """Return what the caller of a DRF request may see."""
+    if not (request.user and request.user.is_authenticated):
+        return anonymous_entitlements()
+    known = standing(request)
+    return known.entitlements if known else Entitlements()
 
 
 def delays(request: Any, keys: Iterable[InstrumentKey]) -> dict[InstrumentKey, int]:

@@ -32,6 +32,7 @@ class Limits:
     max_connections: int = field(default_factory=lambda: conf.max_connections_per_user)
     max_messages_per_s: float = field(default_factory=lambda: conf.max_messages_per_s)
     max_message_bytes: int = field(default_factory=lambda: conf.max_message_bytes)
+    rest_per_minute: int = field(default_factory=lambda: conf.rest_per_minute)
 
 
 @dataclass(frozen=True, slots=True)

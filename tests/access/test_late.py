@@ -18,7 +18,10 @@ from tests.quotes.factories import message, now_ms, publish
 from tests.test_protocol_docs import TEXT
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("required")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True, serialized_rollback=True),
+    pytest.mark.usefixtures("required"),
+]
 
 KEY = "NFO:NIFTY26AUGFUT"
 MINUTES = 15

@@ -23,7 +23,7 @@ from tests.access.people import (
 from tests.live import LiveServer
 from tests.quotes.factories import message, publish
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
 
 def bearer(token: str) -> dict[str, Any]:

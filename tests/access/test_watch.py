@@ -15,7 +15,7 @@ from quotes.access.revocation import AccessWatch
 from tests.access.conftest import In
 from tests.access.people import asha
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
 
 class Seat:

@@ -184,7 +184,7 @@ def test_rest_answers_with_few_queries(operator: Client, query: str, most_querie
     """REST takes two or three queries and well under a second, however large the master is."""
     started = time.monotonic()
     response, queries = page(operator, f"/api/{query}")
-    assert len(queries) <= most_queries + 2  # the session and its user
+    assert len(queries) <= most_queries + 4  # the session, its user, and what that may see
     assert time.monotonic() - started < 2
     assert not [sql for sql in queries if "COUNT(" in sql]
     assert response["Content-Type"] == "application/json"
