@@ -1,7 +1,7 @@
 """What a request for history asks: its parameters, checked, and the instruments it may see."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from instruments.errors import InstrumentsError, UnknownSymbol
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from instruments.serializers import Query
+from quotes.access.rest import readable_until, require_segments
 from quotes.conf import conf
 from quotes.errors import BadHistoryQuery, quoted
 from quotes.history.cursors import decode_cursor
@@ -124,6 +125,7 @@ def asked(request: Request, query: type[HistoryQuery], names: Sequence[str] = ()
     now_ms = time.time_ns() // 1_000_000
     span = parse_range(terms.get("from", ""), terms.get("to", ""), now_ms=now_ms)
     check_length(span, interval, conf.history_max_days)
+    span = readable(request, keys, interval, span)
     question = Question(keys, interval, span)
     if "cursor" in terms:
         place = decode_cursor(terms["cursor"], list_id=question.list_id)
@@ -136,10 +138,23 @@ def asked(request: Request, query: type[HistoryQuery], names: Sequence[str] = ()
     return Asked(question, limit, terms["rows"], terms["times"])
 
 
+def readable(
+    request: Request, keys: Iterable[InstrumentKey], interval: Interval | None, span: TimeRange
+) -> TimeRange:
+    """Return what of a range the caller may read by now: who sees prices late reads none sooner."""
+    untils = [until for key in keys if (until := readable_until(request, key)) is not None]
+    if not untils:
+        return span
+    # A candle is read when all of it is; a range holds the candles that start in it.
+    end = min(untils) - (interval.step_ms - 1 if interval is not None else 0)
+    return TimeRange(min(span.start, end - 1), min(span.end, end))
+
+
 def keys_asked(request: Request, names: Sequence[str]) -> tuple[InstrumentKey, ...]:
     """Return the instruments that a request names; every view of history gets them here.
 
-    So this is where to ask whether the caller may see them.
+    Raises:
+        NotAuthenticated, PermissionDenied: the caller may not see one of them.
     """
     found = []
     for name in names:
@@ -149,6 +164,7 @@ def keys_asked(request: Request, names: Sequence[str]) -> tuple[InstrumentKey, .
             raise
         except InstrumentsError as error:
             raise ValidationError(str(error)) from error
+    require_segments(request, found)
     return tuple(dict.fromkeys(found))
 
 
