@@ -93,6 +93,9 @@ ROWS: dict[str, tuple[str, dict[str, int]]] = {
     "GET /api/instruments/": ("", KNOWN),
     "GET /api/instruments/<path:key>/": ("NSE_EQ:RELIANCE", KNOWN),
     "GET /api/instruments/<path:underlying>/option-chain/": ("NIFTY", PRICES),
+    "GET /api/instruments/<path:key>/candles/": ("NSE_EQ:RELIANCE?interval=1m", PRICES),
+    "GET /api/instruments/<path:key>/ticks/": ("NSE_EQ:RELIANCE", PRICES),
+    "GET /api/candles/": ("?instruments=NSE_EQ:RELIANCE&interval=day", PRICES),
     "GET /api/prices/": ("?symbols=NSE_EQ:RELIANCE", KNOWN),
     "POST /api/prices/": (message("NSE_EQ:RELIANCE"), PUBLISHERS),
     "GET /api/prices/<path:symbol>/": ("NSE_EQ:RELIANCE", PRICES),
@@ -144,6 +147,7 @@ def client_of(caller: str, token: str) -> Client:
     return client
 
 
+@pytest.mark.django_db(databases=["default", "history"])
 @pytest.mark.parametrize("caller", CALLERS)
 def test_every_address_answers_every_caller_as_it_should(
     caller: str, instruments: None, redis: Redis, settings: Any
@@ -162,7 +166,9 @@ def test_every_address_answers_every_caller_as_it_should(
             answer = client.get(address + text)
         else:
             before, _, rest = address.partition("<")
-            answer = client.get(before + text + rest.partition(">")[2] if rest else address)
+            name, _, query = text.partition("?")
+            path = before + name + rest.partition(">")[2] if rest else address
+            answer = client.get(f"{path}?{query}")
         expected = answers[caller]
         if door == "POST /api/logout/" and caller in ("staff", "superuser"):
             expected = 401  # they came with a session: admin's own log-out ends that
@@ -172,7 +178,7 @@ def test_every_address_answers_every_caller_as_it_should(
             assert not token or token not in answer.content.decode()
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(databases=["default", "history"])
 @pytest.mark.parametrize("caller", ["anonymous", "entitled", "staff", "superuser"])
 def test_every_admin_page_answers_every_caller_as_it_should(caller: str, redis: Redis) -> None:
     """Each model's list is for who has the permission; the others are sent to the log-in."""
