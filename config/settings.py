@@ -1,7 +1,7 @@
 """Every setting of the deployment, read from the environment and from `.env`.
 
-Settings of the apps (`QUOTES_*`, `INSTRUMENTS_*`) pass through as they are; their types, defaults
-and meanings are in `quotes/conf.py` and `instruments/conf.py`.
+Settings of the apps (`QUOTES_*`, `INSTRUMENTS_*`, `KAFKA_*`) pass through as they are; their types,
+defaults and meanings are in `quotes/conf.py`, `instruments/conf.py` and `quotes/kafka/conf.py`.
 """
 
 import os
@@ -80,12 +80,12 @@ HISTORY_DATABASE_URL = url(
     ("sqlite", "postgres", "postgresql"),
 )
 
-# QUOTES_* and INSTRUMENTS_* reach the apps as the text that was set.
+# QUOTES_*, INSTRUMENTS_* and KAFKA_* reach the apps as the text that was set.
 globals().update(
     {
         name: value
         for name, value in os.environ.items()
-        if name.startswith(("QUOTES_", "INSTRUMENTS_"))
+        if name.startswith(("QUOTES_", "INSTRUMENTS_", "KAFKA_"))
     }
 )
 

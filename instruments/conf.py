@@ -69,6 +69,7 @@ class SettingsGroup:
     """A group of settings that share a prefix."""
 
     prefix: str
+    alone = True  # nobody else names settings so: one that is not known is a mistake
 
     def all(self) -> Iterator[Setting[Any]]:
         """Yield every setting of the group."""
@@ -86,6 +87,8 @@ class SettingsGroup:
                 setting.__get__(self, type(self))
             except ImproperlyConfigured as error:
                 found.append(str(error))
+        if not self.alone:
+            return found
         given = [name for name in dir(settings) if name.startswith(f"{self.prefix}_")]
         return found + [
             f"{name} is not a setting, see docs/settings.md" for name in given if name not in known

@@ -10,12 +10,13 @@ from quotes.conf import conf as quotes_conf
 from quotes.errors import BadRetention
 from quotes.history.ranges import parse_limits
 from quotes.history.retention import parse_retention
+from quotes.kafka.conf import conf as kafka_conf
 
 
 @register()
 def check_settings(**kwargs: Any) -> list[Error]:
-    """quotes.E001: a QUOTES_* or INSTRUMENTS_* setting is wrong or unknown."""
-    problems = [*quotes_conf.problems(), *instruments_conf.problems()]
+    """quotes.E001: a QUOTES_*, INSTRUMENTS_* or KAFKA_* setting is wrong or unknown."""
+    problems = [*quotes_conf.problems(), *instruments_conf.problems(), *kafka_conf.problems()]
     try:
         parse_retention(quotes_conf.keep_history)
     except BadRetention as error:

@@ -9,6 +9,9 @@ QuotesError
 ├── BadTick          400  what was published is no tick; the text says why
 ├── FormatMissing    406  a format that needs a package that is not installed
 ├── InboxFull        503  no bridge takes what publishers have sent
+├── KafkaDown        503  brokers do not take or give what they are asked
+├── KafkaRefused     400  Kafka is asked for and is not installed, or set up wrongly
+├── PositionMoved    409  somebody else has put the messages of a source into the inbox
 ├── ProtocolError         a client's message cannot be carried out; `code` says why
 ├── ReplayRefused    400  a replay that is asked for wrongly, or that nobody would see
 ├── FeedDown         503  Redis does not answer
@@ -28,6 +31,9 @@ __all__ = [
     "FormatMissing",
     "HistoryDown",
     "InboxFull",
+    "KafkaDown",
+    "KafkaRefused",
+    "PositionMoved",
     "ProtocolError",
     "QuotesError",
     "ReplayRefused",
@@ -118,5 +124,26 @@ class InboxFull(QuotesError):
 
 class HistoryDown(QuotesError):
     """The database of history does not answer, or refuses what it is asked."""
+
+    code = 503
+
+
+class PositionMoved(QuotesError):
+    """What a source's position in Redis is, is not what the publisher took it for.
+
+    None of the batch was put. Redis lost its memory, or another consumer has the partition.
+    """
+
+    code = 409
+
+
+class KafkaRefused(QuotesError, ValueError):
+    """Kafka is asked for, and its client is not installed or a setting is wrong."""
+
+    code = 400
+
+
+class KafkaDown(QuotesError):
+    """The brokers do not take, or do not give, what they are asked."""
 
     code = 503

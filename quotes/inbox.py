@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import redis
 
 from quotes.conf import conf
+from quotes.errors import InboxFull, PositionMoved
 from quotes.redis_link import Messages, RedisLink
 from quotes.store import own_key
 
@@ -28,23 +29,35 @@ MARK = b"\t \t"
 MAX_ENTRY = 500
 
 FULL = "INBOXFULL no bridge takes the ticks"
+MOVED = "POSITIONMOVED the position of the source is another"
 
-# KEYS: inbox, its count, its count of what is done, the key of each tick. ARGV: most ticks, first
-# field (n or h), mark, name and frame of each tick, the error when it is full.
+# KEYS: inbox, its count, its count of what is done, a hash of positions, the key of each tick.
+# ARGV: most ticks, first field (n or h), mark, the errors when it is full and when a position is
+# not as expected, count of what comes next; field, expected and next value of each position; name
+# and frame of each tick.
 PUT = """
-local count = (#ARGV - 4) / 2
+local first = 7 + tonumber(ARGV[6])
+for i = 7, first - 1, 3 do
+  if (redis.call('HGET', KEYS[4], ARGV[i]) or '') ~= ARGV[i + 1] then
+    return redis.error_reply(ARGV[5])
+  end
+end
+local count = (#ARGV - first + 1) / 2
 local taken = tonumber(redis.call('GET', KEYS[2]) or 0)
 local done = tonumber(redis.call('GET', KEYS[3]) or 0)
-if taken - done + count > tonumber(ARGV[1]) then
-  return redis.error_reply(ARGV[#ARGV])
+if count > 0 then
+  if taken - done + count > tonumber(ARGV[1]) then
+    return redis.error_reply(ARGV[4])
+  end
+  redis.call('SET', KEYS[2], taken + count)
+  redis.call('XADD', KEYS[1], '*', ARGV[2], taken + count, unpack(ARGV, first))
 end
-redis.call('SET', KEYS[2], taken + count)
-redis.call('XADD', KEYS[1], '*', ARGV[2], taken + count, unpack(ARGV, 4, #ARGV - 1))
+for i = 7, first - 1, 3 do redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 2]) end
 if ARGV[2] == 'n' then
   for i = 1, count do
-    local frame = ARGV[3 + 2 * i]
-    redis.call('SET', KEYS[3 + i], frame)
-    redis.call('PUBLISH', KEYS[3 + i], frame .. ARGV[3])
+    local frame = ARGV[first - 1 + 2 * i]
+    redis.call('SET', KEYS[4 + i], frame)
+    redis.call('PUBLISH', KEYS[4 + i], frame .. ARGV[3])
   end
 end
 return count
@@ -72,6 +85,20 @@ READ_COUNT = 10
 BLOCK_MS = 1000
 
 
+class Advance(NamedTuple):
+    """How far a source was read, stored together with what was read from it.
+
+    Attributes:
+        field: the source, as one partition of a topic.
+        expected: the position that is stored; empty for none.
+        next: the position that is to be stored.
+    """
+
+    field: str
+    expected: str
+    next: str
+
+
 class InboxEntry(NamedTuple):
     """An entry of the inbox.
 
@@ -93,6 +120,44 @@ class InboxEntry(NamedTuple):
 def inbox_keys() -> tuple[str, str, str]:
     """Return the keys of the inbox, its count, and its count of what is done."""
     return own_key("inbox"), own_key("inbox:n"), own_key("inbox:done")
+
+
+def put(
+    messages: Sequence[tuple[str, bytes]],
+    *,
+    client: redis.Redis,
+    live: bool = True,
+    positions: str = "",
+    advances: Sequence[Advance] = (),
+) -> None:
+    """Set, publish and keep ticks for the bridge, all of them or none, in one step.
+
+    Args:
+        messages: at most MAX_ENTRY pairs of a publisher's name and a frame.
+        live: False for history, which is neither set nor published.
+        positions: the hash in which the advances are stored, in the same step.
+
+    Raises:
+        InboxFull: no bridge has taken the ticks before these for too long.
+        PositionMoved: a stored position is not as expected.
+        redis.RedisError: Redis did not answer; the ticks may be there or not.
+    """
+    prefix = conf.channel_prefix
+    args: list[str | bytes | int] = [conf.inbox_max_ticks, "n" if live else "h", MARK, FULL, MOVED]
+    args.append(3 * len(advances))
+    for advance in advances:
+        args += advance
+    for message in messages:
+        args += message
+    keys = [*inbox_keys(), positions, *[prefix + name for name, _ in messages]]
+    try:
+        client.eval(PUT, len(keys), *keys, *args)
+    except redis.ResponseError as error:
+        if FULL in str(error):
+            raise InboxFull(conf.inbox_max_ticks) from error
+        if MOVED in str(error):
+            raise PositionMoved(MOVED) from error
+        raise
 
 
 def positions_key() -> str:

@@ -15,8 +15,7 @@ from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.conf import conf
-from quotes.errors import InboxFull
-from quotes.inbox import FORGET, FULL, MARK, MAX_ENTRY, PUT, inbox_keys
+from quotes.inbox import FORGET, MAX_ENTRY, inbox_keys, put
 from quotes.store import decode_latest, own_key, stock_key
 from quotes.ticks import Tick, encode_tick
 
@@ -50,18 +49,8 @@ def publish_ticks(ticks: Iterable[Tick], *, client: redis.Redis, live: bool = Tr
     count = 0
     remaining = iter(ticks)
     while batch := list(islice(remaining, MAX_ENTRY)):
-        args: list[str | bytes | int] = [conf.inbox_max_ticks, "n" if live else "h", MARK]
-        names = [tick_name(tick) for tick in batch]
-        for name, tick in zip(names, batch, strict=True):
-            args += (name, encode_tick(tick))
-        args.append(FULL)
-        keys = [*inbox_keys(), *map(stock_key, names)]
-        try:
-            client.eval(PUT, len(keys), *keys, *args)
-        except redis.ResponseError as error:
-            if FULL in str(error):
-                raise InboxFull(conf.inbox_max_ticks) from error
-            raise
+        messages = [(tick_name(tick), encode_tick(tick)) for tick in batch]
+        put(messages, client=client, live=live)
         count += len(batch)
     return count
 

@@ -8,7 +8,7 @@ import os
 from tests.ports import free_port
 
 REDIS_TEST_PORT = free_port()
-for name in [name for name in os.environ if name.startswith(("QUOTES_", "INSTRUMENTS_"))]:
+for name in [name for name in os.environ if name.startswith(("QUOTES_", "INSTRUMENTS_", "KAFKA_"))]:
     del os.environ[name]
 os.environ.update(
     SECRET_KEY="only for tests, and long enough for any signature that a test makes",

@@ -1,0 +1,38 @@
+"""Whether Kafka can be used here: the optional package and the settings that it needs."""
+
+import re
+from importlib.util import find_spec
+
+from quotes.errors import KafkaRefused
+from quotes.kafka.conf import conf
+
+
+def need_library() -> None:
+    """Raise KafkaRefused unless Kafka's client is installed and brokers are set."""
+    if find_spec("confluent_kafka") is None:
+        raise KafkaRefused(
+            "Kafka needs the package confluent-kafka: "
+            "run `python -m pip install -r requirements-kafka.txt`"
+        )
+    if not conf.bootstrap_servers:
+        raise KafkaRefused("KAFKA_BOOTSTRAP_SERVERS is not set: name the brokers, as host:9092")
+
+
+def check_topics() -> None:
+    """Raise KafkaRefused when there is nothing to consume, or what is consumed is written here."""
+    if not conf.topic_list:
+        raise KafkaRefused("KAFKA_TOPICS is not set: name the topics to consume, as prices")
+    for name, setting in (
+        (conf.dead_letter_topic, "KAFKA_DEAD_LETTER_TOPIC"),
+        (conf.produce_topic, "KAFKA_PRODUCE_TOPIC"),
+    ):
+        if name and any(matches(topic, name) for topic in conf.topic_list):
+            raise KafkaRefused(
+                f"{setting} must not be among KAFKA_TOPICS: what is written there would be read "
+                f"again, was {name!r}"
+            )
+
+
+def matches(topic: str, name: str) -> bool:
+    """Say whether a topic, or pattern, of KAFKA_TOPICS is or has this name."""
+    return bool(re.search(topic, name)) if topic.startswith("^") else topic == name
