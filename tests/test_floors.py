@@ -18,6 +18,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.errors",
         "quotes.conf",
         "quotes.access.errors",
+        "quotes.kafka.conf",
     ),
     1: (
         "instruments.formats",
@@ -65,6 +66,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.access.entitlements",
         "quotes.access.scrubbing",
         "quotes.access.standing",
+        "quotes.kafka.fields",
+        "quotes.kafka.library",
     ),
     2: (
         "instruments.models",
@@ -85,6 +88,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.access.jwks",
         "quotes.access.models",
         "quotes.access.tokens",
+        "quotes.kafka.positions",
+        "quotes.kafka.status",
     ),
     3: (
         "instruments.bulk",
@@ -145,6 +150,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.catching_up",
         "quotes.child",
         "quotes.embedded",
+        "quotes.kafka",
         "quotes.keeper",
         "quotes.listener",
         "quotes.processes",

@@ -43,6 +43,15 @@ class ValkeyProcess:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
 
+    def pause(self) -> None:
+        """Let the server hang: it answers nothing, and no connection ends."""
+        if self.process:
+            self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        if self.process:
+            self.process.send_signal(signal.SIGCONT)
+
     def __enter__(self) -> "ValkeyProcess":
         self.start()
         return self

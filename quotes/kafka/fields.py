@@ -1,0 +1,196 @@
+"""Messages of topics as ticks: the contract's own JSON, or foreign fields by KAFKA_FIELDS.
+
+The numbers of JSON keep the digits that came in. Avro and Protobuf are in `quotes/kafka/schemas.py`.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+
+from quotes.errors import BadTick, KafkaRefused, quoted
+from quotes.ticks import (
+    KNOWN_FIELDS,
+    LEAST_TIMESTAMP,
+    MAX_AHEAD_MS,
+    MAX_TICK_BYTES,
+    USUAL_TICK,
+    encode_json,
+    encode_tick,
+    is_each_once,
+    parse_any_tick,
+)
+
+Headers = Sequence[tuple[str, bytes | None]]
+Place = Callable[["Message"], bytes | None]  # the JSON text that is found, None if there is none
+
+MAPPED = frozenset({"symbol", "price", "timestamp", "segment"}) | KNOWN_FIELDS
+UNITS = {"s": 1000, "ms": 1, "us": Decimal("0.001"), "ns": Decimal("0.000001")}
+STEP = re.compile(r"([^.\[\]]+)|\[([0-9]+)\]")
+
+decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class Message(NamedTuple):
+    """What a topic holds.
+
+    Attributes:
+        at: the message's time, Unix milliseconds; 0: the topic keeps none.
+    """
+
+    value: bytes
+    key: bytes | None = None
+    headers: Headers = ()
+    at: int = 0
+
+
+class Reading(NamedTuple):
+    """A message as a publisher's tick: the name that it is published under, its frame, its time."""
+
+    name: str
+    frame: bytes
+    timestamp: int
+
+
+def read_message(message: Message, *, now_ms: int) -> Reading:
+    """Return the tick of a message in the contract's JSON.
+
+    The message's key is the symbol, and its time the timestamp, of a value that has none.
+
+    Raises:
+        BadTick: it is no tick; the text says why.
+    """
+    value = message.value
+    usual = USUAL_TICK.fullmatch(value)
+    if usual is not None:
+        name, _, when, others = usual.groups()
+        timestamp = int(when)
+        if LEAST_TIMESTAMP <= timestamp <= now_ms + MAX_AHEAD_MS and is_each_once(others):
+            # This layout is the frame already: to take it apart and write it again changes nothing.
+            return Reading(name.decode(), value, timestamp)
+    # Asked only of values without a timestamp, which are rare.
+    at = message.at if message.at and b'"timestamp"' not in value else now_ms
+    tick = parse_any_tick(value, now_ms=at, symbol=text_of(message.key))
+    name = f"{tick.segment}:{tick.symbol}" if tick.segment else tick.symbol
+    return Reading(name, encode_tick(tick), tick.timestamp)
+
+
+def text_of(key: bytes | None) -> str:
+    try:
+        return (key or b"").decode()
+    except UnicodeDecodeError:
+        return ""
+
+
+class FieldMap:
+    """Reads messages whose fields have other names and places.
+
+    Args:
+        text: `symbol=data.instrument, price=data.last, timestamp=header:time, volume=data.v[0]`.
+            A place is a path in the JSON, `header:NAME`, or `key`. What is not named is left out.
+        unit: of the timestamps: s, ms, us or ns.
+
+    Raises:
+        KafkaRefused: the text names no places, or not that of the price.
+    """
+
+    def __init__(self, text: str, *, unit: str = "ms") -> None:
+        self.unit = unit
+        self.places: dict[str, Place] = {}
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            field, equals, where = (piece.strip() for piece in part.partition("="))
+            if not equals or field not in MAPPED or field in self.places or not where:
+                raise KafkaRefused(f"KAFKA_FIELDS must be field=place, ..., was {quoted(part)}")
+            self.places[field] = place(where)
+        if "price" not in self.places:
+            raise KafkaRefused("KAFKA_FIELDS must say where the price is")
+
+    def __call__(self, message: Message, *, now_ms: int) -> Reading:
+        """Return the tick of a message; raise BadTick if it is none."""
+        if len(message.value) > MAX_TICK_BYTES:
+            raise BadTick(f"a message has at most {MAX_TICK_BYTES} bytes, was {len(message.value)}")
+        found = []
+        for field, look in self.places.items():
+            try:
+                text = look(message)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise BadTick(f"{field} is not to be found ({error})") from error
+            if text is None:
+                continue
+            if field == "timestamp" and self.unit != "ms":
+                text = in_milliseconds(text, self.unit)
+            elif field == "symbol" and not text.startswith(b'"'):
+                text = encode_json(text.decode())  # a number, as tokens are
+            found.append(b'"%b":%b' % (field.encode(), text))
+        return read_message(message._replace(value=b"{%b}" % b",".join(found)), now_ms=now_ms)
+
+
+def place(where: str) -> Place:
+    """Return what finds a place in a message."""
+    if where == "key":
+        return lambda message: None if message.key is None else encode_json(message.key.decode())
+    if where.startswith("header:"):
+        name = where.removeprefix("header:")
+        return lambda message: header(message.headers, name)
+    path = where.removeprefix("$").removeprefix(".")
+    steps: list[str | int] = [int(at) if at else name for name, at in STEP.findall(path)]
+    shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    if not steps or shown.lstrip(".") != path:
+        raise KafkaRefused(f"KAFKA_FIELDS must have places as data.items[0].price, was {where!r}")
+    return lambda message: at_path(message.value, steps)
+
+
+def header(headers: Headers, name: str) -> bytes | None:
+    """Return the last header of the name as JSON text."""
+    for one, value in reversed(headers):
+        if one == name and value is not None:
+            return encode_json(value.decode())
+    return None
+
+
+def at_path(value: bytes, steps: Sequence[str | int]) -> bytes | None:
+    """Return the JSON text at a path, with the digits that came in; None for null and nothing."""
+    raw: Any = value
+    for step in steps:
+        if isinstance(step, int):
+            items = decode_items(raw)
+            if step >= len(items):
+                return None
+            raw = items[step]
+        else:
+            raw = decode_fields(raw).get(step)
+            if raw is None:
+                return None
+    text = bytes(raw)
+    return None if text == b"null" else text
+
+
+def in_milliseconds(text: bytes, unit: str) -> bytes:
+    """Return a timestamp of another unit, number or number in quotes, in milliseconds."""
+    try:
+        return b"%d" % int(Decimal(text.decode().strip('"')) * UNITS[unit])
+    except (ArithmeticError, ValueError) as error:
+        raise BadTick(f"timestamp must be a number, was {quoted(text.decode())}") from error
+
+
+def values_as_json(values: Mapping[str, Any]) -> bytes:
+    """Return a decoded record as JSON; what JSON cannot hold is left out.
+
+    A decimal keeps its digits, a float is written with the fewest digits that mean it.
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(name): plain(one) for name, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(one) for one in value]
+        if isinstance(value, Decimal):
+            return msgspec.Raw(format(value, "f").encode()) if value.is_finite() else None
+        if hasattr(value, "timestamp"):
+            return round(value.timestamp() * 1000)
+        return value if isinstance(value, str | int | float | None) else None
+
+    return encode_json(plain(values))

@@ -1,0 +1,54 @@
+"""What reads the messages of a deployment: by its value format, its fields, its instruments."""
+
+from collections.abc import Callable
+
+from instruments.conf import conf as instruments_conf
+from instruments.index import index
+from quotes.kafka.conf import conf
+from quotes.kafka.fields import FieldMap, Message, Reading, read_message
+
+# More names than this are a publisher gone wild; the bridge takes no more either.
+MAX_NAMES = 500_000
+
+
+class Reader:
+    """Reads messages as ticks of instruments that there can be.
+
+    Args:
+        read: reads a message as a tick.
+    """
+
+    def __init__(self, read: Callable[..., Reading] = read_message) -> None:
+        self.read = read
+        self.known: set[str] = set()
+
+    def __call__(self, message: Message, now_ms: int) -> Reading:
+        """Return the tick of a message.
+
+        Raises:
+            BadTick: it is none.
+            InstrumentsError: no instrument, or more than one, can be meant by its name.
+        """
+        reading = self.read(message, now_ms=now_ms)
+        if reading.name not in self.known:
+            index.resolve(reading.name)
+            if len(self.known) >= MAX_NAMES:
+                self.known.clear()
+            self.known.add(reading.name)
+        return reading
+
+
+def deployed_reader() -> Reader:
+    """Return the reader that the settings ask for; raise KafkaRefused if they can't be followed."""
+    read: Callable[..., Reading] = read_message
+    if conf.fields:
+        read = FieldMap(conf.fields, unit=conf.timestamp_unit)
+    if conf.value_format != "json":
+        from quotes.kafka.schemas import decoding
+
+        read = decoding(read)
+    reader = Reader(read)
+    if instruments_conf.follow_master:
+        index.refresh()
+        index.follow(reader.known.clear)
+    return reader

@@ -1,0 +1,95 @@
+"""What a consumer counts, how far it is behind, and how it tells operators."""
+
+import contextlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+
+import redis
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from quotes.complaints import Complaints
+from quotes.conf import conf as quotes_conf
+from quotes.kafka.batches import Batch, Partition
+from quotes.kafka.conf import conf
+from quotes.kafka.positions import Source
+from quotes.kafka.status import ConsumerStatus, forget_status, tell_status
+
+STATUS_EVERY_S = 1.0
+ASK_TIMEOUT_S = 0.5
+
+
+class Reports:
+    """Counts what a consumer does; a status in Redis each second, a line now and then.
+
+    Attributes:
+        problem: why it takes no messages now.
+        brokers_down: whether no broker answered when last heard of.
+        window_ms: how old a message may be to be shown.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        partitions: Mapping[Source, Partition],
+        *,
+        client: redis.Redis,
+        report: Callable[[str], object],
+    ) -> None:
+        self.consumer = consumer
+        self.partitions = partitions
+        self.client = client
+        self.report = report
+        self.name = f"{conf.client_id}@{socket.gethostname()}:{os.getpid()}"
+        self.complain = Complaints(logging.getLogger(__name__))
+        self.status = ConsumerStatus()
+        self.problem = ""
+        self.brokers_down = False
+        self.window_ms = round(conf.live_window_s * 1000)
+        self.status_at = 0.0
+        self.report_at = time.monotonic() + quotes_conf.report_interval_s
+
+    def count(self, batch: Batch) -> None:
+        self.status.live += len(batch.live)
+        self.status.history += len(batch.history)
+        self.status.bad += len(batch.poison)
+
+    def regularly(self) -> None:
+        """Tell how things are, if it is time to."""
+        now = time.monotonic()
+        if now < self.status_at:
+            return
+        self.status_at = now + STATUS_EVERY_S
+        self.look()
+        with contextlib.suppress(redis.RedisError):  # who publishes tells
+            tell_status(self.name, self.status, client=self.client)
+        if now >= self.report_at:
+            self.report_at = now + quotes_conf.report_interval_s
+            self.report(self.status.line)
+
+    def look(self) -> None:
+        """Bring the status up to date."""
+        if self.brokers_down:
+            with contextlib.suppress(KafkaException):
+                self.consumer.list_topics(timeout=ASK_TIMEOUT_S)
+                self.brokers_down = False
+        status = self.status
+        status.problem = self.problem or ("no broker answers" if self.brokers_down else "")
+        status.partitions = len(self.partitions)
+        status.lag, status.lag_s = 0, 0.0
+        now_ms = time.time_ns() // 1_000_000
+        for source, partition in self.partitions.items():
+            ends = self.consumer.get_watermark_offsets(TopicPartition(*source), cached=True)
+            behind = 0 if ends is None or partition.next < 0 else ends[1] - partition.next
+            if behind > 0:
+                status.lag += behind
+                if partition.newest_ms:
+                    status.lag_s = max(status.lag_s, (now_ms - partition.newest_ms) / 1000)
+
+    def close(self) -> None:
+        """Say the last, and that this consumer is no more."""
+        self.report(self.status.line)
+        with contextlib.suppress(redis.RedisError):
+            forget_status(self.name, client=self.client)

@@ -1,0 +1,94 @@
+"""How the consumers of Kafka are doing, as they tell it in Redis and `/readyz` reads it.
+
+quotes:kafka:consumers  hash  consumer -> JSON of its counters, written each second
+"""
+
+import time
+from typing import Any
+
+import msgspec
+import redis
+
+from quotes.store import own_key
+
+# A consumer that has said nothing for so long does not count.
+SILENT_AFTER_MS = 10_000
+
+
+class ConsumerStatus(msgspec.Struct):
+    """What one consumer tells.
+
+    Attributes:
+        at: when it told it, Unix milliseconds.
+        live, history, bad: messages taken since its start; `bad` are those that were no ticks.
+        lag: messages of its partitions that it has yet to read.
+        lag_s: how old the last message was that it read, while there are more.
+        partitions: how many it has.
+        problem: why it takes no messages now; empty: it does.
+    """
+
+    at: int = 0
+    live: int = 0
+    history: int = 0
+    bad: int = 0
+    lag: int = 0
+    lag_s: float = 0.0
+    partitions: int = 0
+    problem: str = ""
+
+    @property
+    def line(self) -> str:
+        """The line of counters that an operator reads."""
+        text = (
+            f"live={self.live} history={self.history} bad={self.bad} lag={self.lag} "
+            f"lag_s={self.lag_s:.1f} partitions={self.partitions}"
+        )
+        return f"{text} waiting: {self.problem}" if self.problem else text
+
+
+def consumers_key() -> str:
+    return own_key("kafka:consumers")
+
+
+def tell_status(name: str, status: ConsumerStatus, *, client: redis.Redis) -> None:
+    """Write how a consumer is doing."""
+    status.at = time.time_ns() // 1_000_000
+    client.hset(consumers_key(), name, msgspec.json.encode(status))
+
+
+def forget_status(name: str, *, client: redis.Redis) -> None:
+    client.hdel(consumers_key(), name)
+
+
+def consumer_statuses(client: redis.Redis) -> dict[str, ConsumerStatus]:
+    """Return how each consumer that works is doing; raise redis.RedisError.
+
+    Those that are silent for a minute are taken out.
+    """
+    now = time.time_ns() // 1_000_000
+    texts: Any = client.hgetall(consumers_key())
+    found = {}
+    for name, text in texts.items():
+        status = msgspec.json.decode(text, type=ConsumerStatus)
+        if now - status.at < SILENT_AFTER_MS:
+            found[name.decode()] = status
+        elif now - status.at > 6 * SILENT_AFTER_MS:
+            client.hdel(consumers_key(), name)
+    return found
+
+
+def kafka_state(client: redis.Redis) -> str:
+    """Return "ok" when prices can flow from Kafka, else what is wrong; raise redis.RedisError."""
+    statuses = consumer_statuses(client)
+    if not statuses:
+        return "no consumer works: start `manage.py consume_kafka`"
+    return next((one.problem for one in statuses.values() if one.problem), "ok")
+
+
+def kafka_lag(client: redis.Redis) -> dict[str, float]:
+    """Return how far all consumers are behind, in messages and seconds; raise redis.RedisError."""
+    statuses = consumer_statuses(client).values()
+    return {
+        "messages": sum(one.lag for one in statuses),
+        "seconds": max((round(one.lag_s, 1) for one in statuses), default=0),
+    }

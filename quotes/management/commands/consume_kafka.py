@@ -1,0 +1,40 @@
+"""manage.py consume_kafka: take prices from topics."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from redis.exceptions import RedisError
+
+from quotes.errors import QuotesError
+from quotes.interrupts import interrupt_on_signals
+from quotes.kafka.library import check_topics, need_library
+from quotes.store import sync_client
+
+
+class Command(BaseCommand):
+    help = (
+        "Take prices from the topics of KAFKA_TOPICS, as members of the group KAFKA_GROUP_ID, and "
+        "publish each once. Run as many as there are cores or partitions to share. A line of "
+        "counters comes every 10 s; SIGTERM ends it behind the batch in hand."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            need_library()
+            check_topics()
+            from confluent_kafka import KafkaException
+
+            from quotes.kafka.consuming import PriceConsumer
+            from quotes.kafka.readers import deployed_reader
+        except QuotesError as error:
+            raise CommandError(str(error)) from error
+        try:
+            with interrupt_on_signals() as interrupt:
+                PriceConsumer(
+                    client=sync_client(),
+                    read=deployed_reader(),
+                    stopped=interrupt,
+                    report=self.stdout.write,
+                ).run()
+        except (QuotesError, RedisError, KafkaException) as error:
+            raise CommandError(str(error)) from error

@@ -1,0 +1,156 @@
+"""From a topic to clients: every message once, in order, whatever is in it."""
+
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from quotes.inbox import unread
+from tests.kafka.broker import Broker
+from tests.kafka.consumers import RunningConsumer, logged, now_ms
+from tests.live import LiveServer
+from tests.quotes.factories import MOMENT, message
+from tests.waiting import eventually, wait_until
+
+
+async def test_message_of_a_topic_reaches_a_client(
+    live: LiveServer, redis: Redis, broker: Broker, topic: str
+) -> None:
+    """A client gets the price of a message, with its digits, and the log has it once."""
+    async with live.client() as client:
+        await client.subscribe("AAPL")
+        with RunningConsumer(redis):
+            broker.produce(topic, message("AAPL", "189.50", MOMENT).encode(), key=b"AAPL")
+            assert '"price":189.50,' in await client.receive_text()
+    assert [(row.key, row.seq) for row in logged(redis)] == [("AAPL", 1)]
+
+
+async def test_key_and_time_of_a_message_stand_in(
+    live: LiveServer, redis: Redis, broker: Broker, topic: str
+) -> None:
+    """A value without symbol and timestamp has those of its message."""
+    at = now_ms() - 5000
+    with RunningConsumer(redis):
+        broker.produce(topic, b'{"price":"1.50"}', key=b"M&M", at=at)
+        await eventually(lambda: logged(redis))
+    (row,) = logged(redis)
+    assert (row.key, row.timestamp, row.shown) == ("M&M", at, True)
+    assert b'"price":1.50,' in row.frame
+
+
+async def test_backlog_is_history_and_what_is_new_is_live(
+    live: LiveServer, redis: Redis, broker: Broker, topic: str, settings: Any
+) -> None:
+    """Messages older than the window are logged and not shown; newer ones are shown, in order."""
+    settings.KAFKA_LIVE_WINDOW_S = 60
+    now = now_ms()
+    old = [message("A", str(n), MOMENT + n).encode() for n in range(700)]
+    new = [message("A", str(n), MOMENT + n).encode() for n in range(700, 800)]
+    broker.produce(topic, *old, key=b"A", at=now - 3_600_000)
+    broker.produce(topic, *new, key=b"A", at=now - 1000)
+    with RunningConsumer(redis) as running:
+        await eventually(lambda: len(logged(redis)) == 800)
+        assert "history=700" in running.consumer.reports.status.line
+    rows = logged(redis)
+    assert [row.timestamp - MOMENT for row in rows] == list(range(800))
+    assert [row.shown for row in rows] == [False] * 700 + [True] * 100
+
+
+POISON = [
+    (b"not json", "not a JSON object"),
+    (b"{}", "no price"),
+    (b'{"price":NaN}', "not a JSON object"),
+    (b'{"price":1,"symbol":""}', "symbol"),
+    (b"\xff\xfe", "not a JSON object"),
+    (b'{"price":1,"symbol":"A","timestamp":1712331900}', "milliseconds"),
+]
+
+
+async def test_poison_messages_become_dead_letters(
+    live: LiveServer, redis: Redis, broker: Broker, topic: str, settings: Any
+) -> None:
+    """What is no tick lands in the dead-letter topic with reason and position; nothing stops."""
+    settings.KAFKA_DEAD_LETTER_TOPIC = dead = broker.topic(name=f"{topic}.dead")
+    for number, (poison, _) in enumerate(POISON):
+        broker.produce(topic, poison, key=b"A")
+        broker.produce(topic, message("A", str(number), MOMENT + number).encode(), key=b"A")
+    broker.produce(topic, None, key=b"A")  # type: ignore[arg-type]  # a tombstone is no mistake
+    with RunningConsumer(redis):
+        await eventually(lambda: len(logged(redis)) == len(POISON))
+        letters = broker.messages(dead, len(POISON))
+    offsets = []
+    for letter, (value, reason) in zip(letters, POISON, strict=True):
+        headers = dict(letter.headers() or ())
+        assert letter.value() == value and letter.key() == b"A"
+        assert reason.encode() in headers["dead-letter.reason"]
+        assert headers["dead-letter.topic"] == topic.encode()
+        offsets.append(int(headers["dead-letter.offset"]))
+    assert offsets == list(range(0, 2 * len(POISON), 2))
+
+
+async def test_consumer_goes_on_behind_what_it_has_put(
+    live: LiveServer, redis: Redis, broker: Broker, topic: str
+) -> None:
+    """Consumers that follow one another repeat nothing, even if Kafka's own offsets are lost."""
+    for first in (0, 10):
+        ticks = [message("A", "1", MOMENT + n).encode() for n in range(first, first + 10)]
+        broker.produce(topic, *ticks, key=b"A")
+        with RunningConsumer(redis) as running:
+            running.consumer.store = lambda batch: None  # type: ignore[method-assign]
+            await eventually(lambda first=first: len(logged(redis)) >= first + 10)
+    assert [row.timestamp - MOMENT for row in logged(redis)] == list(range(20))
+
+
+def test_consumer_that_lost_its_turn_puts_nothing(redis: Redis, broker: Broker, topic: str) -> None:
+    """When another has moved the position, a batch in hand is dropped and read from there."""
+    with RunningConsumer(redis) as running:
+        ticks = [message("A", str(n), MOMENT + n).encode() for n in range(10)]
+        broker.produce(topic, *ticks, key=b"A")
+        wait_until(lambda: unread(redis) == 10)
+        (partition,) = [one for one in running.consumer.partitions.values() if one.next == 10]
+        redis.hset(running.consumer.key, partition.field, 15)
+        ticks = [message("A", str(n), MOMENT + n).encode() for n in range(10, 20)]
+        broker.produce(topic, *ticks, key=b"A")
+        wait_until(lambda: unread(redis) >= 15)
+    assert unread(redis) == 15
+
+
+async def test_outage_of_redis_loses_and_repeats_nothing(
+    live: LiveServer, redis: Redis, redis_server: Any, broker: Broker, topic: str
+) -> None:
+    """A Redis that stops in mid-flow is waited for; each message is put once."""
+    ticks = [message("A", str(n), MOMENT + n).encode() for n in range(20_000)]
+    with RunningConsumer(redis) as running:
+        running.wait_placed()
+        for at in range(0, 20_000, 2000):
+            broker.produce(topic, *ticks[at : at + 2000], key=b"A")
+            if at == 8000:
+                redis_server.pause()
+                await eventually(lambda: running.consumer.reports.problem)
+                redis_server.resume()
+        await eventually(lambda: len(logged(redis)) >= 20_000)
+    assert [row.timestamp - MOMENT for row in logged(redis)] == list(range(20_000))
+
+
+def test_full_inbox_pauses_and_loses_nothing(
+    redis: Redis, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a bridge the consumer stops reading, stays in its group, and goes on with one."""
+    monkeypatch.setattr("quotes.kafka.consuming.MOST_UNREAD", 1000)
+    monkeypatch.setattr("quotes.kafka.consuming.LOOK_EVERY", 500)
+    monkeypatch.setattr("quotes.kafka.consuming.PATIENCE_S", 0.1)
+    ticks = [message("A", str(n), MOMENT + n).encode() for n in range(5000)]
+    broker.produce(topic, *ticks, key=b"A")
+    with RunningConsumer(redis) as running:
+        wait_until(lambda: running.consumer.reports.problem)
+        held = unread(redis)
+        assert 1000 < held <= 2000 and "bridge_prices" in running.consumer.reports.problem
+        while unread(redis) < 5000 or held < 5000:
+            taken = int(redis.get("quotes:inbox:n") or 0)  # type: ignore[arg-type]
+            redis.hset("quotes:inbox:read", "1", f"0-0 {taken}")  # a bridge has logged all
+            wait_until(
+                lambda taken=taken: taken == 5000 or int(redis.get("quotes:inbox:n")) > taken
+            )
+            if taken == 5000:
+                break
+    assert redis.get("quotes:inbox:n") == b"5000"
