@@ -112,7 +112,8 @@ def sort(
             continue  # a tombstone: the key has no value any more, which is no price
         try:
             name, frame, timestamp = read(
-                Message(value, message.key(), message.headers() or (), at if kind else 0), now_ms
+                Message(value, message.key(), message.headers() or (), at if kind else 0),  # type: ignore[arg-type]
+                now_ms,
             )
         except (BadTick, InstrumentsError) as error:
             batch.poison.append(Poison(message, str(error)))

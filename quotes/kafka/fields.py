@@ -1,6 +1,7 @@
 """Messages of topics as ticks: the contract's own JSON, or foreign fields by KAFKA_FIELDS.
 
-The numbers of JSON keep the digits that came in. Avro and Protobuf are in `quotes/kafka/schemas.py`.
+The numbers of JSON keep the digits that came in. Avro and Protobuf are in
+`quotes/kafka/schemas.py`.
 """
 
 import re
@@ -23,11 +24,11 @@ from quotes.ticks import (
     parse_any_tick,
 )
 
-Headers = Sequence[tuple[str, bytes | None]]
+Headers = Sequence[tuple[str, str | bytes | None]]
 Place = Callable[["Message"], bytes | None]  # the JSON text that is found, None if there is none
 
 MAPPED = frozenset({"symbol", "price", "timestamp", "segment"}) | KNOWN_FIELDS
-UNITS = {"s": 1000, "ms": 1, "us": Decimal("0.001"), "ns": Decimal("0.000001")}
+UNITS = {name: Decimal(text) for name, text in (("s", "1e3"), ("us", "1e-3"), ("ns", "1e-6"))}
 STEP = re.compile(r"([^.\[\]]+)|\[([0-9]+)\]")
 
 decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -147,7 +148,7 @@ def header(headers: Headers, name: str) -> bytes | None:
     """Return the last header of the name as JSON text."""
     for one, value in reversed(headers):
         if one == name and value is not None:
-            return encode_json(value.decode())
+            return encode_json(value if isinstance(value, str) else value.decode())
     return None
 
 

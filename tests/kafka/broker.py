@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from tests.ports import free_port
 from tests.waiting import DEADLINE_S, wait_until
@@ -60,6 +61,7 @@ class Broker:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
             self.process = None
+            self.__dict__.pop("producer", None)  # its numbers mean nothing to another broker
 
     def topic(self, partitions: int = 1, *, name: str = "") -> str:
         """Make a topic, with a name that no other test has, and return its name."""

@@ -1,5 +1,6 @@
 """From a topic to clients: every message once, in order, whatever is in it."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -56,6 +57,18 @@ async def test_backlog_is_history_and_what_is_new_is_live(
     assert [row.shown for row in rows] == [False] * 700 + [True] * 100
 
 
+def taken_in(redis: Redis) -> int:
+    return int(redis.get("quotes:inbox:n") or 0)  # type: ignore[arg-type]
+
+
+def has_logged(redis: Redis, number: int) -> bool:
+    return len(logged(redis)) >= number
+
+
+def more_than(redis: Redis, taken: int) -> bool:
+    return taken_in(redis) > taken
+
+
 POISON = [
     (b"not json", "not a JSON object"),
     (b"{}", "no price"),
@@ -80,7 +93,7 @@ async def test_poison_messages_become_dead_letters(
         letters = broker.messages(dead, len(POISON))
     offsets = []
     for letter, (value, reason) in zip(letters, POISON, strict=True):
-        headers = dict(letter.headers() or ())
+        headers = {name: bytes(value) for name, value in letter.headers() or ()}  # type: ignore[misc,arg-type]
         assert letter.value() == value and letter.key() == b"A"
         assert reason.encode() in headers["dead-letter.reason"]
         assert headers["dead-letter.topic"] == topic.encode()
@@ -97,7 +110,7 @@ async def test_consumer_goes_on_behind_what_it_has_put(
         broker.produce(topic, *ticks, key=b"A")
         with RunningConsumer(redis) as running:
             running.consumer.store = lambda batch: None  # type: ignore[method-assign]
-            await eventually(lambda first=first: len(logged(redis)) >= first + 10)
+            await eventually(partial(has_logged, redis, first + 10))
     assert [row.timestamp - MOMENT for row in logged(redis)] == list(range(20))
 
 
@@ -145,12 +158,7 @@ def test_full_inbox_pauses_and_loses_nothing(
         wait_until(lambda: running.consumer.reports.problem)
         held = unread(redis)
         assert 1000 < held <= 2000 and "bridge_prices" in running.consumer.reports.problem
-        while unread(redis) < 5000 or held < 5000:
-            taken = int(redis.get("quotes:inbox:n") or 0)  # type: ignore[arg-type]
+        while (taken := taken_in(redis)) < 5000:
             redis.hset("quotes:inbox:read", "1", f"0-0 {taken}")  # a bridge has logged all
-            wait_until(
-                lambda taken=taken: taken == 5000 or int(redis.get("quotes:inbox:n")) > taken
-            )
-            if taken == 5000:
-                break
-    assert redis.get("quotes:inbox:n") == b"5000"
+            wait_until(partial(more_than, redis, taken))
+    assert taken_in(redis) == 5000
