@@ -50,7 +50,7 @@ $(VENV)/.installed: requirements.txt | $(VENV)/.created
 	@$(INSTALL) -r requirements.txt
 	@touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt requirements.txt | $(VENV)/.created
+$(VENV)/.installed-dev: requirements-dev.txt $(wildcard requirements*.txt) | $(VENV)/.created
 	@echo "installing what server and tests need into $(VENV) (the first time about a minute)"
 	@$(INSTALL) -r requirements-dev.txt
 	@touch $(VENV)/.installed $@

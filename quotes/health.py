@@ -6,6 +6,8 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from redis.exceptions import RedisError
 
+from quotes.kafka.conf import conf as kafka_conf
+from quotes.kafka.status import kafka_lag, kafka_state
 from quotes.store import idle_shards, sync_client
 
 
@@ -17,10 +19,11 @@ def healthz(request: HttpRequest) -> JsonResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """Answer 200 when prices can flow, else 503 with what is wrong, part by part."""
     parts = {name: check() for name, check in CHECKS.items()}
+    if kafka_expected():
+        parts["kafka"] = kafka_check()
     ready = all(state == "ok" for state in parts.values())
-    response = JsonResponse(
-        {"status": "ok" if ready else "not ready", **parts}, status=200 if ready else 503
-    )
+    status = "ok" if ready else "not ready"
+    response = JsonResponse({"status": status, **parts, **lags()}, status=200 if ready else 503)
     # Not ready is an answer and no failure: Django is not to log it as one each time it is asked.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
@@ -53,6 +56,25 @@ def bridge_state() -> str:
     if idle == ["1/1"]:
         return "no bridge works: start `manage.py bridge_prices`"
     return f"no bridge works on shard {', '.join(idle)}: start `manage.py bridge_prices --shard`"
+
+
+def kafka_check() -> str:
+    try:
+        return kafka_state(sync_client())
+    except RedisError:
+        return "not known while Redis does not answer"
+
+
+def kafka_expected() -> bool:
+    return bool(kafka_conf.bootstrap_servers and kafka_conf.topic_list)
+
+
+def lags() -> dict[str, dict[str, float]]:
+    """Return how far what comes from Kafka is behind, where anything does."""
+    try:
+        return {"kafka_lag": kafka_lag(sync_client())} if kafka_expected() else {}
+    except RedisError:
+        return {}
 
 
 CHECKS: dict[str, Callable[[], str]] = {

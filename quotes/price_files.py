@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,13 +47,18 @@ def stale_warning(stale: StaleTick) -> str:
 
 
 def publish_price_file(
-    path: str, *, client: redis.Redis, warn: Callable[[str], object]
+    path: str,
+    *,
+    client: redis.Redis,
+    warn: Callable[[str], object],
+    sink: Callable[[Sequence[Tick]], int] | None = None,
 ) -> FileReport:
     """Publish each line of a file and return what became of them.
 
     Args:
         path: a file, or "-" for standard input, whose lines are published as they come.
         warn: called with a sentence for each of the first bad and stale lines.
+        sink: takes batches instead of Redis, where nothing is looked up then.
 
     Raises:
         OSError: the file cannot be read.
@@ -62,6 +67,10 @@ def publish_price_file(
     batch: list[Tick] = []
 
     def flush() -> None:
+        if sink is not None:
+            report.published += sink(batch)
+            batch.clear()
+            return
         for one in stale_ticks(batch, client=client):
             report.stale += 1
             if report.stale <= WARNINGS:

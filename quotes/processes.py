@@ -15,6 +15,7 @@ from django.conf import settings
 from quotes.child import Child
 from quotes.conf import conf
 from quotes.embedded import MUTED, EmbeddedServer
+from quotes.kafka.conf import conf as kafka_conf
 from quotes.redis_probe import answers
 
 APPLICATION = "config.asgi:application"
@@ -82,6 +83,8 @@ def plan(
         descriptor = listeners[number % len(listeners)].fileno()
         command = SERVERS[options.server](descriptor)
         children.append(python(name, EDGE, *command, pass_fds=(descriptor,)))
+    if kafka_conf.bootstrap_servers and kafka_conf.topic_list:
+        children.append(python("kafka", EDGE, "manage.py", "consume_kafka"))
     if options.demo:
         children.append(python("market", EDGE, "manage.py", "simulate_market"))
     return children

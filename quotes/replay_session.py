@@ -15,7 +15,7 @@ from quotes.outages import PatientPublisher
 from quotes.progress import Progress
 from quotes.publishing import forget_prices
 from quotes.recordings import IST, Scan, Selection, scan_recording
-from quotes.replay import Plan, ReplayReport, replay
+from quotes.replay import Plan, Publish, ReplayReport, replay
 from quotes.replay_checks import NO_BRIDGE, HiddenWatch, bridge_works, refusal
 
 
@@ -84,6 +84,7 @@ def run_replay(
     stream: TextIO,
     forget: bool = False,
     anyway: bool = False,
+    sink: Publish | None = None,
 ) -> ReplayReport:
     """Check that a replay would be seen, and publish it into Redis.
 
@@ -91,6 +92,7 @@ def run_replay(
         stream: where progress and warnings go.
         forget: let the streams of the recording's symbols start over.
         anyway: publish even what newer prices hide.
+        sink: takes the ticks instead of Redis, of which nothing is asked then.
 
     Raises:
         BadRecording: the file cannot be replayed.
@@ -99,6 +101,11 @@ def run_replay(
     """
     scan = scan_recording(plan.path, plan.selection)
     check_symbols(plan, scan)
+    if sink is not None:
+        if forget or anyway:
+            raise ReplayRefused("--forget and --anyway are for Redis and do not go with --kafka")
+        with Progress(scan.ticks, stream=stream) as progress:
+            return replay(plan, scan, publish=sink, interrupt=interrupt, progress=progress)
     stamp = plan.stamp(scan)
     if forget:
         count = forget_prices(scan.first, client=client)

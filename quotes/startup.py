@@ -148,7 +148,8 @@ def readiness_problem(address: tuple[str, int], path: str, *, host: str) -> str:
         parts = {**json.loads(body)}
     except (ValueError, TypeError):
         parts = {}
-    parts.pop("status", None)
+    for name in ("status", "kafka_lag"):
+        parts.pop(name, None)
     wrong = ", ".join(f"{name}: {state}" for name, state in parts.items() if state != "ok")
     return wrong or f"the web server answers {status} to {path}"
 

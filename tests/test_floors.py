@@ -67,7 +67,6 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.access.scrubbing",
         "quotes.access.standing",
         "quotes.kafka.fields",
-        "quotes.kafka.library",
     ),
     2: (
         "instruments.models",
@@ -215,6 +214,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.history.schema",
         "quotes.history.urls",
         "quotes.history.management",
+        "quotes.kafka.library",
         "quotes.management",
         "quotes.origins",
         "quotes.startup",

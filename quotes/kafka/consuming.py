@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 
 import redis
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     Consumer,
     KafkaError,
     KafkaException,
@@ -171,9 +170,10 @@ class PriceConsumer:
     # -- partitions -------------------------------------------------------------------------------
 
     def assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # Whatever can fail is done later, outside of the library's callback.
+        # Whatever can fail is done later, outside of the library's callback. A number costs no
+        # question to the brokers, and nothing is read from there.
         for one in partitions:
-            one.offset = OFFSET_BEGINNING
+            one.offset = 0
             self.partitions[one.topic, one.partition] = Partition((one.topic, one.partition), "")
             self.unplaced.add((one.topic, one.partition))
         consumer.incremental_assign(partitions)

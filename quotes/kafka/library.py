@@ -1,10 +1,15 @@
-"""Whether Kafka can be used here: the optional package and the settings that it needs."""
+"""Whether Kafka can be used here: the optional package and the settings that it needs.
+
+What uses the package is imported where it is called: the server does without it.
+"""
 
 import re
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
 from quotes.errors import KafkaRefused
 from quotes.kafka.conf import conf
+from quotes.ticks import Tick
 
 
 def need_library() -> None:
@@ -16,6 +21,16 @@ def need_library() -> None:
         )
     if not conf.bootstrap_servers:
         raise KafkaRefused("KAFKA_BOOTSTRAP_SERVERS is not set: name the brokers, as host:9092")
+
+
+def kafka_sink(
+    topic: str, stopped: Callable[[], bool] = lambda: False
+) -> Callable[[Sequence[Tick]], int]:
+    """Return what publishes batches of ticks to a topic; raise KafkaRefused if that can't be."""
+    need_library()
+    from quotes.kafka.publishing import KafkaPublisher
+
+    return KafkaPublisher(topic, stopped=stopped)
 
 
 def check_topics() -> None:
@@ -31,6 +46,14 @@ def check_topics() -> None:
                 f"{setting} must not be among KAFKA_TOPICS: what is written there would be read "
                 f"again, was {name!r}"
             )
+
+
+def check_produce_topic() -> None:
+    """Raise KafkaRefused when there is nowhere to write to, or it is read here too."""
+    if not conf.produce_topic:
+        raise KafkaRefused("KAFKA_PRODUCE_TOPIC is not set: name the topic to write, as ticks")
+    if conf.topic_list:
+        check_topics()
 
 
 def matches(topic: str, name: str) -> bool:

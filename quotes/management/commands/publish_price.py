@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
-from quotes.errors import BadTick, InboxFull
+from quotes.errors import QuotesError
+from quotes.kafka.library import kafka_sink
 from quotes.price_files import publish_price_file, stale_warning
 from quotes.publishing import publish_ticks, stale_ticks
 from quotes.store import sync_client
@@ -30,6 +31,7 @@ class Command(BaseCommand):
         parser.add_argument("price", nargs="?", help="rupees, with the digits that clients get")
         parser.add_argument("--file", help="a file of JSON lines, - for standard input")
         parser.add_argument("--timestamp", type=int, help="Unix milliseconds; now if left out")
+        parser.add_argument("--kafka", metavar="TOPIC", help="publish to this topic, not to Redis")
         parser.add_argument("--segment", help="a segment's code, such as NSE_EQ or BSE_EQ")
         for name in sorted(KNOWN_FIELDS):
             parser.add_argument(f"--{name.replace('_', '-')}", type=Decimal, metavar="N")
@@ -40,8 +42,11 @@ class Command(BaseCommand):
             raise CommandError("give SYMBOL and PRICE, or --file FILE (see --help)")
         client = sync_client()
         try:
+            sink = kafka_sink(options["kafka"]) if options["kafka"] else None
             if options["file"]:
-                report = publish_price_file(options["file"], client=client, warn=self.stderr.write)
+                report = publish_price_file(
+                    options["file"], client=client, warn=self.stderr.write, sink=sink
+                )
                 self.stdout.write(report.summary)
                 if report.bad:
                     raise CommandError(f"{report.bad} lines are no ticks")
@@ -49,11 +54,12 @@ class Command(BaseCommand):
             names = ("symbol", "price", "timestamp", "segment", *KNOWN_FIELDS)
             now_ms = time.time_ns() // 1_000_000
             tick = make_tick(**{name: options[name] for name in names}, now_ms=now_ms)
-            stale = stale_ticks([tick], client=client)
-            publish_ticks([tick], client=client)
-        except (BadTick, InvalidOperation) as error:
-            raise CommandError(f"not published: {error}") from error
-        except (InboxFull, RedisError, OSError) as error:
+            stale = [] if sink else stale_ticks([tick], client=client)
+            if sink:
+                sink([tick])
+            else:
+                publish_ticks([tick], client=client)
+        except (QuotesError, InvalidOperation, RedisError, OSError) as error:
             raise CommandError(f"not published: {error}") from error
         self.stdout.write(f"published {tick.symbol} {tick.price_text} at {tick.timestamp}")
         for one in stale:

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
 from quotes.interrupts import interrupt_on_signals
+from quotes.kafka.library import kafka_sink
 from quotes.replay_session import plan_of, run_replay
 from quotes.store import sync_client
 
@@ -42,6 +43,8 @@ class Command(BaseCommand):
             "--anyway", action="store_true", help="publish even what newer prices would hide"
         )
 
+        parser.add_argument("--kafka", metavar="TOPIC", help="publish to this topic, not to Redis")
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             plan = plan_of(options)
@@ -53,6 +56,7 @@ class Command(BaseCommand):
                     stream=sys.stderr,
                     forget=options["forget"],
                     anyway=options["anyway"],
+                    sink=kafka_sink(options["kafka"], interrupt) if options["kafka"] else None,
                 )
         except (QuotesError, RedisError) as error:
             raise CommandError(str(error)) from error

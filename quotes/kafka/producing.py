@@ -1,0 +1,138 @@
+"""The numbered ticks to a topic: each transaction takes ticks and the position in the log together.
+
+The position is kept in Kafka as the offset of a group: for shard 1 as that of the topic's partition
+0, and so on. So a restart neither skips nor repeats what the log still holds.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import redis
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from quotes.errors import KafkaRefused, QuotesError
+from quotes.kafka import clients
+from quotes.kafka.conf import conf
+from quotes.kafka.log_reading import Entry, LogReader, id_of, number_of, shard_count
+from quotes.outages import FATAL, LONGEST_PAUSE_S, PASSING
+from quotes.ticklog import LoggedTick
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S = 30.0
+WAIT_MS = 500
+
+
+class Aborted(QuotesError):
+    """A transaction was given up; its ticks are to be written again."""
+
+
+class TickProducer:
+    """Writes the tick log to KAFKA_PRODUCE_TOPIC.
+
+    Exactly once for readers with `isolation.level=read_committed`, within what the log holds. One
+    works at a time: a second one takes over, and the first ends with an error.
+
+    Args:
+        late: also write ticks that came too late to be shown.
+    """
+
+    def __init__(self, *, client: redis.Redis, late: bool = False) -> None:
+        self.client = client
+        self.late = late
+        self.topic = conf.produce_topic
+        name = f"{conf.client_id}.{self.topic}"
+        self.producer: Producer = clients.producer(**{"transactional.id": name})
+        # A group that nobody joins: its offsets are the positions.
+        self.group = Consumer({**clients.connection(), "group.id": name})
+        self.written = 0
+        self.shards = shard_count(client)
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Write until asked to stop; the transaction in hand is finished.
+
+        Raises:
+            KafkaRefused: the topic has fewer partitions than the market has shards.
+            KafkaException: the brokers don't take it; another one has taken over.
+            redis.RedisError: Redis refuses it for a reason that waiting does not mend.
+        """
+        try:
+            self.producer.init_transactions(TIMEOUT_S)
+            while not stopped():
+                try:
+                    self.write_log(stopped)
+                except Aborted as error:
+                    logger.warning("written again from the last position: %s", error)
+                except FATAL:
+                    raise
+                except PASSING as error:
+                    logger.warning("Redis does not answer, trying again until it does (%s)", error)
+                    time.sleep(LONGEST_PAUSE_S)
+        finally:
+            self.group.close()
+
+    def write_log(self, stopped: Callable[[], bool]) -> None:
+        reader = LogReader(self.client, self.positions())
+        while not stopped():
+            if entries := reader.read(wait_ms=WAIT_MS):
+                self.write(entries)
+
+    def positions(self) -> dict[int, str]:
+        """Return the id of the last entry that was written, for each shard."""
+        metadata = self.group.list_topics(self.topic, timeout=TIMEOUT_S).topics[self.topic]
+        count = len(metadata.partitions or ())
+        if metadata.error is not None or count < self.shards:
+            raise KafkaRefused(
+                f"KAFKA_PRODUCE_TOPIC must be a topic of at least {self.shards} partitions, "
+                f"{self.topic!r} has {count}"
+            )
+        asked = [TopicPartition(self.topic, shard) for shard in range(self.shards)]
+        found = self.group.committed(asked, timeout=TIMEOUT_S)
+        return {one.partition + 1: id_of(one.offset) if one.offset >= 0 else "0-0" for one in found}
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Write entries and the position behind them in one transaction.
+
+        Raises:
+            Aborted: nothing was written.
+            KafkaException: nothing is known, or nothing more is to be written here.
+        """
+        self.producer.begin_transaction()
+        try:
+            for entry in entries:
+                for tick in entry.ticks:
+                    if tick.shown or self.late:
+                        self.produce(tick)
+            last = {entry.shard: entry.id for entry in entries}
+            offsets = [
+                TopicPartition(self.topic, shard - 1, number_of(id)) for shard, id in last.items()
+            ]
+            self.producer.send_offsets_to_transaction(
+                offsets, self.group.consumer_group_metadata(), TIMEOUT_S
+            )
+            self.producer.commit_transaction(TIMEOUT_S)
+        except KafkaException as error:
+            if not error.args[0].txn_requires_abort():
+                raise
+            self.producer.abort_transaction(TIMEOUT_S)
+            raise Aborted(error.args[0].str()) from error
+        self.written += sum(tick.shown or self.late for entry in entries for tick in entry.ticks)
+
+    def produce(self, tick: LoggedTick) -> None:
+        headers: list[tuple[str, Any]] = [
+            ("epoch", b"%d" % tick.epoch),
+            ("seq", b"%d" % tick.seq),
+        ]
+        if not tick.shown:
+            headers.append(("late", b"1"))
+        while True:
+            try:
+                # A message that is not delivered fails the transaction.
+                self.producer.produce(
+                    self.topic, tick.frame, tick.key, timestamp=tick.timestamp, headers=headers
+                )
+                return
+            except BufferError:
+                self.producer.poll(0.1)

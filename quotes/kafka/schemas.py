@@ -1,0 +1,175 @@
+"""Avro and Protobuf messages, by the schemas of a registry (Confluent's wire format).
+
+A message is a zero byte, the schema's number in four bytes, and the record. What a record's fields
+mean is in `quotes/kafka/fields.py`. Needs requirements-kafka-schemas.txt.
+"""
+
+import base64
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from io import BytesIO
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from quotes.errors import BadTick, KafkaDown, KafkaRefused
+from quotes.kafka.conf import conf
+from quotes.kafka.fields import Message, Reading, values_as_json
+
+Decode = Callable[[int, bytes], dict[str, Any]]  # a schema's number, a record
+
+TIMEOUT_S = 5.0
+MAX_SCHEMA_BYTES = 1_048_576
+HEAD = 5
+PACKAGES = {"avro": "fastavro", "protobuf": "google.protobuf"}
+
+
+def decoding(read: Callable[..., Reading]) -> Callable[..., Reading]:
+    """Return what decodes a message and hands its fields, as JSON, to a reader of JSON.
+
+    Raises:
+        KafkaRefused: a package or a setting is missing.
+    """
+    if not installed(PACKAGES[conf.value_format]):
+        raise KafkaRefused(
+            f"KAFKA_VALUE_FORMAT={conf.value_format} needs more packages: "
+            "run `python -m pip install -r requirements-kafka-schemas.txt`"
+        )
+    decode: Decode = AvroDecoder() if conf.value_format == "avro" else ProtobufDecoder()
+
+    def decoded(message: Message, *, now_ms: int) -> Reading:
+        value = message.value
+        if len(value) < HEAD or value[0] != 0:
+            raise BadTick("the message does not begin with the number of a schema")
+        try:
+            values = decode(int.from_bytes(value[1:HEAD], "big"), value[HEAD:])
+            text = values_as_json(values)
+        except (KafkaDown, BadTick):
+            raise
+        except Exception as error:  # whatever a decoder makes of foreign bytes
+            raise BadTick(f"not a {conf.value_format} record ({error})") from error
+        return read(message._replace(value=text), now_ms=now_ms)
+
+    return decoded
+
+
+def installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+class Registry:
+    """Reads schemas by their numbers, each once: a number's schema never changes."""
+
+    def __init__(self) -> None:
+        self.url = conf.schema_registry_url.rstrip("/")
+        if urlsplit(self.url).scheme not in ("http", "https"):
+            raise KafkaRefused("KAFKA_SCHEMA_REGISTRY_URL must be a URL, as https://registry:8081")
+        self.headers = {"Accept": "application/vnd.schemaregistry.v1+json"}
+        if conf.schema_registry_auth:
+            login = base64.b64encode(conf.schema_registry_auth.encode()).decode()
+            self.headers["Authorization"] = f"Basic {login}"
+
+    def get(self, path: str) -> Any:
+        """Return what the registry answers.
+
+        Raises:
+            BadTick: there is no such thing.
+            KafkaDown: it does not answer.
+        """
+        request = urllib.request.Request(self.url + path, headers=self.headers)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+                return json.loads(response.read(MAX_SCHEMA_BYTES))
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                raise BadTick(f"the schema registry has no {path}") from error
+            raise KafkaDown(f"the schema registry answers {error.code}") from error
+        except (OSError, ValueError) as error:
+            raise KafkaDown(f"the schema registry does not answer: {error}") from error
+
+
+class AvroDecoder:
+    """Decodes by the schema that the record was written with."""
+
+    def __init__(self) -> None:
+        self.fastavro: Any = import_module("fastavro")
+        self.registry = Registry()
+        self.schemas: dict[int, Any] = {}
+
+    def __call__(self, number: int, record: bytes) -> dict[str, Any]:
+        schema = self.schemas.get(number)
+        if schema is None:
+            schema = self.schemas[number] = self.schema(f"/schemas/ids/{number}", {})
+        values = self.fastavro.schemaless_reader(BytesIO(record), schema, None)
+        if not isinstance(values, dict):
+            raise BadTick("the schema is not that of a record")
+        return values
+
+    def schema(self, path: str, named: dict[str, Any]) -> Any:
+        """Return a schema with all that it refers to."""
+        found = self.registry.get(path)
+        for one in found.get("references") or ():
+            subject, version = quote(one["subject"], safe=""), int(one["version"])
+            self.schema(f"/subjects/{subject}/versions/{version}", named)
+        return self.fastavro.parse_schema(json.loads(found["schema"]), named)
+
+
+class ProtobufDecoder:
+    """Decodes by a generated class, KAFKA_PROTOBUF_MESSAGE; Protobuf's rules make it fit."""
+
+    def __init__(self) -> None:
+        module, _, name = conf.protobuf_message.partition(":")
+        try:
+            self.message: Any = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise KafkaRefused(
+                "KAFKA_PROTOBUF_MESSAGE must be a generated class, as feed.ticks_pb2:Tick, "
+                f"was {conf.protobuf_message!r}"
+            ) from error
+
+    def __call__(self, number: int, record: bytes) -> dict[str, Any]:
+        message = self.message()
+        message.ParseFromString(record[behind_indexes(record) :])
+        return fields_of(message)
+
+
+def fields_of(message: Any) -> dict[str, Any]:
+    """Return the fields that are set, and those that can't tell; 64-bit numbers stay numbers."""
+    values: dict[str, Any] = {}
+    for field in message.DESCRIPTOR.fields:
+        if field.has_presence and not message.HasField(field.name):
+            continue
+        value = getattr(message, field.name)
+        if field.message_type is None:
+            values[field.name] = value if isinstance(value, str | int | float) else list(value)
+        elif hasattr(value, "DESCRIPTOR"):
+            values[field.name] = fields_of(value)
+    return values
+
+
+def behind_indexes(record: bytes) -> int:
+    """Return where the message begins, behind the path of its type in the schema's file."""
+    count, at = zigzag(record, 0)
+    for _ in range(count):
+        _, at = zigzag(record, at)
+    return at
+
+
+def zigzag(data: bytes, at: int) -> tuple[int, int]:
+    """Return a number of variable length, and where it ends."""
+    number = shift = 0
+    while True:
+        byte = data[at]
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        at += 1
+        if byte < 0x80:
+            return (number >> 1) ^ -(number & 1), at
+        if shift > 63:
+            raise BadTick("the path of the message's type does not end")

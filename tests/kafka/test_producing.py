@@ -1,0 +1,128 @@
+"""The numbered ticks as a topic: each once and in order over restarts, gaps are told."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from quotes.errors import KafkaRefused
+from quotes.kafka.log_reading import id_of, number_of
+from quotes.kafka.producing import TickProducer
+from quotes.publishing import publish_ticks
+from tests.kafka.broker import Broker
+from tests.kafka.consumers import logged
+from tests.live import LiveServer
+from tests.quotes.factories import MOMENT, tick
+from tests.waiting import DEADLINE_S, eventually
+
+
+def has_written(producer: TickProducer, number: int) -> bool:
+    return producer.written == number
+
+
+@pytest.fixture
+def ticks(broker: Broker, settings: Any) -> str:
+    """A topic to write the ticks to."""
+    settings.KAFKA_BOOTSTRAP_SERVERS = broker.servers
+    settings.KAFKA_PRODUCE_TOPIC = name = broker.topic(2)
+    return name
+
+
+@contextmanager
+def writing(redis: Redis, **options: Any) -> Iterator[TickProducer]:
+    stopped = threading.Event()
+    producer = TickProducer(client=redis, **options)
+    thread = threading.Thread(target=producer.run, args=(stopped.is_set,), daemon=True)
+    thread.start()
+    try:
+        yield producer
+    finally:
+        stopped.set()
+        thread.join(DEADLINE_S)
+    assert not thread.is_alive()
+
+
+async def publish(redis: Redis, first: int, behind: int) -> None:
+    publish_ticks([tick("A", str(n), MOMENT + n) for n in range(first, behind)], client=redis)
+    await eventually(lambda: len(logged(redis)) >= behind)
+
+
+async def test_restart_neither_skips_nor_repeats(
+    live: LiveServer, redis: Redis, broker: Broker, ticks: str
+) -> None:
+    """Ticks written by producers one after another are those of the log, numbered, in order."""
+    for first in (0, 1500):
+        await publish(redis, first, first + 1500)
+        with writing(redis) as producer:
+            await eventually(partial(has_written, producer, 1500))
+    messages = broker.messages(ticks, 3000, partitions=2)
+    numbers = [dict(one.headers() or ())["seq"] for one in messages]
+    assert numbers == [b"%d" % n for n in range(1, 3001)]
+    assert {one.key() for one in messages} == {b"A"}
+    assert messages[0].timestamp()[1] == MOMENT
+    assert messages[0].value() == logged(redis)[0].frame
+
+
+async def test_what_was_not_committed_is_written_again(
+    live: LiveServer, redis: Redis, ticks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a transaction fails its position stays where it was."""
+    await publish(redis, 0, 10)
+    producer = TickProducer(client=redis)
+    producer.producer.init_transactions(DEADLINE_S)
+    before = producer.positions()
+    producer.producer.begin_transaction()
+    for row in logged(redis):
+        producer.produce(row)
+    producer.producer.abort_transaction(DEADLINE_S)
+    assert producer.positions() == before == {1: "0-0"}
+
+
+async def test_late_ticks_are_written_if_asked_for(
+    live: LiveServer, redis: Redis, broker: Broker, ticks: str
+) -> None:
+    """Without `late` only shown ticks are written; with it the others are marked."""
+    await publish(redis, 0, 5)
+    publish_ticks([tick("A", "9", MOMENT + 1)], client=redis)
+    await eventually(lambda: len(logged(redis)) == 6)
+    with writing(redis, late=True) as producer:
+        await eventually(lambda: producer.written == 6)
+    marks = [
+        dict(one.headers() or ()).get("late") for one in broker.messages(ticks, 6, partitions=2)
+    ]
+    assert marks == [None] * 5 + [b"1"]
+
+
+async def test_gap_in_the_log_is_told(
+    live: LiveServer, redis: Redis, ticks: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ticks that left the log before they were written are counted and logged."""
+    await publish(redis, 0, 10)
+    with writing(redis) as producer:
+        await eventually(lambda: producer.written == 10)
+    for behind in (20, 30):
+        await publish(redis, behind - 10, behind)
+    entries: Any = redis.xrange("quotes:log:1")
+    redis.xdel("quotes:log:1", entries[-2][0])
+    with caplog.at_level(logging.ERROR), writing(redis) as producer:
+        await eventually(lambda: producer.written == 10)
+    assert "10 ticks left the log of shard 1" in caplog.text
+
+
+def test_topic_must_have_a_partition_for_each_shard(redis: Redis, ticks: str) -> None:
+    """More shards than partitions are refused, since each has its position at one."""
+    redis.set("quotes:shards", 3)
+    with pytest.raises(KafkaRefused, match="at least 3 partitions"):
+        TickProducer(client=redis).positions()
+
+
+@pytest.mark.parametrize("id", ["0-0", "1712331900000-0", "1795381813363-1048575"])
+def test_ids_of_the_log_fit_an_offset(id: str) -> None:
+    """An id becomes one number and the same id again."""
+    assert id_of(number_of(id)) == id
+    assert number_of(id) < 2**63

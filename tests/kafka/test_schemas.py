@@ -1,0 +1,122 @@
+"""Avro and Protobuf values by a schema registry, which is an HTTP server of the test."""
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from quotes.errors import BadTick, KafkaDown, KafkaRefused
+from quotes.kafka.fields import FieldMap, Message, read_message
+from quotes.kafka.schemas import decoding
+from tests.quotes.factories import MOMENT, now_ms
+
+fastavro = pytest.importorskip("fastavro")
+timestamp_pb2 = pytest.importorskip("google.protobuf.timestamp_pb2")
+
+TICK = {
+    "type": "record",
+    "name": "Tick",
+    "fields": [
+        {"name": "symbol", "type": "string"},
+        {
+            "name": "price",
+            "type": {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2},
+        },
+        {"name": "timestamp", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "side", "type": "Side"},
+        {"name": "volume", "type": ["null", "long"], "default": None},
+    ],
+}
+SIDE = {"type": "enum", "name": "Side", "symbols": ["BUY", "SELL"]}
+ANSWERS = {
+    "/schemas/ids/7": {
+        "schema": json.dumps(TICK),
+        "references": [{"name": "Side", "subject": "side/value", "version": 1}],
+    },
+    "/subjects/side%2Fvalue/versions/1": {"schema": json.dumps(SIDE)},
+}
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        answer = ANSWERS.get(self.path)
+        self.send_response(200 if answer else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer or {"error_code": 40403}).encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def registry(settings: Any) -> Iterator[Any]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.asked = []  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        settings.KAFKA_SCHEMA_REGISTRY_URL = f"http://127.0.0.1:{server.server_port}"
+        settings.KAFKA_VALUE_FORMAT = "avro"
+        yield server
+        server.shutdown()
+
+
+def avro(number: int = 7, **values: Any) -> Message:
+    out = io.BytesIO()
+    schema = fastavro.parse_schema(TICK, {"Side": fastavro.parse_schema(SIDE)})
+    record = {"symbol": "M&M", "price": Decimal("612.50"), "timestamp": MOMENT, "side": "BUY"}
+    fastavro.schemaless_writer(out, schema, record | values)
+    return Message(b"\0" + number.to_bytes(4, "big") + out.getvalue())
+
+
+def test_avro_record_is_a_tick(registry: Any) -> None:
+    """Decimals keep their digits, references are followed, each schema is asked for once."""
+    read = decoding(read_message)
+    for _ in range(2):
+        reading = read(avro(volume=5), now_ms=now_ms())
+    assert reading.frame == (
+        b'{"symbol":"M&M","price":612.50,"timestamp":1712331900000,"side":"BUY","volume":5}'
+    )
+    assert registry.asked == list(ANSWERS)
+
+
+@pytest.mark.parametrize(
+    "message", [Message(b""), Message(b'{"price":1}'), avro(8), Message(avro().value[:9])]
+)
+def test_what_no_schema_describes_is_no_tick(registry: Any, message: Message) -> None:
+    """No schema's number, an unknown one and half a record are poison."""
+    with pytest.raises(BadTick):
+        decoding(read_message)(message, now_ms=now_ms())
+
+
+def test_registry_that_is_away_is_waited_for(settings: Any) -> None:
+    """Messages are no poison because the registry does not answer."""
+    settings.KAFKA_VALUE_FORMAT = "avro"
+    settings.KAFKA_SCHEMA_REGISTRY_URL = "http://127.0.0.1:9"
+    with pytest.raises(KafkaDown):
+        decoding(read_message)(avro(), now_ms=now_ms())
+
+
+def test_protobuf_message_is_a_tick(settings: Any) -> None:
+    """The fields of a generated class are read by their names, or where the mapping says."""
+    settings.KAFKA_VALUE_FORMAT = "protobuf"
+    settings.KAFKA_PROTOBUF_MESSAGE = "google.protobuf.timestamp_pb2:Timestamp"
+    read = decoding(FieldMap("symbol=key,price=nanos,timestamp=seconds", unit="s"))
+    record = timestamp_pb2.Timestamp(seconds=MOMENT // 1000, nanos=42).SerializeToString()
+    for path in (b"\0", b"\2\0", b"\4\2\x80\1"):
+        value = b"\0\0\0\0\7" + path + record
+        reading = read(Message(value, b"A"), now_ms=now_ms())
+        assert reading.frame == b'{"symbol":"A","price":42,"timestamp":1712331900000}'
+
+
+@pytest.mark.parametrize("name", ["", "nowhere:Tick", "json:Tick", "json"])
+def test_message_class_that_is_none_is_refused(settings: Any, name: str) -> None:
+    """A class that can't be found stops the start."""
+    settings.KAFKA_VALUE_FORMAT = "protobuf"
+    settings.KAFKA_PROTOBUF_MESSAGE = name
+    with pytest.raises(KafkaRefused, match="KAFKA_PROTOBUF_MESSAGE"):
+        decoding(read_message)
