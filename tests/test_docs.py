@@ -8,10 +8,11 @@ import pytest
 from instruments.conf import Setting
 from instruments.conf import conf as instruments_conf
 from quotes.conf import conf as quotes_conf
+from quotes.kafka.conf import conf as kafka_conf
 from tests.programs import ROOT
 
 READ = re.compile(r'(?:required|port|boolean|url|environ\.get)\(\s*"([A-Z][A-Z_]+)"')
-APP_SETTINGS = [*quotes_conf.all(), *instruments_conf.all()]
+APP_SETTINGS = [*quotes_conf.all(), *instruments_conf.all(), *kafka_conf.all()]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 

@@ -14,8 +14,8 @@ from tests.programs import ROOT
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A folder with what `make setup` reads and nothing else."""
-    for name in ("Makefile", "requirements.txt", "requirements-dev.txt", ".env.example"):
-        shutil.copy(ROOT / name, tmp_path)
+    for path in (ROOT / "Makefile", ROOT / ".env.example", *ROOT.glob("requirements*.txt")):
+        shutil.copy(path, tmp_path)
     return tmp_path
 
 

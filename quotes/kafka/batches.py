@@ -3,22 +3,36 @@
 Pure: no I/O. Within a partition the order is kept: what is history comes before what is shown.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from instruments.errors import InstrumentsError
 from quotes.errors import BadTick
 from quotes.inbox import Advance
 from quotes.kafka import positions
-from quotes.kafka.fields import Message, Reading, read_message
+from quotes.kafka.fields import Message, Reading
 from quotes.kafka.positions import Source
 
 if TYPE_CHECKING:
     from confluent_kafka import Message as KafkaMessage
 
-Read = Callable[[Message, int], Reading]
-Put = tuple[list[tuple[str, bytes]], list[Advance]]
+
+class Read(Protocol):
+    """What reads messages as ticks."""
+
+    def quick(self, value: bytes, now_ms: int) -> tuple[str, int] | None:
+        """Return the name and time of a value that is its own frame, as nearly all are, or None."""
+
+    def __call__(self, message: Message, now_ms: int) -> Reading:
+        """Return the tick of any message.
+
+        Raises:
+            BadTick, InstrumentsError: it is none.
+        """
+
+
+Put = tuple[list[tuple[str, bytes]], list[Advance], bool]  # ticks, positions, whether live
 
 
 class Partition:
@@ -58,7 +72,7 @@ class Batch:
     ends: dict[Partition, int] = field(default_factory=dict)  # behind all of it
     newest: dict[Partition, int] = field(default_factory=dict)
 
-    def puts(self) -> Iterable[tuple[Put, bool]]:
+    def puts(self) -> Iterable[Put]:
         """Yield what is to be put in one step, and whether it is to be shown."""
         stored = {partition: partition.stored for partition in self.ends}
         if self.history:
@@ -66,14 +80,14 @@ class Batch:
             for partition, offset in self.between.items():
                 advances.append(Advance(partition.field, stored[partition], str(offset)))
                 stored[partition] = str(offset)
-            yield (self.history, advances), False
+            yield self.history, advances, False
         advances = [
             Advance(partition.field, stored[partition], str(offset))
             for partition, offset in self.ends.items()
             if stored[partition] != str(offset)
         ]
         if self.live or advances:
-            yield (self.live, advances), True
+            yield self.live, advances, True
 
     def done(self) -> None:
         """Note that all of it is in Redis."""
@@ -97,6 +111,7 @@ def sort(
         live_since: what is older is history, Unix milliseconds.
     """
     batch = Batch()
+    quick = read.quick
     live, history = batch.live, batch.history
     ends, between, newest = batch.ends, batch.between, batch.newest
     shown: set[Partition] = set()
@@ -110,14 +125,18 @@ def sort(
         value = message.value()
         if value is None:
             continue  # a tombstone: the key has no value any more, which is no price
-        try:
-            name, frame, timestamp = read(
-                Message(value, message.key(), message.headers() or (), at if kind else 0),  # type: ignore[arg-type]
-                now_ms,
-            )
-        except (BadTick, InstrumentsError) as error:
-            batch.poison.append(Poison(message, str(error)))
-            continue
+        if (usual := quick(value, now_ms)) is not None:
+            name, timestamp = usual
+            frame = value
+        else:
+            try:
+                name, frame, timestamp = read(
+                    Message(value, message.key(), message.headers() or (), at if kind else 0),  # type: ignore[arg-type]
+                    now_ms,
+                )
+            except (BadTick, InstrumentsError) as error:
+                batch.poison.append(Poison(message, str(error)))
+                continue
         newest[partition] = at = at if kind else timestamp
         if at >= live_since or partition in shown:
             shown.add(partition)
@@ -128,7 +147,3 @@ def sort(
     for partition in ends:
         newest.setdefault(partition, partition.newest_ms)
     return batch
-
-
-def contract_reader(message: Message, now_ms: int) -> Reading:
-    return read_message(message, now_ms=now_ms)

@@ -8,6 +8,7 @@ the positions again and go on from there; nothing is held meanwhile.
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import redis
 from confluent_kafka import (
@@ -22,7 +23,7 @@ from quotes.backpressure import LOOK_EVERY, MOST_UNREAD
 from quotes.errors import InboxFull, KafkaDown, PositionMoved
 from quotes.inbox import MAX_ENTRY, put, unread
 from quotes.kafka import clients
-from quotes.kafka.batches import Batch, Partition, Read, sort
+from quotes.kafka.batches import Batch, Partition, Put, Read, sort
 from quotes.kafka.conf import conf
 from quotes.kafka.dead_letters import DeadLetters
 from quotes.kafka.places import Places
@@ -67,6 +68,8 @@ class PriceConsumer:
         self.partitions: dict[Source, Partition] = {}
         self.unplaced: set[Source] = set()  # what is to be read from where Redis says
         self.since_look = 0
+        self.putting = ThreadPoolExecutor(1, "put")
+        self.pending: tuple[Batch, Future[None]] | None = None  # what Redis is taking
         self.key = positions_key(conf.group_id)
         self.consumer: Consumer = clients.consumer(error_cb=self.failed)
         self.places = Places(self.consumer, client=client)
@@ -86,8 +89,10 @@ class PriceConsumer:
             while not self.stopped():
                 self.step()
                 self.reports.regularly()
+            self.settle()
         finally:
             self.consumer.close()
+            self.putting.shutdown()
             self.reports.close()
 
     def step(self) -> None:
@@ -99,6 +104,8 @@ class PriceConsumer:
             if messages:
                 messages += self.consumer.consume(MAX_ENTRY - 1, GATHER_S)
                 self.take([one for one in messages if one.error() is None or self.mend(one)])
+            else:
+                self.settle()
         except PositionMoved:
             logger.warning("positions in Redis are not those of this consumer: reading them anew")
             self.unplaced.update(self.partitions)
@@ -108,16 +115,28 @@ class PriceConsumer:
             self.wait(str(error))
 
     def take(self, messages: Sequence[Message]) -> None:
-        """Put the ticks of messages into the inbox, and what is none among the dead letters."""
+        """Have ticks put into the inbox, and what is none among the dead letters."""
         now_ms = time.time_ns() // 1_000_000
         live_since = now_ms - self.reports.window_ms
         batch = sort(
             messages, self.partitions, read=self.read, now_ms=now_ms, live_since=live_since
         )
+        self.settle()
         if batch.poison:
             self.letters.send(batch.poison)
-        for (ticks, advances), live in batch.puts():
+        # The next batch is read while Redis takes this one.
+        self.pending = batch, self.putting.submit(self.put, list(batch.puts()))
+
+    def put(self, puts: Sequence[Put]) -> None:
+        for ticks, advances, live in puts:
             put(ticks, client=self.client, live=live, positions=self.key, advances=advances)
+
+    def settle(self) -> None:
+        """Wait until Redis has the batch before; raise what kept it from that."""
+        if self.pending is None:
+            return
+        (batch, future), self.pending = self.pending, None
+        future.result()
         batch.done()
         self.reports.count(batch)
         self.store(batch)
@@ -147,6 +166,7 @@ class PriceConsumer:
     def wait(self, problem: str) -> None:
         """Take nothing until Redis has room; stay a member of the group."""
         logger.warning("waiting: %s", problem)
+        self.pending = None
         began = time.monotonic()
         pause_s = FIRST_PAUSE_S
         self.reports.problem = problem

@@ -65,18 +65,28 @@ def read_message(message: Message, *, now_ms: int) -> Reading:
         BadTick: it is no tick; the text says why.
     """
     value = message.value
-    usual = USUAL_TICK.fullmatch(value)
-    if usual is not None:
-        name, _, when, others = usual.groups()
-        timestamp = int(when)
-        if LEAST_TIMESTAMP <= timestamp <= now_ms + MAX_AHEAD_MS and is_each_once(others):
-            # This layout is the frame already: to take it apart and write it again changes nothing.
-            return Reading(name.decode(), value, timestamp)
+    if (usual := read_usual(value, now_ms)) is not None:
+        return Reading(usual[0], value, usual[1])
     # Asked only of values without a timestamp, which are rare.
     at = message.at if message.at and b'"timestamp"' not in value else now_ms
     tick = parse_any_tick(value, now_ms=at, symbol=text_of(message.key))
     name = f"{tick.segment}:{tick.symbol}" if tick.segment else tick.symbol
     return Reading(name, encode_tick(tick), tick.timestamp)
+
+
+def read_usual(value: bytes, now_ms: int) -> tuple[str, int] | None:
+    """Return name and timestamp of a value that is its own frame, None if it may be none.
+
+    The usual layout is what the encoder writes: to write it again would change nothing.
+    """
+    usual = USUAL_TICK.fullmatch(value)
+    if usual is None:
+        return None
+    name, _, when, others = usual.groups()
+    timestamp = int(when)
+    if LEAST_TIMESTAMP <= timestamp <= now_ms + MAX_AHEAD_MS and is_each_once(others):
+        return name.decode(), timestamp
+    return None
 
 
 def text_of(key: bytes | None) -> str:

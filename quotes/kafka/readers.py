@@ -5,7 +5,7 @@ from collections.abc import Callable
 from instruments.conf import conf as instruments_conf
 from instruments.index import index
 from quotes.kafka.conf import conf
-from quotes.kafka.fields import FieldMap, Message, Reading, read_message
+from quotes.kafka.fields import FieldMap, Message, Reading, read_message, read_usual
 
 # More names than this are a publisher gone wild; the bridge takes no more either.
 MAX_NAMES = 500_000
@@ -31,11 +31,21 @@ class Reader:
         """
         reading = self.read(message, now_ms=now_ms)
         if reading.name not in self.known:
-            index.resolve(reading.name)
-            if len(self.known) >= MAX_NAMES:
-                self.known.clear()
-            self.known.add(reading.name)
+            self.learn(reading.name)
         return reading
+
+    def quick(self, value: bytes, now_ms: int) -> tuple[str, int] | None:
+        """Return name and timestamp of a value in the contract's usual layout, or None."""
+        if self.read is not read_message:
+            return None
+        usual = read_usual(value, now_ms)
+        return usual if usual is not None and usual[0] in self.known else None
+
+    def learn(self, name: str) -> None:
+        index.resolve(name)
+        if len(self.known) >= MAX_NAMES:
+            self.known.clear()
+        self.known.add(name)
 
 
 def deployed_reader() -> Reader:
