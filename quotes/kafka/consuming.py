@@ -26,7 +26,7 @@ from quotes.kafka import clients
 from quotes.kafka.batches import Batch, Partition, Put, Read, sort
 from quotes.kafka.conf import conf
 from quotes.kafka.dead_letters import DeadLetters
-from quotes.kafka.places import Places
+from quotes.kafka.places import Places, Start
 from quotes.kafka.positions import Source, positions_key
 from quotes.kafka.reports import Reports
 from quotes.outages import FATAL, FIRST_PAUSE_S, LONGEST_PAUSE_S, PASSING
@@ -190,14 +190,19 @@ class PriceConsumer:
     # -- partitions -------------------------------------------------------------------------------
 
     def assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # Whatever can fail is done later, outside of the library's callback. A number costs no
-        # question to the brokers, and nothing is read from there.
-        for one in partitions:
-            one.offset = 0
-            self.partitions[one.topic, one.partition] = Partition((one.topic, one.partition), "")
-            self.unplaced.add((one.topic, one.partition))
-        consumer.incremental_assign(partitions)
-        if partitions:
+        sources = [(one.topic, one.partition) for one in partitions]
+        try:
+            starts = self.places.find(sources)
+        except (KafkaDown, redis.RedisError) as error:
+            logger.warning("not known where to begin: %s", error)
+            starts = {source: Start("", 0) for source in sources}
+            self.unplaced.update(sources)  # found out as soon as can be; nothing is read before
+        for source in sources:
+            self.partitions[source] = Partition(source, starts[source].stored)
+        consumer.incremental_assign(
+            [TopicPartition(*source, starts[source].offset) for source in sources]
+        )
+        if self.unplaced.intersection(sources):
             consumer.pause(partitions)
 
     def revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

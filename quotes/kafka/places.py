@@ -52,6 +52,8 @@ class Places:
             KafkaDown: the brokers do not answer.
             redis.RedisError: Redis does not.
         """
+        if not sources:
+            return {}
         self.renew({topic for topic, _ in sources})
         stored = read_positions(sources, group=conf.group_id, client=self.client)
         new = [source for source in sources if not stored[source]]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from django.conf import settings
+from django.conf import settings as django_settings
 from redis import Redis
 
 from quotes.ticklog import LoggedTick
@@ -58,8 +58,8 @@ def reached(taken: Callable[[], int], aim: int) -> bool:
 
 @contextmanager
 def killable_consumers() -> Iterator["Popen[bytes]"]:
-    names = [name for name in dir(settings) if name.startswith("KAFKA_")]
-    environment = {name: str(getattr(settings, name)) for name in names}
+    names = [name for name in dir(django_settings) if name.startswith("KAFKA_")]
+    environment = {name: str(getattr(django_settings, name)) for name in names}
     assert environment
     with Popen(
         [sys.executable, "-m", "tests.kafka.killable"],
@@ -91,14 +91,13 @@ def kills(request: pytest.FixtureRequest, topic: str, settings: Any) -> Iterator
 
 @pytest.mark.slow
 async def test_killed_consumers_lose_and_repeat_nothing(
-    live: LiveServer, redis: Redis, topic: str, kills: int
+    live: LiveServer, redis: Redis, topic: str, kills: int, settings: Any
 ) -> None:
     """Consumers killed at random moments of a recorded day: each tick is logged once, in order."""
     messages = recorded_ticks(40_000)
+    servers = str(settings.KAFKA_BOOTSTRAP_SERVERS)
     dice = random.Random(20)
-    producing = asyncio.create_task(
-        asyncio.to_thread(produce, settings.KAFKA_BOOTSTRAP_SERVERS, topic, messages)
-    )
+    producing = asyncio.create_task(asyncio.to_thread(produce, servers, topic, messages))
 
     def taken() -> int:
         return int(redis.get("quotes:inbox:n") or 0)
@@ -111,9 +110,9 @@ async def test_killed_consumers_lose_and_repeat_nothing(
             pid = int(await asyncio.to_thread(nursery.stdout.readline))
             if round < kills:
                 if round % 2:
-                    await eventually(partial(reached, taken, taken() + dice.randrange(1, 3900)))
+                    await eventually(partial(reached, taken, taken() + dice.randrange(1, 2900)))
                 else:
-                    await asyncio.sleep(dice.uniform(0.05, 0.95))  # while it joins, or reads
+                    await asyncio.sleep(dice.uniform(0.02, 0.3))  # while it joins, or reads
                 os.kill(pid, signal.SIGKILL)
         assert taken() < len(messages)
         await eventually(lambda: len(logged(redis)) >= len(messages), timeout_s=30)
