@@ -40,17 +40,17 @@ class Partition:
 
     Attributes:
         stored: the position that Redis has, "" for none.
-        next: the offset of the next message.
+        next: the offset of the next message, or a place as Kafka's clients number them.
         newest_ms: the time of the last message that was read, Unix milliseconds; 0 for none.
     """
 
     __slots__ = ("field", "newest_ms", "next", "source", "stored")
 
-    def __init__(self, source: Source, stored: str) -> None:
+    def __init__(self, source: Source, stored: str, next: int) -> None:
         self.source = source
         self.field = positions.field(source)
         self.stored = stored
-        self.next = int(stored or -1)
+        self.next = next
         self.newest_ms = 0
 
 

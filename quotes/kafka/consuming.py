@@ -198,7 +198,7 @@ class PriceConsumer:
             starts = {source: Start("", 0) for source in sources}
             self.unplaced.update(sources)  # found out as soon as can be; nothing is read before
         for source in sources:
-            self.partitions[source] = Partition(source, starts[source].stored)
+            self.partitions[source] = Partition(source, *starts[source])
         consumer.incremental_assign(
             [TopicPartition(*source, starts[source].offset) for source in sources]
         )
@@ -215,7 +215,7 @@ class PriceConsumer:
         sources = sorted(self.unplaced)
         starts = self.places.find(sources)
         for source in sources:
-            self.partitions[source] = Partition(source, starts[source].stored)
+            self.partitions[source] = Partition(source, *starts[source])
         self.go_to({source: start.offset for source, start in starts.items()})
         self.unplaced.difference_update(sources)
 

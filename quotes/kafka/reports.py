@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import redis
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from quotes.complaints import Complaints
 from quotes.conf import conf as quotes_conf
@@ -82,7 +82,7 @@ class Reports:
         now_ms = time.time_ns() // 1_000_000
         for source, partition in self.partitions.items():
             ends = self.consumer.get_watermark_offsets(TopicPartition(*source), cached=True)
-            behind = 0 if ends is None or partition.next < 0 else ends[1] - partition.next
+            behind = 0 if ends is None else lag(partition.next, *ends)
             if behind > 0:
                 status.lag += behind
                 if partition.newest_ms:
@@ -93,3 +93,15 @@ class Reports:
         self.report(self.status.line)
         with contextlib.suppress(redis.RedisError):
             forget_status(self.name, client=self.client)
+
+
+def lag(next: int, low: int, high: int) -> int:
+    """Return how many messages there are from the next one on.
+
+    Args:
+        next: its offset, or the place where the first message is awaited.
+        low, high: the ends of the partition, -1001 while they are not known.
+    """
+    if next == OFFSET_BEGINNING:
+        next = low
+    return max(0, high - next) if next >= 0 else 0

@@ -44,7 +44,7 @@ class MockCluster:
         self.lib.rd_kafka_mock_group_initial_rebalance_delay_ms(self.cluster, 100)
         self.lib.rd_kafka_mock_set_controller_id(self.cluster, 1)
         # Of KIP-848, where the brokers say how soon a member counts as dead.
-        self.lib.rd_kafka_mock_set_group_consumer_session_timeout_ms(self.cluster, 400)
+        self.lib.rd_kafka_mock_set_group_consumer_session_timeout_ms(self.cluster, 300)
         self.lib.rd_kafka_mock_set_group_consumer_heartbeat_interval_ms(self.cluster, 50)
 
     def topic(self, name: str, partitions: int) -> None:

@@ -4,17 +4,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, Producer
 from redis import Redis
 
+from quotes.inbox import unread
 from quotes.kafka.log_reading import Entry
 from quotes.kafka.producing import TickProducer
+from quotes.kafka.reports import lag
 from quotes.ticklog import LoggedTick
 from tests.kafka.consumers import RunningConsumer, logged
 from tests.kafka.mock_cluster import MockCluster
 from tests.live import LiveServer
 from tests.quotes.factories import MOMENT, message
-from tests.waiting import DEADLINE_S, eventually
+from tests.waiting import DEADLINE_S, eventually, wait_until
 
 # Kafka's numbers of a request and of an error.
 END_TRANSACTION = 26
@@ -78,6 +80,36 @@ async def test_group_protocol_of_kip_848(
         with RunningConsumer(redis):
             await eventually(lambda first=first: len(logged(redis)) >= first + 1000)  # type: ignore[misc]
     check(redis, 2000)
+
+
+def test_lag_is_told_in_messages_and_seconds(
+    redis: Redis, cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consumer that waits for a bridge says how many messages, and for how long, it is behind."""
+    for name, value in (("MOST_UNREAD", 500), ("LOOK_EVERY", 500), ("PATIENCE_S", 0.1)):
+        monkeypatch.setattr(f"quotes.kafka.consuming.{name}", value)
+    assert producing(cluster, 0, 3000).flush(DEADLINE_S) == 0
+    with RunningConsumer(redis) as running:
+        status = running.consumer.reports.status
+        wait_until(lambda: status.problem and status.lag_s > 0.5)
+        assert status.lag == 3000 - unread(redis)
+    assert "lag=" in running.lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("next", "ends", "expected"),
+    [
+        (5, (0, 8), 3),
+        (8, (0, 8), 0),
+        (9, (0, 8), 0),
+        (OFFSET_BEGINNING, (3, 8), 5),
+        (OFFSET_END, (3, 8), 0),
+        (OFFSET_BEGINNING, (-1001, -1001), 0),
+    ],
+)
+def test_lag_of_a_partition(next: int, ends: tuple[int, int], expected: int) -> None:
+    """What is behind the next message, also before the first was read."""
+    assert lag(next, *ends) == expected
 
 
 def test_producer_that_was_overtaken_ends(
