@@ -111,7 +111,7 @@ class PriceConsumer:
             self.unplaced.update(self.partitions)
         except FATAL:
             raise
-        except (InboxFull, KafkaDown, *PASSING) as error:
+        except (InboxFull, KafkaDown, redis.OutOfMemoryError, *PASSING) as error:
             self.wait(str(error))
 
     def take(self, messages: Sequence[Message]) -> None:
@@ -122,6 +122,8 @@ class PriceConsumer:
             messages, self.partitions, read=self.read, now_ms=now_ms, live_since=live_since
         )
         self.settle()
+        if self.unplaced.issuperset(self.partitions):
+            return  # it had to wait: all is read again from where Redis says
         if batch.poison:
             self.letters.send(batch.poison)
         # The next batch is read while Redis takes this one.
