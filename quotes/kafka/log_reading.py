@@ -88,7 +88,7 @@ class LogReader:
                 found[0] if found and found[0] and isinstance(found[0][0], tuple | list) else found
             )
             for id, fields in rows:
-                ticks = decode_entry(fields[b"t"])
+                ticks = decode_entry(fields)
                 entry = Entry(self.keys[key], id.decode(), int(fields[b"n"]), ticks)
                 self.count(entry)
                 entries.append(entry)

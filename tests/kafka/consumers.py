@@ -69,7 +69,7 @@ class RunningConsumer:
 def logged(redis: Redis) -> list[LoggedTick]:
     """Return all ticks of the log."""
     entries: Any = redis.xrange("quotes:log:1")
-    return [one for _, fields in entries for one in decode_entry(fields[b"t"])]
+    return [one for _, fields in entries for one in decode_entry(fields)]
 
 
 def now_ms() -> int:
