@@ -109,8 +109,6 @@ class Outbox:
             self.sharing.interval = self.pacers.join(self, interval_ms)
         self.settle()
 
-    # -- what comes -----------------------------------------------------------------------------
-
     def price(self, message: Message) -> None:
         """Take a price: delivered in order; if the client is slow, the newest of its instrument."""
         if self.conflating or self.interval_ms:
@@ -162,8 +160,6 @@ class Outbox:
             return framing.arrays(list(map(framing.payload, messages)))
         return list(map(framing.frame, messages))
 
-    # -- what leaves ----------------------------------------------------------------------------
-
     def flush(self) -> None:
         """Hand what is due to the transport, unless it has more than enough already."""
         self.is_due = False
@@ -200,8 +196,6 @@ class Outbox:
         self.transport.write(frames)
         if self.transport.unsent() > self.high_water:
             self.conflating = True
-
-    # -- intervals ------------------------------------------------------------------------------
 
     def interval_over(self) -> None:
         """Send the newest prices of an interval; a client that is slow gets them when it can."""

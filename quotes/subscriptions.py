@@ -5,7 +5,6 @@ the acknowledgement and the latest prices, then what is newer than those.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from instruments.errors import InstrumentsError
 from instruments.index import index
@@ -18,6 +17,7 @@ from quotes.catching_up import CatchingUp
 from quotes.chains import chain
 from quotes.delivery import Outbox
 from quotes.feed import Feed, Resolve, latest_message
+from quotes.members import Message as Event
 from quotes.members import Receiver
 from quotes.membership import Membership, number
 from quotes.past import Number
@@ -27,8 +27,6 @@ from quotes.store import LatestPrice
 
 # While the latest price is being read, so many newer ticks of an instrument are held.
 MAX_HELD = 1000
-
-Event = dict[str, Any]
 
 
 class Subscriptions:
@@ -55,12 +53,12 @@ class Subscriptions:
 
     async def add(self, message: Subscribe) -> None:
         """Subscribe to what a message asks for: acknowledgement, latest prices, live prices."""
-        names = message.names
-        if message.underlying is not None:
-            names = [*names, *await chain(self.feed, message, self.access.entitlements)]
         if message.candles is not None:
             await self.candles.add(message)
             return
+        names = message.names
+        if message.underlying is not None:
+            names = [*names, *await chain(self.feed, message, self.access.entitlements)]
         catching_up = CatchingUp(
             self.feed.past, self.outbox, message, held=self.held, is_over=lambda: self.ended
         )
@@ -220,15 +218,8 @@ class Subscriptions:
                 continue
             await self.leave(str(key))
             names.append(name)
-        self.outbox.control(
-            frame(
-                "unsubscribed",
-                id=message.id,
-                symbols=names,
-                rejected=rejected,
-                subscriptions=len(self.asked),
-            )
-        )
+        answer = {"symbols": names, "rejected": rejected, "subscriptions": len(self.asked)}
+        self.outbox.control(frame("unsubscribed", id=message.id, **answer))
 
     def receive(self, event: Event) -> None:
         """Take a message of one of the groups."""

@@ -192,8 +192,6 @@ class Recorder:
         self.report_regularly()
         return stored.changes
 
-    # -- the lease and the state of things --------------------------------------------------------
-
     def take_lease(self) -> bool:
         """Return True when the lease is held; False when told to stop."""
         told = False
