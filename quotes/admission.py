@@ -17,13 +17,14 @@ class Held(Container[str], Sized, Protocol):
 
 
 def admit(
-    asked: list[str], segment: str, *, held: Held, access: SocketAccess
+    asked: list[str], segment: str, *, held: Held, access: SocketAccess, late: bool = True
 ) -> tuple[list[Wanted], list[str], list[dict[str, Any]]]:
     """Return what to subscribe to, the names of it as asked, and what is refused and why.
 
     Args:
         segment: narrows bare names; "" for none.
         access: what the client may see.
+        late: whether that may be prices that come late.
     """
     wanted: dict[str, Wanted] = {}
     names, rejected = [], []
@@ -33,7 +34,8 @@ def admit(
             key = index.resolve(name, segment=segment, strict=conf.strict_symbols)
             if str(key) in held or str(key) in wanted:
                 raise ProtocolError(ErrorCode.ALREADY_SUBSCRIBED, "already subscribed")
-            access.delay_of(key)
+            if access.delay_of(key) and not late:
+                raise ProtocolError(ErrorCode.NOT_ENTITLED, "entitled to late prices only")
             if len(held) + len(wanted) >= limit:
                 raise ProtocolError(
                     ErrorCode.SYMBOL_LIMIT, f"a connection has at most {limit} symbols"

@@ -56,20 +56,13 @@ class CandleSubscriptions:
         """Subscribe to candles: acknowledgement, those there were if asked for, then live ones."""
         interval = live_interval(message.candles)
         count = wanted_count(message)
-        asked, names, rejected = admit(
+        wanted, names, rejected = admit(
             message.names,
             message.segment,
             held=HeldCandles(self, interval),
             access=self.access,
+            late=False,
         )
-        wanted = []
-        for one in asked:
-            if minutes := self.access.delay_of(one.key):
-                text = f"candles are of prices in time, yours of it are {minutes} minutes late"
-                rejected.append(rejection(one.name, ErrorCode.NOT_ENTITLED, text))
-                names.remove(one.name)
-            else:
-                wanted.append(one)
         for key, _ in wanted:
             self.wanted.setdefault(str(key), (key, set()))[1].add(interval.label)
             self.held[str(key), interval.label] = []

@@ -1,7 +1,7 @@
 """What a request for history asks: its parameters, checked, and the instruments it may see."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from quotes.history.ranges import TimeRange, check_length, parse_range
 from quotes.history.reading import Question, count_rows
 
 ALL = "all"
+LONGEST_MONTH_MS = 31 * 86_400_000
 MOMENT_HELP = (
     "ISO 8601, India's time unless it has an offset, or Unix milliseconds. A date alone is the "
 )
@@ -124,8 +125,8 @@ def asked(request: Request, query: type[HistoryQuery], names: Sequence[str] = ()
     keys = keys_asked(request, names or names_in(terms["instruments"]))
     now_ms = time.time_ns() // 1_000_000
     span = parse_range(terms.get("from", ""), terms.get("to", ""), now_ms=now_ms)
+    span = visible(span, interval, [readable_until(request, key) for key in keys])
     check_length(span, interval, conf.history_max_days)
-    span = readable(request, keys, interval, span)
     question = Question(keys, interval, span)
     if "cursor" in terms:
         place = decode_cursor(terms["cursor"], list_id=question.list_id)
@@ -138,23 +139,13 @@ def asked(request: Request, query: type[HistoryQuery], names: Sequence[str] = ()
     return Asked(question, limit, terms["rows"], terms["times"])
 
 
-def readable(
-    request: Request, keys: Iterable[InstrumentKey], interval: Interval | None, span: TimeRange
-) -> TimeRange:
-    """Return what of a range the caller may read by now: who sees prices late reads none sooner."""
-    untils = [until for key in keys if (until := readable_until(request, key)) is not None]
-    if not untils:
-        return span
-    # A candle is read when all of it is; a range holds the candles that start in it.
-    end = min(untils) - (interval.step_ms - 1 if interval is not None else 0)
-    return TimeRange(min(span.start, end - 1), min(span.end, end))
-
-
 def keys_asked(request: Request, names: Sequence[str]) -> tuple[InstrumentKey, ...]:
     """Return the instruments that a request names; every view of history gets them here.
 
+    So this is where it is asked whether the caller may see them, now or late.
+
     Raises:
-        NotAuthenticated, PermissionDenied: the caller may not see one of them.
+        NotAuthenticated, PermissionDenied: it may not.
     """
     found = []
     for name in names:
@@ -166,6 +157,21 @@ def keys_asked(request: Request, names: Sequence[str]) -> tuple[InstrumentKey, .
             raise ValidationError(str(error)) from error
     require_segments(request, found)
     return tuple(dict.fromkeys(found))
+
+
+def visible(span: TimeRange, interval: Interval | None, ends: Sequence[int | None]) -> TimeRange:
+    """Return what a caller may see of a range.
+
+    Args:
+        ends: of each instrument the time up to which it is visible in Unix milliseconds; None:
+            up to now. A candle is visible when it has ended before.
+    """
+    last = min((end for end in ends if end is not None), default=None)
+    if last is None:
+        return span
+    if interval is not None:
+        last -= LONGEST_MONTH_MS if interval is Interval.MONTH else interval.step_ms
+    return TimeRange(min(span.start, last), min(span.end, last))
 
 
 def names_in(text: str) -> list[str]:

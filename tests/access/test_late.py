@@ -10,6 +10,9 @@ import pytest
 from redis import Redis
 
 from quotes.access.models import SegmentGrant
+from quotes.history.intervals import Interval
+from quotes.history.questions import visible
+from quotes.history.ranges import TimeRange
 from quotes.ticklog import LoggedTick
 from tests.access.conftest import In
 from tests.access.people import access_token, asha
@@ -88,6 +91,35 @@ async def test_ticks_come_late_from_the_log(live: LiveServer, redis: Redis, data
             pass
         publish(redis, KEY, message("NIFTY26AUGFUT", "1000"))
         assert (await client.ask(action="unsubscribe", symbol=KEY))["symbols"] == [KEY]
+
+
+def test_history_ends_where_what_is_late_ends() -> None:
+    """Ticks up to then, and candles that had ended by then; who may see all sees all."""
+    span = TimeRange(0, 10_000_000_000)
+    assert visible(span, None, [None, None]) == span
+    assert visible(span, None, [None, 5_000_000_000]).end == 5_000_000_000
+    assert visible(span, Interval.MINUTE, [5_000_000_000]).end == 5_000_000_000 - 60_000
+    assert visible(span, Interval.MONTH, [5_000_000_000]).end < 5_000_000_000 - 30 * 86_400_000
+    late = visible(TimeRange(9_000_000_000, 10_000_000_000), None, [5_000_000_000])
+    assert late.start == late.end
+
+
+async def test_candles_are_for_who_may_see_them_now(
+    live: LiveServer, redis: Redis, database: In
+) -> None:
+    """Candles over the socket are refused with 403 to who may see prices late, or not at all."""
+    user = await database(lambda: asha("NSE_EQ", delay_minutes=0))
+    await database(SegmentGrant.objects.create, user=user, segment="NFO", delay_minutes=5)
+    token = await database(access_token, user)
+    async with live.client(additional_headers={"Authorization": f"Bearer {token}"}) as client:
+        await client.receive()
+        answer = await client.subscribe("NSE_EQ:TCS", KEY, "MCX:GOLD26DECFUT", candles="1m")
+        assert answer["symbols"] == ["NSE_EQ:TCS"]
+        assert [one["code"] for one in answer["rejected"]] == [403, 403]
+        await database(SegmentGrant.objects.filter(segment="NSE_EQ").update, delay_minutes=5)
+        while (status := await client.receive()).get("status") != "entitlements_changed":
+            pass
+        assert status["dropped"] == ["NSE_EQ:TCS"]
 
 
 async def test_reader_of_the_log_survives_an_outage_of_redis(

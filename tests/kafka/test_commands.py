@@ -121,9 +121,9 @@ def test_serve_runs_a_consumer_where_there_is_kafka(settings: Any) -> None:
     def names() -> list[str]:
         return [child.name for child in plan(Options(), [Listener()], None)]  # type: ignore[list-item]
 
-    assert names() == ["bridge", "web"]
+    assert names() == ["bridge", "recorder", "web"]
     settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPICS = "localhost:9092", "prices"
-    assert names() == ["bridge", "web", "kafka"]
+    assert names() == ["bridge", "recorder", "web", "kafka"]
 
 
 @pytest.mark.django_db
