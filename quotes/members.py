@@ -30,17 +30,18 @@ Receiver = Callable[[Message], None]
 class LocalGroup:
     """A group's members in this process, and its newest message since there were any."""
 
-    __slots__ = ("known", "last", "members")
+    __slots__ = ("given", "known", "last", "members")
 
     def __init__(self) -> None:
         self.members: dict[str, Receiver] = {}  # channel -> what takes its messages
         self.known: tuple[Receiver, ...] | None = None
-        self.last: Message | None = None
+        self.last: Message | None = None  # that is known, perhaps read by one of them alone
+        self.given: Message | None = None  # that all of them were given
 
     def has(self, epoch: int, seq: int) -> bool:
-        """Say whether its members were given the tick of a number, or read it elsewhere."""
-        last = self.last
-        return last is not None and last.get("epoch") == epoch and seq <= last["seq"]
+        """Say whether its members were given the tick of a number already."""
+        given = self.given
+        return given is not None and given.get("epoch") == epoch and seq <= given["seq"]
 
     def put(self, channel: str, receiver: Receiver) -> None:
         self.members[channel] = receiver
@@ -123,7 +124,7 @@ class LoopState:
                 self.receiver(channel)(message)
 
     def deliver(self, group: LocalGroup, message: Message) -> None:
-        group.last = message
+        group.last = group.given = message
         if self.screen is not None and self.screen(message):
             return
         for receive in group.known or group.receivers():
