@@ -214,11 +214,8 @@ class Feed:
             entries = []
             for field, latest in snapshot.latest.items():
                 group = InstrumentKey.parse(field).group_name
-                last = self.layer.last_message(group)
-                if last is None or (last.get("epoch", 0), last.get("seq", 0)) < (
-                    latest.epoch,
-                    latest.seq,
-                ):
+                given = self.layer.given(group)
+                if given is None or given < (latest.epoch, latest.seq):
                     entries.append((group, latest_message(field, latest)))
             self.layer.deliver_local(entries)
 

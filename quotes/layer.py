@@ -198,6 +198,12 @@ class QuotesChannelLayer(BaseChannelLayer):
         found = self.state.groups.get(group)
         return found.last if found else None
 
+    def given(self, group: str) -> tuple[int, int] | None:
+        """Return epoch and number of the newest tick that all members here were given."""
+        found = self.state.groups.get(group)
+        message = found.given if found else None
+        return (message["epoch"], message["seq"]) if message and "seq" in message else None
+
     def remember(self, group: str, message: Message) -> None:
         """Let a message that came by another way be the newest of a group that had none."""
         found = self.state.groups.get(group)

@@ -23,6 +23,9 @@ class Membership:
         self.channel = channel
         # This project's layer hands messages over and knows who is in which group.
         self.own: QuotesChannelLayer | None = None
+        # Instruments of which the client has read a tick that others here may still be given.
+        self.ahead: dict[str, Number] = {}  # instrument key -> the tick's number
+        self.steady: dict[str, InstrumentKey] = {}  # all other instruments, by key
         if isinstance(layer, QuotesChannelLayer):
             self.own = layer
             layer.attach(channel, receiver)
@@ -38,10 +41,34 @@ class Membership:
     async def leave(self, group: str) -> None:
         await self.layer.group_discard(group, self.channel)
 
-    def redirect(self, keys: Iterable[InstrumentKey], receiver: Receiver) -> None:
-        """Let another receiver take the prices of instruments, where that is possible."""
+    def redirect_steady(self, keys: Iterable[InstrumentKey], receiver: Receiver) -> None:
+        """Let a receiver take the prices of those of the instruments that need no second look."""
         if self.own is not None:
-            self.own.redirect(self.channel, [key.group_name for key in keys], receiver)
+            steady = {str(key): key for key in keys if str(key) not in self.ahead}
+            self.steady.update(steady)
+            groups = [key.group_name for key in steady.values()]
+            self.own.redirect(self.channel, groups, receiver)
+
+    def begin(self, key: InstrumentKey, sent: Number | None) -> None:
+        """Note with which tick an instrument's prices begin."""
+        given = self.own.given(key.group_name) if self.own is not None else None
+        if sent is not None and (given is None or given < sent):
+            self.ahead[str(key)] = sent
+
+    def is_repeat(self, event: dict[str, Any]) -> bool:
+        """Say whether a tick that comes has been read by the client before."""
+        read = self.ahead.get(event["key"])
+        if read is None or "provisional" in event:
+            return False
+        if number(event) <= read:
+            return True
+        del self.ahead[event["key"]]
+        return False
+
+    def forget(self, field: str) -> None:
+        """Forget with what an instrument's prices began."""
+        self.ahead.pop(field, None)
+        self.steady.pop(field, None)
 
     def last_event(self, key: InstrumentKey) -> dict[str, Any] | None:
         """Return the newest message of the instrument in this process, if the layer keeps it."""

@@ -6,7 +6,7 @@ from quotes.intervals import Interval, Paced
 
 # Frames that become due within this time of the last flush leave together, in one write: the least,
 # for each client that was written to (a write and what it wakes take about 10 us), and the most.
-GATHER_S = 0.002
+GATHER_S = 0.001
 GATHER_PER_CLIENT_S = 0.000_025
 MAX_GATHER_S = 0.005
 # Intervals are rounded up to a multiple of this, so that many clients share a timer.

@@ -49,7 +49,7 @@ class Subscriptions:
         self.ended = False
         self.late = LateSubscriptions(access.desk.late, outbox.price)
         if self.groups.own is not None:
-            outbox.sharing.keys, outbox.sharing.route = self.keys.keys(), self.route
+            outbox.sharing.keys, outbox.sharing.route = self.groups.steady.keys(), self.route
 
     async def add(self, message: Subscribe) -> None:
         """Subscribe to what a message asks for: acknowledgement, latest prices, live prices."""
@@ -95,11 +95,10 @@ class Subscriptions:
         """Begin with what the client may see now, or late, in which case the log has it."""
         delays = {one: self.access.delay_of(one.key) for one in asked}
         await self.begin_live([one for one in asked if not delays[one]], acknowledge, catching_up)
-        for one in asked:
-            if delays[one]:
-                if catching_up is not None:
-                    catching_up.send_late(one.key, one.name, delays[one])
-                self.late.join(one.key, delays[one])
+        for one in filter(delays.__getitem__, asked):
+            if catching_up is not None:
+                catching_up.send_late(one.key, one.name, delays[one])
+            self.late.join(one.key, delays[one])
 
     async def begin_live(
         self, wanted: list[Wanted], acknowledge: Callable[[], None], past: CatchingUp | None
@@ -116,15 +115,13 @@ class Subscriptions:
             acknowledge()
             latest = snapshot.latest if snapshot else {}
             past = past if past is not None and past.is_wanted else None
-            newest = (
-                {one.key: self.groups.newest(one.key, latest) for one in wanted} if past else {}
-            )
+            newest = {one.key: self.groups.newest(one.key, latest) for one in wanted}
             if past is not None:
                 await self.feed.past.refresh()  # now the log has what is the newest, and more
             for one in wanted:
                 sent = await past.send(one.key, one.name, newest[one.key]) if past else None
                 self.release(one.key, latest.get(str(one.key)), sent)
-            self.groups.redirect([one.key for one in wanted], self.outbox.price)
+            self.groups.redirect_steady([one.key for one in wanted], self.outbox.price)
             self.outbox.settle()
         finally:
             for one in wanted:
@@ -174,11 +171,12 @@ class Subscriptions:
         if field in self.late.keys:
             self.late.leave(field)
         else:
+            self.groups.forget(field)
             await self.groups.leave(self.keys.pop(field).group_name)
 
     def route(self, receiver: Receiver) -> None:
-        """Let another receiver take the prices of all groups."""
-        self.groups.redirect(self.keys.values(), receiver)
+        """Let another receiver take the prices that need no second look."""
+        self.groups.redirect_steady(self.keys.values(), receiver)
 
     def release(
         self, key: InstrumentKey, latest: LatestPrice | None, sent: Number | None = None
@@ -198,14 +196,14 @@ class Subscriptions:
         if sent is None and first is not None:
             self.outbox.price(first)
             sent = number(first)
+        self.groups.begin(key, sent)
         for event in held:
             if sent is None or number(event) > sent or "provisional" in event:
                 self.outbox.price(event)
 
     async def remove(self, message: Unsubscribe) -> None:
         if message.candles is not None:
-            await self.candles.remove(message)
-            return
+            return await self.candles.remove(message)
         names, rejected = [], []
         for name in message.names:
             try:
@@ -226,9 +224,14 @@ class Subscriptions:
         if event["type"] != "quote.tick":
             self.candles.receive(event)
             return
+        if (key := self.keys.get(event["key"])) is None:
+            return  # another layer's message that was under way
         held = self.held.get(event["key"])
         if held is None:
-            self.outbox.price(event)
+            if not self.groups.is_repeat(event):
+                self.outbox.price(event)
+                if not self.outbox.sharing.is_on:
+                    self.groups.redirect_steady([key], self.outbox.price)
             return
         if len(held) >= MAX_HELD:
             held.clear()

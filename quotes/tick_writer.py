@@ -16,7 +16,7 @@ from quotes.redis_link import RedisLink
 
 MAX_IN_FLIGHT = 2
 # A write begins no sooner than so long after the one before: each costs as much as many ticks.
-GATHER_S = 0.002
+GATHER_S = 0.001
 # One write holds so many ticks at most, so that Redis serves others in between.
 MAX_FLUSH = 2000
 # More than this is not held: reading stops until Redis has taken what there is.

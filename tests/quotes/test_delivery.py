@@ -188,9 +188,9 @@ async def test_shared_interval_gives_each_client_its_own_in_order_of_change() ->
 
 
 async def test_frames_wait_longer_the_more_clients_there_are() -> None:
-    """Between two flushes lie 2 to 5 ms, by how many clients were written to."""
+    """Between two flushes lie 1 to 5 ms, by how many clients were written to."""
     loop = asyncio.get_running_loop()
-    for clients, pause_s in ((1, 0.002), (120, 0.003), (1000, 0.005)):
+    for clients, pause_s in ((1, 0.001), (120, 0.003), (1000, 0.005)):
         pacers = Pacers(loop)
         for _ in range(clients):
             outbox = Outbox(TakingTransport(), pacers, on_overflow=print, on_gap=print)
