@@ -93,8 +93,10 @@ class LaneHost:
         while fresh := self.lanes - confirmed:  # lanes may be asked for during the wait
             await link.subscribe(*map(lane_channel, sorted(fresh)))
             confirmed |= fresh
-        self.confirmed = confirmed
+        self.confirmed = confirmed & self.lanes
         self.link = link
+        if gone := confirmed - self.lanes:  # nobody needs them any more since they were asked for
+            link.unsubscribe(*map(lane_channel, sorted(gone)))
 
     def take_all(self, messages: Messages) -> None:
         for _, payload in messages:
@@ -109,10 +111,10 @@ class LaneHost:
 
     async def listen(self, lanes: list[int]) -> None:
         """Return when the lanes are listened to, or the host is known to be away."""
-        if self.confirmed.issuperset(lanes):
-            return
         fresh = [lane for lane in lanes if lane not in self.lanes]
         self.lanes.update(lanes)
+        if self.confirmed.issuperset(lanes):
+            return
         try:
             if self.link is None:
                 await self.connected()

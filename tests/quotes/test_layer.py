@@ -10,6 +10,7 @@ from channels.exceptions import ChannelFull
 from redis import Redis
 
 from quotes.layer import QuotesChannelLayer
+from quotes.redis_link import RedisLink
 from tests.valkey import ValkeyProcess
 from tests.waiting import eventually
 
@@ -225,6 +226,32 @@ async def test_redis_restart_brings_members_back_and_runs_the_hook(
     await layer.group_send("g", {"type": "one"})
     await layer.group_send("while-away", {"type": "two"})
     assert {(await receive(layer, channel))["type"] for _ in range(2)} == {"one", "two"}
+
+
+async def test_lane_that_was_left_while_the_link_came_back_is_listened_to_again(
+    layer: QuotesChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who leaves a group at that moment and joins it again has it after the next loss too."""
+    channel = await layer.new_channel()
+    await layer.group_add("g", channel)
+    host = layer.state.hosts[0]
+    subscribe = RedisLink.subscribe
+
+    async def leave_meanwhile(link: RedisLink, *channels: str) -> None:
+        await subscribe(link, *channels)
+        layer.leave("g", channel)
+
+    monkeypatch.setattr(RedisLink, "subscribe", leave_meanwhile)
+    for joins in (False, True):
+        link = host.link
+        assert link is not None
+        link.abort()
+        await eventually(lambda: host.link not in (None, link))  # noqa: B023
+        monkeypatch.setattr(RedisLink, "subscribe", subscribe)
+        if not joins:
+            await layer.group_add("g", channel)
+    await layer.group_send("g", {"type": "x"})
+    assert (await receive(layer, channel))["type"] == "x"
 
 
 async def test_several_hosts_share_the_lanes(redis: Redis, redis_server: ValkeyProcess) -> None:
