@@ -60,7 +60,7 @@ class Membership:
         read = self.ahead.get(event["key"])
         if read is None or "provisional" in event:
             return False
-        if number(event) <= read:
+        if event["epoch"] == read[0] and event["seq"] <= read[1]:
             return True
         del self.ahead[event["key"]]
         return False
