@@ -18,13 +18,12 @@ from django.conf import settings
 from quotes.bridge_counters import BridgeCounters
 from quotes.complaints import Complaints
 from quotes.conf import conf
-from quotes.errors import FeedDown
 from quotes.flush import Flush
 from quotes.inbox import first_position, newest_id, trim_inbox
 from quotes.inbox_reader import InboxReader
 from quotes.lease import Lease
 from quotes.market import Market, now_ms
-from quotes.redis_link import Messages, RedisLink
+from quotes.redis_link import Messages, RedisDown, RedisLink
 from quotes.scanning import CHUNK, keys_like, latest_records
 from quotes.store import lease_key, own_key, status_keys
 from quotes.tick_writer import TickWriter
@@ -76,7 +75,7 @@ class Bridge:
                 try:
                     await self.session()
                     pause = 0.05
-                except (FeedDown, hiredis.ReplyError) as error:
+                except (RedisDown, hiredis.ReplyError) as error:
                     logger.warning("%s, trying again", error)
                     await self.pause(pause)
                     pause = min(pause * 2, MAX_PAUSE_S)

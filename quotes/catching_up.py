@@ -12,9 +12,11 @@ from instruments.keys import InstrumentKey
 from quotes.conf import conf
 from quotes.delivery import Outbox
 from quotes.errors import ProtocolError
-from quotes.past import Number, Past
+from quotes.feed_positions import position_of
+from quotes.past import Past
+from quotes.positions import StreamPosition
 from quotes.protocol import ErrorCode, Since, Subscribe, frame
-from quotes.ticklog import LogRow, tick_message
+from quotes.ticklog import EPOCH, SEQ, LogRow, tick_message
 
 # Ticks put before a client at once; then it is waited for.
 CHUNK = 200
@@ -58,15 +60,17 @@ class CatchingUp:
         """Whether the subscription asks for anything of the past."""
         return bool(self.count or any(self.since.values()))
 
-    async def send(self, key: InstrumentKey, name: str, newest: Number | None) -> Number | None:
+    async def send(
+        self, key: InstrumentKey, name: str, newest: StreamPosition | None
+    ) -> StreamPosition | None:
         """Send an instrument's past.
 
         Args:
             name: as the client asked for it.
-            newest: the number of the newest tick known since its group was joined.
+            newest: the position of the newest tick known since its group was joined.
 
         Returns:
-            The number of the last tick sent; None when the latest price is still to be sent.
+            The position of the last tick sent; None when the latest price is still to be sent.
         """
         since = self.since.get(name)
         if since is not None:
@@ -75,7 +79,7 @@ class CatchingUp:
             rows = await self.past.last(key, self.count, newest)
             await self.room()
             self.tell_history(key, name, rows)
-            return rows[-1][1:3] if rows else None
+            return StreamPosition(rows[-1][EPOCH], rows[-1][SEQ]) if rows else None
         return None
 
     def send_late(self, key: InstrumentKey, name: str, minutes: int) -> None:
@@ -104,8 +108,8 @@ class CatchingUp:
         )
 
     async def resume(
-        self, key: InstrumentKey, name: str, since: Since, newest: Number | None
-    ) -> Number | None:
+        self, key: InstrumentKey, name: str, since: Since, newest: StreamPosition | None
+    ) -> StreamPosition | None:
         missed = await self.past.missed(key, since, newest)
         self.tell_resumed(key, name, missed.reason, len(missed.rows))
         if missed.reason:
@@ -114,10 +118,10 @@ class CatchingUp:
         while True:
             await self.deliver(missed.rows)
             at = Since(at.epoch, at.seq + len(missed.rows))
-            sent = (at.epoch, at.seq)
-            came = ((one["epoch"], one["seq"]) for one in self.held[str(key)])
-            following = next((number for number in came if number > sent), None)
-            if following is None or following[0] != at.epoch or following[1] == at.seq + 1:
+            sent = StreamPosition(at.epoch, at.seq)
+            came = map(position_of, self.held[str(key)])
+            following = next((position for position in came if position > sent), None)
+            if following is None or following.epoch != at.epoch or following.seq == at.seq + 1:
                 return sent
             # So much came meanwhile that not all of it could be held: it is in the log.
             await self.past.refresh()

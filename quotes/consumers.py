@@ -13,7 +13,6 @@ from quotes.access.sockets import SocketAccess
 from quotes.asgi_transport import AsgiTransport
 from quotes.feed import current_feed
 from quotes.frame_transport import EXTENSION
-from quotes.layer import QuotesChannelLayer
 from quotes.session import ClientSession
 
 MSGPACK = "live-price.msgpack"
@@ -34,8 +33,8 @@ class LivePriceConsumer(AsyncConsumer):
         self.task = asyncio.current_task()
         try:
             feed = await current_feed()
-            if isinstance(feed.layer, QuotesChannelLayer):
-                self.channel_name = await feed.layer.new_channel()
+            if feed.layer.is_direct:
+                self.channel_name = feed.layer.local_channel()
                 self.base_send = send
                 self.scope = scope
                 with contextlib.suppress(StopConsumer):

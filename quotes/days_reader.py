@@ -5,8 +5,8 @@ from typing import Any
 
 import redis.asyncio
 
+from quotes.any_layer import Layer
 from quotes.days import days
-from quotes.layer import QuotesChannelLayer
 from quotes.store import own_key
 
 INTERVAL_S = 1.0
@@ -15,7 +15,7 @@ INTERVAL_S = 1.0
 class DaysReader:
     """Reads what the recorder has written, once in a while."""
 
-    def __init__(self, client: redis.asyncio.Redis, layer: Any) -> None:
+    def __init__(self, client: redis.asyncio.Redis, layer: Layer) -> None:
         self.client = client
         self.layer = layer
         self.due_at = 0.0
@@ -24,8 +24,8 @@ class DaysReader:
         """Read the days that are wanted, if that is due; raise redis.RedisError."""
         if days.wanted and time.monotonic() >= self.due_at:
             self.due_at = time.monotonic() + INTERVAL_S
-            if isinstance(self.layer, QuotesChannelLayer):
-                days.keep(self.layer.price_keys())
+            if (wanted_here := self.layer.local_topics()) is not None:
+                days.keep(wanted_here)
             if wanted := list(days.wanted):
                 records: Any = await self.client.hmget(own_key("day"), wanted)
                 for key, record in zip(wanted, records, strict=True):

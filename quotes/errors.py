@@ -14,7 +14,6 @@ QuotesError
 ├── PositionMoved    409  somebody else has put the messages of a source into the inbox
 ├── ProtocolError         a client's message cannot be carried out; `code` says why
 ├── ReplayRefused    400  a replay that is asked for wrongly, or that nobody would see
-├── FeedDown         503  Redis does not answer
 └── HistoryDown      503  the database of history does not answer
 """
 
@@ -27,7 +26,6 @@ __all__ = [
     "BadRecording",
     "BadRetention",
     "BadTick",
-    "FeedDown",
     "FormatMissing",
     "HistoryDown",
     "InboxFull",
@@ -102,12 +100,6 @@ class FormatMissing(QuotesError):
     """A format needs a package that is not installed."""
 
     code = 406
-
-
-class FeedDown(QuotesError):
-    """Redis does not answer, so nobody knows the latest prices."""
-
-    code = 503
 
 
 class InboxFull(QuotesError):

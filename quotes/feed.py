@@ -21,13 +21,15 @@ from instruments.errors import BadSymbol
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.access.desk import AccessDesk
+from quotes.any_layer import Layer, adapted
 from quotes.conf import conf
 from quotes.days_reader import DaysReader
-from quotes.layer import QuotesChannelLayer
+from quotes.feed_positions import ProvisionalPrices, TickDecoder, position_of
 from quotes.market import now_ms
 from quotes.market_watch import MarketWatch
 from quotes.pacing import Pacers
 from quotes.past import Past
+from quotes.positions import StreamPosition
 from quotes.protocol import frame
 from quotes.recent_ticks import RecentTicks
 from quotes.snapshots import Snapshot, Wanted, aread_snapshot
@@ -69,7 +71,8 @@ class Feed:
     """The state of the feed, and the sessions that hear of it."""
 
     def __init__(self) -> None:
-        self.layer: Any = get_channel_layer()
+        self.layer: Layer = adapted(get_channel_layer())
+        self.layer.decode_with(TickDecoder())
         self.pacers = Pacers(asyncio.get_running_loop())
         self.client: redis.asyncio.Redis = async_client()
         self.access = AccessDesk(self.client)
@@ -78,16 +81,13 @@ class Feed:
         self.last_tick: int | None = None
         self.shards = 1
         self.closed = False
-        # Prices shown while no bridge worked, which one will show again: instrument key -> frame,
-        # and the number under which it did.
-        self.provisional: dict[str, tuple[str, tuple[int, int] | None]] = {}
+        self.provisional = ProvisionalPrices()
         self.ready = asyncio.get_running_loop().create_future()
         self.markets = MarketWatch()
         self.days = DaysReader(self.client, self.layer)
         self.past = Past(RecentTicks(self.client))
         self.task = asyncio.create_task(self.watch())
-        if isinstance(self.layer, QuotesChannelLayer):
-            self.layer.on_reconnect(self.refresh)
+        self.layer.on_reconnect(self.refresh)
 
     async def close(self) -> None:
         """End the watch and the connections."""
@@ -178,25 +178,17 @@ class Feed:
     def show_provisionally(self, key: InstrumentKey, latest: LatestPrice) -> None:
         """Show everybody here a price that no bridge has numbered yet, once."""
         message = {**latest_message(str(key), latest), "provisional": True}
-        if not isinstance(self.layer, QuotesChannelLayer):
-            return  # other layers know nobody here: they show it when a bridge does
-        last = self.layer.last_message(key.group_name)
+        last = self.layer.newest_message(key.group_name)
         if last is not None and last.get("frame") == message["frame"]:
             return  # another client read it at the same time, and everybody has it
-        self.provisional[str(key)] = (message["frame"], None)
-        self.layer.screen(self.is_repeat)
+        self.provisional.add(str(key), message["frame"])
+        self.layer.withhold(self.provisional.is_repeat)
         self.layer.deliver_local([(key.group_name, message)])
 
-    def is_repeat(self, message: dict[str, Any]) -> bool:
-        """Say whether a bridge that is back shows what was shown provisionally."""
-        field = message.get("key", "")
-        shown = self.provisional.get(field)
-        if shown is None or "provisional" in message or message["frame"] != shown[0]:
-            return False
-        number = (message["epoch"], message["seq"])
-        if shown[1] is None:
-            self.provisional[field] = (shown[0], number)
-        return number == self.provisional[field][1]
+    def delivered_position(self, group: str) -> StreamPosition | None:
+        """Return the position of the newest tick that all clients here were given."""
+        message = self.layer.delivered_message(group)
+        return position_of(message) if message is not None and "seq" in message else None
 
     async def refresh(self) -> None:
         """Read the latest prices of all groups of this process anew and show what changed."""
@@ -214,8 +206,8 @@ class Feed:
             entries = []
             for field, latest in snapshot.latest.items():
                 group = InstrumentKey.parse(field).group_name
-                given = self.layer.given(group)
-                if given is None or given < (latest.epoch, latest.seq):
+                delivered = self.delivered_position(group)
+                if delivered is None or delivered < (latest.epoch, latest.seq):
                     entries.append((group, latest_message(field, latest)))
             self.layer.deliver_local(entries)
 

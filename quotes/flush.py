@@ -9,16 +9,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from quotes.any_layer import Layer
 from quotes.inbox import positions_key
-from quotes.lane_host import lane_channel
-from quotes.lanes import LANES, Entry, pack_entries
-from quotes.layer import QuotesChannelLayer
+from quotes.lanes import Entry, pack_entries
 from quotes.lease import HOLD, Lease
 from quotes.outcomes import Batch
 from quotes.redis_link import RedisLink
 from quotes.store import own_key
 from quotes.streams import Stream
-from quotes.ticklog import LogRow, count_key, log_key, tick_message
+from quotes.ticklog import SHOWN, LogRow, count_key, log_key, tick_message
 
 # KEYS: lease, last holder, latest, log, its count, positions in the inbox. ARGV: token, life in ms,
 # shard, position or "", count of ticks, count of keys to forget, count of fields and records, then
@@ -68,7 +67,7 @@ class Changes(NamedTuple):
 class Flush:
     """Writes batches over one link under one lease, in the order in which they are started."""
 
-    def __init__(self, link: RedisLink, layer: Any, *, lease: Lease, shard: int) -> None:
+    def __init__(self, link: RedisLink, layer: Layer, *, lease: Lease, shard: int) -> None:
         self.link = link
         self.layer = layer
         self.lease = lease
@@ -77,7 +76,7 @@ class Flush:
         self.keys = (lease.name, lease.last_holder, own_key("latest"), *log, positions_key())
         self.sha = b""
         # Looked up once: a setting takes as long to read as a tick to decide on.
-        self.lane_channels = [lane_channel(lane) for lane in range(LANES)]
+        self.lane_channels = layer.lane_channels() if layer.is_direct else []
         self.previous: asyncio.Task[bool] | None = None
 
     async def prepare(self) -> None:
@@ -102,19 +101,16 @@ class Flush:
                 newest.pop(stream, None)
             else:
                 entries.append(row)
-                if row[5]:
+                if row[SHOWN]:
                     newest[stream] = row
         # A record ahead of its batch would let a client that reads it see the ticks in between as
         # news: so it is the last of the batch's own.
         records = {one.field: b"%d %d %d %b" % row[1:5] for one, row in newest.items()}
         changes = Changes(records, list(forgotten))
-        elsewhere: set[int] = set()
-        if not isinstance(self.layer, QuotesChannelLayer):
-            elsewhere = set(lanes)
-        elif len(self.layer.hosts) > 1:
-            elsewhere = {lane for lane in lanes if self.layer.host_index(lane) != 0}
-        else:
-            return self.script(batch, changes, lanes, elsewhere)
+        layer = self.layer
+        if layer.is_direct and len(layer.hosts) == 1:
+            return self.script(batch, changes, lanes, set())
+        elsewhere = layer.lanes_elsewhere(lanes) if layer.is_direct else set(lanes)
         task = asyncio.create_task(self.in_turn(self.previous, batch, changes, lanes, elsewhere))
         self.previous = task
         return task
@@ -146,15 +142,17 @@ class Flush:
             return False
         if not await self.script(batch, changes, lanes, elsewhere):
             return False
-        if isinstance(self.layer, QuotesChannelLayer):
+        if self.layer.is_direct:
             for lane in elsewhere:
                 await self.layer.publish(lanes[lane], lane)
         else:
-            for stream, row in batch.outcomes:
-                if row is None:
-                    await self.layer.group_send(stream.group, forget_message(stream))
-                elif row[5]:
-                    await self.layer.group_send(stream.group, tick_message(*row))
+            await self.layer.group_send_many(
+                [
+                    (stream.group, forget_message(stream) if row is None else tick_message(*row))
+                    for stream, row in batch.outcomes
+                    if row is None or row[SHOWN]
+                ]
+            )
         return True
 
 

@@ -27,12 +27,12 @@ class InboxReader:
         self.progress = asyncio.Event()
 
     async def catch_up(self) -> None:
-        """Take what is there; raise FeedDown when the connection is lost."""
+        """Take what is there; raise RedisDown when the connection is lost."""
         while await self.read(wait=False):
             pass
 
     async def run(self) -> None:
-        """Take what comes until the connection is lost, which FeedDown tells."""
+        """Take what comes until the connection is lost, which RedisDown tells."""
         self.running = True
         try:
             while True:

@@ -1,39 +1,56 @@
-"""The channel layer: groups of local members, fed by one Redis connection per process and host.
+"""The channel layer: groups of local members, fed by one Redis connection per event loop and host.
 
-It keeps the API of Channels layers (groups, flush) and promises what channels_redis' pub/sub layer
-does: at most once, in order per group, nothing for who joins later. Beyond that API:
+It keeps the API of Channels' layers (groups, flush) and promises what channels_redis' pub/sub layer
+does: at most once, in order per group, nothing for members that join later. Beyond that API:
 
 - a consumer may `attach` a receiver to its channel: a function that gets each message at once, in
   the event loop, without a queue, a task or a copy (it must neither block nor change the message);
 - `group_add_many` and `group_send_many` do in one step what many calls would;
-- `last_message` is the newest message of a group that has members here.
+- `newest_message` is the newest message of a group that has members here;
+- rows, which a decoder turns into messages, carry much traffic at little cost (`lanes.py`).
 
-Who is a member is known only in the process: nothing in Redis can be left over.
+Members are known only in the process that has them: a crash leaves nothing behind in Redis.
 """
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer
 from django.conf import settings
 
-from quotes.lanes import Entry, by_lane, lane_of, pack_entries
-from quotes.members import LoopState, Message, Receiver
+from quotes.groups import LoopState, Receiver
+from quotes.lanes import (
+    LANES,
+    Entry,
+    Message,
+    RowDecoder,
+    by_lane,
+    host_index,
+    lane_channel,
+    lane_of,
+    pack_entries,
+)
+
+DEFAULT_PREFIX = "quotes:"
 
 
 class QuotesChannelLayer(BaseChannelLayer):
-    """The channel layer of the price server.
+    """The channel layer of the price server, usable by any Channels project.
 
     Args:
         hosts: Redis URLs; lanes are spread over them. Default: settings.REDIS_URL.
+        prefix: of the Redis channels. Default: settings.QUOTES_KEY_PREFIX, or "quotes:".
+        decoder: of rows (`RowDecoder`); None: rows are dropped.
         capacity, channel_capacity: how many unread messages a channel without a receiver holds.
     """
 
     extensions = ["groups", "flush"]
+    # Receivers can be attached, and rows are carried; see `any_layer.py`.
+    is_direct: Literal[True] = True
 
     def __init__(
         self,
@@ -41,36 +58,49 @@ class QuotesChannelLayer(BaseChannelLayer):
         expiry: int = 60,
         capacity: int = 100,
         channel_capacity: dict[Any, int] | None = None,
+        prefix: str | None = None,
+        decoder: RowDecoder | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            expiry=expiry, capacity=capacity, channel_capacity=channel_capacity, **kwargs
-        )
-        self.given_hosts = hosts
+        super().__init__(expiry=expiry, capacity=capacity, **kwargs)
+        if isinstance(hosts, str):
+            raise ValueError("hosts must be a list of Redis URLs, even if there is only one")
+        self.channel_capacity = self.compile_capacities(channel_capacity or {})
         self.states: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopState] = WeakKeyDictionary()
+        self._hosts = hosts
+        self._prefix = prefix
+        self._decoder = decoder
 
     @property
     def hosts(self) -> list[str]:
-        return self.given_hosts or [settings.REDIS_URL]
+        return self._hosts or [settings.REDIS_URL]
 
-    def host_index(self, lane: int) -> int:
-        """Return which host carries a lane: the one that wins the lane's vote (rendezvous)."""
-        hosts = self.hosts
-        return max(range(len(hosts)), key=lambda i: hash_text(f"{lane}:{hosts[i]}"))
+    @property
+    def prefix(self) -> str:
+        if self._prefix is not None:
+            return self._prefix
+        return getattr(settings, "QUOTES_KEY_PREFIX", DEFAULT_PREFIX)
 
     @property
     def state(self) -> LoopState:
+        """The members and connections of the running event loop."""
         loop = asyncio.get_running_loop()
         state = self.states.get(loop)
         if state is None:
-            state = self.states[loop] = LoopState(self)
+            state = self.states[loop] = LoopState(
+                self.hosts,
+                name=uuid.uuid4().hex[:12],
+                prefix=self.prefix,
+                decoder=self._decoder,
+                capacity=self.get_capacity,
+            )
         return state
 
     # -- the Channels API -----------------------------------------------------------------------
 
     async def new_channel(self, prefix: str = "specific") -> str:
         """Return a name that only this process can receive on."""
-        return f"{prefix}.{self.state.name}!{uuid.uuid4().hex}"
+        return self.local_channel(prefix)
 
     async def send(self, channel: str, message: Message) -> None:
         """Send a message to one channel, in this process or another.
@@ -102,7 +132,7 @@ class QuotesChannelLayer(BaseChannelLayer):
         try:
             return await mailbox.get()
         except asyncio.CancelledError:
-            # The consumer is gone: nobody will ask for this channel's messages again.
+            # The consumer has ended: this channel's messages will not be read.
             if "!" in channel and state.mailboxes.pop(channel, None) is not None:
                 state.leave_lane(channel)
                 self.detach(channel)
@@ -115,34 +145,39 @@ class QuotesChannelLayer(BaseChannelLayer):
 
     async def group_add_many(self, groups: Iterable[str], channel: str) -> None:
         """Make the channel a member of each group; messages sent after the return reach it."""
-        state = self.state
-        receiver = state.receiver(channel)
-        joined = state.joined.setdefault(channel, set())
         names = list(groups)
         for name in names:
             self.require_valid_group_name(name)
-            if name in joined:
-                continue
-            joined.add(name)
-            state.group(name).put(channel, receiver)
+        state = self.state
+        receiver = state.receiver(channel)
+        joined = state.joined.setdefault(channel, set())
+        for name in names:
+            if name not in joined:
+                joined.add(name)
+                state.group(name).put(channel, receiver)
         await state.listen(names)
 
     async def group_discard(self, group: str, channel: str) -> None:
+        """Take the channel out of the group; no error if it is not in it."""
         self.require_valid_group_name(group)
         self.require_valid_channel_name(channel)
         self.leave(group, channel)
 
     async def group_send(self, group: str, message: Message) -> None:
-        """Send a message to the members of a group, in every process."""
+        """Send a message to the members of a group, in every process.
+
+        Raises:
+            RedisDown: Redis does not answer; the message may have been sent or not.
+            TypeError: the name is illegal, or the message cannot cross Redis.
+        """
         self.require_valid_group_name(group)
         check_message(message)
         await self.publish([(group, message)], lane_of(group))
 
     async def flush(self) -> None:
-        """Forget all members and messages of this process."""
-        state = self.state
-        for host in state.hosts:
-            host.close()
+        """Forget all members and messages of this event loop, and close its connections."""
+        for link in self.state.links:
+            link.close()
         del self.states[asyncio.get_running_loop()]
 
     async def close(self) -> None:
@@ -150,9 +185,18 @@ class QuotesChannelLayer(BaseChannelLayer):
 
     # -- beyond it ------------------------------------------------------------------------------
 
+    def local_channel(self, prefix: str = "specific") -> str:
+        """Return a name for `attach`, at once; other processes cannot send to it."""
+        return f"{prefix}.{self.state.name}!{uuid.uuid4().hex}"
+
     def on_reconnect(self, hook: Callable[[], Awaitable[None]]) -> None:
         """Let the hook run whenever a connection is back after a loss."""
         self.state.reconnect_hooks.append(hook)
+
+    def decode_with(self, decoder: RowDecoder) -> None:
+        """Turn rows into messages with this decoder from now on."""
+        self._decoder = decoder
+        self.state.decode_with(decoder)
 
     def attach(self, channel: str, receiver: Receiver) -> None:
         """Let the receiver take each message of the channel at once; before the first group_add."""
@@ -169,9 +213,9 @@ class QuotesChannelLayer(BaseChannelLayer):
             if group in joined:
                 state.groups[group].put(channel, receiver)
 
-    def screen(self, withheld: Callable[[Message], bool]) -> None:
-        """Ask of each group message whether members are spared it; `last_message` is it anyway."""
-        self.state.screen = withheld
+    def withhold(self, withheld: Callable[[Message], bool]) -> None:
+        """Ask of each group message whether members do not get it; it becomes the newest anyway."""
+        self.state.withheld = withheld
 
     def detach(self, channel: str) -> None:
         """Take the channel out of all its groups and forget its receiver."""
@@ -193,33 +237,32 @@ class QuotesChannelLayer(BaseChannelLayer):
         if not local.members:
             state.drop_group(group)
 
-    def last_message(self, group: str) -> Message | None:
-        """Return the newest message of a group since it has members in this process."""
+    def newest_message(self, group: str) -> Message | None:
+        """Return the newest message of a group since it has members in this event loop."""
         found = self.state.groups.get(group)
-        return found.last if found else None
+        return found.newest if found else None
 
-    def given(self, group: str) -> tuple[int, int] | None:
-        """Return epoch and number of the newest tick that all members here were given."""
+    def delivered_message(self, group: str) -> Message | None:
+        """Return the newest message of a group that all its members here were given."""
         found = self.state.groups.get(group)
-        message = found.given if found else None
-        return (message["epoch"], message["seq"]) if message and "seq" in message else None
+        return found.delivered if found else None
 
     def remember(self, group: str, message: Message) -> None:
-        """Let a message that came by another way be the newest of a group that had none."""
+        """Let a message that came by another way be the newest of a group without any."""
         found = self.state.groups.get(group)
-        if found is not None and found.last is None:
-            found.last = message
+        if found is not None and found.newest is None:
+            found.newest = message
 
     def local_groups(self) -> list[str]:
-        """Return the names of the groups that have members in this process."""
+        """Return the names of the groups that have members in this event loop."""
         return list(self.state.groups)
 
-    def price_keys(self) -> set[str]:
-        """Return the keys of the instruments whose groups have members in this process."""
-        return set(self.state.prices)
+    def local_topics(self) -> set[str] | None:
+        """Return the topics whose rows members in this event loop take."""
+        return set(self.state.topics)
 
     def deliver_local(self, entries: Iterable[Entry]) -> None:
-        """Hand messages to members of this process only."""
+        """Hand messages to members of this event loop only."""
         self.state.take(pack_entries(list(entries)))
 
     async def group_send_many(self, entries: Iterable[Entry]) -> None:
@@ -228,13 +271,30 @@ class QuotesChannelLayer(BaseChannelLayer):
             await self.publish(messages, lane)
 
     async def publish(self, entries: Sequence[Any], lane: int) -> None:
-        await self.state.host_of(lane).publish(lane, entries)
+        """Publish entries, rows among them, of one lane; raise RedisDown."""
+        await self.state.link_of(lane).publish(lane, entries)
+
+    def lane_messages(self, entries: Iterable[Entry]) -> Iterator[tuple[str, str, bytes]]:
+        """Yield what to publish, and where, to send without an event loop.
+
+        Yields:
+            The URL of the Redis host, the Redis channel and the payload.
+        """
+        hosts, prefix = self.hosts, self.prefix
+        for lane, messages in by_lane(entries).items():
+            host = hosts[host_index(lane, hosts)]
+            yield host, lane_channel(prefix, lane), pack_entries(messages)
+
+    def lane_channels(self) -> list[str]:
+        """Return the Redis channel of each lane."""
+        return [lane_channel(self.prefix, lane) for lane in range(LANES)]
+
+    def lanes_elsewhere(self, lanes: Iterable[int]) -> set[int]:
+        """Return which of the lanes another host than the first carries."""
+        hosts = self.hosts
+        return {lane for lane in lanes if host_index(lane, hosts)} if len(hosts) > 1 else set()
 
 
 def check_message(message: Message) -> None:
     if not isinstance(message, dict):
         raise TypeError("a message is a dict")
-
-
-def hash_text(text: str) -> int:
-    return uuid.uuid5(uuid.NAMESPACE_URL, text).int

@@ -18,6 +18,7 @@ from quotes.history.intervals import Interval
 from quotes.history.router import ALIAS
 from quotes.history.rows import CandleRow, TickRow
 from quotes.history.selectors import last_candles, last_ticks, ticks_after
+from quotes.positions import StreamPosition
 from quotes.protocol import Since
 from quotes.recent_ticks import RecentTicks
 from quotes.ticklog import LogRow
@@ -25,7 +26,6 @@ from quotes.ticklog import LogRow
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Number = tuple[int, int]  # epoch, seq
 
 
 class Missed(NamedTuple):
@@ -53,7 +53,9 @@ class Past:
             return False
         return True
 
-    async def missed(self, key: InstrumentKey, since: Since, newest: Number | None) -> Missed:
+    async def missed(
+        self, key: InstrumentKey, since: Since, newest: StreamPosition | None
+    ) -> Missed:
         """Return every tick behind a number, up to the newest and beyond; refresh first."""
         if newest is None:
             return Missed([], "no price of it is known")
@@ -75,7 +77,9 @@ class Past:
             return Missed([], "the ticks that were missed are no longer kept")
         return Missed(found)
 
-    async def last(self, key: InstrumentKey, count: int, newest: Number | None) -> list[LogRow]:
+    async def last(
+        self, key: InstrumentKey, count: int, newest: StreamPosition | None
+    ) -> list[LogRow]:
         """Return the last ticks that were shown, up to the newest, in order; refresh first."""
         if newest is None:
             return []

@@ -13,8 +13,6 @@ from typing import Any
 import hiredis
 from redis.asyncio.connection import parse_url
 
-from quotes.errors import FeedDown
-
 CONNECT_TIMEOUT_S = 5.0
 PING_INTERVAL_S = 1.0
 # A server that answers nothing for so long is taken for dead.
@@ -23,6 +21,10 @@ DEAD_AFTER_S = 3.0
 Messages = list[tuple[bytes, bytes]]
 
 pack: Callable[[tuple[str | bytes | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
+
+
+class RedisDown(ConnectionError):
+    """Redis does not answer, or the connection to it has ended."""
 
 
 class RedisLink(asyncio.Protocol):
@@ -66,7 +68,7 @@ class RedisLink(asyncio.Protocol):
         """Open a link and log in.
 
         Raises:
-            FeedDown: nothing answers at the address, or it refuses the log-in.
+            RedisDown: nothing answers at the address, or it refuses the log-in.
         """
         link = cls(on_messages=on_messages, on_lost=None, gather_s=gather_s)
         try:
@@ -74,10 +76,10 @@ class RedisLink(asyncio.Protocol):
                 await link.open(url)
         except (OSError, TimeoutError, hiredis.ReplyError, hiredis.ProtocolError) as error:
             link.close()
-            raise FeedDown(f"Redis does not answer: {error or type(error).__name__}") from error
+            raise RedisDown(f"Redis does not answer: {error or type(error).__name__}") from error
         link.on_lost = on_lost
         if link.closed:
-            raise FeedDown("Redis closed the connection")
+            raise RedisDown("Redis closed the connection")
         return link
 
     async def open(self, url: str) -> None:
@@ -102,10 +104,10 @@ class RedisLink(asyncio.Protocol):
             await self.command("SELECT", str(options["db"]))
 
     def command(self, *args: str | bytes | int) -> "asyncio.Future[Any]":
-        """Send a command; the future holds its reply, or FeedDown when the link ends before it."""
+        """Send a command; the future holds its reply, or RedisDown when the link ends before it."""
         future: asyncio.Future[Any] = self.loop.create_future()
         if self.closed or self.transport is None:
-            future.set_exception(FeedDown("Redis closed the connection"))
+            future.set_exception(RedisDown("Redis closed the connection"))
             return future
         self.replies.append(future)
         self.transport.write(pack(args))
@@ -215,7 +217,7 @@ class RedisLink(asyncio.Protocol):
         while self.replies:
             future = self.replies.popleft()
             if not future.done():
-                future.set_exception(FeedDown("Redis closed the connection"))
+                future.set_exception(RedisDown("Redis closed the connection"))
                 future.exception()  # nobody has to ask for it
         if self.on_lost is not None:
             self.on_lost()

@@ -17,10 +17,11 @@ from quotes.catching_up import CatchingUp
 from quotes.chains import chain
 from quotes.delivery import Outbox
 from quotes.feed import Feed, Resolve, latest_message
-from quotes.members import Message as Event
-from quotes.members import Receiver
-from quotes.membership import Membership, number
-from quotes.past import Number
+from quotes.feed_positions import position_of
+from quotes.groups import Receiver
+from quotes.lanes import Message as Event
+from quotes.membership import Membership
+from quotes.positions import StreamPosition
 from quotes.protocol import ErrorCode, Subscribe, Unsubscribe, frame, rejection
 from quotes.snapshots import Wanted
 from quotes.store import LatestPrice
@@ -44,12 +45,12 @@ class Subscriptions:
         self.outbox = outbox
         self.keys: dict[str, InstrumentKey] = {}  # instrument key's text -> key
         self.asked: dict[str, tuple[str, str]] = {}  # the same -> name and segment as asked for
-        self.held: dict[str, list[Event]] = {}  # instrument key's text -> ticks while subscribing
+        self.held = self.groups.positions.held
         self.candles = CandleSubscriptions(feed, outbox, self.groups, access=access)
         self.ended = False
         self.late = LateSubscriptions(access.desk.late, outbox.price)
-        if self.groups.own is not None:
-            outbox.sharing.keys, outbox.sharing.route = self.groups.steady.keys(), self.route
+        if feed.layer.is_direct:
+            outbox.sharing.keys, outbox.sharing.route = self.groups.direct.keys(), self.route
 
     async def add(self, message: Subscribe) -> None:
         """Subscribe to what a message asks for: acknowledgement, latest prices, live prices."""
@@ -110,7 +111,7 @@ class Subscriptions:
             self.held[str(one.key)] = []
         try:
             await self.groups.join([one.key.group_name for one in wanted])
-            unread = [one for one in wanted if self.groups.last_event(one.key) is None]
+            unread = [one for one in wanted if self.groups.newest_message(one.key) is None]
             snapshot = await self.feed.snapshot(unread) if unread else None
             acknowledge()
             latest = snapshot.latest if snapshot else {}
@@ -121,7 +122,7 @@ class Subscriptions:
             for one in wanted:
                 sent = await past.send(one.key, one.name, newest[one.key]) if past else None
                 self.release(one.key, latest.get(str(one.key)), sent)
-            self.groups.redirect_steady([one.key for one in wanted], self.outbox.price)
+            self.groups.redirect([one.key for one in wanted], self.outbox.price)
             self.outbox.settle()
         finally:
             for one in wanted:
@@ -176,29 +177,29 @@ class Subscriptions:
 
     def route(self, receiver: Receiver) -> None:
         """Let another receiver take the prices that need no second look."""
-        self.groups.redirect_steady(self.keys.values(), receiver)
+        self.groups.redirect(self.keys.values(), receiver)
 
     def release(
-        self, key: InstrumentKey, latest: LatestPrice | None, sent: Number | None = None
+        self, key: InstrumentKey, latest: LatestPrice | None, sent: StreamPosition | None = None
     ) -> None:
         """Send the latest price of a key, then what arrived meanwhile and is newer.
 
         Args:
-            sent: the number of the last tick that the client was sent of it already.
+            sent: the position of the last tick that the client was given of it.
         """
         held = self.held.pop(str(key))
         first = latest_message(str(key), latest) if latest else None
-        last = self.groups.last_event(key)
+        last = self.groups.newest_message(key)
         if not held and last is not None and last["type"] == "quote.tick":
             first = last
         elif last is None and first is not None:
             self.groups.remember(key, first)
         if sent is None and first is not None:
             self.outbox.price(first)
-            sent = number(first)
+            sent = position_of(first)
         self.groups.begin(key, sent)
         for event in held:
-            if sent is None or number(event) > sent or "provisional" in event:
+            if self.groups.positions.is_news(event, sent):
                 self.outbox.price(event)
 
     async def remove(self, message: Unsubscribe) -> None:
@@ -228,10 +229,10 @@ class Subscriptions:
             return  # another layer's message that was under way
         held = self.held.get(event["key"])
         if held is None:
-            if not self.groups.is_repeat(event):
+            if not self.groups.positions.is_repeat(event):
                 self.outbox.price(event)
                 if not self.outbox.sharing.is_on:
-                    self.groups.redirect_steady([key], self.outbox.price)
+                    self.groups.redirect([key], self.outbox.price)
             return
         if len(held) >= MAX_HELD:
             held.clear()
@@ -247,4 +248,4 @@ class Subscriptions:
     async def leave_groups(self) -> None:
         """Leave the groups of a layer that has to be told one by one."""
         groups = [key.group_name for key in self.keys.values()]
-        await self.groups.leave_each([*groups, *self.candles.groups()])
+        await self.groups.leave_all([*groups, *self.candles.groups()])

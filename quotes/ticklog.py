@@ -10,7 +10,7 @@ it missed.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -45,6 +45,14 @@ class LoggedTick(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 ROW_LENGTH = len(LoggedTick.__struct_fields__)
+# The places of these attributes in a row.
+KEY: Final = 0
+EPOCH: Final = 1
+SEQ: Final = 2
+TIMESTAMP: Final = 3
+FRAME: Final = 4
+SHOWN: Final = 5
+RECEIVED: Final = 6
 
 unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 

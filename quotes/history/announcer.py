@@ -9,11 +9,10 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 
 from instruments.keys import InstrumentKey
+from quotes.any_layer import adapted
 from quotes.history.announcements import PendingCandles, candle_group, candle_messages
 from quotes.history.deriving import Change
-from quotes.lane_host import lane_channel
-from quotes.lanes import Entry, by_lane, pack_entries
-from quotes.layer import QuotesChannelLayer
+from quotes.lanes import Entry
 from quotes.store import pool
 
 EVERY_S = 1.0
@@ -33,7 +32,7 @@ class Announcer:
     def __init__(self, key_of: Callable[[int], str]) -> None:
         self.key_of = key_of
         self.pending = PendingCandles(every_s=EVERY_S)
-        self.layer = get_channel_layer()
+        self.layer = adapted(get_channel_layer())
 
     def add(self, changes: Iterable[Change], *, newest_only: bool = False) -> None:
         self.pending.add(changes, newest_only=newest_only)
@@ -47,11 +46,8 @@ class Announcer:
             entries.extend([(group, message) for message in candle_messages(key, changes)])
         if not entries:
             return
-        if not isinstance(self.layer, QuotesChannelLayer):
-            for group, message in entries:
-                async_to_sync(self.layer.group_send)(group, message)
+        if not self.layer.is_direct:
+            async_to_sync(self.layer.group_send_many)(entries)
             return
-        for lane, messages in by_lane(entries).items():
-            host = self.layer.hosts[self.layer.host_index(lane)]
-            client = redis.Redis(connection_pool=pool(host))
-            client.publish(lane_channel(lane), pack_entries(messages))
+        for host, channel, payload in self.layer.lane_messages(entries):
+            redis.Redis(connection_pool=pool(host)).publish(channel, payload)

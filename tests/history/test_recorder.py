@@ -16,8 +16,7 @@ from quotes.history.announcements import candle_group
 from quotes.history.intervals import STORED, Interval
 from quotes.history.models import Candle, Gap, LogPosition, Tick
 from quotes.history.selectors import candles, last_candles, last_ticks, ticks, ticks_after
-from quotes.lane_host import lane_channel
-from quotes.lanes import lane_of, unpack_entries
+from quotes.lanes import lane_channel, lane_of, unpack_entries
 from quotes.store import own_key
 from quotes.ticklog import log_key
 from tests.history.conftest import HistoryDatabase
@@ -276,7 +275,7 @@ def test_changed_candles_are_sent_to_their_group(redis: Redis) -> None:
     """After the commit subscribers of an instrument's candles get all that changed, exactly."""
     group = candle_group(RELIANCE)
     listener: Any = redis.pubsub()  # type: ignore[no-untyped-call]
-    listener.subscribe(lane_channel(lane_of(group)))
+    listener.subscribe(lane_channel("quotes:", lane_of(group)))
     log(redis, [log_row(price="100.10", volume=5)])
     record(redis)
     payloads: list[bytes] = []

@@ -161,7 +161,7 @@ async def test_receivers_get_messages_at_once_and_leave_as_one(
     await other.group_send_many(entries)
     await eventually(lambda: len(got) == 100)
     assert sorted(got) == list(range(100))
-    assert layer.last_message("g7") == {"type": "x", "number": 7}
+    assert layer.newest_message("g7") == {"type": "x", "number": 7}
     layer.detach(channel)
     assert layer.local_groups() == [] and not any(layer.state.lane_users)
 
@@ -219,7 +219,7 @@ async def test_redis_restart_brings_members_back_and_runs_the_hook(
     channel = await layer.new_channel()
     await layer.group_add("g", channel)
     redis_server.kill()
-    await eventually(lambda: layer.state.hosts[0].link is None)
+    await eventually(lambda: layer.state.links[0].link is None)
     await layer.group_add("while-away", channel)  # holds from when Redis is back
     redis_server.start()
     await eventually(lambda: hooks == ["back"])
@@ -234,7 +234,7 @@ async def test_lane_that_was_left_while_the_link_came_back_is_listened_to_again(
     """Who leaves a group at that moment and joins it again has it after the next loss too."""
     channel = await layer.new_channel()
     await layer.group_add("g", channel)
-    host = layer.state.hosts[0]
+    host = layer.state.links[0]
     subscribe = RedisLink.subscribe
 
     async def leave_meanwhile(link: RedisLink, *channels: str) -> None:
@@ -265,7 +265,7 @@ async def test_several_hosts_share_the_lanes(redis: Redis, redis_server: ValkeyP
         layer.attach(channel, lambda message: got.append(message["number"]))
         names = [f"g{n}" for n in range(200)]
         await layer.group_add_many(names, channel)
-        assert all(host.confirmed for host in layer.state.hosts)
+        assert all(host.confirmed for host in layer.state.links)
         await layer.group_send_many([(name, {"number": n}) for n, name in enumerate(names)])
         await eventually(lambda: len(got) == 200)
         await layer.flush()

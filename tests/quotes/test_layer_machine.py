@@ -26,8 +26,8 @@ from instruments.keys import InstrumentKey
 from quotes import sharing
 from quotes.access.sockets import SocketAccess
 from quotes.feed import Feed
-from quotes.lane_host import lane_channel
-from quotes.lanes import pack_entries
+from quotes.lanes import lane_channel, pack_entries
+from quotes.layer import QuotesChannelLayer
 from quotes.protocol import CloseCode
 from quotes.session import ClientSession
 from quotes.store import own_key
@@ -120,6 +120,8 @@ class Machine(RuleBasedStateMachine):
 
     async def begin(self) -> None:
         self.feed = Feed()
+        assert isinstance(self.feed.layer, QuotesChannelLayer)
+        self.layer = self.feed.layer
         await self.feed.ready
 
         async def repaired() -> None:
@@ -192,7 +194,9 @@ class Machine(RuleBasedStateMachine):
             stream.take(at, stream.frame_of(tick(name, str(number), at)))
             with self.redis.pipeline() as pipeline:
                 pipeline.hset(own_key("latest"), stream.field, stream.record)
-                pipeline.publish(lane_channel(stream.lane), pack_entries([stream.row(at)]))
+                pipeline.publish(
+                    lane_channel("quotes:", stream.lane), pack_entries([stream.row(at)])
+                )
                 pipeline.execute()
             if self.cuts != self.repaired:
                 self.lossy[name].add(number)
@@ -223,7 +227,7 @@ class Machine(RuleBasedStateMachine):
         self.publish(meanwhile, pause_s)
 
     async def cut(self) -> None:
-        [host] = self.feed.layer.state.hosts
+        [host] = self.layer.state.links
         if host.link is None or self.cuts != self.repaired:
             return  # no precondition: what steps there are must not hang on time
         self.cuts += 1
@@ -314,14 +318,14 @@ class Machine(RuleBasedStateMachine):
             self.loop.close()
 
     async def nothing_is_left(self) -> None:
-        state = self.feed.layer.state
+        state = self.layer.state
         assert not (state.groups or state.joined or state.receivers or any(state.lane_users))
         assert not self.feed.listeners
         assert not any(one.members for one in self.feed.pacers.intervals.values())
 
     async def end(self) -> None:
         await self.feed.close()
-        await self.feed.layer.flush()
+        await self.layer.flush()
 
 
 async def read_on(client: Client) -> None:

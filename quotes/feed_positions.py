@@ -1,0 +1,122 @@
+"""Which ticks were given already: to all clients of the process, or to one of them.
+
+The one place on the side of the web process that answers this. Ticks reach a client by three ways:
+as rows from the bridge, read from Redis when it subscribes, and as a price that was shown before a
+bridge numbered it. `StreamPosition` compares them.
+"""
+
+from typing import Any
+
+from instruments.errors import BadSymbol
+from instruments.keys import InstrumentKey
+from quotes.positions import StreamPosition
+from quotes.ticklog import EPOCH, ROW_LENGTH, SEQ, SHOWN, tick_message
+
+Message = dict[str, Any]
+
+
+def position_of(message: Message) -> StreamPosition:
+    """Return the position of a tick's message."""
+    return StreamPosition(message["epoch"], message["seq"])
+
+
+def is_tick(message: Message | None) -> bool:
+    """Return whether a group message is a tick that a bridge has numbered."""
+    return message is not None and message["type"] == "quote.tick" and "provisional" not in message
+
+
+class TickDecoder:
+    """Makes group messages of the rows of ticks, for the channel layer (`RowDecoder`).
+
+    Ticks that all clients here were given, and ticks that are not shown, make none.
+    """
+
+    def topic(self, group: str) -> str | None:
+        try:
+            return str(InstrumentKey.from_group_name(group))
+        except BadSymbol:
+            return None  # a group of something else
+
+    def message(self, row: list[Any], delivered: Message | None) -> Message | None:
+        if len(row) != ROW_LENGTH or not row[SHOWN]:
+            return None
+        if (
+            delivered is not None
+            and delivered.get("epoch") == row[EPOCH]
+            and row[SEQ] <= delivered["seq"]
+        ):
+            return None  # `StreamPosition.covers`, without making one for each tick
+        return tick_message(*row)
+
+    def is_marker(self, message: Message) -> bool:
+        """Return whether a stream starts over: clients go on with what they have."""
+        return message.get("type") == "quote.forget"
+
+
+class ProvisionalPrices:
+    """Prices shown while no bridge worked, which one will show again under a number."""
+
+    def __init__(self) -> None:
+        # instrument key -> frame, and the position under which a bridge showed it again
+        self._shown: dict[str, tuple[str, StreamPosition | None]] = {}
+
+    def add(self, key: str, frame: str) -> None:
+        self._shown[key] = (frame, None)
+
+    def is_repeat(self, message: Message) -> bool:
+        """Return whether a bridge that is back shows what was shown provisionally."""
+        key = message.get("key", "")
+        shown = self._shown.get(key)
+        if shown is None or "provisional" in message or message["frame"] != shown[0]:
+            return False
+        position = position_of(message)
+        if shown[1] is None:
+            self._shown[key] = (shown[0], position)
+            return True
+        return position == shown[1]
+
+
+class ClientPositions:
+    """Which ticks one client was given that others here may still be given.
+
+    Attributes:
+        held: instrument key -> the ticks that came while its subscription is under way.
+    """
+
+    def __init__(self) -> None:
+        self.held: dict[str, list[Message]] = {}
+        self._ahead: dict[str, StreamPosition] = {}  # instrument key -> the last tick read
+
+    def begin(
+        self, key: str, sent: StreamPosition | None, delivered: StreamPosition | None
+    ) -> None:
+        """Note with which tick an instrument's prices begin.
+
+        Args:
+            sent: the last tick that the client was given.
+            delivered: the last tick that all clients here were given.
+        """
+        if sent is not None and (delivered is None or delivered < sent):
+            self._ahead[key] = sent
+
+    def is_ahead(self, key: str) -> bool:
+        """Return whether ticks of an instrument may come that the client has already."""
+        return key in self._ahead
+
+    def is_repeat(self, message: Message) -> bool:
+        """Return whether the client was given a tick already that comes to all now."""
+        read = self._ahead.get(message["key"])
+        if read is None or "provisional" in message:
+            return False
+        if read.covers(message["epoch"], message["seq"]):
+            return True
+        del self._ahead[message["key"]]
+        return False
+
+    def forget(self, key: str) -> None:
+        self._ahead.pop(key, None)
+
+    @staticmethod
+    def is_news(message: Message, sent: StreamPosition | None) -> bool:
+        """Return whether a tick that was held is newer than the last that the client was given."""
+        return sent is None or "provisional" in message or position_of(message) > sent

@@ -1,0 +1,205 @@
+"""The channels of one event loop: the groups that they are in, and the messages that come for them.
+
+Everything here belongs to one event loop; the API of channel layers is `channel_layer.py`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+import msgspec
+
+from quotes.lane_link import LaneLink
+from quotes.lanes import LANES, Message, RowDecoder, host_index, lane_of, unpack_entries
+
+logger = logging.getLogger(__name__)
+
+Receiver = Callable[[Message], None]
+
+
+class LocalGroup:
+    """A group's members in this event loop, and its newest messages since there were any.
+
+    Attributes:
+        newest: the newest message known, perhaps read by one of the members alone.
+        delivered: the newest message that all members were given.
+    """
+
+    __slots__ = ("_receivers", "delivered", "members", "newest")
+
+    def __init__(self) -> None:
+        self.members: dict[str, Receiver] = {}  # channel -> what takes its messages
+        self.newest: Message | None = None
+        self.delivered: Message | None = None
+        self._receivers: tuple[Receiver, ...] | None = None
+
+    def put(self, channel: str, receiver: Receiver) -> None:
+        self.members[channel] = receiver
+        self._receivers = None
+
+    def remove(self, channel: str) -> None:
+        del self.members[channel]
+        self._receivers = None
+
+    @property
+    def receivers(self) -> tuple[Receiver, ...]:
+        """What takes the group's messages, each once however many members share it."""
+        if self._receivers is None:
+            self._receivers = tuple(dict.fromkeys(self.members.values()))
+        return self._receivers
+
+
+class LoopState:
+    """What belongs to one event loop: members, receivers and connections.
+
+    Args:
+        hosts: Redis URLs; lanes are spread over them.
+        name: of the loop, in the names of the channels that it makes.
+        prefix: of the lanes' Redis channels.
+        decoder: of rows; None: rows are dropped.
+        capacity: returns how many unread messages a channel without a receiver holds.
+    """
+
+    def __init__(
+        self,
+        hosts: list[str],
+        *,
+        name: str,
+        prefix: str,
+        decoder: RowDecoder | None,
+        capacity: Callable[[str], int],
+    ) -> None:
+        self.name = name
+        self.decoder = decoder
+        self.groups: dict[str, LocalGroup] = {}
+        self.topics: dict[str, LocalGroup] = {}  # topic -> the group that takes its rows
+        self.joined: dict[str, set[str]] = {}  # channel -> groups
+        self.receivers: dict[str, Receiver] = {}  # channel -> attached receiver
+        self.mailboxes: dict[str, asyncio.Queue[Message]] = {}  # channel -> unread messages
+        self.lane_users = [0] * LANES
+        self.reconnect_hooks: list[Callable[[], Awaitable[None]]] = []
+        self.withheld: Callable[[Message], bool] | None = None
+        self._capacity = capacity
+        self.links = [
+            LaneLink(url, prefix, on_payload=self.take, on_reconnect=self._reconnected)
+            for url in hosts
+        ]
+        self._link_of_lane = [self.links[host_index(lane, hosts)] for lane in range(LANES)]
+
+    def link_of(self, lane: int) -> LaneLink:
+        return self._link_of_lane[lane]
+
+    def receiver(self, channel: str) -> Receiver:
+        return self.receivers.get(channel) or self.mailbox_receiver(channel)
+
+    def mailbox_receiver(self, channel: str) -> Receiver:
+        def put(message: Message) -> None:
+            mailbox = self.mailbox(channel)
+            if mailbox.full():
+                logger.warning("channel %s is full, a message is dropped", channel)
+            else:
+                mailbox.put_nowait(dict(message))
+
+        return put
+
+    def mailbox(self, channel: str) -> "asyncio.Queue[Message]":
+        mailbox = self.mailboxes.get(channel)
+        if mailbox is None:
+            mailbox = self.mailboxes[channel] = asyncio.Queue(self._capacity(channel))
+        return mailbox
+
+    # -- messages -------------------------------------------------------------------------------
+
+    def take(self, payload: bytes) -> None:
+        """Hand the messages of one lane message to the members here."""
+        try:
+            entries = unpack_entries(payload)
+        except msgspec.DecodeError as error:
+            logger.warning("dropped a lane message that cannot be decoded: %s", error)
+            return
+        topics, decoder = self.topics, self.decoder
+        for entry in entries:
+            try:
+                if len(entry) == 2:
+                    self._take_message(*entry)
+                elif decoder is not None and (group := topics.get(entry[0])) is not None:
+                    message = decoder.message(entry, group.delivered)
+                    if message is not None:
+                        self._deliver(group, message)
+            except Exception as error:  # whatever is in one entry, the others arrive
+                logger.warning("dropped an entry of a lane message: %r", error)
+
+    def _take_message(self, name: str, message: Message) -> None:
+        if (group := self.groups.get(name)) is not None:
+            if self.decoder is not None and self.decoder.is_marker(message):
+                group.newest = message
+            else:
+                self._deliver(group, message)
+        elif name[:1] == "!":
+            channel = name[1:]
+            if channel in self.receivers or channel in self.mailboxes:
+                self.receiver(channel)(message)
+
+    def _deliver(self, group: LocalGroup, message: Message) -> None:
+        group.newest = group.delivered = message
+        if self.withheld is not None and self.withheld(message):
+            return
+        for receive in group.receivers:
+            try:
+                receive(message)
+            except Exception:
+                logger.exception("a member failed to take %s", message.get("type"))
+
+    # -- groups and lanes -----------------------------------------------------------------------
+
+    def group(self, name: str) -> LocalGroup:
+        """Return the group of a name, begun if it has no members yet."""
+        group = self.groups.get(name)
+        if group is None:
+            group = self.groups[name] = LocalGroup()
+            self._bind_topic(name, group)
+            self.use_lane(name)
+        return group
+
+    def decode_with(self, decoder: RowDecoder) -> None:
+        """Decode rows with this from now on."""
+        self.decoder = decoder
+        self.topics.clear()
+        for name, group in self.groups.items():
+            self._bind_topic(name, group)
+
+    def _bind_topic(self, name: str, group: LocalGroup) -> None:
+        topic = self.decoder.topic(name) if self.decoder is not None else None
+        if topic is not None:
+            self.topics[topic] = group
+
+    def drop_group(self, name: str) -> None:
+        """Forget a group that has no members any more."""
+        del self.groups[name]
+        topic = self.decoder.topic(name) if self.decoder is not None else None
+        if topic is not None:
+            self.topics.pop(topic, None)
+        self.leave_lane(name)
+
+    def use_lane(self, name: str) -> None:
+        """Count one more user of a name's lane."""
+        self.lane_users[lane_of(name)] += 1
+
+    def leave_lane(self, name: str) -> None:
+        lane = lane_of(name)
+        self.lane_users[lane] -= 1
+        if not self.lane_users[lane]:
+            self.link_of(lane).stop_listening(lane)
+
+    async def listen(self, names: Iterable[str]) -> None:
+        """Return when the lanes of all names are listened to, whichever call asked for them."""
+        lanes: dict[LaneLink, list[int]] = {}
+        for lane in dict.fromkeys(map(lane_of, names)):
+            lanes.setdefault(self.link_of(lane), []).append(lane)
+        for link, wanted in lanes.items():
+            await link.listen(wanted)
+
+    async def _reconnected(self) -> None:
+        """Run the reconnect hooks: messages may have been missed."""
+        for hook in list(self.reconnect_hooks):
+            await hook()

@@ -1,0 +1,161 @@
+"""The channel layer's connection to one Redis host: it listens to lanes, and reconnects."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from quotes.lanes import lane_channel, pack_entries
+from quotes.redis_link import Messages, RedisDown, RedisLink
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.05
+MAX_PAUSE_S = 1.0
+
+
+class LaneLink:
+    """Keeps a connection to one host open from its first use until `close`.
+
+    Messages come at most once, in order per lane; those published while the connection is lost are
+    missed, which `on_reconnect` tells.
+
+    Args:
+        url: of the Redis host.
+        prefix: of the lanes' Redis channels.
+        on_payload: called in the event loop with the payload of each lane message.
+        on_reconnect: awaited when the connection is back, all lanes subscribed again.
+
+    Attributes:
+        confirmed: the lanes that Redis has confirmed to send.
+        link: the open connection, None while there is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        prefix: str,
+        *,
+        on_payload: Callable[[bytes], None],
+        on_reconnect: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.url = url
+        self.prefix = prefix
+        self.lanes: set[int] = set()
+        self.confirmed: set[int] = set()
+        self.link: RedisLink | None = None
+        self._on_payload = on_payload
+        self._on_reconnect = on_reconnect
+        self._opener: asyncio.Task[None] | None = None
+        self._attempt: asyncio.Future[None] | None = None  # done after the first try to connect
+        self._closed = False
+
+    def _channels(self, lanes: Iterable[int]) -> list[str]:
+        return [lane_channel(self.prefix, lane) for lane in lanes]
+
+    async def _connected(self) -> RedisLink:
+        """Return the link, opened on first use.
+
+        Raises:
+            RedisDown: the host does not answer; a task keeps trying to connect.
+        """
+        if self.link is None:
+            if self._opener is None:
+                self._start(again=False)
+            if self._attempt is not None:
+                await asyncio.shield(self._attempt)
+        if self.link is None:
+            raise RedisDown("Redis does not answer")
+        return self.link
+
+    def _start(self, *, again: bool) -> None:
+        self._attempt = None if again else asyncio.get_running_loop().create_future()
+        self._opener = asyncio.create_task(self._open(again=again))
+
+    async def _open(self, *, again: bool) -> None:
+        """Try to connect until it succeeds."""
+        pause = FIRST_PAUSE_S
+        while not self._closed:
+            try:
+                await self._connect()
+            except RedisDown as error:
+                if self._attempt is not None:
+                    logger.warning("%s, trying again", error)
+                again = True
+                self._attempted()
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, MAX_PAUSE_S)
+                continue
+            self._opener = None
+            self._attempted()
+            if again:
+                logger.info("reconnected to Redis")
+                await self._on_reconnect()
+            return
+
+    def _attempted(self) -> None:
+        if self._attempt is not None and not self._attempt.done():
+            self._attempt.set_result(None)
+        self._attempt = None
+
+    async def _connect(self) -> None:
+        link = await RedisLink.connect(self.url, on_messages=self._take, on_lost=self._lost)
+        confirmed: set[int] = set()
+        while fresh := self.lanes - confirmed:  # lanes may be asked for during the wait
+            await link.subscribe(*self._channels(sorted(fresh)))
+            confirmed |= fresh
+        self.confirmed = confirmed & self.lanes
+        self.link = link
+        if gone := confirmed - self.lanes:  # left meanwhile
+            link.unsubscribe(*self._channels(sorted(gone)))
+
+    def _take(self, messages: Messages) -> None:
+        for _, payload in messages:
+            self._on_payload(payload)
+
+    def _lost(self) -> None:
+        self.link = None
+        self.confirmed = set()
+        if not self._closed and self._opener is None:
+            logger.warning("lost the connection to Redis, reconnecting")
+            self._start(again=True)
+
+    async def listen(self, lanes: list[int]) -> None:
+        """Return when the lanes are listened to, or the host is known to be away."""
+        fresh = [lane for lane in lanes if lane not in self.lanes]
+        self.lanes.update(lanes)
+        if self.confirmed.issuperset(lanes):
+            return
+        try:
+            if self.link is None:
+                await self._connected()
+            elif fresh:
+                await self.link.subscribe(*self._channels(fresh))
+            else:
+                await self.link.command("PING")  # comes back behind another caller's subscription
+        except RedisDown:
+            return  # the reconnect hooks run when the lanes are listened to
+        self.confirmed.update(lane for lane in lanes if lane in self.lanes)
+
+    def stop_listening(self, lane: int) -> None:
+        self.lanes.discard(lane)
+        self.confirmed.discard(lane)
+        if self.link is not None:
+            self.link.unsubscribe(*self._channels([lane]))
+
+    async def publish(self, lane: int, entries: Sequence[Any]) -> None:
+        """Publish the entries in one Redis message.
+
+        Raises:
+            RedisDown: the host does not answer; the entries may have been published or not.
+        """
+        link = await self._connected()
+        await link.writable.wait()
+        await link.command("PUBLISH", lane_channel(self.prefix, lane), pack_entries(entries))
+
+    def close(self) -> None:
+        self._closed = True
+        if self._opener is not None:
+            self._opener.cancel()
+        if self.link is not None:
+            self.link.close()
