@@ -3,9 +3,8 @@
 Everything here belongs to one event loop; the API of channel layers is `channel_layer.py`.
 """
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
 import msgspec
 
@@ -57,7 +56,7 @@ class LoopState:
         name: of the loop, in the names of the channels that it makes.
         prefix: of the lanes' Redis channels.
         decoder: of rows; None: rows are dropped.
-        capacity: returns how many unread messages a channel without a receiver holds.
+        mailbox: returns what takes the messages of a channel that has no attached receiver.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class LoopState:
         name: str,
         prefix: str,
         decoder: RowDecoder | None,
-        capacity: Callable[[str], int],
+        mailbox: Callable[[str], Receiver],
     ) -> None:
         self.name = name
         self.decoder = decoder
@@ -75,11 +74,14 @@ class LoopState:
         self.topics: dict[str, LocalGroup] = {}  # topic -> the group that takes its rows
         self.joined: dict[str, set[str]] = {}  # channel -> groups
         self.receivers: dict[str, Receiver] = {}  # channel -> attached receiver
-        self.mailboxes: dict[str, asyncio.Queue[Message]] = {}  # channel -> unread messages
+        self.reading: set[str] = set()  # channels on which somebody has received in this loop
+        self.foreign: set[str] = set()  # those of them that no other loop listens for
+        self.own_lanes: set[int] = set()  # of the channels that this loop made
         self.lane_users = [0] * LANES
         self.reconnect_hooks: list[Callable[[], Awaitable[None]]] = []
         self.withheld: Callable[[Message], bool] | None = None
-        self._capacity = capacity
+        self.guard: AsyncGenerator[None, None] | None = None  # closes the links with the loop
+        self._mailbox = mailbox
         self.links = [
             LaneLink(url, prefix, on_payload=self.take, on_reconnect=self._reconnected)
             for url in hosts
@@ -90,23 +92,7 @@ class LoopState:
         return self._link_of_lane[lane]
 
     def receiver(self, channel: str) -> Receiver:
-        return self.receivers.get(channel) or self.mailbox_receiver(channel)
-
-    def mailbox_receiver(self, channel: str) -> Receiver:
-        def put(message: Message) -> None:
-            mailbox = self.mailbox(channel)
-            if mailbox.full():
-                logger.warning("channel %s is full, a message is dropped", channel)
-            else:
-                mailbox.put_nowait(dict(message))
-
-        return put
-
-    def mailbox(self, channel: str) -> "asyncio.Queue[Message]":
-        mailbox = self.mailboxes.get(channel)
-        if mailbox is None:
-            mailbox = self.mailboxes[channel] = asyncio.Queue(self._capacity(channel))
-        return mailbox
+        return self.receivers.get(channel) or self._mailbox(channel)
 
     # -- messages -------------------------------------------------------------------------------
 
@@ -137,7 +123,12 @@ class LoopState:
                 self._deliver(group, message)
         elif name[:1] == "!":
             channel = name[1:]
-            if channel in self.receivers or channel in self.mailboxes:
+            local = channel.partition("!")[0]
+            if (
+                channel in self.receivers
+                or channel in self.foreign
+                or local.endswith("." + self.name)
+            ):
                 self.receiver(channel)(message)
 
     def _deliver(self, group: LocalGroup, message: Message) -> None:
@@ -188,8 +179,14 @@ class LoopState:
     def leave_lane(self, name: str) -> None:
         lane = lane_of(name)
         self.lane_users[lane] -= 1
-        if not self.lane_users[lane]:
+        if not self.lane_users[lane] and lane not in self.own_lanes:
             self.link_of(lane).stop_listening(lane)
+
+    def stop_reading(self, channel: str) -> None:
+        self.reading.discard(channel)
+        if channel in self.foreign:
+            self.foreign.discard(channel)
+            self.leave_lane(channel)
 
     async def listen(self, names: Iterable[str]) -> None:
         """Return when the lanes of all names are listened to, whichever call asked for them."""

@@ -26,6 +26,7 @@ Row = list[Any]
 
 pack_entries = msgspec.msgpack.Encoder().encode
 unpack_entries = msgspec.msgpack.Decoder(list[list[Any]]).decode
+unpack_message = msgspec.msgpack.Decoder(Message).decode
 
 
 class RowDecoder(Protocol):

@@ -13,16 +13,17 @@ Members are known only in the process that has them: a crash leaves nothing behi
 """
 
 import asyncio
+import os
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer
 from django.conf import settings
 
-from quotes.groups import LoopState, Receiver
+from quotes.groups import LoopState, Receiver, logger
 from quotes.lanes import (
     LANES,
     Entry,
@@ -33,7 +34,9 @@ from quotes.lanes import (
     lane_channel,
     lane_of,
     pack_entries,
+    unpack_message,
 )
+from quotes.mailboxes import Mailboxes
 
 DEFAULT_PREFIX = "quotes:"
 
@@ -41,10 +44,14 @@ DEFAULT_PREFIX = "quotes:"
 class QuotesChannelLayer(BaseChannelLayer):
     """The channel layer of the price server, usable by any Channels project.
 
+    Its methods may be called from any event loop and thread of the process; each event loop has
+    connections of its own, which end with it.
+
     Args:
         hosts: Redis URLs; lanes are spread over them. Default: settings.REDIS_URL.
         prefix: of the Redis channels. Default: settings.QUOTES_KEY_PREFIX, or "quotes:".
         decoder: of rows (`RowDecoder`); None: rows are dropped.
+        expiry: after how many seconds an unread message of a channel is dropped.
         capacity, channel_capacity: how many unread messages a channel without a receiver holds.
     """
 
@@ -70,6 +77,10 @@ class QuotesChannelLayer(BaseChannelLayer):
         self._hosts = hosts
         self._prefix = prefix
         self._decoder = decoder
+        self._mailboxes = Mailboxes(capacity=self.get_capacity, expiry_s=expiry)
+        self._token = uuid.uuid4().hex[:8]
+        # name of a state -> its event loop, while both are there
+        self._loops: WeakValueDictionary[str, asyncio.AbstractEventLoop] = WeakValueDictionary()
 
     @property
     def hosts(self) -> list[str]:
@@ -89,53 +100,84 @@ class QuotesChannelLayer(BaseChannelLayer):
         if state is None:
             state = self.states[loop] = LoopState(
                 self.hosts,
-                name=uuid.uuid4().hex[:12],
+                name=f"{self._process}-{uuid.uuid4().hex[:12]}",
                 prefix=self.prefix,
                 decoder=self._decoder,
-                capacity=self.get_capacity,
+                mailbox=self._mailbox_receiver,
             )
+            self._loops[state.name] = loop
         return state
+
+    @property
+    def _process(self) -> str:
+        return f"{self._token}{os.getpid():x}"
 
     # -- the Channels API -----------------------------------------------------------------------
 
     async def new_channel(self, prefix: str = "specific") -> str:
-        """Return a name that only this process can receive on."""
-        return self.local_channel(prefix)
+        """Return a name that only this process can receive on.
+
+        Messages that are sent after the return are received, from whichever process, event loop
+        or thread they come and however late `receive` is called, within `expiry` and `capacity`.
+        """
+        channel = self.local_channel(prefix)
+        await self._end_with_loop()
+        self.state.own_lanes.add(lane_of(channel))
+        await self.state.listen([channel])
+        return channel
 
     async def send(self, channel: str, message: Message) -> None:
         """Send a message to one channel, in this process or another.
 
         Raises:
             ChannelFull: the channel is of this process and holds as many messages as it may.
+            RedisDown: the channel is of another process and Redis does not answer.
+            TypeError: the name is illegal, or the message cannot cross Redis.
         """
         self.require_valid_channel_name(channel)
         check_message(message)
-        state = self.state
-        if channel in state.receivers:
-            state.receivers[channel](message)
-        elif "!" in channel and channel.partition("!")[0].endswith("." + state.name):
-            if state.mailbox(channel).full():
-                raise ChannelFull
-            state.mailbox_receiver(channel)(message)
-        else:
+        owner = _owner(channel)
+        if not owner.startswith(self._process + "-"):
             await self.publish([("!" + channel, message)], lane_of(channel))
+            return
+        loop = self._loops.get(owner)
+        state = self.states.get(loop) if loop is not None else None
+        receiver = state.receivers.get(channel) if state is not None else None
+        if receiver is None:
+            self._mailboxes.put(channel, message)
+            return
+        copy = unpack_message(pack_entries(message))
+        if loop is asyncio.get_running_loop():
+            receiver(copy)
+        elif loop is not None:
+            loop.call_soon_threadsafe(receiver, copy)
 
     async def receive(self, channel: str) -> Message:
-        """Return the next message of a channel, in the order in which they came."""
+        """Return the next message of a channel, in the order in which they came.
+
+        If several receive on one channel, one of them gets a message. A consumer that is cancelled
+        while it receives leaves all its groups.
+        """
         self.require_valid_channel_name(channel)
         state = self.state
-        known = channel in state.mailboxes
-        mailbox = state.mailbox(channel)
-        if not known:
-            state.use_lane(channel)
-            await state.listen([channel])
+        if channel not in state.reading:
+            state.reading.add(channel)
+            if self._running_loop_of(channel) is None:  # else that one listens
+                state.use_lane(channel)
+                state.foreign.add(channel)
+                await self._end_with_loop()
+                await state.listen([channel])
         try:
-            return await mailbox.get()
+            return await self._mailboxes.get(channel)
         except asyncio.CancelledError:
             # The consumer has ended: this channel's messages will not be read.
-            if "!" in channel and state.mailboxes.pop(channel, None) is not None:
-                state.leave_lane(channel)
+            if "!" in channel and channel in state.reading:
+                state.stop_reading(channel)
+                self._mailboxes.remove(channel)
                 self.detach(channel)
+                owner = self._running_loop_of(channel)
+                if owner is not None and owner is not asyncio.get_running_loop():
+                    owner.call_soon_threadsafe(self.detach, channel)
             raise
 
     async def group_add(self, group: str, channel: str) -> None:
@@ -144,10 +186,18 @@ class QuotesChannelLayer(BaseChannelLayer):
         await self.group_add_many([group], channel)
 
     async def group_add_many(self, groups: Iterable[str], channel: str) -> None:
-        """Make the channel a member of each group; messages sent after the return reach it."""
+        """Make the channel a member of each group; messages sent after the return reach it.
+
+        Raises:
+            RuntimeError: the channel is another process's.
+        """
         names = list(groups)
         for name in names:
             self.require_valid_group_name(name)
+        loop = self._loop_for(channel)
+        if loop is not asyncio.get_running_loop():
+            await _run_on(loop, self.group_add_many(names, channel))
+            return
         state = self.state
         receiver = state.receiver(channel)
         joined = state.joined.setdefault(channel, set())
@@ -161,7 +211,11 @@ class QuotesChannelLayer(BaseChannelLayer):
         """Take the channel out of the group; no error if it is not in it."""
         self.require_valid_group_name(group)
         self.require_valid_channel_name(channel)
-        self.leave(group, channel)
+        loop = self._running_loop_of(channel)
+        if loop is not None and loop is not asyncio.get_running_loop():
+            await _run_on(loop, self.group_discard(group, channel))
+        else:
+            self.leave(group, channel)
 
     async def group_send(self, group: str, message: Message) -> None:
         """Send a message to the members of a group, in every process.
@@ -175,10 +229,12 @@ class QuotesChannelLayer(BaseChannelLayer):
         await self.publish([(group, message)], lane_of(group))
 
     async def flush(self) -> None:
-        """Forget all members and messages of this event loop, and close its connections."""
-        for link in self.state.links:
-            link.close()
-        del self.states[asyncio.get_running_loop()]
+        """Forget all messages of this process, and the members and connections of this loop."""
+        state = self.state
+        if state.guard is not None:
+            await state.guard.aclose()
+        self._forget(asyncio.get_running_loop(), state)
+        self._mailboxes.clear()
 
     async def close(self) -> None:
         await self.flush()
@@ -272,6 +328,7 @@ class QuotesChannelLayer(BaseChannelLayer):
 
     async def publish(self, entries: Sequence[Any], lane: int) -> None:
         """Publish entries, rows among them, of one lane; raise RedisDown."""
+        await self._end_with_loop()
         await self.state.link_of(lane).publish(lane, entries)
 
     def lane_messages(self, entries: Iterable[Entry]) -> Iterator[tuple[str, str, bytes]]:
@@ -293,6 +350,69 @@ class QuotesChannelLayer(BaseChannelLayer):
         """Return which of the lanes another host than the first carries."""
         hosts = self.hosts
         return {lane for lane in lanes if host_index(lane, hosts)} if len(hosts) > 1 else set()
+
+    # -- event loops ----------------------------------------------------------------------------
+
+    def _mailbox_receiver(self, channel: str) -> Receiver:
+        def put(message: Message) -> None:
+            try:
+                self._mailboxes.put(channel, message)
+            except ChannelFull:
+                logger.warning("channel %s is full, a message is dropped", channel)
+
+        return put
+
+    def _running_loop_of(self, channel: str) -> asyncio.AbstractEventLoop | None:
+        """Return the loop that made a channel, if it is of this process and not closed."""
+        loop = self._loops.get(_owner(channel))
+        return loop if loop is not None and not loop.is_closed() else None
+
+    def _loop_for(self, channel: str) -> asyncio.AbstractEventLoop:
+        """Return the loop in which a channel's memberships are kept."""
+        loop = self._running_loop_of(channel)
+        if loop is None:
+            if "!" in channel and not _owner(channel).startswith(self._process + "-"):
+                raise RuntimeError(
+                    f"{channel} is another process's channel: call group_add there, "
+                    "with self.channel_name"
+                )
+            loop = asyncio.get_running_loop()
+        return loop
+
+    async def _end_with_loop(self) -> None:
+        """Close this loop's connections when the loop shuts down, as after `async_to_sync`."""
+        state = self.state
+        if state.guard is None:
+            state.guard = self._until_end(asyncio.get_running_loop(), state)
+            await anext(state.guard)
+
+    async def _until_end(
+        self, loop: asyncio.AbstractEventLoop, state: LoopState
+    ) -> AsyncGenerator[None, None]:
+        # asyncio closes the generators that a loop has begun before the loop is closed.
+        try:
+            yield
+        finally:
+            self._forget(loop, state)
+            await asyncio.sleep(0)  # the transports close in the next turn
+
+    def _forget(self, loop: asyncio.AbstractEventLoop, state: LoopState) -> None:
+        for link in state.links:
+            link.close()
+        self.states.pop(loop, None)
+
+
+async def _run_on(loop: asyncio.AbstractEventLoop, work: Any) -> None:
+    """Run a coroutine in another loop; wait for it unless that loop stands still."""
+    future = asyncio.run_coroutine_threadsafe(work, loop)
+    if loop.is_running():
+        await asyncio.wrap_future(future)
+
+
+def _owner(channel: str) -> str:
+    """Return the name of the event loop that made a channel; "" for a plain channel."""
+    local, mark, _ = channel.partition("!")
+    return local.rpartition(".")[2] if mark else ""
 
 
 def check_message(message: Message) -> None:

@@ -170,6 +170,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.any_layer",
         "quotes.groups",
         "quotes.lane_link",
+        "quotes.mailboxes",
         "quotes.layer",
         "quotes.lease",
         "quotes.membership",

@@ -67,7 +67,7 @@ async def test_connections_that_end_in_every_way_leave_nothing(
         assert (await witness.price())["symbol"] == "SHARED"
     await eventually(lambda: not live.layer.local_groups())
     state = live.layer.state
-    assert not (state.receivers or state.joined or state.mailboxes or any(state.lane_users))
+    assert not (state.receivers or state.joined or state.reading or any(state.lane_users))
     assert not feed_of_loop.listeners
 
 

@@ -51,7 +51,7 @@ async def listening(layer: QuotesChannelLayer) -> tuple[str, "asyncio.Queue[dict
             read.put_nowait(await layer.receive(channel))
 
     tasks.add(asyncio.create_task(run()))
-    await eventually(lambda: channel in layer.state.mailboxes)
+    await eventually(lambda: channel in layer.state.reading)
     await layer.group_add("ready", channel)
     return channel, read
 
@@ -74,7 +74,7 @@ async def test_message_reaches_a_channel_of_another_process(
     await other.send(channel, {"type": "greet"})
     assert (await asyncio.wait_for(read.get(), 5))["type"] == "greet"
     waiting = asyncio.create_task(layer.receive("plain"))
-    await eventually(lambda: "plain" in layer.state.mailboxes)
+    await eventually(lambda: "plain" in layer.state.reading)
     await layer.state.listen(["plain"])
     await other.send("plain", {"type": "greet"})
     assert (await asyncio.wait_for(waiting, 5))["type"] == "greet"
@@ -188,7 +188,7 @@ async def test_consumer_that_dies_leaves_no_member(layer: QuotesChannelLayer) ->
     """A task that is cancelled while it receives takes its channel out of all groups."""
     channel = await layer.new_channel()
     task = asyncio.create_task(layer.receive(channel))
-    await eventually(lambda: channel in layer.state.mailboxes)
+    await eventually(lambda: channel in layer.state.reading)
     await layer.group_add("g", channel)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
