@@ -21,6 +21,7 @@ from instruments.errors import BadSymbol
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.access.desk import AccessDesk
+from quotes.access.late import LateReaders
 from quotes.any_layer import Layer, adapted
 from quotes.conf import conf
 from quotes.days_reader import DaysReader
@@ -76,6 +77,7 @@ class Feed:
         self.pacers = Pacers(asyncio.get_running_loop())
         self.client: redis.asyncio.Redis = async_client()
         self.access = AccessDesk(self.client)
+        self.late = LateReaders(self.client)
         self.listeners: set[Listener] = set()
         self.state = FeedState.DOWN
         self.last_tick: int | None = None
@@ -95,6 +97,7 @@ class Feed:
         self.task.cancel()
         self.past.recent.drop()
         await asyncio.wait([self.task])
+        await self.late.close()
         await self.access.close()
         await self.client.aclose()
 

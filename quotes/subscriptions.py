@@ -48,7 +48,7 @@ class Subscriptions:
         self.held = self.groups.positions.held
         self.candles = CandleSubscriptions(feed, outbox, self.groups, access=access)
         self.ended = False
-        self.late = LateSubscriptions(access.desk.late, outbox.price)
+        self.late = LateSubscriptions(feed.late, outbox.price)
         if feed.layer.is_direct:
             outbox.sharing.keys, outbox.sharing.route = self.groups.direct.keys(), self.route
 

@@ -8,7 +8,6 @@ from quotes.access.addresses import address_group, is_loopback
 from quotes.access.entitlements import Entitlements
 from quotes.access.errors import AccessDown
 from quotes.access.grants import anonymous_entitlements, today_in_india
-from quotes.access.late import LateReaders
 from quotes.access.limits import ConnectionCounts, Scope
 from quotes.access.reading import StandingReader
 from quotes.access.revocation import AccessWatch
@@ -25,7 +24,6 @@ class AccessDesk:
         self.reader = StandingReader()
         self.watch = AccessWatch(self.reader)
         self.counts = ConnectionCounts(client)
-        self.late = LateReaders(client)
         self.tasks = [
             asyncio.create_task(self.watch.run()),
             asyncio.create_task(self.counts.run()),
@@ -39,7 +37,6 @@ class AccessDesk:
         for task in self.tasks:
             task.cancel()
         await asyncio.wait(self.tasks)
-        await self.late.close()
         await self.reader.close()
         await self.counts.leave()
 
