@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from quotes.access.sockets import SocketAccess
+from quotes.access.standing import Limits
 from quotes.conf import conf
 from quotes.delivery import Outbox
 from quotes.errors import ProtocolError, quoted
@@ -30,6 +31,7 @@ from quotes.protocol import (
     frame,
     parse_message,
 )
+from quotes.rates import BURST_S, TokenBucket
 from quotes.subscriptions import Subscriptions
 
 Event = dict[str, Any]
@@ -42,6 +44,9 @@ FLOOD = 200
 
 class ClientSession:
     """What one connected client has asked for.
+
+    It is the `Listener` of its feed and the `Client` of its access, to which it hands itself over
+    when it is made.
 
     Args:
         channel: the channel-layer channel of the connection.
@@ -70,7 +75,7 @@ class ClientSession:
             encoding=encoding,
         )
         self.subscriptions = Subscriptions(feed, self.outbox, channel=channel, access=access)
-        self.bucket = access.bucket()
+        self.bucket = message_bucket(access.limits)
         self.refused = 0
         self.ended = False
         self.closing = False  # whether a close frame is on its way, behind other frames
@@ -83,10 +88,10 @@ class ClientSession:
             Ping: self.ping,
             Configure: self.configure,
             MarketStatusRequest: self.market_status,
-            Authenticate: access.authenticate,
+            Authenticate: self.authenticate,
         }
         feed.listeners.add(self)
-        access.bind(self)
+        access.attach(self)
 
     # -- from the client ------------------------------------------------------------------------
 
@@ -175,6 +180,27 @@ class ClientSession:
                 values = status_frame(segment, status)
                 self.outbox.control(frame("market_status", id=message.id, **values))
 
+    async def authenticate(self, message: Authenticate) -> None:
+        await self.access.authenticate(message)  # sends the acknowledgement, before any price
+        if not self.ended:
+            await self.subscriptions.reconsider()
+
+    # -- from access ----------------------------------------------------------------------------
+
+    def send_control(self, text: bytes) -> None:
+        self.outbox.control(text)
+
+    def limits_changed(self) -> None:
+        self.bucket = message_bucket(self.access.limits)
+
+    async def reconsider(self) -> list[str]:
+        async with self.turn:
+            return [] if self.ended else await self.subscriptions.reconsider()
+
+    def cut_off(self) -> None:
+        self.end()
+        self.transport.abort()
+
     # -- from the feed --------------------------------------------------------------------------
 
     def feed_changed(self) -> None:
@@ -230,3 +256,9 @@ class ClientSession:
         self.feed.listeners.discard(self)
         self.access.end()
         self.subscriptions.end()
+
+
+def message_bucket(limits: Limits) -> TokenBucket:
+    """Return what holds a client to its messages a second; bursts pass."""
+    rate = limits.max_messages_per_s
+    return TokenBucket(rate, burst=rate * BURST_S)

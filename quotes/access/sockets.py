@@ -1,12 +1,13 @@
 """One socket's access: who its client is, what it may do, and when that ends.
 
 The session asks it before each action and each subscription, and four times a second whether it is
-time to warn or to close; no price passes through here.
+time to warn or to close; no price passes through here. It acts on the client's connection through
+`Client`, which the session implements; nothing here imports the session.
 """
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from redis.exceptions import RedisError
 
@@ -20,13 +21,36 @@ from quotes.access.tickets import ticket_redeem
 from quotes.conf import conf
 from quotes.errors import ProtocolError
 from quotes.protocol import Authenticate, CloseCode, ErrorCode, Message, Ping, error_frame, frame
-from quotes.rates import BURST_S, TokenBucket
-
-if TYPE_CHECKING:
-    from quotes.session import ClientSession
 
 NEVER = float("inf")
 MAX_FAILURES = 10
+
+
+class Client(Protocol):
+    """A client's session, as far as access is concerned. Only `reconsider` waits."""
+
+    def send_control(self, text: bytes) -> None:
+        """Send a frame that is no price: JSON, in order, never dropped."""
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """End the session, and close the connection behind the frames that are due."""
+
+    def cut_off(self) -> None:
+        """End the session, and abort the connection without a close frame."""
+
+    def limits_changed(self) -> None:
+        """Hold the client to the new `SocketAccess.limits`."""
+
+    async def reconsider(self) -> list[str]:
+        """Drop the subscriptions that the client is no longer entitled to.
+
+        Waits until the action that is under way is over, and does nothing if the session has ended
+        by then. Does not wait between its last change and its return, so that a frame that is sent
+        at once afterwards precedes the answer to the client's next action.
+
+        Returns:
+            The instrument keys of what was dropped.
+        """
 
 
 class SocketAccess:
@@ -34,30 +58,36 @@ class SocketAccess:
 
     Args:
         places: what the connection is counted by.
+
+    Attributes:
+        client: the session of the accepted connection; None during the handshake.
     """
 
-    session: "ClientSession"
-
     def __init__(self, desk: AccessDesk, places: list[str]) -> None:
-        self.desk = desk
-        self.places = places
-        self.identity: Identity | None = None
-        self.standing: Standing | None = None
+        self.client: Client | None = None
         self.entitlements = desk.anonymous_entitlements()
         self.limits = Limits()
-        self.failures = 0
-        self.next_at = NEVER  # Unix seconds at which there is something to do
-        self.warned = False
-        self.ended = False
-        self.tasks: set[asyncio.Task[None]] = set()
+        self._desk = desk
+        self._places = places
+        self._identity: Identity | None = None
+        self._standing: Standing | None = None
+        self._failures = 0
+        self._next_at = NEVER  # Unix seconds at which there is something to do
+        self._warned = False
+        self._ended = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def user(self) -> int | str:
-        return self.identity.user if self.identity else 0
+        return self._identity.user if self._identity else 0
 
     @property
     def login(self) -> str:
-        return self.identity.login if self.identity else ""
+        return self._identity.login if self._identity else ""
+
+    @property
+    def max_symbols(self) -> int:
+        return self.limits.max_symbols
 
     # -- coming in ------------------------------------------------------------------------------
 
@@ -69,59 +99,55 @@ class SocketAccess:
         """
         if credentials.is_ticket:
             try:
-                identity = await ticket_redeem(credentials.text, client=self.desk.client)
+                identity = await ticket_redeem(credentials.text, client=self._desk.client)
             except (RedisError, OSError) as error:
                 raise AccessDown from error
         else:
-            identity = await self.desk.verify(credentials.text)
-        await self.become(identity)
+            identity = await self._desk.verify(credentials.text)
+        await self._become(identity)
 
-    async def become(self, identity: Identity) -> None:
-        standing = await self.desk.standing(identity)
-        if self.standing is None:
-            places = await self.desk.take_user_place(standing.user_id, standing.limits)
-            if self.ended:
-                self.desk.counts.give(places)
+    async def _become(self, identity: Identity) -> None:
+        standing = await self._desk.standing(identity)
+        if self._standing is None:
+            places = await self._desk.take_user_place(standing.user_id, standing.limits)
+            if self._ended:
+                self._desk.counts.give(places)
                 return
-            self.places += places
-        elif self.standing.user_id != standing.user_id:
+            self._places += places
+        elif self._standing.user_id != standing.user_id:
             raise BadCredentials("a connection stays one user's, open another")
-        if self.identity is not None:
-            self.desk.watch.discard(self)
-        self.identity = identity
-        self.desk.watch.add(self)
-        self.stand(standing)
-        self.warned = False
-        self.next_at = identity.expires - conf.token_warning_s
+        if self._identity is not None:
+            self._desk.watch.discard(self)
+        self._identity = identity
+        self._desk.watch.add(self)
+        self._stand(standing)
+        self._warned = False
+        self._next_at = identity.expires - conf.token_warning_s
 
-    def stand(self, standing: Standing) -> None:
-        self.standing = standing
+    def _stand(self, standing: Standing) -> None:
+        self._standing = standing
         self.entitlements = standing.entitlements
         if standing.limits != self.limits:
             self.limits = standing.limits
-            if hasattr(self, "session"):
-                self.session.bucket = self.bucket()
+            if self.client is not None:
+                self.client.limits_changed()
 
-    def bucket(self) -> TokenBucket:
-        rate = self.limits.max_messages_per_s
-        return TokenBucket(rate, burst=rate * BURST_S)
-
-    def bind(self, session: "ClientSession") -> None:
-        """Begin with the session of an accepted connection."""
-        self.session = session
-        if self.identity is not None:
-            session.outbox.control(self.acknowledgement(None))
+    def attach(self, client: Client) -> None:
+        """Begin with the session of an accepted connection; called once, by the session."""
+        self.client = client
+        if self._identity is not None:
+            client.send_control(self._acknowledgement(None))
         elif conf.auth == "required":
-            self.next_at = time.time() + conf.auth_timeout_s
+            self._next_at = time.time() + conf.auth_timeout_s
 
-    def acknowledgement(self, id: str | int | None) -> bytes:
-        assert self.identity and self.standing
+    def _acknowledgement(self, id: str | int | None) -> bytes:
+        assert self._identity and self._standing
         delayed = self.entitlements.delayed
         return frame(
             "authenticated",
             id=id,
-            user=self.standing.username,
-            expires=int(self.identity.expires * 1000),
+            user=self._standing.username,
+            expires=int(self._identity.expires * 1000),
             segments=self.entitlements.segments,
             **({"delayed": delayed} if delayed else {}),
             limits={
@@ -137,7 +163,7 @@ class SocketAccess:
     def check(self, message: Message) -> None:
         """Raise ProtocolError 401 for what may be done only after authenticating."""
         if (
-            self.identity is None
+            self._identity is None
             and not isinstance(message, Authenticate | Ping)
             and conf.auth == "required"
         ):
@@ -153,68 +179,70 @@ class SocketAccess:
         return delay
 
     async def authenticate(self, message: Authenticate) -> None:
-        """Carry out the action: a first token, or a newer one."""
+        """Carry out the action: a first token, or a newer one.
+
+        Afterwards, within the same action, the session reconsiders what it is subscribed to: the
+        acknowledgement comes first, then the prices that the client may see since.
+        """
+        client = self.client
+        assert client is not None
         try:
-            await self.become(await self.desk.verify(message.token))
+            await self._become(await self._desk.verify(message.token))
         except BadCredentials as error:
-            self.failures += 1
-            if self.failures >= MAX_FAILURES:
-                self.session.close(CloseCode.FLOOD, "too many bad tokens")
+            self._failures += 1
+            if self._failures >= MAX_FAILURES:
+                client.close(CloseCode.FLOOD, "too many bad tokens")
                 return
             raise ProtocolError(ErrorCode.BAD_TOKEN, str(error)) from error
         except LimitReached as error:
             raise ProtocolError(ErrorCode.CONNECTION_LIMIT, str(error)) from error
         except AccessError as error:
             raise ProtocolError(ErrorCode.FEED_DOWN, str(error)) from error
-        if not self.ended:
-            self.session.outbox.control(self.acknowledgement(message.id))
-            await self.session.subscriptions.reconsider()
+        if not self._ended:
+            client.send_control(self._acknowledgement(message.id))
 
     def look_after(self) -> None:
         """Warn of the token's end, and close after it."""
-        now = time.time()
-        if now < self.next_at:
+        client, now = self.client, time.time()
+        if client is None or now < self._next_at:
             return
-        if self.identity is None:
-            self.next_at = NEVER
+        if self._identity is None:
+            self._next_at = NEVER
             late = ProtocolError(ErrorCode.AUTHENTICATION_TIMEOUT, "no token came in time")
-            self.session.outbox.control(error_frame(late))
-            self.session.close(CloseCode.AUTHENTICATION_TIMEOUT, "authenticate in time")
-        elif now >= self.identity.expires + conf.token_grace_s:
-            self.session.close(CloseCode.TOKEN_EXPIRED, "come back with a new token")
+            client.send_control(error_frame(late))
+            client.close(CloseCode.AUTHENTICATION_TIMEOUT, "authenticate in time")
+        elif now >= self._identity.expires + conf.token_grace_s:
+            client.close(CloseCode.TOKEN_EXPIRED, "come back with a new token")
         else:
-            self.next_at = self.identity.expires + conf.token_grace_s
-            if not self.warned:
-                self.warned = True
-                expires = int(self.identity.expires * 1000)
-                self.session.outbox.control(
-                    frame("status", status="token_expiring", expires=expires)
-                )
+            self._next_at = self._identity.expires + conf.token_grace_s
+            if not self._warned:
+                self._warned = True
+                expires = int(self._identity.expires * 1000)
+                client.send_control(frame("status", status="token_expiring", expires=expires))
 
     # -- what the watch finds -------------------------------------------------------------------
 
     def review(self, standings: Standings) -> None:
         """Take what the watch read of the user: close, or let go of what is no longer granted."""
-        if self.ended or self.identity is None or not hasattr(self, "session"):
+        client = self.client
+        if self._ended or self._identity is None or client is None:
             return
         try:
-            standing = standings.check(self.identity)
+            standing = standings.check(self._identity)
         except BadCredentials as error:
-            self.session.close(CloseCode.ACCESS_ENDED, str(error))
+            client.close(CloseCode.ACCESS_ENDED, str(error))
             return
         before = self.entitlements
-        self.stand(standing)
+        self._stand(standing)
         if self.entitlements != before:
-            task = asyncio.create_task(self.regroup())
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            task = asyncio.create_task(self._regroup(client))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def regroup(self) -> None:
-        async with self.session.turn:
-            if self.ended:
-                return
-            dropped = await self.session.subscriptions.reconsider()
-            self.session.outbox.control(
+    async def _regroup(self, client: Client) -> None:
+        dropped = await client.reconsider()
+        if not self._ended:
+            client.send_control(
                 frame(
                     "status",
                     status="entitlements_changed",
@@ -226,14 +254,14 @@ class SocketAccess:
 
     def cut_off(self) -> None:
         """End the connection without a word."""
-        self.session.end()
-        self.session.transport.abort()
+        if self.client is not None:
+            self.client.cut_off()
 
     def end(self) -> None:
         """Count the connection no more; may be called twice."""
-        if not self.ended:
-            self.ended = True
-            self.next_at = NEVER
-            self.desk.counts.give(self.places)
-            if self.identity is not None:
-                self.desk.watch.discard(self)
+        if not self._ended:
+            self._ended = True
+            self._next_at = NEVER
+            self._desk.counts.give(self._places)
+            if self._identity is not None:
+                self._desk.watch.discard(self)

@@ -1,6 +1,8 @@
 """Authentication and entitlements on the socket, in one process."""
 
+import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +10,12 @@ import websockets
 from redis import Redis
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from quotes.access.entitlements import Entitlements
+from quotes.access.grants import Standings, read_standings
 from quotes.access.standing import Identity
 from quotes.access.tickets import ticket_issue
+from quotes.feed import current_feed
+from quotes.session import ClientSession
 from tests.access.conftest import In
 from tests.access.people import (
     access_token,
@@ -22,6 +28,7 @@ from tests.access.people import (
 )
 from tests.live import LiveServer
 from tests.quotes.factories import message, publish
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
@@ -188,3 +195,42 @@ async def test_anonymous_callers_get_what_the_setting_says(
         answer = await client.ask(action="authenticate", token=token)
         assert answer["segments"] == ["NSE_EQ", "NSE_INDEX"]
         assert (await client.subscribe("NSE_EQ:RELIANCE"))["symbols"] == ["NSE_EQ:RELIANCE"]
+
+
+async def test_acknowledgement_precedes_the_prices_that_a_token_opens(
+    live: LiveServer, redis: Redis, settings: Any, database: In
+) -> None:
+    """What came late to anybody comes at once to a user, behind `authenticated`."""
+    settings.QUOTES_ANONYMOUS_SEGMENTS = "NFO@15"
+    token = await database(lambda: access_token(asha("NFO")))
+    async with live.client() as client:
+        assert (await client.subscribe("NFO:NIFTY26AUGFUT"))["rejected"] == []
+        publish(redis, "NFO:NIFTY26AUGFUT", message("NIFTY26AUGFUT", "24000"))
+        await eventually(lambda: redis.hexists("quotes:latest", "NFO:NIFTY26AUGFUT"))
+        await client.send(action="authenticate", token=token)
+        first, second = [await client.receive() for _ in range(2)]
+        assert first["type"] == "authenticated"
+        assert (second["symbol"], second["price"]) == ("NIFTY26AUGFUT", 24000)
+
+
+async def test_change_of_entitlements_takes_its_turn(live: LiveServer, database: In) -> None:
+    """It waits for the action under way, and is reported before the next one is answered."""
+    user = await database(asha, "NSE_EQ")
+    token = await database(access_token, user)
+    async with live.client(**bearer(token)) as client:
+        await client.receive()
+        await client.subscribe("NSE_EQ:RELIANCE")
+        [session] = (await current_feed()).listeners
+        assert isinstance(session, ClientSession)
+        found = (await database(read_standings, [user.pk])).users[user.pk]
+        nothing = replace(found, entitlements=Entitlements())
+        async with session.turn:
+            session.access.review(Standings({user.pk: nothing}, set()))
+            await asyncio.sleep(0)  # the change is next
+            asked = asyncio.create_task(session.handle('{"action":"list"}'))
+            await asyncio.sleep(0)
+            assert "NSE_EQ:RELIANCE" in session.subscriptions.asked
+        await asked
+        first, second = [await client.receive() for _ in range(2)]
+        assert (first["status"], first["dropped"]) == ("entitlements_changed", ["NSE_EQ:RELIANCE"])
+        assert (second["type"], second["symbols"]) == ("subscriptions", [])
