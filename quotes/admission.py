@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from instruments.errors import InstrumentsError
 from instruments.index import index
-from quotes.access.sockets import SocketAccess
+from instruments.keys import InstrumentKey
 from quotes.conf import conf
 from quotes.errors import ProtocolError
 from quotes.protocol import ErrorCode, rejection
@@ -16,8 +16,19 @@ class Held(Container[str], Sized, Protocol):
     """The instrument keys that a client is subscribed to."""
 
 
+class Access(Protocol):
+    """What a client may see, as far as admission is concerned."""
+
+    @property
+    def max_symbols(self) -> int:
+        """How many instruments a connection may be subscribed to."""
+
+    def delay_of(self, key: InstrumentKey) -> int:
+        """Return how many minutes late the client sees an instrument; raise ProtocolError 403."""
+
+
 def admit(
-    asked: list[str], segment: str, *, held: Held, access: SocketAccess, late: bool = True
+    asked: list[str], segment: str, *, held: Held, access: Access, late: bool = True
 ) -> tuple[list[Wanted], list[str], list[dict[str, Any]]]:
     """Return what to subscribe to, the names of it as asked, and what is refused and why.
 
@@ -28,7 +39,7 @@ def admit(
     """
     wanted: dict[str, Wanted] = {}
     names, rejected = [], []
-    limit = access.limits.max_symbols
+    limit = access.max_symbols
     for name in asked:
         try:
             key = index.resolve(name, segment=segment, strict=conf.strict_symbols)
