@@ -99,24 +99,26 @@ class InstrumentsSettings(SettingsGroup):
     prefix = "INSTRUMENTS"
 
     index_refresh_s = Setting(
-        2.0, "How often each process looks for changes of the instrument master.", least=0.1
+        2.0,
+        "Seconds between checks of each process for changes of the instrument master.",
+        least=0.1,
     )
     follow_master = Setting(
-        True, "Whether this process keeps the instrument master in memory, to know any name."
+        True, "Keep the instrument master in memory, so that any name of an instrument resolves."
     )
     latest_prices = Setting(
         "quotes.store.latest_prices",
-        "Where the latest prices that admin and REST show come from: a function's dotted name.",
+        "Dotted name of the function that returns latest prices to admin and REST.",
     )
     price_guard = Setting(
         "quotes.access.rest.allowed_keys",
-        "Who may see those prices over REST: a function's dotted name; empty: everybody.",
+        "Dotted name of the function that limits which prices REST shows; empty: no limit.",
     )
     max_import_bytes = Setting(
-        268435456, "An instrument file larger than this, unpacked, is refused.", least=1024
+        268435456, "Maximum unpacked size of an instrument file, in bytes.", least=1024
     )
     max_upload_bytes = Setting(
-        67108864, "An instrument file uploaded in admin may be so large, as it is.", least=1024
+        67108864, "Maximum size of an instrument file uploaded in admin, in bytes.", least=1024
     )
 
 

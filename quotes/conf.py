@@ -6,155 +6,171 @@ from instruments.conf import Setting, SettingsGroup
 class QuotesSettings(SettingsGroup):
     prefix = "QUOTES"
 
-    channel_prefix = Setting("stock:", "What precedes the symbol in publishers' keys and channels.")
-    key_prefix = Setting("quotes:", "What precedes the server's own keys and channels in Redis.")
-    strict_symbols = Setting(
-        False, "Refuse (404) a symbol that the instrument master does not know."
+    channel_prefix = Setting(
+        "stock:", "Prefix of publishers' keys and channels; the symbol follows."
     )
+    key_prefix = Setting("quotes:", "Prefix of the server's own keys and channels in Redis.")
+    strict_symbols = Setting(False, "Reject symbols that are not in the instrument master (404).")
     bridge_lease_ms = Setting(
-        2000, "How long a bridge that died keeps the standby waiting, in milliseconds.", least=300
+        2000, "Milliseconds before a standby takes over from a bridge that died.", least=300
     )
     report_interval_s = Setting(
-        10.0, "How often the bridge prints its line of counters.", least=0.1
+        10.0,
+        "Seconds between the lines of counters of bridge, recorder and Kafka consumer.",
+        least=0.1,
     )
     log_max_ticks = Setting(
         2_000_000,
-        "Most ticks that a shard's tick log in Redis holds, about 200 bytes each.",
+        "Maximum number of ticks in the tick log of each shard, about 200 bytes each.",
         least=1,
     )
-    log_max_age_s = Setting(
-        86_400.0, "After how many seconds ticks leave the tick log in Redis.", least=1.0
-    )
+    log_max_age_s = Setting(86_400.0, "Seconds that ticks stay in the tick log.", least=1.0)
     inbox_max_ticks = Setting(
         1_000_000,
-        "Most ticks that wait in Redis for a bridge to come back; more are refused.",
+        "Maximum number of ticks that wait for a bridge; publishing fails above it.",
         least=1,
     )
     record_every_ms = Setting(
-        200, "How long ticks gather before the recorder stores them, in milliseconds.", least=0
+        200, "Minimum milliseconds between two writes of the recorder.", least=0
     )
     recorder_lease_ms = Setting(
-        5000, "How long a recorder that died keeps the standby waiting, in milliseconds.", least=500
+        5000, "Milliseconds before a standby takes over from a recorder that died.", least=500
     )
     candles_all_hours = Setting(
-        False, "Whether ticks out of a segment's hours, and on holidays, are in candles too."
+        False, "Include ticks outside trading hours and on holidays in candles."
     )
     candle_grace_ms = Setting(
-        3000, "How long after its end a candle waits for late ticks, in milliseconds.", least=0
+        3000, "Milliseconds to wait for late ticks before a candle is final.", least=0
     )
-    keep_history = Setting(
-        "", "For how many days ticks and candles are kept, as `ticks=90, NFO:1m=400`."
-    )
+    keep_history = Setting("", "Days to keep ticks and candles, such as `ticks=90, NFO:1m=400`.")
     history_page_rows = Setting(
-        5000, "Rows of history on a page over REST, unless fewer are asked for.", least=1
+        5000, "Rows on a page of history over REST, unless the request sets a lower limit.", least=1
     )
     history_max_rows = Setting(
-        1_000_000, "Most rows of history in one streamed answer over REST.", least=1
+        1_000_000, "Maximum number of rows in one streamed response of history.", least=1
     )
-    history_max_instruments = Setting(100, "Most instruments in one request for candles.", least=1)
+    history_max_instruments = Setting(
+        100, "Maximum number of instruments in one request for candles.", least=1
+    )
     history_max_days = Setting(
         "ticks=7,1m=60,3m=100,5m=100,10m=100,15m=200,30m=200,60m=400,1d=4000,1w=20000,1M=20000",
-        "Longest range of a request for history, in days, of ticks and of each interval.",
+        "Longest range of a request for history, in days, for ticks and each interval.",
     )
     resume_ticks = Setting(
-        50_000, "Newest ticks of the log that a web process keeps while clients resume.", least=1
+        50_000,
+        "Newest ticks of each log that a web process keeps in memory while clients resume.",
+        least=1,
     )
     resume_max_ticks = Setting(
-        10_000, "Most missed ticks of one symbol that a client who resumes is sent.", least=1
+        10_000,
+        "Maximum number of missed ticks of one symbol sent to a client that resumes.",
+        least=1,
     )
     history_max_ticks = Setting(
-        1000, "Most past ticks, or candles, of one symbol that a subscription may ask for.", least=1
+        1000, "Maximum number of past ticks or candles per symbol in a subscription.", least=1
     )
     embedded_folder = Setting(
         "var/valkey",
-        "Where the Redis that `serve` starts keeps its files; relative to the project's folder.",
+        "Folder for the files of the embedded Redis, relative to the project's folder.",
     )
-    embedded_persistent = Setting(
-        True, "Whether prices survive a restart of the Redis that `serve` starts."
-    )
+    embedded_persistent = Setting(True, "Keep prices when the embedded Redis restarts.")
     heartbeat_s = Setting(
-        15.0, "After how many seconds of silence a client is sent a heartbeat.", least=0.1
+        15.0, "Seconds without a frame before the server sends a heartbeat.", least=0.1
     )
     quiet_after_s = Setting(
-        15.0, "After how many seconds without a tick of any symbol the feed is quiet.", least=0.1
+        15.0,
+        "Seconds without a tick of any symbol before the feed is reported as quiet.",
+        least=0.1,
     )
     feed_timeout_s = Setting(
-        2.0, "After how many seconds without a sign of the bridge the feed is down.", least=0.1
+        2.0, "Seconds without a sign of the bridge before the feed is reported as down.", least=0.1
     )
-    max_symbols = Setting(3000, "Most symbols one connection may subscribe to.", least=1)
-    max_message_bytes = Setting(65536, "Longest message a client may send, in bytes.", least=256)
+    max_symbols = Setting(3000, "Maximum number of symbols per connection.", least=1)
+    max_message_bytes = Setting(65536, "Maximum size of a client's message, in bytes.", least=256)
     max_messages_per_s = Setting(
         50.0,
-        "Messages a client may send per second, on average; bursts of four times that pass.",
+        "Messages per second that a client may send on average; bursts may be four times that.",
         least=0.1,
     )
     high_water_bytes = Setting(
         65536, "Unsent bytes above which a slow client's prices are conflated.", least=1024
     )
     send_buffer_bytes = Setting(
-        131072, "What the kernel may hold for one client (SO_SNDBUF), in bytes.", least=4096
+        131072, "Kernel send buffer of each connection (SO_SNDBUF), in bytes.", least=4096
     )
     write_timeout_s = Setting(
-        10.0, "A client that takes no byte for so long is cut off (close code 4408).", least=0.1
+        10.0,
+        "Seconds after which a client that reads nothing is disconnected (close code 4408).",
+        least=0.1,
     )
     allowed_origins = Setting(
-        "", "Origins of web pages, comma-separated, that may connect besides the server's own."
+        "", "Origins of other sites whose pages may connect, comma-separated."
     )
 
     auth = Setting(
         "optional",
-        "Whether a caller must say who it is to see prices.",
+        "Whether callers must authenticate to see prices.",
         choices=("optional", "required"),
     )
     anonymous_segments = Setting(
-        "*", "Segments that anybody may see where QUOTES_AUTH is optional; @15 after one: late."
+        "*", "Segments open to everybody while QUOTES_AUTH is optional; NFO@15 is 15 minutes late."
     )
-    query_token = Setting(False, "Whether a token may be in the URL of a WebSocket (?token=).")
+    query_token = Setting(False, "Accept tokens in the URL of a WebSocket (?token=).")
     jwt_algorithm = Setting(
-        "HS256", "How this server signs its tokens.", choices=("HS256", "RS256", "ES256")
+        "HS256",
+        "Algorithm with which this server signs tokens.",
+        choices=("HS256", "RS256", "ES256"),
     )
-    jwt_key = Setting("", "The secret of HS256, 32 bytes or more; made of SECRET_KEY if empty.")
-    jwt_old_keys = Setting("", "Secrets of before, comma-separated, whose tokens are still taken.")
-    jwt_private_key_file = Setting("", "The PEM file that RS256 or ES256 signs with.")
+    jwt_key = Setting("", "Secret of HS256, at least 32 bytes; derived from SECRET_KEY if empty.")
+    jwt_old_keys = Setting(
+        "", "Earlier HS256 secrets, comma-separated, whose tokens are still accepted."
+    )
+    jwt_private_key_file = Setting("", "PEM file of the private key for RS256 or ES256.")
     jwt_public_key_files = Setting(
-        "", "PEM files, comma-separated, besides the private key's own, whose tokens are taken."
+        "", "PEM files of further public keys, comma-separated, whose tokens are accepted."
     )
-    jwt_issuer = Setting("live-prices", "The `iss` of this server's tokens.")
-    jwt_audience = Setting("live-prices", "The `aud` of this server's tokens.")
-    access_token_s = Setting(900, "How long an access token is good for, in seconds.", least=1)
-    refresh_token_s = Setting(86400, "How long a refresh token is good for, in seconds.", least=1)
-    jwks_url = Setting("", "Where an outside issuer publishes its keys (JWKS).")
-    jwks_issuer = Setting("", "The `iss` that the outside issuer's tokens must have.")
-    jwks_audience = Setting("", "The `aud` that the outside issuer's tokens must have.")
-    jwks_user_claim = Setting("sub", "The claim that is the name of a user here.")
+    jwt_issuer = Setting("live-prices", "The `iss` claim of this server's tokens.")
+    jwt_audience = Setting("live-prices", "The `aud` claim of this server's tokens.")
+    access_token_s = Setting(900, "Lifetime of an access token, in seconds.", least=1)
+    refresh_token_s = Setting(86400, "Lifetime of a refresh token, in seconds.", least=1)
+    jwks_url = Setting("", "URL of an external issuer's keys (JWKS).")
+    jwks_issuer = Setting("", "Required `iss` claim of the external issuer's tokens.")
+    jwks_audience = Setting("", "Required `aud` claim of the external issuer's tokens.")
+    jwks_user_claim = Setting(
+        "sub", "Claim of the external issuer's tokens that holds the user name."
+    )
     handshake_timeout_s = Setting(
-        10.0, "How long who connects may take to ask for something, in seconds.", least=0.1
+        10.0,
+        "Seconds a new connection may take to send its request's headers (uvicorn).",
+        least=0.1,
     )
-    auth_timeout_s = Setting(
-        10.0, "How long a client that must authenticate may take, in seconds.", least=0.1
-    )
+    auth_timeout_s = Setting(10.0, "Seconds a client may take to authenticate.", least=0.1)
     token_warning_s = Setting(
-        60.0, "How long before its token ends a client is warned, in seconds.", least=0
+        60.0, "Seconds before a token expires at which the server warns the client.", least=0
     )
     token_grace_s = Setting(
-        30.0, "How long after its token's end a client may renew it, in seconds.", least=0
+        30.0, "Seconds after a token expires in which the client may still renew it.", least=0
     )
     max_connections = Setting(
-        100000, "Most WebSockets in all, of all processes that share the Redis.", least=1
+        100000, "Maximum number of WebSockets, over all processes that share the Redis.", least=1
     )
-    max_connections_per_user = Setting(5, "Most WebSockets of one user.", least=1)
+    max_connections_per_user = Setting(5, "Maximum number of WebSockets per user.", least=1)
     max_connections_per_address = Setting(
-        50, "Most WebSockets of one address; this machine's own is not counted.", least=1
+        50, "Maximum number of WebSockets per address; local connections are not counted.", least=1
     )
     connection_lease_ms = Setting(
         9000,
-        "How long the connections of a web process that died are counted, in milliseconds.",
+        "Milliseconds for which the connections of a dead web process are still counted.",
         least=500,
     )
-    rest_per_minute = Setting(600, "Most REST requests a minute of one user or address.", least=1)
-    login_per_minute = Setting(20, "Most requests for a token a minute of one address.", least=1)
+    rest_per_minute = Setting(
+        600, "Maximum number of REST requests per minute and user or address.", least=1
+    )
+    login_per_minute = Setting(
+        20, "Maximum number of token requests per minute and address.", least=1
+    )
     trusted_proxies = Setting(
-        "", "Addresses or networks, comma-separated, whose X-Forwarded-For is believed."
+        "", "Proxies whose X-Forwarded-For and -Proto are trusted: addresses or networks."
     )
 
 

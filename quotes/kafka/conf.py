@@ -8,56 +8,64 @@ class KafkaSettings(SettingsGroup):
     # Kafka's own scripts and images set KAFKA_HOME, KAFKA_OPTS and the like.
     alone = False
 
-    bootstrap_servers = Setting("", "The brokers, as host:port,host:port; empty: no Kafka.")
-    client_id = Setting("live-prices", "The name under which brokers know these programs.")
+    bootstrap_servers = Setting("", "Brokers, as host:port,host:port; empty: Kafka is off.")
+    client_id = Setting("live-prices", "Client id that brokers see.")
     security_protocol = Setting(
         "PLAINTEXT",
-        "How brokers are spoken to.",
+        "Protocol for connections to the brokers.",
         choices=("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
     )
     sasl_mechanism = Setting(
         "",
-        "How to log in, with the SASL protocols.",
+        "SASL mechanism.",
         choices=("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
     )
-    sasl_username = Setting("", "The user, with the SASL protocols.")
-    sasl_password = Setting("", "The password, with the SASL protocols.")
-    ssl_ca_location = Setting("", "A file of the authorities that sign the brokers' certificates.")
-    ssl_certificate_location = Setting("", "A file with this client's certificate.")
-    ssl_key_location = Setting("", "A file with the key of this client's certificate.")
-    ssl_key_password = Setting("", "The password of that key.")
+    sasl_username = Setting("", "SASL user name.")
+    sasl_password = Setting("", "SASL password.")
+    ssl_ca_location = Setting(
+        "", "File of the certificate authorities that sign the brokers' certificates."
+    )
+    ssl_certificate_location = Setting("", "File of this client's certificate.")
+    ssl_key_location = Setting("", "File of the private key of this client's certificate.")
+    ssl_key_password = Setting("", "Password of the private key.")
 
-    topics = Setting("", "Topics to consume, comma-separated; one that begins with ^ is a pattern.")
-    group_id = Setting("live-prices", "The consumer group; its members share the partitions.")
+    topics = Setting(
+        "", "Topics to consume, comma-separated; a name that begins with ^ is a regular expression."
+    )
+    group_id = Setting("live-prices", "Consumer group; its members share the partitions.")
     group_protocol = Setting(
         "classic",
-        "`classic`, or `consumer` (KIP-848) where the brokers have it.",
+        "`classic`, or `consumer` (KIP-848) if the brokers support it.",
         choices=("classic", "consumer"),
     )
     session_timeout_ms = Setting(
-        10_000, "After how long a consumer that died loses its partitions.", least=500
+        10_000, "Milliseconds before the partitions of a dead consumer move to others.", least=500
     )
     start = Setting(
         "earliest",
-        "Where a group begins in a topic that is new to it.",
+        "Where a group starts in a topic that it has not read before.",
         choices=("earliest", "latest"),
     )
     live_window_s = Setting(
-        60.0, "Messages that are older than this when they are read are history.", least=1.0
+        60.0, "Messages older than this many seconds are recorded but not shown.", least=1.0
     )
-    dead_letter_topic = Setting("", "Where messages go that are no ticks; empty: they are dropped.")
+    dead_letter_topic = Setting("", "Topic for messages that are not ticks; empty: drop them.")
     value_format = Setting(
-        "json", "What the messages' values are.", choices=("json", "avro", "protobuf")
+        "json", "Format of the messages' values.", choices=("json", "avro", "protobuf")
     )
-    fields = Setting("", "Where a tick's fields are in foreign messages: field=place, ...")
+    fields = Setting(
+        "", "Locations of a tick's fields in messages of another format: field=location, ..."
+    )
     timestamp_unit = Setting(
-        "ms", "The unit of foreign timestamps.", choices=("s", "ms", "us", "ns")
+        "ms", "Unit of the timestamps that KAFKA_FIELDS finds.", choices=("s", "ms", "us", "ns")
     )
-    schema_registry_url = Setting("", "The schema registry, for Avro and Protobuf.")
-    schema_registry_auth = Setting("", "user:password of the schema registry.")
-    protobuf_message = Setting("", "The generated class of the messages, as package.module:Class.")
+    schema_registry_url = Setting("", "URL of the schema registry, for Avro.")
+    schema_registry_auth = Setting("", "Login for the schema registry, as user:password.")
+    protobuf_message = Setting(
+        "", "Generated class of the Protobuf messages, as package.module:Class."
+    )
 
-    produce_topic = Setting("", "Where `produce_kafka` writes the numbered ticks.")
+    produce_topic = Setting("", "Topic to which `produce_kafka` writes the numbered ticks.")
 
     @property
     def topic_list(self) -> list[str]:
