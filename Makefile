@@ -1,8 +1,8 @@
-# `make run` gets prices moving, `make test` passes the tests. Both need make and Python 3.11 or
-# newer with venv, and nothing else: everything goes into .venv, settings into .env.
+# `make run` starts everything with a simulated market, `make test` runs the tests. Both need only
+# make and Python 3.11 or newer with venv: packages go into .venv, settings into .env.
 #   make run ARGS="--host 0.0.0.0"    options of manage.py serve
 #   make test ARGS="-k bridge"        options of pytest
-#   make setup PYTHON=python3.13      another Python
+#   make setup PYTHON=python3.13      use another Python
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
@@ -14,11 +14,11 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no
 
 help:
 	@echo "make run    install, migrate and start everything with a simulated market"
-	@echo "make test   install and run the whole test suite"
-	@echo "make check  format, lint, types, Django checks, missing migrations"
-	@echo "make bench  the benchmarks (BENCH=name for one)"
+	@echo "make test   install and run all tests"
+	@echo "make check  check format, lint, types, Django settings and migrations"
+	@echo "make bench  run the benchmarks (BENCH=name for one)"
 
-# A .venv whose Python is gone (a moved folder, an upgraded system) is made anew.
+# Rebuild a .venv whose Python no longer runs (a moved folder, an upgraded system).
 ifneq ($(wildcard $(VENV)/.created),)
 ifneq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),1)
 $(shell rm -f $(VENV)/.created)
@@ -36,7 +36,7 @@ $(VENV)/.created:
 	done; \
 	if [ -z "$$found" ]; then \
 	  echo "Python 3.11 or newer is needed, and none of these is one: $(PYTHONS)." >&2; \
-	  echo "Install it, or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; \
+	  echo "Install it, or pass its path: make PYTHON=/path/to/python3.11" >&2; exit 1; \
 	fi; \
 	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
 	  echo "$$found lacks venv: install it (Debian, Ubuntu: apt install python3-venv)" >&2; \
@@ -46,19 +46,19 @@ $(VENV)/.created:
 	@touch $@
 
 $(VENV)/.installed: requirements.txt | $(VENV)/.created
-	@echo "installing what the server needs into $(VENV) (the first time about a minute)"
+	@echo "installing the server's packages into $(VENV) (about a minute the first time)"
 	@$(INSTALL) -r requirements.txt
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(wildcard requirements*.txt) | $(VENV)/.created
-	@echo "installing what server and tests need into $(VENV) (the first time about a minute)"
+	@echo "installing packages for server and tests into $(VENV) (about a minute the first time)"
 	@$(INSTALL) -r requirements-dev.txt
 	@touch $(VENV)/.installed $@
 
 .env: | $(VENV)/.created
 	@key=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') && umask 077 && \
 	  sed "s/^SECRET_KEY=$$/SECRET_KEY=$$key/" .env.example > $@
-	@echo "wrote .env with a fresh secret key"
+	@echo "wrote .env with a new secret key"
 
 setup: $(VENV)/.installed .env
 
