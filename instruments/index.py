@@ -16,7 +16,7 @@ from instruments import resolving
 from instruments.conf import conf
 from instruments.keys import InstrumentKey
 from instruments.loading import Pacer, Stopped, load_snapshot, release
-from instruments.sessions import IST, Hours, MarketStatus, market_status
+from instruments.sessions import Hours, MarketStatus, market_status, today_in_india
 from instruments.snapshot import OPTIONS, Entry, Snapshot
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class InstrumentIndex:
         """
         options = [e for e in self._contracts(segment, underlying) if e.instrument_type in OPTIONS]
         if expiry is None:
-            first = today or datetime.now(IST).date()
+            first = today or today_in_india()
             expiry = min(
                 (e.expiry for e in options if e.expiry and e.expiry >= first), default=None
             )
@@ -134,7 +134,7 @@ class InstrumentIndex:
         Raises:
             BadSegment: the segment is neither a segment nor an alias of one.
         """
-        first = today or datetime.now(IST).date()
+        first = today or today_in_india()
         found = [
             (entry.expiry, entry.key)
             for entry in self._contracts(segment, underlying)

@@ -1,6 +1,6 @@
 """Finding instruments by their terms: what REST lists, and option chains."""
 
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 
 from django.db.models import Q, QuerySet
@@ -10,7 +10,7 @@ from instruments.index import index
 from instruments.keys import SEGMENTS, InstrumentKey, check_symbol
 from instruments.models import Instrument, SegmentAlias
 from instruments.selectors import instruments_beginning, instruments_matching
-from instruments.sessions import IST
+from instruments.sessions import today_in_india
 
 PRODUCTS = {"": (), "F": ("FUT",), "O": ("CE", "PE")}
 
@@ -143,7 +143,7 @@ class OptionChain:
         self.underlying = underlying
         self.segment = min(days, key=SEGMENTS.index)
         self.expiries = sorted(days[self.segment])
-        today = datetime.now(IST).date()
+        today = today_in_india()
         coming = [day for day in self.expiries if day >= today]
         self.expiry = expiry or (coming or self.expiries[-1:])[0]
         rows = options.filter(segment=self.segment, expiry=self.expiry)

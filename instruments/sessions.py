@@ -19,6 +19,11 @@ HORIZON_DAYS = 60
 ONE_DAY = timedelta(days=1)
 
 
+def today_in_india() -> date:
+    """Return the date in India now."""
+    return datetime.now(IST).date()
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """The hours of one phase (open or pre_open) of weekdays, from a day on; see `Hours`."""

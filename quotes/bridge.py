@@ -22,8 +22,9 @@ from quotes.flush import Flush
 from quotes.inbox import first_position, newest_id, trim_inbox
 from quotes.inbox_reader import InboxReader
 from quotes.lease import Lease
-from quotes.market import Market, now_ms
+from quotes.market import Market
 from quotes.redis_link import Messages, RedisDown, RedisLink
+from quotes.runtime.clock import now_ms
 from quotes.scanning import CHUNK, keys_like, latest_records
 from quotes.store import lease_key, own_key, status_keys
 from quotes.tick_writer import TickWriter

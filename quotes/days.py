@@ -11,10 +11,8 @@ from decimal import Decimal
 
 import msgspec
 
+from quotes.runtime.clock import day_number, day_of_date
 from quotes.ticks import Tick
-
-DAY_MS = 86_400_000
-IST_MS = 19_800_000  # days are India's
 
 EXTREMES = ("high", "low")
 
@@ -63,7 +61,7 @@ class Days:
             for name in ("open", *EXTREMES, "prev_close", "volume")
             if (text := bytes(getattr(stored, name))) != b"null"
         }
-        number = msgspec.convert(stored.date, Date).toordinal() - Date(1970, 1, 1).toordinal()
+        number = day_of_date(msgspec.convert(stored.date, Date))
         self.known[key] = Day(number, fields)
 
     def keep(self, keys: set[str]) -> None:
@@ -79,7 +77,7 @@ class Days:
         """
         self.wanted.add(key)
         day = self.known.get(key)
-        if day is None or (tick.timestamp + IST_MS) // DAY_MS != day.number:
+        if day is None or day_number(tick.timestamp) != day.number:
             return fields | change(tick, fields.get("prev_close"), fields)
         price = tick.price
         for name, beyond in zip(EXTREMES, (Decimal.__gt__, Decimal.__lt__), strict=True):

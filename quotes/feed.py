@@ -26,13 +26,13 @@ from quotes.any_layer import Layer, adapted
 from quotes.conf import conf
 from quotes.days_reader import DaysReader
 from quotes.feed_positions import ProvisionalPrices, TickDecoder, position_of
-from quotes.market import now_ms
 from quotes.market_watch import MarketWatch
 from quotes.pacing import Pacers
 from quotes.past import Past
 from quotes.positions import StreamPosition
 from quotes.protocol import frame
 from quotes.recent_ticks import RecentTicks
+from quotes.runtime.clock import now_ms
 from quotes.snapshots import Snapshot, Wanted, aread_snapshot
 from quotes.store import LatestPrice, async_client, own_key, status_keys
 from quotes.ticklog import tick_message

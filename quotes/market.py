@@ -4,7 +4,6 @@ Pure: no I/O. What was decided is collected, in order, until the bridge takes it
 that it writes to Redis.
 """
 
-import time
 from binascii import crc32
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from quotes.errors import BadTick, quoted
 from quotes.inbox import MARK, InboxEntry
 from quotes.outcomes import Outcomes
 from quotes.redis_link import Messages
+from quotes.runtime.clock import now_ms
 from quotes.store import LatestPrice
 from quotes.streams import Stream, Verdict
 from quotes.ticks import Tick, parse_tick, segment_text
@@ -43,10 +43,6 @@ class Counters:
 UNNAMED = "unnamed tick, of its channel's symbol"
 
 Complaint = Callable[[str, str], None]  # kind, text
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def shard_of(symbol: str, shards: int) -> int:

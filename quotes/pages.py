@@ -3,14 +3,12 @@
 What a page does is in `static/quotes/`; it speaks the public protocol, as any client does.
 """
 
-from datetime import datetime
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from quotes.conf import conf
-from quotes.recordings import IST
+from quotes.runtime.clock import today_in_india
 from quotes.simulated_instruments import showcase
 
 # Nothing but this server's own files runs or loads; `ws:` is for browsers that do not take 'self'
@@ -26,7 +24,7 @@ def live_prices(request: HttpRequest) -> HttpResponse:
     """Show the page on which symbols are typed and their prices change."""
     values = {
         "heartbeat_s": f"{conf.heartbeat_s:g}",
-        "symbols": showcase(datetime.now(IST).date()),
+        "symbols": showcase(today_in_india()),
     }
     response = render(request, "quotes/index.html", values)
     response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY

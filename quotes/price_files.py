@@ -1,7 +1,6 @@
 """Files of ticks, one JSON object a line: publishing them, with a word on each bad line."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import redis
 
 from quotes.errors import BadTick
 from quotes.publishing import StaleTick, publish_ticks, stale_ticks
+from quotes.runtime.clock import now_ms
 from quotes.ticks import MAX_TICK_BYTES, Tick, parse_tick
 
 BATCH = 500
@@ -81,7 +81,7 @@ def publish_price_file(
     with opened(path) as file:
         for line_number, line in lines(file):
             try:
-                batch.append(parse_tick(line, now_ms=time.time_ns() // 1_000_000))
+                batch.append(parse_tick(line, now_ms=now_ms()))
             except BadTick as error:
                 report.bad += 1
                 if report.bad <= WARNINGS:

@@ -17,8 +17,8 @@ from instruments.index import index
 from instruments.rest import ApiErrorSerializer
 from quotes.conf import conf
 from quotes.errors import BadTick, InboxFull
-from quotes.market import now_ms
 from quotes.publishing import publish_ticks, stale_ticks, tick_name
+from quotes.runtime.clock import now_ms
 from quotes.store import own_key, sync_client
 from quotes.ticks import Tick, parse_tick
 

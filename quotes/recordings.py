@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO
@@ -23,14 +23,11 @@ from typing import IO
 from instruments.errors import BadSymbol
 from instruments.keys import check_symbol
 from quotes.errors import BadRecording, quoted
+from quotes.runtime.clock import DAY_MS, IST, IST_MS, date_of_day, day_number, ms_of_day, unix_ms
 from quotes.ticks import LEAST_TIMESTAMP, Tick
 
 HEADER = "timestamp,symbol,ltp,volume"
 MAX_LINE = 1024
-IST = timezone(timedelta(hours=5, minutes=30), "IST")
-IST_MS = 19_800_000
-DAY_MS = 86_400_000
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 PRICE = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,10})?", re.ASCII)
 MAX_VOLUME_DIGITS = 18
@@ -59,11 +56,11 @@ class Selection:
         if self.symbols is not None and tick.symbol not in self.symbols:
             return False
         days, of_day = divmod(tick.timestamp + IST_MS, DAY_MS)
-        if self.day is not None and EPOCH.date() + timedelta(days=days) != self.day:
+        if self.day is not None and date_of_day(days) != self.day:
             return False
-        if self.start is not None and of_day < milliseconds(self.start):
+        if self.start is not None and of_day < ms_of_day(self.start):
             return False
-        return self.end is None or of_day < milliseconds(self.end)
+        return self.end is None or of_day < ms_of_day(self.end)
 
 
 @dataclass
@@ -94,7 +91,7 @@ class Scan:
     @property
     def first_day(self) -> int:
         """The IST date of the first tick, in days since 1970-01-01."""
-        return (next(iter(self.first.values())).timestamp + IST_MS) // DAY_MS
+        return day_number(next(iter(self.first.values())).timestamp)
 
 
 def scan_recording(path: Path, selection: Selection) -> Scan:
@@ -211,7 +208,7 @@ def moment(text: str) -> int:
         raise BadRecording(f"timestamp must be a date and time, was {quoted(text)}") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=IST)
-    timestamp = (moment - EPOCH) // timedelta(milliseconds=1)
+    timestamp = unix_ms(moment)
     if timestamp != 0 and timestamp < LEAST_TIMESTAMP:
         raise BadRecording(f"timestamp must be later than 1973, was {quoted(text)}")
     return timestamp
@@ -221,8 +218,3 @@ def moment(text: str) -> int:
 def check_price(text: str) -> None:
     if not PRICE.fullmatch(text):
         raise BadRecording(f"ltp must be a decimal number, was {quoted(text)}")
-
-
-@lru_cache(maxsize=16)
-def milliseconds(moment: time) -> int:
-    return ((moment.hour * 60 + moment.minute) * 60 + moment.second) * 1000

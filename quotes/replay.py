@@ -8,7 +8,7 @@ tick is replayed late.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import msgspec
 
 from quotes.interrupts import Interrupt
 from quotes.progress import Progress, duration
-from quotes.recordings import DAY_MS, EPOCH, IST_MS, Findings, Scan, Selection, read_recording
+from quotes.recordings import Findings, Scan, Selection, read_recording
+from quotes.runtime.clock import DAY_MS, day_of_date, india_time, now_ms
 from quotes.ticks import MAX_AHEAD_MS, Tick
 
 Publish = Callable[[Sequence[Tick]], int]
@@ -50,10 +51,10 @@ class Plan:
     def stamp(self, scan: Scan) -> Callable[[Tick], Tick]:
         """Return what gives a tick the time under which it is published."""
         if self.now:
-            return lambda tick: restamped(tick, time.time_ns() // 1_000_000)
+            return lambda tick: restamped(tick, now_ms())
         if self.onto is None:
             return lambda tick: tick
-        shift = ((self.onto - EPOCH.date()) // timedelta(days=1) - scan.first_day) * DAY_MS
+        shift = (day_of_date(self.onto) - scan.first_day) * DAY_MS
         return lambda tick: restamped(tick, tick.timestamp + shift)
 
 
@@ -116,7 +117,7 @@ def replay(
         if interrupt() or (due is not None and not interrupt.sleep_until(due)):
             report.interrupted = True
             break
-        horizon = time.time_ns() // 1_000_000 + MAX_AHEAD_MS
+        horizon = now_ms() + MAX_AHEAD_MS
         stamped = [one for tick in batch if (one := stamp(tick)).timestamp <= horizon]
         report.ahead += len(batch) - len(stamped)
         count = publish(stamped) if stamped else 0
@@ -200,5 +201,4 @@ class Complaints:
 
 def ist(timestamp: int) -> str:
     """Return a time for people: `2021-04-16 09:15:01 IST`."""
-    moment = EPOCH + timedelta(milliseconds=timestamp + IST_MS)
-    return f"{moment:%Y-%m-%d %H:%M:%S} IST"
+    return f"{india_time(timestamp):%Y-%m-%d %H:%M:%S} IST"

@@ -1,7 +1,7 @@
 """A replay into Redis as a person asks for it: options, checks before it starts, outages."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from datetime import time as time_of_day
 from math import isfinite
 from typing import Any, TextIO
@@ -14,9 +14,10 @@ from quotes.interrupts import Interrupt
 from quotes.outages import PatientPublisher
 from quotes.progress import Progress
 from quotes.publishing import forget_prices
-from quotes.recordings import IST, Scan, Selection, scan_recording
+from quotes.recordings import Scan, Selection, scan_recording
 from quotes.replay import Plan, Publish, ReplayReport, replay
 from quotes.replay_checks import NO_BRIDGE, HiddenWatch, bridge_works, refusal
+from quotes.runtime.clock import today_in_india
 
 
 def plan_of(options: Mapping[str, Any]) -> Plan:
@@ -69,7 +70,7 @@ def moment(option: str, text: str | None) -> time_of_day | None:
 
 def day(option: str, text: str | None) -> date | None:
     if text == "today" or text is None:
-        return None if text is None else datetime.now(IST).date()
+        return None if text is None else today_in_india()
     try:
         return date.fromisoformat(text)
     except ValueError:

@@ -14,7 +14,6 @@ from quotes.delivery import Outbox
 from quotes.errors import ProtocolError, quoted
 from quotes.feed import Feed, Resolve
 from quotes.frame_transport import FrameTransport
-from quotes.market import now_ms
 from quotes.market_watch import status_frame
 from quotes.protocol import (
     Authenticate,
@@ -32,6 +31,7 @@ from quotes.protocol import (
     parse_message,
 )
 from quotes.rates import BURST_S, TokenBucket
+from quotes.runtime.clock import now_ms
 from quotes.subscriptions import Subscriptions
 
 Event = dict[str, Any]

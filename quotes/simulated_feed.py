@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from quotes.interrupts import Interrupt
+from quotes.runtime.clock import now_ms
 from quotes.simulation import SimulatedMarket
 from quotes.ticks import Tick
 
@@ -30,7 +31,7 @@ def simulate(
         if not interrupt.sleep_until(step_at + STEP_S):
             break
         now = time.monotonic()
-        ticks = market.advance(now - step_at, timestamp=time.time_ns() // 1_000_000)
+        ticks = market.advance(now - step_at, timestamp=now_ms())
         step_at = now
         if ticks:
             published += publish(ticks)

@@ -11,11 +11,11 @@ tick sizes, exactly.
 import heapq
 import math
 from collections.abc import Collection
-from datetime import date, timedelta
+from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from random import Random
 
-from quotes.recordings import DAY_MS, EPOCH, IST_MS
+from quotes.runtime.clock import date_of
 from quotes.simulated_instruments import (
     BANK_LEVEL,
     NIFTY_LEVEL,
@@ -102,7 +102,7 @@ class SimulatedMarket:
             seconds: how long; more than a second counts as one, so a pause makes no burst.
             timestamp: Unix milliseconds of the ticks.
         """
-        day = EPOCH.date() + timedelta(days=(timestamp + IST_MS) // DAY_MS)
+        day = date_of(timestamp)
         if day != self.day:
             self.open_day(day)
         seconds = min(seconds, MAX_STEP_S)

@@ -14,6 +14,7 @@ import msgspec
 from instruments.errors import BadSymbol
 from instruments.keys import check_symbol
 from quotes.errors import BadTick, quoted
+from quotes.runtime.clock import DAY_MS
 
 # Known optional fields: numbers, or null for "not known" (dropped).
 PRICE_FIELDS = ("open", "high", "low", "prev_close", "bid", "ask", "avg_price")
@@ -25,7 +26,7 @@ RESERVED_FIELDS = frozenset({"type", "seq", "epoch"})
 
 # Before this a timestamp is in seconds (1e11 ms is March 1973, 1e11 s is the year 5138).
 LEAST_TIMESTAMP = 100_000_000_000
-MAX_AHEAD_MS = 86_400_000
+MAX_AHEAD_MS = DAY_MS
 MAX_TICK_BYTES = 16_384
 MAX_DIGITS = 30
 

@@ -21,6 +21,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.kafka.conf",
     ),
     1: (
+        "quotes.runtime",
         "instruments.formats",
         "instruments.resolving",
         "instruments.sessions",

@@ -1,7 +1,7 @@
 """Filters of the list of instruments that cost little however many instruments there are."""
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from django.contrib import admin, messages
@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from instruments.keys import InstrumentKey
 from instruments.latest import latest_prices
 from instruments.models import Instrument
-from instruments.sessions import IST
+from instruments.sessions import today_in_india
 
 # SQLite takes 32,766 parameters in a statement.
 MOST_PRICED = 30_000
@@ -44,7 +44,7 @@ class ExpiryFilter(admin.SimpleListFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Instrument]
     ) -> QuerySet[Instrument]:
-        today = datetime.now(IST).date()
+        today = today_in_india()
         next_month, later = month_start(today, 1), month_start(today, 2)
         conditions: dict[str | None, dict[str, object]] = {
             "today": {"expiry": today},

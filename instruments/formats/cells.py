@@ -11,11 +11,11 @@ from typing import TypeGuard
 
 from instruments.errors import quoted
 from instruments.formats.rows import BadRow
+from instruments.sessions import IST
 from instruments.symbols import MONTHS
 
 Fields = Mapping[str, object]
 
-IST = timedelta(hours=5, minutes=30)
 # Few enough digits for decimal arithmetic to keep all of them.
 NUMBER = re.compile(r"[+-]?[0-9]{1,14}(\.[0-9]{0,10})?")
 TOKEN = re.compile(r"[0-9]{1,18}")
@@ -109,7 +109,7 @@ def day_of_instant(fields: Fields, column: str, *, per_second: int) -> date | No
     if not 0 < instant < 10**11 * per_second:
         raise BadRow(f"{column} must be an instant, was {quoted(str(instant))}")
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(instant // per_second))
-    return checked_day(column, (moment + IST).date())
+    return checked_day(column, moment.astimezone(IST).date())
 
 
 def checked_day(column: str, value: date) -> date:

@@ -7,13 +7,14 @@ import redis.asyncio
 from quotes.access.addresses import address_group, is_loopback
 from quotes.access.entitlements import Entitlements
 from quotes.access.errors import AccessDown
-from quotes.access.grants import anonymous_entitlements, today_in_india
+from quotes.access.grants import anonymous_entitlements
 from quotes.access.limits import ConnectionCounts, Scope
 from quotes.access.reading import StandingReader
 from quotes.access.revocation import AccessWatch
 from quotes.access.standing import Identity, Limits, Standing
 from quotes.access.tokens import needs_fetch, verify
 from quotes.conf import conf
+from quotes.runtime.clock import today_in_india
 
 
 class AccessDesk:

@@ -7,7 +7,7 @@ Reads only, of many users at once, for a thread. Who asks from an event loop goe
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, fields
-from datetime import date, datetime, timedelta, timezone
+from datetime import date
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -19,8 +19,8 @@ from quotes.access.errors import BadCredentials
 from quotes.access.models import EndedLogin, SegmentGrant
 from quotes.access.standing import Identity, Limits, Standing
 from quotes.conf import conf
+from quotes.runtime.clock import today_in_india
 
-IST = timezone(timedelta(hours=5, minutes=30), "IST")
 FIELDS = ("segment", "delay_minutes", "valid_from", "valid_until")
 
 
@@ -45,10 +45,6 @@ class Standings:
         if identity.stamp and not constant_time_compare(identity.stamp, standing.stamp):
             raise BadCredentials("the password was changed")
         return standing
-
-
-def today_in_india() -> date:
-    return datetime.now(IST).date()
 
 
 def stamp_of(user: Any) -> str:

@@ -15,7 +15,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from instruments.keys import InstrumentKey
-from quotes.market import now_ms
+from quotes.runtime.clock import now_ms
 from quotes.store import own_key
 from quotes.ticklog import LoggedTick, decode_entry, log_key, tick_message
 

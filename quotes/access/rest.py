@@ -33,6 +33,7 @@ from quotes.access.standing import Identity, Standing
 from quotes.access.throttling import requests_this_minute
 from quotes.access.tokens import verify
 from quotes.conf import conf
+from quotes.runtime.clock import now_ms
 from quotes.store import sync_client
 
 PUBLISH = "access.publish_prices"
@@ -223,7 +224,7 @@ def readable_until(request: Any, key: InstrumentKey) -> int | None:
     """
     require_segments(request, [key])
     delay = delays(request, [key])[key]
-    return None if not delay else int(time.time() * 1000) - delay * 60_000
+    return None if not delay else now_ms() - delay * 60_000
 
 
 def refuse(request: Any, text: str) -> None:

@@ -12,8 +12,9 @@ from typing import Protocol
 
 from quotes.access.changes import changes_since, last_change
 from quotes.access.errors import AccessDown
-from quotes.access.grants import Standings, read_standings, today_in_india
+from quotes.access.grants import Standings, read_standings
 from quotes.access.reading import StandingReader
+from quotes.runtime.clock import today_in_india
 
 logger = logging.getLogger(__name__)
 

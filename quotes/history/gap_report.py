@@ -10,7 +10,8 @@ from datetime import date, timedelta
 
 from quotes.history.intervals import Interval
 from quotes.history.models import Candle, Gap, Series
-from quotes.history.sessions import MINUTE_MS, Calendar, TradingDay, midnight_of
+from quotes.history.sessions import Calendar, TradingDay
+from quotes.runtime.clock import MINUTE_MS, midnight_of
 
 BUSIEST = 20
 MAX_DAYS = 31

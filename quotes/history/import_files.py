@@ -9,7 +9,7 @@ import gzip
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from quotes.errors import BadHistoryFile, quoted
 from quotes.history.formats.arrow import require_pyarrow
-from quotes.history.ranges import UNIX_EPOCH
+from quotes.runtime.clock import unix_ms
 
 MAX_LINE = 32_768
 BATCH_ROWS = 2000
@@ -165,7 +165,7 @@ def text_of(value: object) -> str:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             return value.isoformat()
-        return str((value.astimezone(UTC) - UNIX_EPOCH) // timedelta(milliseconds=1))
+        return str(unix_ms(value))
     if isinstance(value, Decimal):
         text = format(value, "f")
         # The zeros are the column's, not the price's.

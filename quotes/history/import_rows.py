@@ -18,7 +18,8 @@ from quotes.history.formats.columns import iso_time
 from quotes.history.import_files import Cells
 from quotes.history.intervals import Interval
 from quotes.history.ranges import LEAST_MS, MOST_MS, parse_moment
-from quotes.history.sessions import DAY_MS, Calendar, date_of, midnight_of
+from quotes.history.sessions import Calendar
+from quotes.runtime.clock import DAY_MS, date_of, midnight_of
 from quotes.ticks import RESERVED_FIELDS, checked, decode_object, joined
 
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)

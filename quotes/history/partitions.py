@@ -5,18 +5,18 @@ They are attached, not created in place: that does not wait for those who read t
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import date
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from quotes.history.router import ALIAS
-from quotes.history.sessions import DAY_MS, EPOCH, IST_MS
+from quotes.runtime.clock import date_of_day, day_number, day_of_date, midnight_of_day, now_ms
 
 PREFIX = "history_tick_d"
 EARLY = "history_tick_early"
 # Before this there is one partition for all: a clock gone wrong does not make thousands.
-FIRST_DAY = (datetime(2000, 1, 1, tzinfo=UTC).date() - EPOCH).days
+FIRST_DAY = day_of_date(date(2000, 1, 1))
 DAYS_AHEAD = 2
 NAME = re.compile(PREFIX + r"(\d{4})(\d\d)(\d\d)")
 # Any number: who holds it makes partitions, others wait.
@@ -31,12 +31,7 @@ EXISTING = (
 
 def name_of(day: int) -> str:
     """Return the name of the partition of a day, counted from 1970 in India."""
-    return f"{PREFIX}{EPOCH + timedelta(days=day):%Y%m%d}"
-
-
-def day_of(timestamp: int) -> int:
-    """Return the day of a moment, counted from 1970 in India."""
-    return (timestamp + IST_MS) // DAY_MS
+    return f"{PREFIX}{date_of_day(day):%Y%m%d}"
 
 
 class Partitions:
@@ -50,14 +45,14 @@ class Partitions:
     def prepare(self) -> None:
         """Make the partitions of the coming days, in a transaction of its own."""
         self.known = self.existing()
-        today = day_of(int(datetime.now(UTC).timestamp() * 1000))
+        today = day_number(now_ms())
         with transaction.atomic(using=ALIAS):
             self.make({FIRST_DAY - 1, *range(today, today + DAYS_AHEAD)} - self.known)
         self.committed()
 
     def ensure(self, timestamps: Iterable[int]) -> None:
         """Make the partitions of ticks, in the transaction that is open."""
-        days = {max((stamp + IST_MS) // DAY_MS, FIRST_DAY - 1) for stamp in timestamps}
+        days = {max(day_number(stamp), FIRST_DAY - 1) for stamp in timestamps}
         if not days <= self.known:
             self.make(days - self.known)
 
@@ -75,7 +70,7 @@ class Partitions:
         for name in names:
             if found := NAME.fullmatch(name):
                 year, month, day = map(int, found.groups())
-                days.add((datetime(year, month, day, tzinfo=UTC).date() - EPOCH).days)
+                days.add(day_of_date(date(year, month, day)))
         return days
 
     def drop_before(self, day: int) -> int:
@@ -97,7 +92,7 @@ class Partitions:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
             # Another may have made some meanwhile.
             for day in sorted(days - self.existing()):
-                start, end = str(day * DAY_MS - IST_MS), str((day + 1) * DAY_MS - IST_MS)
+                start, end = str(midnight_of_day(day)), str(midnight_of_day(day + 1))
                 name = name_of(day)
                 if day < FIRST_DAY:
                     name, start = EARLY, "MINVALUE"

@@ -13,10 +13,10 @@ from django.db.models import Min
 
 from quotes.history.intervals import STORED
 from quotes.history.models import Candle, Series, Tick
-from quotes.history.partitions import Partitions, day_of
+from quotes.history.partitions import Partitions
 from quotes.history.retention import TICKS, Rules, days_kept
 from quotes.history.router import ALIAS
-from quotes.history.sessions import DAY_MS, midnight_of
+from quotes.runtime.clock import DAY_MS, day_number, midnight_of
 
 
 @dataclass
@@ -41,7 +41,7 @@ def prune_history(*, rules: Rules, today: date) -> PruneReport:
     if kept and None not in kept and connections[ALIAS].vendor == "postgresql":
         longest = max(days for days in kept if days is not None)
         partitions = Partitions(connections[ALIAS])
-        report.partitions = partitions.drop_before(day_of(cutoff(today, longest)))
+        report.partitions = partitions.drop_before(day_number(cutoff(today, longest)))
     for number, segment in series:
         days = days_kept(rules, segment, TICKS)
         if days is not None:

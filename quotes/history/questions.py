@@ -1,6 +1,5 @@
 """What a request for history asks: its parameters, checked, and the instruments it may see."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +21,10 @@ from quotes.history.intervals import LABELS, Interval
 from quotes.history.negotiation import ARROW, CSV, JSON, PARQUET, format_of
 from quotes.history.ranges import TimeRange, check_length, parse_range
 from quotes.history.reading import Question, count_rows
+from quotes.runtime.clock import DAY_MS, now_ms
 
 ALL = "all"
-LONGEST_MONTH_MS = 31 * 86_400_000
+LONGEST_MONTH_MS = 31 * DAY_MS
 MOMENT_HELP = (
     "ISO 8601, India's time unless it has an offset, or Unix milliseconds. A date alone is the "
 )
@@ -123,8 +123,8 @@ def asked(request: Request, query: type[HistoryQuery], names: Sequence[str] = ()
     terms: dict[str, Any] = checked.validated_data
     interval = Interval.parse(terms["interval"]) if "interval" in terms else None
     keys = keys_asked(request, names or names_in(terms["instruments"]))
-    now_ms = time.time_ns() // 1_000_000
-    span = parse_range(terms.get("from", ""), terms.get("to", ""), now_ms=now_ms)
+    now = now_ms()
+    span = parse_range(terms.get("from", ""), terms.get("to", ""), now_ms=now)
     span = visible(span, interval, [readable_until(request, key) for key in keys])
     check_length(span, interval, conf.history_max_days)
     question = Question(keys, interval, span)

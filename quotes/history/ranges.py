@@ -6,21 +6,19 @@ last.
 """
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 
-from instruments.sessions import IST
 from quotes.errors import BadHistoryQuery, quoted
 from quotes.history.intervals import LABELS, Interval
-from quotes.history.sessions import DAY_MS, IST_MS
+from quotes.runtime.clock import DAY_MS, day_number, midnight_of, midnight_of_day, unix_ms
 
 TICKS = "ticks"
 LEAST_MS = 100_000_000_000  # before it a number is in seconds
 MOST_MS = 253_402_280_000_000  # the last days of the year 9999
-UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -50,9 +48,7 @@ def parse_range(start: str, end: str, *, now_ms: int) -> TimeRange:
         BadHistoryQuery: one is no moment, or the end is not after the start.
     """
     ends = parse_moment("to", end, ends=True) if end else now_ms + 1
-    starts = (
-        parse_moment("from", start) if start else (ends - 1 + IST_MS) // DAY_MS * DAY_MS - IST_MS
-    )
+    starts = parse_moment("from", start) if start else midnight_of_day(day_number(ends - 1))
     if starts >= ends:
         raise BadHistoryQuery(f"from must be before to, was {quoted(start)} and {quoted(end)}")
     return TimeRange(starts, ends)
@@ -82,15 +78,14 @@ def parse_moment(name: str, text: str, *, ends: bool = False) -> int:
 def iso_ms(name: str, text: str, *, ends: bool) -> int:
     try:
         if DATE.fullmatch(text):
-            midnight = datetime.combine(date.fromisoformat(text), datetime.min.time(), IST)
-            return (midnight - UNIX_EPOCH) // timedelta(milliseconds=1) + ends * DAY_MS
+            return midnight_of(date.fromisoformat(text)) + ends * DAY_MS
         match = MOMENT.fullmatch(text)
         if match is None:
             raise ValueError
         day, time, offset = match.groups()
         offset = (offset or "+05:30").replace(" ", "+")
         moment = datetime.fromisoformat(f"{day}T{time.replace(',', '.')}{offset}")
-        return (moment - UNIX_EPOCH) // timedelta(milliseconds=1)
+        return unix_ms(moment)
     except (ValueError, OverflowError):
         raise BadHistoryQuery(
             f"{name} must be a date, a date and time (India's unless it has an offset) or Unix "

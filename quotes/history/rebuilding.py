@@ -16,9 +16,10 @@ from quotes.history.deriving import Change
 from quotes.history.intervals import STORED, Interval
 from quotes.history.models import Candle, LogPosition, Series, Tick
 from quotes.history.router import ALIAS
-from quotes.history.sessions import DAY_MS, Calendar, TradingDay, date_of, midnight_of
+from quotes.history.sessions import Calendar, TradingDay
 from quotes.history.tables import Tables
 from quotes.history.volumes import SESSION_START
+from quotes.runtime.clock import DAY_MS, date_of, midnight_of
 
 Bars = dict[tuple[Interval, int], Bar]  # interval and start -> candle
 

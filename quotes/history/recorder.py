@@ -27,6 +27,7 @@ from quotes.history.sessions import Calendar
 from quotes.history.statistics import DayStatistics
 from quotes.interrupts import Interrupt
 from quotes.progress import Progress
+from quotes.runtime.clock import now_ms
 
 logger = logging.getLogger(__name__)
 
@@ -152,13 +153,13 @@ class Recorder:
             writer.recalendar(calendars)
         entries = reader.read(1 if self.once else BLOCK_MS)
         began = time.monotonic()
-        now_ms = time.time_ns() // 1_000_000
+        now = now_ms()
         if entries:
-            changes = self.store(writer, entries, now_ms)
+            changes = self.store(writer, entries, now)
             statistics.update(changes)
             announcer.add(changes, newest_only=reader.full(entries))
         elif not self.once:
-            announcer.add(writer.idle(now_ms=now_ms, patience_ms=PATIENCE_MS))
+            announcer.add(writer.idle(now_ms=now, patience_ms=PATIENCE_MS))
         announcer.send_due()
         if not reader.full(entries):
             self.look_around(writer, reader)
@@ -168,9 +169,9 @@ class Recorder:
                 self.interrupt.sleep_until(began + max(conf.record_every_ms / 1000, 2 * took))
         return bool(entries)
 
-    def store(self, writer: HistoryWriter, entries: list[Entry], now_ms: int) -> list[Change]:
+    def store(self, writer: HistoryWriter, entries: list[Entry], now: int) -> list[Change]:
         began = time.monotonic()
-        stored = writer.store(entries, now_ms=now_ms)
+        stored = writer.store(entries, now_ms=now)
         self.counters.commit_ms = round((time.monotonic() - began) * 1000)
         self.counters.recorded += stored.ticks
         self.counters.candles += len(stored.changes)

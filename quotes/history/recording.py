@@ -17,8 +17,9 @@ from quotes.history.deriving import Change
 from quotes.history.intervals import Interval
 from quotes.history.models import Gap, Series
 from quotes.history.router import ALIAS
-from quotes.history.sessions import MINUTE_MS, Calendar
+from quotes.history.sessions import Calendar
 from quotes.history.tables import Tables
+from quotes.runtime.clock import MINUTE_MS
 
 decode_clocks = msgspec.json.Decoder(dict[str, Clock]).decode
 encode_json = msgspec.json.Encoder().encode

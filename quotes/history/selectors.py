@@ -4,7 +4,6 @@ Times are Unix milliseconds; a range has its first and not its last. Instruments
 have none: nothing is raised for them. Not for an event loop's thread.
 """
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import groupby, islice
@@ -20,6 +19,7 @@ from quotes.history.models import Candle, Series
 from quotes.history.router import ALIAS
 from quotes.history.rows import CandleRow, TickRow
 from quotes.history.sessions import period_of
+from quotes.runtime.clock import now_ms
 
 FOREVER = 2**62
 LAST_DATE = 2**47  # beyond the year 6000
@@ -114,7 +114,7 @@ def candles_of_one(
                 interval,
                 *(start, ends, bar.open, bar.high, bar.low, bar.close),
                 *(bar.volume, bar.oi, bar.ticks),
-                all(day.final for day in members) and ends <= time.time_ns() // 1_000_000,
+                all(day.final for day in members) and ends <= now_ms(),
                 any(day.revised for day in members),
             )
 

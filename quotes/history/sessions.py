@@ -8,16 +8,21 @@ around the clock, its days are those of India.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import timedelta
 from functools import lru_cache
 
 from instruments.sessions import OPEN, Hours, day_plan
 from quotes.history.intervals import Interval
-
-MINUTE_MS = 60_000
-DAY_MS = 86_400_000
-IST_MS = 19_800_000
-EPOCH = date(1970, 1, 1)
+from quotes.runtime.clock import (
+    DAY_MS,
+    MINUTE_MS,
+    date_of,
+    date_of_day,
+    day_number,
+    midnight_of,
+    midnight_of_day,
+    ms_of_day,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ class Calendar:
 
     def day(self, timestamp: int) -> TradingDay | None:
         """Return the trading day of the date of a moment, None when nothing trades on it."""
-        number = (timestamp + IST_MS) // DAY_MS
+        number = day_number(timestamp)
         try:
             return self.days[number]
         except KeyError:
@@ -84,14 +89,14 @@ class Calendar:
             return found
 
     def look_up(self, number: int) -> TradingDay | None:
-        midnight = number * DAY_MS - IST_MS
+        midnight = midnight_of_day(number)
         next_midnight = midnight + DAY_MS
         opens = closes = None
         if self.hours is not None:
-            _, periods = day_plan(self.hours, EPOCH + timedelta(days=number))
+            _, periods = day_plan(self.hours, date_of_day(number))
             for phase, begin, end in periods:
                 if phase == OPEN:
-                    opens, closes = midnight + milliseconds(begin), midnight + milliseconds(end)
+                    opens, closes = midnight + ms_of_day(begin), midnight + ms_of_day(end)
         if self.hours is None or self.all_hours:
             origin = midnight if opens is None else opens
             return TradingDay(midnight, midnight, origin, next_midnight, next_midnight)
@@ -108,21 +113,6 @@ def calendars(hours: Mapping[str, Hours], *, all_hours: bool = False) -> dict[st
         if own.sessions or own.special_days
     }
     return found | {"": Calendar(None, all_hours=all_hours)}
-
-
-def milliseconds(of_day: time) -> int:
-    since_midnight = timedelta(hours=of_day.hour, minutes=of_day.minute, seconds=of_day.second)
-    return int(since_midnight.total_seconds()) * 1000
-
-
-def date_of(timestamp: int) -> date:
-    """Return the Indian date of a moment."""
-    return EPOCH + timedelta(days=(timestamp + IST_MS) // DAY_MS)
-
-
-def midnight_of(day: date) -> int:
-    """Return when a date begins in India."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000 - IST_MS
 
 
 @lru_cache(maxsize=10_000)

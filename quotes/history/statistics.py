@@ -18,7 +18,7 @@ from quotes.history.deriving import Change
 from quotes.history.intervals import Interval
 from quotes.history.recording import HistoryWriter, database
 from quotes.history.rows import number_text
-from quotes.history.sessions import date_of
+from quotes.runtime.clock import date_of
 from quotes.store import own_key
 
 ALWAYS = 2**62

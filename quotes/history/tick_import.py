@@ -1,6 +1,5 @@
 """Importing ticks: which of them are new, where they stand among others, and their candles."""
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from quotes.history.models import Tick
 from quotes.history.rows import TickValues
 from quotes.history.sessions import Calendar
 from quotes.history.tables import Tables
+from quotes.runtime.clock import now_ms
 
 # Recorded ticks have positions from 1; imported ones come before them within a millisecond.
 FIRST_POSITION = -(2**40)
@@ -57,8 +57,8 @@ class TickImport:
         self.tables = Tables.open()
         self.tables.prepare()
         self.builder = CandleBuilder(self.tables, calendars, grace_ms=conf.candle_grace_ms)
-        now_ms = time.time_ns() // 1_000_000
-        self.builder.clocks.update(dict.fromkeys(calendars, now_ms))
+        now = now_ms()
+        self.builder.clocks.update(dict.fromkeys(calendars, now))
         # series -> time -> how often the file had each tick
         self.seen: dict[int, dict[int, Counter[Content]]] = {}
         self.newest: dict[int, int] = {}

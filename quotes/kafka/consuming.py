@@ -30,6 +30,7 @@ from quotes.kafka.places import Places, Start
 from quotes.kafka.positions import Source, positions_key
 from quotes.kafka.reports import Reports
 from quotes.outages import FATAL, FIRST_PAUSE_S, LONGEST_PAUSE_S, PASSING
+from quotes.runtime.clock import now_ms
 
 logger = logging.getLogger(__name__)
 
@@ -116,11 +117,9 @@ class PriceConsumer:
 
     def take(self, messages: Sequence[Message]) -> None:
         """Have ticks put into the inbox, and what is none among the dead letters."""
-        now_ms = time.time_ns() // 1_000_000
-        live_since = now_ms - self.reports.window_ms
-        batch = sort(
-            messages, self.partitions, read=self.read, now_ms=now_ms, live_since=live_since
-        )
+        now = now_ms()
+        live_since = now - self.reports.window_ms
+        batch = sort(messages, self.partitions, read=self.read, now_ms=now, live_since=live_since)
         self.settle()
         if self.unplaced.issuperset(self.partitions):
             return  # it had to wait: all is read again from where Redis says

@@ -16,6 +16,7 @@ from quotes.kafka.batches import Batch, Partition
 from quotes.kafka.conf import conf
 from quotes.kafka.positions import Source
 from quotes.kafka.status import ConsumerStatus, forget_status, tell_status
+from quotes.runtime.clock import now_ms
 
 STATUS_EVERY_S = 1.0
 ASK_TIMEOUT_S = 0.5
@@ -79,14 +80,14 @@ class Reports:
         status.problem = self.problem or ("no broker answers" if self.brokers_down else "")
         status.partitions = len(self.partitions)
         status.lag, status.lag_s = 0, 0.0
-        now_ms = time.time_ns() // 1_000_000
+        now = now_ms()
         for source, partition in self.partitions.items():
             ends = self.consumer.get_watermark_offsets(TopicPartition(*source), cached=True)
             behind = 0 if ends is None else lag(partition.next, *ends)
             if behind > 0:
                 status.lag += behind
                 if partition.newest_ms:
-                    status.lag_s = max(status.lag_s, (now_ms - partition.newest_ms) / 1000)
+                    status.lag_s = max(status.lag_s, (now - partition.newest_ms) / 1000)
 
     def close(self) -> None:
         """Say the last, and that this consumer is no more."""

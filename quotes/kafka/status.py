@@ -3,12 +3,12 @@
 quotes:kafka:consumers  hash  consumer -> JSON of its counters, written each second
 """
 
-import time
 from typing import Any
 
 import msgspec
 import redis
 
+from quotes.runtime.clock import now_ms
 from quotes.store import own_key
 
 # A consumer that has said nothing for so long does not count.
@@ -52,7 +52,7 @@ def consumers_key() -> str:
 
 def tell_status(name: str, status: ConsumerStatus, *, client: redis.Redis) -> None:
     """Write how a consumer is doing."""
-    status.at = time.time_ns() // 1_000_000
+    status.at = now_ms()
     client.hset(consumers_key(), name, msgspec.json.encode(status))
 
 
@@ -65,7 +65,7 @@ def consumer_statuses(client: redis.Redis) -> dict[str, ConsumerStatus]:
 
     Those that are silent for a minute are taken out.
     """
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     texts: Any = client.hgetall(consumers_key())
     found = {}
     for name, text in texts.items():

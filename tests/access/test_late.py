@@ -13,11 +13,12 @@ from quotes.access.models import SegmentGrant
 from quotes.history.intervals import Interval
 from quotes.history.questions import visible
 from quotes.history.ranges import TimeRange
+from quotes.runtime.clock import DAY_MS, now_ms
 from quotes.ticklog import LoggedTick
 from tests.access.conftest import In
 from tests.access.people import access_token, asha
 from tests.live import LiveServer
-from tests.quotes.factories import message, now_ms, publish
+from tests.quotes.factories import message, publish
 from tests.test_protocol_docs import TEXT
 from tests.waiting import eventually
 
@@ -99,7 +100,7 @@ def test_history_ends_where_what_is_late_ends() -> None:
     assert visible(span, None, [None, None]) == span
     assert visible(span, None, [None, 5_000_000_000]).end == 5_000_000_000
     assert visible(span, Interval.MINUTE, [5_000_000_000]).end == 5_000_000_000 - 60_000
-    assert visible(span, Interval.MONTH, [5_000_000_000]).end < 5_000_000_000 - 30 * 86_400_000
+    assert visible(span, Interval.MONTH, [5_000_000_000]).end < 5_000_000_000 - 30 * DAY_MS
     late = visible(TimeRange(9_000_000_000, 10_000_000_000), None, [5_000_000_000])
     assert late.start == late.end
 

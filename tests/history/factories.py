@@ -11,7 +11,7 @@ from instruments.keys import InstrumentKey
 from quotes.history.intervals import Interval
 from quotes.history.models import Candle, Series
 from quotes.history.router import ALIAS
-from quotes.history.sessions import midnight_of
+from quotes.runtime.clock import DAY_MS, midnight_of
 
 RELIANCE = InstrumentKey("NSE_EQ", "RELIANCE")
 M_AND_M = InstrumentKey("NSE_EQ", "M&M")
@@ -20,7 +20,6 @@ DAY = date(2024, 4, 5)
 MIDNIGHT = midnight_of(DAY)
 OPENS = MIDNIGHT + (9 * 60 + 15) * 60_000
 MINUTE = 60_000
-DAY_MS = 86_400_000
 
 
 def series(key: InstrumentKey = RELIANCE) -> Series:

@@ -12,14 +12,13 @@ from quotes.history.recorder import Counters, Recorder
 from quotes.history.sessions import Calendar, calendars
 from quotes.interrupts import Interrupt
 from quotes.lanes import pack_entries
+from quotes.runtime.clock import now_ms
 from quotes.ticklog import LogRow, count_key, log_key
 from quotes.ticks import Tick, encode_tick
-from tests.quotes.factories import now_ms
 
 # 2021-04-16 09:15 in India.
 OPENING = 1_618_544_700_000
 MINUTE = 60_000
-DAY = 86_400_000
 
 HOURS = {
     segment: Hours((Session("open", time(9, 15), time(15, 30), date(2000, 1, 1)),))

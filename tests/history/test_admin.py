@@ -16,9 +16,9 @@ from quotes.history.intervals import STORED, Interval
 from quotes.history.models import Candle, Gap
 from quotes.history.router import ALIAS
 from quotes.history.sessions import calendars
+from quotes.runtime.clock import DAY_MS
 from tests.history.factories import (
     DAY,
-    DAY_MS,
     M_AND_M,
     MIDNIGHT,
     MINUTE,

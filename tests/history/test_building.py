@@ -13,6 +13,7 @@ from quotes.history.candles import Bar, Point, merge
 from quotes.history.deriving import Change
 from quotes.history.intervals import STORED, Interval
 from quotes.history.sessions import Calendar, calendars
+from quotes.runtime.clock import DAY_MS
 
 DAY = 1_618_531_200_000 + 4 * 3_600_000 - 15 * 60_000  # 2021-04-16 09:15 in India
 NSE = Hours((Session("open", time(9, 15), time(15, 30), date(2000, 1, 1)),))
@@ -71,7 +72,7 @@ moments = st.one_of(
     st.integers(0, 90_000),
     st.integers(0, 22_560_000),
     st.integers(22_490_000, 22_570_000),
-    st.integers(0, 10_000).map(lambda ms: ms + 3 * 86_400_000),
+    st.integers(0, 10_000).map(lambda ms: ms + 3 * DAY_MS),
 )
 readings = st.one_of(st.just(-1), st.just(0), st.integers(1, 30), st.integers(100, 120))
 prices = st.integers(95, 105).map(lambda paise: Decimal(paise) / 100)

@@ -7,8 +7,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from quotes.history.models import Candle, Tick
+from quotes.runtime.clock import now_ms
 from tests.history.factories import OPENS, minutes, ticks
-from tests.quotes.factories import now_ms
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"])
 

@@ -25,6 +25,7 @@ from quotes.history.ranges import MOST_MS, TimeRange
 from quotes.history.row_progress import RowProgress
 from quotes.history.selectors import candles, ticks
 from quotes.history.sessions import calendars
+from quotes.runtime.clock import DAY_MS
 from tests.history import reference
 from tests.history.logs import HOURS, MINUTE, OPENING
 from tests.history.test_real_day import INDICES, PIECE, dump
@@ -232,7 +233,7 @@ def test_a_bad_tick_stops_the_import_with_its_row(tmp_path: Path, row: str, reas
     good = f"RELIANCE,{OPENING},100.10,10\n"
     path = write(tmp_path / "a.csv", f"{TICKS}{good}{row.format(at=OPENING)}\n{good}")
     sentences: list[str] = []
-    until = OPENING + 86_400_000
+    until = OPENING + DAY_MS
     with pytest.raises(BadHistoryFile, match="1 of 3 rows") as caught:
         bring(path, until_ms=until, complain=sentences.append)
     assert f"row 3: {reason}" in str(caught.value) and sentences[0].startswith(f"row 3: {reason}")

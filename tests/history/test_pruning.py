@@ -12,8 +12,9 @@ from quotes.history.partitions import Partitions
 from quotes.history.pruning import prune_history
 from quotes.history.retention import parse_retention
 from quotes.history.router import ALIAS
+from quotes.runtime.clock import DAY_MS
 from tests.history.conftest import HistoryDatabase
-from tests.history.logs import DAY, OPENING, log, log_row, record
+from tests.history.logs import OPENING, log, log_row, record
 
 # The day after the last of three sessions.
 TODAY = date(2021, 4, 17)
@@ -24,7 +25,7 @@ def recorded(redis: Redis, history: HistoryDatabase) -> HistoryDatabase:
     """Wednesday to Friday of a share and an index."""
     for day in (-2, -1, 0):
         for key in ("NSE_EQ:RELIANCE", "NSE_INDEX:NIFTY 50"):
-            log(redis, [log_row(key, timestamp=OPENING + day * DAY + n) for n in range(3)])
+            log(redis, [log_row(key, timestamp=OPENING + day * DAY_MS + n) for n in range(3)])
     record(redis)
     return history
 

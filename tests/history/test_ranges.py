@@ -20,7 +20,8 @@ from quotes.history.ranges import (
     parse_moment,
     parse_range,
 )
-from tests.history.factories import DAY_MS, MIDNIGHT, OPENS
+from quotes.runtime.clock import DAY_MS
+from tests.history.factories import MIDNIGHT, OPENS
 
 
 @pytest.mark.parametrize(

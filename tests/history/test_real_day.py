@@ -24,6 +24,7 @@ from quotes.history.models import Series, Tick
 from quotes.history.router import ALIAS
 from quotes.history.selectors import candles
 from quotes.recordings import read_recording
+from quotes.runtime.clock import now_ms
 from quotes.store import own_key
 from quotes.ticklog import LogRow
 from quotes.ticks import encode_tick
@@ -31,7 +32,6 @@ from tests.history import reference
 from tests.history.conftest import HistoryDatabase
 from tests.history.logs import log, record
 from tests.programs import ROOT
-from tests.quotes.factories import now_ms
 from tests.waiting import wait_until
 
 NAME = "nse-ticks-2021-04-16.csv.gz"

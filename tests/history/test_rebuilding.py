@@ -10,8 +10,9 @@ from redis import Redis
 from quotes.history.models import Candle, Tick
 from quotes.history.rebuilding import RebuildReport, rebuild_candles
 from quotes.history.sessions import calendars
+from quotes.runtime.clock import DAY_MS
 from tests.history.conftest import HistoryDatabase
-from tests.history.logs import DAY, HOURS, MINUTE, OPENING, log, log_row, record
+from tests.history.logs import HOURS, MINUTE, OPENING, log, log_row, record
 
 pytestmark = pytest.mark.usefixtures("recorded")
 
@@ -38,7 +39,7 @@ def recorded(redis: Redis, history: HistoryDatabase) -> None:
             redis,
             [
                 log_row(
-                    price=str(100 + n), volume=10 * n, timestamp=OPENING + day * DAY + n * MINUTE
+                    price=str(100 + n), volume=10 * n, timestamp=OPENING + day * DAY_MS + n * MINUTE
                 )
                 for n in range(12)
             ],

@@ -17,10 +17,11 @@ from quotes.history.intervals import STORED, Interval
 from quotes.history.models import Candle, Gap, LogPosition, Tick
 from quotes.history.selectors import candles, last_candles, last_ticks, ticks, ticks_after
 from quotes.lanes import lane_channel, lane_of, unpack_entries
+from quotes.runtime.clock import DAY_MS
 from quotes.store import own_key
 from quotes.ticklog import log_key
 from tests.history.conftest import HistoryDatabase
-from tests.history.logs import DAY, MINUTE, OPENING, log, log_row, record
+from tests.history.logs import MINUTE, OPENING, log, log_row, record
 from tests.waiting import wait_until
 
 RELIANCE = InstrumentKey("NSE_EQ", "RELIANCE")
@@ -121,7 +122,7 @@ def test_ticks_at_the_close_are_of_the_last_candle_and_later_ones_of_none(redis:
             log_row(price="3", timestamp=close),
             log_row(price="4", timestamp=close + MINUTE - 1),
             log_row(price="5", timestamp=close + MINUTE),
-            log_row(price="6", timestamp=OPENING + DAY),  # a Saturday
+            log_row(price="6", timestamp=OPENING + DAY_MS),  # a Saturday
         ],
     )
     record(redis)
@@ -132,19 +133,19 @@ def test_ticks_at_the_close_are_of_the_last_candle_and_later_ones_of_none(redis:
 
 def test_candles_at_all_hours_are_aligned_to_the_opening(redis: Redis) -> None:
     """With QUOTES_CANDLES_ALL_HOURS a Saturday's and an evening's ticks are in candles too."""
-    log(redis, [log_row(timestamp=OPENING - 1), log_row(timestamp=OPENING + DAY + 1)])
+    log(redis, [log_row(timestamp=OPENING - 1), log_row(timestamp=OPENING + DAY_MS + 1)])
     record(redis, all_hours=True)
     hours = [row.start for row in candles(keys=[RELIANCE], interval=Interval.HOUR)]
-    assert hours == [OPENING - 60 * MINUTE, OPENING + DAY - 15 * MINUTE]
+    assert hours == [OPENING - 60 * MINUTE, OPENING + DAY_MS - 15 * MINUTE]
 
 
 def test_names_of_no_segment_trade_around_the_clock(redis: Redis) -> None:
     """AAPL has candles at any time; its day is India's."""
-    midnight = OPENING + DAY - (9 * 60 + 15) * MINUTE
+    midnight = OPENING + DAY_MS - (9 * 60 + 15) * MINUTE
     log(redis, [log_row("AAPL", timestamp=midnight - 1), log_row("AAPL", timestamp=midnight)])
     record(redis)
     assert [row.start for row in candles(keys=[AAPL], interval=Interval.DAY)] == [
-        midnight - DAY,
+        midnight - DAY_MS,
         midnight,
     ]
 
@@ -194,7 +195,7 @@ def test_entry_that_cannot_be_read_is_a_gap_and_does_not_stop_the_recorder(redis
 
 def test_day_statistics_know_the_last_session(redis: Redis) -> None:
     """The hash `day` has the newest day's numbers and the close of the session before."""
-    log(redis, [log_row(price="90.50", timestamp=OPENING - DAY, volume=5)])
+    log(redis, [log_row(price="90.50", timestamp=OPENING - DAY_MS, volume=5)])
     record(redis)
     log(redis, [log_row(price="100.10", volume=7), log_row(price="99.90", volume=9)])
     record(redis)
@@ -202,7 +203,7 @@ def test_day_statistics_know_the_last_session(redis: Redis) -> None:
         b'{"date":"2021-04-16","open":100.10,"high":100.10,"low":99.90,"prev_close":90.50,'
         b'"volume":9}'
     )
-    log(redis, [log_row(price="91.00", timestamp=OPENING - DAY + 1, volume=6, shown=False)])
+    log(redis, [log_row(price="91.00", timestamp=OPENING - DAY_MS + 1, volume=6, shown=False)])
     record(redis)
     (text,) = redis.hvals(own_key("day"))
     assert json.loads(text)["prev_close"] == 91 and json.loads(text)["open"] == 100.1
@@ -263,9 +264,9 @@ def test_pages_of_ticks_and_candles_leave_nothing_out(redis: Redis) -> None:
 
 def test_candles_stay_when_their_ticks_are_gone(redis: Redis, history: HistoryDatabase) -> None:
     """A late tick of a day whose ticks were pruned does not make its candle smaller."""
-    log(redis, [log_row(price="100"), log_row(price="101", timestamp=OPENING + DAY * 3)])
+    log(redis, [log_row(price="100"), log_row(price="101", timestamp=OPENING + DAY_MS * 3)])
     record(redis)
-    Tick.objects.filter(timestamp__lt=OPENING + DAY).delete()
+    Tick.objects.filter(timestamp__lt=OPENING + DAY_MS).delete()
     log(redis, [log_row(price="90", timestamp=OPENING + 5, shown=False)])
     record(redis)
     assert Candle.objects.get(interval=1, start=OPENING).ticks == 1

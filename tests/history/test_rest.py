@@ -17,9 +17,8 @@ from pyarrow import parquet
 
 from quotes.history.intervals import Interval
 from quotes.history.models import Candle
-from quotes.history.sessions import date_of
+from quotes.runtime.clock import DAY_MS, date_of
 from tests.history.factories import (
-    DAY_MS,
     M_AND_M,
     MIDNIGHT,
     MINUTE,

@@ -15,8 +15,9 @@ from quotes.history.candles import Bar
 from quotes.history.deriving import Change
 from quotes.history.intervals import Interval
 from quotes.history.places import BEGINNING, follow, pass_over
-from quotes.history.sessions import Calendar, midnight_of, period_of
+from quotes.history.sessions import Calendar, period_of
 from quotes.history.volumes import SESSION_START, advance
+from quotes.runtime.clock import midnight_of
 from tests.history.logs import MINUTE, OPENING
 
 EVENING = Hours(

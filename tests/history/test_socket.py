@@ -15,6 +15,7 @@ from quotes.history.announcements import candle_group
 from quotes.history.router import ALIAS
 from quotes.protocol import CloseCode
 from quotes.publishing import forget_prices, publish_ticks
+from quotes.runtime.clock import DAY_MS
 from quotes.ticks import Tick
 from tests.history.conftest import HistoryDatabase
 from tests.history.logs import record
@@ -261,8 +262,7 @@ async def test_candles_come_as_they_were_and_as_they_form(live: LiveServer, redi
 @pytest.mark.usefixtures("stored")
 async def test_quotes_say_what_is_known_of_the_day(live: LiveServer, redis: Redis) -> None:
     """What the publisher did not send of the day comes from what was recorded, digit for digit."""
-    day = 86_400_000
-    await publish(redis, tick("A", "100.00", MOMENT - day))
+    await publish(redis, tick("A", "100.00", MOMENT - DAY_MS))
     await publish(redis, tick("A", "101.50", MOMENT, volume=10), tick("A", "99.05", MOMENT + 1))
     await asyncio.to_thread(record_here, redis)
     async with live.client() as client:
@@ -277,7 +277,7 @@ async def test_quotes_say_what_is_known_of_the_day(live: LiveServer, redis: Redi
             **{"volume": 10, "change": 2.1, "change_pct": 2.1},
         }
         assert (after["high"], after["low"], after["change"]) == (102.1, 99.05, 1)
-        await publish(redis, tick("A", "103", MOMENT + day))  # of a day of which nothing is known
+        await publish(redis, tick("A", "103", MOMENT + DAY_MS))  # of a day not recorded
         assert "open" not in await client.price()
 
 

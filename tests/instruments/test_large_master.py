@@ -15,6 +15,7 @@ from instruments.admin.base import AtLeast
 from instruments.keys import InstrumentKey
 from instruments.keyset import Cursor
 from instruments.models import Instrument, MasterVersion
+from quotes.runtime.clock import now_ms
 from tests.instruments import prices
 from tests.instruments.masters import clear_master, large_master
 
@@ -37,7 +38,7 @@ def master(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 @pytest.fixture
 def operator(settings: Any) -> Client:
     settings.INSTRUMENTS_LATEST_PRICES = "tests.instruments.prices.latest"
-    now = int(time.time() * 1000)
+    now = now_ms()
     prices.known.clear()
     prices.known[InstrumentKey("NSE_INDEX", "NIFTY 50")] = prices.Price(Decimal("24500.10"), now)
     prices.known[InstrumentKey("NFO", "ROOT0026825100" + "0CE")] = prices.Price(Decimal("1"), now)

@@ -1,7 +1,6 @@
 """Consumers of Kafka in threads of a test, as `manage.py consume_kafka` runs them."""
 
 import threading
-import time
 from types import TracebackType
 from typing import Any
 
@@ -70,7 +69,3 @@ def logged(redis: Redis) -> list[LoggedTick]:
     """Return all ticks of the log."""
     entries: Any = redis.xrange("quotes:log:1")
     return [one for _, fields in entries for one in decode_entry(fields)]
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000

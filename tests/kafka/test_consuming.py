@@ -7,8 +7,9 @@ import pytest
 from redis import Redis
 
 from quotes.inbox import unread
+from quotes.runtime.clock import now_ms
 from tests.kafka.broker import Broker
-from tests.kafka.consumers import RunningConsumer, logged, now_ms
+from tests.kafka.consumers import RunningConsumer, logged
 from tests.live import LiveServer
 from tests.quotes.factories import MOMENT, message
 from tests.waiting import eventually, wait_until

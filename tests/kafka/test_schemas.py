@@ -13,7 +13,8 @@ import pytest
 from quotes.errors import BadTick, KafkaDown, KafkaRefused
 from quotes.kafka.fields import FieldMap, Message, read_message
 from quotes.kafka.schemas import decoding
-from tests.quotes.factories import MOMENT, now_ms
+from quotes.runtime.clock import now_ms
+from tests.quotes.factories import MOMENT
 
 fastavro = pytest.importorskip("fastavro")
 timestamp_pb2 = pytest.importorskip("google.protobuf.timestamp_pb2")

@@ -1,19 +1,15 @@
 """Ticks of instruments that people know."""
 
 import json
-import time
 from typing import Any
 
 from redis import Redis
 
+from quotes.runtime.clock import now_ms
 from quotes.ticks import Tick, parse_tick
 
 # 2024-04-05 14:45:00 UTC, the time of the first version's example.
 MOMENT = 1_712_331_900_000
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def message(

@@ -1,13 +1,13 @@
 """The first page in a real browser, on the real server: prices, errors, lost connections."""
 
 import json
-import time
 from collections.abc import Iterator
 
 import pytest
 from redis import Redis
 
 from quotes.publishing import publish_ticks
+from quotes.runtime.clock import now_ms
 from quotes.ticks import Tick
 from tests.chromium import Chromium
 from tests.site import Site
@@ -37,7 +37,7 @@ def site(browser: Chromium, redis: Redis) -> Iterator[Site]:
 
 
 def publish(redis: Redis, symbol: str, price: str) -> None:
-    publish_ticks([Tick(symbol, price, time.time_ns() // 1_000_000)], client=redis)
+    publish_ticks([Tick(symbol, price, now_ms())], client=redis)
 
 
 def cell(symbol: str, name: str) -> str:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from redis import Redis
 from websockets.exceptions import ConnectionClosed
 
+from quotes.runtime.clock import now_ms
 from tests.live import LiveServer
-from tests.quotes.factories import message, now_ms, publish
+from tests.quotes.factories import message, publish
 from tests.waiting import eventually
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=80)

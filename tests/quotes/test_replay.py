@@ -4,7 +4,7 @@ import io
 import threading
 import time
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from quotes.interrupts import Interrupt
 from quotes.outages import PatientPublisher
 from quotes.progress import Progress
 from quotes.publishing import publish_ticks
-from quotes.recordings import IST, Selection, read_recording, scan_recording
+from quotes.recordings import Selection, read_recording, scan_recording
 from quotes.replay import Pacer, Plan, ReplayReport, replay
+from quotes.runtime.clock import IST, now_ms, today_in_india
 from quotes.ticks import Tick, encode_tick
 from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until
@@ -132,9 +133,9 @@ def test_who_falls_behind_does_not_hurry(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_now_stamps_each_tick_with_the_present() -> None:
     """With --now a recorded day looks as if it happened now; all else is kept."""
     sink = Sink()
-    before = time.time_ns() // 1_000_000
+    before = now_ms()
     run(sink=sink, speed=None, now=True)
-    after = time.time_ns() // 1_000_000
+    after = now_ms()
     assert all(before <= tick.timestamp <= after for tick in sink.ticks)
     assert [(tick.symbol, tick.price_text, tick.fields) for tick in sink.ticks] == [
         (tick.symbol, tick.price_text, tick.fields) for tick in read_recording(SLICE)
@@ -153,7 +154,7 @@ def test_date_moves_the_first_day_and_keeps_distances() -> None:
 def test_ticks_of_a_far_future_are_left_out_and_counted() -> None:
     """What the bridge would refuse, since it lies more than a day ahead, is not published."""
     sink = Sink()
-    today = datetime.now(UTC).astimezone(IST).date()
+    today = today_in_india()
     report = run(sink=sink, speed=None, onto=today - timedelta(days=1))
     assert report.published == len(sink.ticks) == 254
     assert report.ahead == 46 and "46 ticks more than a day in the future" in report.summary

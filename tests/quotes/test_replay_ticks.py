@@ -15,8 +15,9 @@ from django.core.management import CommandError, call_command
 from redis import Redis
 
 from quotes import replay_checks
-from quotes.recordings import IST, Selection, read_recording, scan_recording
+from quotes.recordings import Selection, read_recording, scan_recording
 from quotes.replay_checks import HiddenWatch
+from quotes.runtime.clock import IST, today_in_india
 from quotes.store import LatestPrice, encode_latest, own_key, status_keys
 from quotes.ticks import Tick, encode_tick
 from tests.waiting import wait_until
@@ -122,7 +123,7 @@ def test_today_moves_the_day(redis: Redis, capsys: pytest.CaptureFixture[str]) -
     replayed(capsys, "--date", "today", "--day", "2021-04-16", "--symbols", "M&M")
     first = scan_recording(SLICE, Selection(symbols=frozenset({"M&M"}))).first["M&M"]
     recorded = datetime.fromtimestamp(first.timestamp / 1000, IST)
-    distance = datetime.now(IST).date() - recorded.date()
+    distance = today_in_india() - recorded.date()
     value = redis.get("stock:M&M")
     assert isinstance(value, bytes)
     at = int(re.findall(rb'"timestamp":(\d+)', value)[0])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instruments.keys import check_symbol
-from quotes.recordings import IST
+from quotes.runtime.clock import DAY_MS, IST
 from quotes.simulated_instruments import Contract, contracts, near_month, showcase
 from quotes.simulation import SimulatedMarket, black
 from quotes.ticks import PRICE_FIELDS, Tick, encode_tick, parse_tick
@@ -151,7 +151,7 @@ def test_midnight_begins_a_new_day() -> None:
     """At midnight IST the last price becomes the previous close and volume starts over."""
     market = SimulatedMarket(DAY, rate=500, seed=9, symbols=["RELIANCE"])
     before = traded(market, steps=10)[-1]
-    after = traded(market, steps=1, start=MORNING + 86_400_000)[0]
+    after = traded(market, steps=1, start=MORNING + DAY_MS)[0]
     assert after.fields["prev_close"] == before.price_text.encode()
     assert after.fields["open"] == after.price_text.encode()
     assert value(after, "volume") < value(before, "volume")

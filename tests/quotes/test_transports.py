@@ -19,11 +19,12 @@ from websockets.streams import StreamReader
 
 from quotes.daphne_transport import check_versions
 from quotes.publishing import publish_ticks
+from quotes.runtime.clock import now_ms
 from quotes.shapes import json_shape, packed, payload_array
 from quotes.uvicorn_transport import check_version
 from quotes.ws_frames import BINARY, TEXT, wire_frame
 from tests.live import Client, LiveServer
-from tests.quotes.factories import MOMENT, message, now_ms, publish, tick
+from tests.quotes.factories import MOMENT, message, publish, tick
 from tests.waiting import eventually
 
 both = pytest.mark.parametrize("live", ["wire", "asgi"], indirect=True)

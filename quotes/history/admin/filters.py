@@ -4,7 +4,7 @@ The index begins with the series, so a filter that leaves them open names all of
 """
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -12,11 +12,10 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from instruments.sessions import IST
 from quotes.history.admin.base import day_asked
 from quotes.history.intervals import STORED
 from quotes.history.models import Candle, Series
-from quotes.history.sessions import midnight_of
+from quotes.runtime.clock import midnight_of, today_in_india
 
 # SQLite takes 32,766 parameters in a statement.
 MAX_SERIES = 20_000
@@ -50,7 +49,7 @@ class DayFilter(admin.SimpleListFilter):
     parameter_name = "day"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        day = datetime.now(IST).date()
+        day = today_in_india()
         days: list[date] = []
         while len(days) < DAYS_OFFERED:
             if day.weekday() < 5:

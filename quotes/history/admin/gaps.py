@@ -1,7 +1,6 @@
 """Gaps of the tick log, and the report of what is missing by day and segment."""
 
-import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -10,11 +9,11 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from instruments.sessions import IST
 from quotes.history.admin.base import HistoryAdmin, day_asked, moment
 from quotes.history.calendars import Calendars
 from quotes.history.gap_report import gap_report
 from quotes.history.models import Gap
+from quotes.runtime.clock import now_ms, today_in_india
 
 DAYS = 7
 
@@ -35,13 +34,13 @@ class GapAdmin(HistoryAdmin):
         """Show a week, or the one that ends with ?day=."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        last = day_asked(request.GET.get("day")) or datetime.now(IST).date()
+        last = day_asked(request.GET.get("day")) or today_in_india()
         first = last - timedelta(days=DAYS - 1)
         rows = gap_report(
             first=first,
             last=last,
             calendars=Calendars()(),
-            now_ms=time.time_ns() // 1_000_000,
+            now_ms=now_ms(),
         )
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),

@@ -1,6 +1,6 @@
 """Instruments that have history, and the ticks of one on a day."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,13 +12,12 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from instruments.sessions import IST
 from quotes.errors import BadHistoryQuery
 from quotes.history.admin.base import HistoryAdmin, day_asked, moment
 from quotes.history.cursors import Place, decode_cursor, encode_cursor
 from quotes.history.models import Series
 from quotes.history.selectors import ticks
-from quotes.history.sessions import midnight_of
+from quotes.runtime.clock import midnight_of, today_in_india
 
 PAGE_TICKS = 500
 LIST = "admin-ticks"
@@ -60,7 +59,7 @@ class SeriesAdmin(HistoryAdmin):
             raise Http404
         if not self.has_view_permission(request, series):
             raise PermissionDenied
-        day = day_asked(request.GET.get("day")) or datetime.now(IST).date()
+        day = day_asked(request.GET.get("day")) or today_in_india()
         after: tuple[int, int] | None = None
         if text := request.GET.get("after"):
             try:

@@ -4,12 +4,11 @@ A time is Unix milliseconds, or for people ISO 8601 on Indian clocks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from instruments.sessions import IST
 from quotes.history.rows import CandleRow, TickRow
+from quotes.runtime.clock import india_time
 
 Row = CandleRow | TickRow
 Batches = Iterable[Sequence[Any]]
@@ -32,11 +31,8 @@ MS, ISO = "ms", "iso"
 @lru_cache(maxsize=10_000)
 def iso_time(timestamp: int) -> str:
     """Return a moment on Indian clocks: `2024-04-05T09:15:00+05:30`, with milliseconds if any."""
-    moment = datetime.fromtimestamp(timestamp // 1000, IST)
-    if timestamp % 1000:
-        moment = moment.replace(microsecond=timestamp % 1000 * 1000)
-        return moment.isoformat(timespec="milliseconds")
-    return moment.isoformat()
+    timespec = "milliseconds" if timestamp % 1000 else "seconds"
+    return india_time(timestamp).isoformat(timespec=timespec)
 
 
 def candle_values(row: CandleRow) -> tuple[Any, ...]:

@@ -1,6 +1,5 @@
 """manage.py publish_price: publish one price, or many from a file."""
 
-import time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -11,6 +10,7 @@ from quotes.errors import QuotesError
 from quotes.kafka.library import kafka_sink
 from quotes.price_files import publish_price_file, stale_warning
 from quotes.publishing import publish_ticks, stale_ticks
+from quotes.runtime.clock import now_ms
 from quotes.store import sync_client
 from quotes.ticks import KNOWN_FIELDS, make_tick
 
@@ -52,8 +52,8 @@ class Command(BaseCommand):
                     raise CommandError(f"{report.bad} lines are no ticks")
                 return
             names = ("symbol", "price", "timestamp", "segment", *KNOWN_FIELDS)
-            now_ms = time.time_ns() // 1_000_000
-            tick = make_tick(**{name: options[name] for name in names}, now_ms=now_ms)
+            now = now_ms()
+            tick = make_tick(**{name: options[name] for name in names}, now_ms=now)
             stale = [] if sink else stale_ticks([tick], client=client)
             if sink:
                 sink([tick])

@@ -1,6 +1,5 @@
 """manage.py simulate_market: publish a simulated market until Ctrl-C."""
 
-from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -8,7 +7,7 @@ from redis.exceptions import RedisError
 
 from quotes.interrupts import interrupt_on_signals
 from quotes.outages import PatientPublisher
-from quotes.recordings import IST
+from quotes.runtime.clock import today_in_india
 from quotes.simulated_feed import simulate
 from quotes.simulation import SimulatedMarket
 from quotes.store import sync_client
@@ -37,7 +36,7 @@ class Command(BaseCommand):
         names = [name.strip() for text in options["symbols"] or () for name in text.split(",")]
         try:
             market = SimulatedMarket(
-                datetime.now(IST).date(), rate=rate, symbols=names or None, seed=options["seed"]
+                today_in_india(), rate=rate, symbols=names or None, seed=options["seed"]
             )
         except ValueError as error:
             raise CommandError(str(error)) from error

@@ -1,7 +1,6 @@
 """manage.py export_history: write candles or ticks into a file."""
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from quotes.history.exporting import Export, format_of_file, history_export
 from quotes.history.intervals import Interval
 from quotes.history.ranges import MOST_MS, TimeRange, parse_range
 from quotes.history.row_progress import RowProgress
+from quotes.runtime.clock import now_ms
 
 
 class Command(BaseCommand):
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             span = TimeRange(0, MOST_MS)
             if options["start"] or options["end"]:
                 start, end = options["start"] or "1974-01-01", options["end"]
-                span = parse_range(start, end, now_ms=time.time_ns() // 1_000_000)
+                span = parse_range(start, end, now_ms=now_ms())
             export = Export(
                 keys=[index.resolve(name) for name in names if name],
                 interval=Interval.parse(options["interval"]) if options["interval"] else None,

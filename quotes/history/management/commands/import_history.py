@@ -1,7 +1,6 @@
 """manage.py import_history: bring a file of ticks or candles into history."""
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from quotes.history.import_rows import RowReader
 from quotes.history.importing import history_import
 from quotes.history.ranges import MOST_MS
 from quotes.history.row_progress import RowProgress
-from quotes.history.sessions import date_of, midnight_of
+from quotes.runtime.clock import midnight_of, today_in_india
 
 
 class Command(BaseCommand):
@@ -38,7 +37,7 @@ class Command(BaseCommand):
         progress = RowProgress("imported", stream=sys.stderr)
         try:
             index.refresh()
-            today = midnight_of(date_of(time.time_ns() // 1_000_000))
+            today = midnight_of(today_in_india())
             reader = RowReader(
                 resolve=index.resolve,
                 calendars=Calendars()(),

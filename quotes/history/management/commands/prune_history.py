@@ -1,16 +1,15 @@
 """manage.py prune_history: drop what is older than QUOTES_KEEP_HISTORY keeps."""
 
-from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error
 
-from instruments.sessions import IST
 from quotes.conf import conf
 from quotes.errors import BadRetention
 from quotes.history.pruning import prune_history
 from quotes.history.retention import parse_retention
+from quotes.runtime.clock import today_in_india
 
 
 class Command(BaseCommand):
@@ -26,7 +25,7 @@ class Command(BaseCommand):
         text = conf.keep_history if options["keep"] is None else options["keep"]
         try:
             rules = parse_retention(text)
-            report = prune_history(rules=rules, today=datetime.now(IST).date())
+            report = prune_history(rules=rules, today=today_in_india())
         except (BadRetention, Error) as error:
             raise CommandError(f"not pruned: {error}") from error
         self.stdout.write(

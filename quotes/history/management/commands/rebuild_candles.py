@@ -1,6 +1,6 @@
 """manage.py rebuild_candles: prove stored candles by their ticks, and mend them."""
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -8,16 +8,16 @@ from django.db import Error
 
 from instruments.errors import InstrumentsError
 from instruments.keys import InstrumentKey
-from instruments.sessions import IST
 from quotes.history.calendars import Calendars
 from quotes.history.rebuilding import rebuild_candles
+from quotes.runtime.clock import today_in_india
 
 
 class Command(BaseCommand):
     help = "Compare stored candles with those that the stored ticks make, and mend them."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        today = datetime.now(IST).date()
+        today = today_in_india()
         parser.add_argument("--from", dest="first", type=date.fromisoformat, required=True)
         parser.add_argument("--to", dest="last", type=date.fromisoformat, default=today)
         parser.add_argument("--symbols", nargs="+", metavar="KEY", help="as NSE_EQ:RELIANCE")
