@@ -81,6 +81,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.inbox",
         "quotes.history.fields",
         "quotes.history.models",
+        "quotes.history.opening",
         "quotes.history.partitions",
         "quotes.history.postgres_tables",
         "quotes.history.sqlite_tables",

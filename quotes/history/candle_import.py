@@ -13,8 +13,8 @@ from quotes.history.import_report import ImportReport
 from quotes.history.import_rows import CandleRecord
 from quotes.history.intervals import Interval
 from quotes.history.models import Candle
+from quotes.history.opening import open_tables
 from quotes.history.sessions import Calendar
-from quotes.history.tables import Tables
 
 CHUNK = 500  # candles in one query
 
@@ -27,7 +27,7 @@ class CandleImport:
     def __init__(self, calendars: dict[str, Calendar], report: ImportReport) -> None:
         self.calendars = calendars
         self.report = report
-        self.tables = Tables.open()
+        self.tables = open_tables()
         self.tables.prepare()
 
     def store(self, records: Sequence[CandleRecord]) -> None:

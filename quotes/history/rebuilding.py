@@ -15,6 +15,7 @@ from quotes.history.candles import Bar, Point, fold, merge
 from quotes.history.deriving import Change
 from quotes.history.intervals import STORED, Interval
 from quotes.history.models import Candle, LogPosition, Series, Tick
+from quotes.history.opening import open_tables
 from quotes.history.router import ALIAS
 from quotes.history.sessions import Calendar, TradingDay
 from quotes.history.tables import Tables
@@ -61,7 +62,7 @@ def rebuild_candles(
         tell: called with a sentence for each candle that is wrong.
     """
     report = RebuildReport()
-    tables = Tables.open()
+    tables = open_tables()
     tables.prepare()
     for series in chosen(keys):
         calendar = calendars.get(series.segment) or calendars[""]

@@ -16,9 +16,9 @@ from quotes.history.building import CandleBuilder
 from quotes.history.deriving import Change
 from quotes.history.intervals import Interval
 from quotes.history.models import Gap, Series
+from quotes.history.opening import open_tables
 from quotes.history.router import ALIAS
 from quotes.history.sessions import Calendar
-from quotes.history.tables import Tables
 from quotes.runtime.clock import MINUTE_MS
 
 decode_clocks = msgspec.json.Decoder(dict[str, Clock]).decode
@@ -69,7 +69,7 @@ class HistoryWriter:
         self, *, shards: Collection[int], calendars: dict[str, Calendar], grace_ms: int
     ) -> None:
         with database():
-            self.tables = Tables.open()
+            self.tables = open_tables()
             self.tables.prepare()
             self.places = {shard: self.tables.place(shard) for shard in shards}
         self.builder = CandleBuilder(self.tables, calendars, grace_ms=grace_ms)

@@ -1,7 +1,7 @@
 """The tables of history as the recorder uses them: reads and small writes in plain SQL.
 
-Bulk writes differ by database: `sqlite_tables.py`, `postgres_tables.py`. Everything runs on the
-connection of the alias `history`, in whatever transaction is open there.
+Bulk writes differ by database, so each has a subclass of its own; `opening.py` chooses. Everything
+runs on the connection of the alias `history`, in whatever transaction is open there.
 """
 
 import abc
@@ -62,17 +62,6 @@ class Tables(abc.ABC):
 
     def __init__(self) -> None:
         self.connection = connections[ALIAS]
-
-    @staticmethod
-    def open() -> "Tables":
-        """Return the tables of the database that is configured."""
-        if connections[ALIAS].vendor == "postgresql":
-            from quotes.history.postgres_tables import PostgresTables
-
-            return PostgresTables()
-        from quotes.history.sqlite_tables import SqliteTables
-
-        return SqliteTables()
 
     @abc.abstractmethod
     def prepare(self) -> None:

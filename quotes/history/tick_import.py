@@ -15,9 +15,9 @@ from quotes.history.import_report import ImportReport
 from quotes.history.import_rows import TickRecord
 from quotes.history.intervals import Interval
 from quotes.history.models import Tick
+from quotes.history.opening import open_tables
 from quotes.history.rows import TickValues
 from quotes.history.sessions import Calendar
-from quotes.history.tables import Tables
 from quotes.runtime.clock import now_ms
 
 # Recorded ticks have positions from 1; imported ones come before them within a millisecond.
@@ -54,7 +54,7 @@ class TickImport:
     def __init__(self, calendars: dict[str, Calendar], report: ImportReport) -> None:
         self.calendars = calendars
         self.report = report
-        self.tables = Tables.open()
+        self.tables = open_tables()
         self.tables.prepare()
         self.builder = CandleBuilder(self.tables, calendars, grace_ms=conf.candle_grace_ms)
         now = now_ms()
