@@ -7,9 +7,8 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import URLPattern, path
 
-from instruments.admin.base import BoundedPaginator, MasterAdmin
+from instruments.admin.base import BoundedPaginator
 from instruments.admin.filters import ExpiryFilter, PriceFilter
 from instruments.admin.uploads import UploadPages
 from instruments.latest import age_text, latest_prices
@@ -32,7 +31,7 @@ def give_latest(instruments: list[Instrument]) -> None:
 
 
 @admin.register(Instrument)
-class InstrumentAdmin(MasterAdmin):
+class InstrumentAdmin(UploadPages):
     list_display = (
         *("symbol", "segment", "instrument_type", "name", "expiry", "strike_price", "lot_size"),
         *("latest_price", "price_age", "active"),
@@ -77,23 +76,6 @@ class InstrumentAdmin(MasterAdmin):
         elif len(term) == 12 and term.isalnum():
             found |= queryset.filter(isin=term.upper())
         return found, repeats
-
-    def get_urls(self) -> list[URLPattern]:
-        pages = UploadPages(self)
-        wrap = self.admin_site.admin_view
-        return [
-            path("import/", wrap(pages.upload), name="instruments_instrument_import"),
-            path("import/apply/", wrap(pages.apply), name="instruments_instrument_import_apply"),
-            *super().get_urls(),
-        ]
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        context = {"has_import_permission": self.has_import_permission(request)}
-        return super().changelist_view(request, context | (extra_context or {}))
-
-    def has_import_permission(self, request: HttpRequest) -> bool:
-        """An import adds instruments and changes others."""
-        return self.has_add_permission(request) and self.has_change_permission(request)
 
     @admin.display(description="strike", ordering="strike")
     def strike_price(self, instrument: Instrument) -> str | None:

@@ -1,6 +1,6 @@
 """Importing a file in two steps: an upload shows what would change, a confirmation changes it."""
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from django import forms
 from django.contrib import messages
@@ -9,16 +9,15 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 
+from instruments.admin.base import MasterAdmin
 from instruments.conf import conf
 from instruments.errors import BadFile
 from instruments.formats.reading import FORMATS
 from instruments.import_file import file_import
 from instruments.import_report import ImportReport
 from instruments.uploads import Upload, redeem, store
-
-if TYPE_CHECKING:
-    from instruments.admin.instruments import InstrumentAdmin
 
 LIST = "admin:instruments_instrument_changelist"
 PAGE = "admin:instruments_instrument_import"
@@ -49,15 +48,28 @@ class UploadForm(forms.Form):
         return file
 
 
-class UploadPages:
-    """The pages of an import, for those who may add and change instruments."""
+class UploadPages(MasterAdmin):
+    """An admin class with the pages of an import, for those who may add and change instruments."""
 
-    def __init__(self, model_admin: "InstrumentAdmin") -> None:
-        self.model_admin = model_admin
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("import/", wrap(self.upload), name="instruments_instrument_import"),
+            path("import/apply/", wrap(self.apply), name="instruments_instrument_import_apply"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        context = {"has_import_permission": self.has_import_permission(request)}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        """An import adds instruments and changes others."""
+        return self.has_add_permission(request) and self.has_change_permission(request)
 
     def upload(self, request: HttpRequest) -> HttpResponse:
         """Ask for a file; show what importing it would change, and change nothing."""
-        self.check(request)
+        self.check_import_permission(request)
         form = UploadForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid():
             file = form.cleaned_data.pop("file")
@@ -86,7 +98,7 @@ class UploadPages:
 
     def apply(self, request: HttpRequest) -> HttpResponse:
         """Do what was shown, or discard the file."""
-        self.check(request)
+        self.check_import_permission(request)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         upload = redeem(request.POST.get("ticket", ""), user_id=self.user_id(request))
@@ -109,16 +121,16 @@ class UploadPages:
             messages.success(request, f"Imported {upload.shown_name}: {report}.")
         return redirect(LIST)
 
-    def check(self, request: HttpRequest) -> None:
-        if not self.model_admin.has_import_permission(request):
+    def check_import_permission(self, request: HttpRequest) -> None:
+        if not self.has_import_permission(request):
             raise PermissionDenied
 
     def user_id(self, request: HttpRequest) -> int:
         return cast(int, request.user.pk)
 
     def page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
-        context |= self.model_admin.admin_site.each_context(request)
-        context |= {"opts": self.model_admin.opts}
+        context |= self.admin_site.each_context(request)
+        context |= {"opts": self.opts}
         return TemplateResponse(request, f"admin/instruments/instrument/{template}", context)
 
 
