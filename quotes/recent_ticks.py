@@ -11,8 +11,8 @@ from typing import Any
 import redis.asyncio
 
 from quotes.conf import conf
-from quotes.store import own_key
-from quotes.ticklog import entry_rows, log_key
+from quotes.store import shard_count_async
+from quotes.ticklog import BEGINNING, RawEntry, entry_rows, read_after, read_before
 
 Row = list[Any]  # the attributes of `LoggedTick`
 
@@ -26,19 +26,19 @@ class Tail:
     """The end of one shard's log.
 
     Attributes:
-        last_id: of the newest entry read.
+        position: of the newest entry read.
         rows: instrument key -> its ticks that were shown, in order.
     """
 
     def __init__(self) -> None:
-        self.last_id: bytes = b"0-0"
+        self.position = BEGINNING
         self.entries: deque[list[Row]] = deque()
         self.count = 0
         self.rows: dict[str, deque[Row]] = {}
 
-    def append(self, id: bytes, fields: dict[bytes, bytes]) -> None:
+    def append(self, raw: RawEntry) -> None:
         """Take the next entry, and let the oldest go when there are too many ticks."""
-        entry = [row for row in entry_rows(fields) if row[5]]
+        entry = [row for row in entry_rows(raw.fields) if row[5]]
         for row in entry:
             rows = self.rows.get(row[0])
             if rows is None:
@@ -46,7 +46,7 @@ class Tail:
             rows.append(row)
         self.entries.append(entry)
         self.count += len(entry)
-        self.last_id = id
+        self.position = raw.id
         while self.count > conf.resume_ticks and len(self.entries) > 1:
             oldest = self.entries.popleft()
             self.count -= len(oldest)
@@ -73,8 +73,7 @@ class RecentTicks:
     async def refresh(self) -> None:
         """Read what the logs hold by now; raise redis.RedisError if Redis is away."""
         async with self.turn:
-            shards = int(await self.client.get(own_key("shards")) or 1)
-            for shard in range(1, shards + 1):
+            for shard in range(1, await shard_count_async(self.client) + 1):
                 if shard not in self.tails:
                     self.tails[shard] = await self.begin(shard)
                 await self.go_on(shard, self.tails[shard])
@@ -87,18 +86,18 @@ class RecentTicks:
 
     async def begin(self, shard: int) -> Tail:
         """Return a tail that has the entries at the end of the log, as many as are kept."""
-        newest_first: list[tuple[bytes, dict[bytes, bytes]]] = []
-        count, end = 0, "+"
+        newest_first: list[RawEntry] = []
+        count, end = 0, None
         while count < conf.resume_ticks:
-            page: Any = await self.client.xrevrange(log_key(shard), end, "-", count=CHUNK)
+            page = await read_before(self.client, shard, end, page=CHUNK)
             newest_first += page
             if len(page) < CHUNK:
                 break
-            count = int(newest_first[0][1][b"n"]) - int(newest_first[-1][1][b"n"])
-            end = "(" + newest_first[-1][0].decode()
+            count = newest_first[0].n - newest_first[-1].n
+            end = newest_first[-1].id
         tail = Tail()
-        for at, (id, fields) in enumerate(reversed(newest_first)):
-            tail.append(id, fields)
+        for at, raw in enumerate(reversed(newest_first)):
+            tail.append(raw)
             if at % CHUNK == CHUNK - 1:
                 await asyncio.sleep(0)
         return tail
@@ -106,10 +105,9 @@ class RecentTicks:
     async def go_on(self, shard: int, tail: Tail) -> None:
         """Read what came since."""
         while True:
-            after = "(" + tail.last_id.decode()
-            page: Any = await self.client.xrange(log_key(shard), after, "+", count=CHUNK)
-            for id, fields in page:
-                tail.append(id, fields)
+            page = await read_after(self.client, shard, tail.position, page=CHUNK)
+            for raw in page:
+                tail.append(raw)
             if len(page) < CHUNK:
                 return
             await asyncio.sleep(0)

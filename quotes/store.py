@@ -77,9 +77,19 @@ def status_keys(shards: int) -> list[str]:
     return [own_key(f"status:{shard}") for shard in range(1, shards + 1)]
 
 
+def shard_count(client: redis.Redis) -> int:
+    """Return how many shards the market has, 1 until a bridge says; raise redis.RedisError."""
+    return int(client.get(own_key("shards")) or 1)
+
+
+async def shard_count_async(client: redis.asyncio.Redis) -> int:
+    """As `shard_count`, for an event loop."""
+    return int(await client.get(own_key("shards")) or 1)
+
+
 def idle_shards(client: redis.Redis) -> list[str]:
     """Return the shards that no bridge works on, as I/N; raise redis.RedisError."""
-    shards = int(client.get(own_key("shards")) or 1)
+    shards = shard_count(client)
     signs: list[Any] = client.mget(status_keys(shards))
     return [f"{number}/{shards}" for number, sign in enumerate(signs, 1) if sign is None]
 

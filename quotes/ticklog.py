@@ -5,14 +5,16 @@
     quotes:log:1:n  string  that number; it begins at 0 again only when Redis lost the log
 
 An entry holds the ticks of one flush of the bridge, those of an instrument in the order in which
-they came. The log is bounded by age and by count (`trim`); who reads it compares `n` and knows what
-it missed.
+they came. The log is bounded by age and by count (`trim`); a reader that compares `n` knows what it
+missed. A position is the id of the last entry that was read: Unix milliseconds and a number.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
+import redis
+import redis.asyncio
 
 from quotes.conf import conf
 from quotes.redis_link import RedisLink
@@ -44,6 +46,20 @@ class LoggedTick(msgspec.Struct, array_like=True, frozen=True, gc=False):
     received: int
 
 
+class RawEntry(NamedTuple):
+    """An entry of a shard's log as Redis has it; see `entry_rows` and `decode_entry`."""
+
+    shard: int
+    id: str
+    fields: dict[bytes, bytes]
+
+    @property
+    def n(self) -> int:
+        """How many ticks the log had taken in all, this entry's included."""
+        return int(self.fields[b"n"])
+
+
+BEGINNING = "0-0"  # the position before the first entry
 ROW_LENGTH = len(LoggedTick.__struct_fields__)
 # The places of these attributes in a row.
 KEY: Final = 0
@@ -112,3 +128,86 @@ async def trim(link: RedisLink, shard: int, *, now_ms: int) -> None:
     oldest = now_ms - round(conf.log_max_age_s * 1000)
     keys = (log_key(shard), count_key(shard))
     await link.command("EVAL", TRIM, 2, *keys, conf.log_max_ticks, oldest)
+
+
+class LogReader:
+    """Reads on in the logs of all shards, in order, over a blocking client.
+
+    Args:
+        positions: shard -> where to read on.
+        page: at most how many entries of a shard are read at a time.
+
+    Attributes:
+        positions: of what was read last.
+    """
+
+    def __init__(self, client: redis.Redis, positions: Mapping[int, str], *, page: int) -> None:
+        self.client = client
+        self.positions = dict(positions)
+        self.page = page
+        self.shards = {log_key(shard).encode(): shard for shard in positions}
+
+    def read(self, *, wait_ms: int | None) -> list[RawEntry]:
+        """Return the next entries of all shards.
+
+        Args:
+            wait_ms: how long to wait for the first of them; None: not at all.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        streams: Any = {log_key(shard): id for shard, id in self.positions.items()}
+        reply: Any = self.client.xread(streams, count=self.page, block=wait_ms)
+        entries = []
+        for key, found in reply.items() if isinstance(reply, dict) else reply or ():
+            # RESP3 has one more list around the entries.
+            listed = found[0] if found and isinstance(found[0], list) else found
+            entries += raw_entries(self.shards[key], listed)
+        self.positions.update({entry.shard: entry.id for entry in entries})
+        return entries
+
+    def logged(self) -> dict[int, int]:
+        """Return how many ticks each shard's log has taken in all."""
+        counts: list[Any] = self.client.mget([count_key(shard) for shard in self.positions])
+        return {shard: int(count or 0) for shard, count in zip(self.positions, counts, strict=True)}
+
+
+async def read_after(
+    client: redis.asyncio.Redis, shard: int, position: str, *, page: int, until: str = "+"
+) -> list[RawEntry]:
+    """Return the next entries of a shard's log, oldest first.
+
+    Args:
+        until: a position, or a time in Unix milliseconds: entries written later are not read.
+    """
+    found: Any = await client.xrange(log_key(shard), f"({position}", until, count=page)
+    return raw_entries(shard, found)
+
+
+async def read_before(
+    client: redis.asyncio.Redis, shard: int, position: str | None, *, page: int
+) -> list[RawEntry]:
+    """Return the entries of a shard's log before a position, newest first; None: from the end."""
+    end = "+" if position is None else f"({position}"
+    found: Any = await client.xrevrange(log_key(shard), end, "-", count=page)
+    return raw_entries(shard, found)
+
+
+def raw_entries(shard: int, found: list[tuple[bytes, dict[bytes, bytes]]]) -> list[RawEntry]:
+    return [RawEntry(shard, id.decode(), fields) for id, fields in found]
+
+
+def newest_position(client: redis.Redis, shard: int) -> str:
+    """Return the newest id that a shard's log has given; BEGINNING when there is no log."""
+    try:
+        info: Any = client.xinfo_stream(log_key(shard))
+    except redis.ResponseError:
+        return BEGINNING
+    newest = info["last-generated-id"]
+    return newest.decode() if isinstance(newest, bytes) else str(newest)
+
+
+def order(position: str) -> tuple[int, int]:
+    """Return what positions are compared by."""
+    at, _, number = position.partition("-")
+    return int(at), int(number or 0)

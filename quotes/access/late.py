@@ -16,8 +16,8 @@ from redis.exceptions import RedisError
 
 from instruments.keys import InstrumentKey
 from quotes.runtime.clock import now_ms
-from quotes.store import own_key
-from quotes.ticklog import LoggedTick, decode_entry, log_key, tick_message
+from quotes.store import shard_count_async
+from quotes.ticklog import BEGINNING, LoggedTick, decode_entry, read_after, tick_message
 
 logger = logging.getLogger(__name__)
 
@@ -83,18 +83,14 @@ class LateReader:
     async def read(self) -> bool:
         """Read on in the log of each shard; return whether there is more to read."""
         until = now_ms() - self.delay_ms
-        shards = int(await self.client.get(own_key("shards")) or 1)
         more = False
-        for shard in range(1, shards + 1):
-            begin = self.positions.get(shard)
-            # An entry's id begins with the time at which it was written.
-            entries: Any = await self.client.xrange(
-                log_key(shard), f"({begin}" if begin else "-", str(until), count=PAGE
-            )
-            for id, fields in entries:
-                for tick in decode_entry(fields):
+        for shard in range(1, await shard_count_async(self.client) + 1):
+            position = self.positions.get(shard, BEGINNING)
+            entries = await read_after(self.client, shard, position, page=PAGE, until=str(until))
+            for entry in entries:
+                for tick in decode_entry(entry.fields):
                     self.take(tick)
-                self.positions[shard] = id.decode()
+                self.positions[shard] = entry.id
             more = more or len(entries) == PAGE
         if not more and not self.caught_up:
             self.caught_up = True

@@ -17,12 +17,10 @@ from quotes.history.candles import NO_VOLUME, Point
 from quotes.history.places import LogPlace, Missing, follow, pass_over
 from quotes.history.rows import TickValues, contents_of
 from quotes.history.sessions import Calendar
-from quotes.ticklog import LoggedTick, entry_rows
+from quotes.ticklog import LoggedTick, RawEntry, entry_rows
 
 logger = logging.getLogger(__name__)
 
-# An entry as Redis has it: id and fields.
-RawEntry = tuple[bytes, dict[bytes, bytes]]
 decode_ticks = msgspec.msgpack.Decoder(list[LoggedTick]).decode
 NOWHERE = (0, 0)  # bounds that hold no moment
 
@@ -44,16 +42,15 @@ class Clock(NamedTuple):
     arrived: int = 0
 
 
-def read_entry(shard: int, raw: RawEntry) -> Entry:
+def read_entry(raw: RawEntry) -> Entry:
     """Return the entry of what Redis sent; one that cannot be read is said to be so."""
-    entry_id = raw[0].decode()
     n: int | None = None
     try:
-        n = int(raw[1][b"n"])
-        return Entry(shard, entry_id, n, ticks_of(raw[1]))
+        n = raw.n
+        return Entry(raw.shard, raw.id, n, ticks_of(raw.fields))
     except (KeyError, ValueError, msgspec.DecodeError) as error:
-        logger.warning("entry %s of log %d cannot be read: %s", entry_id, shard, error)
-        return Entry(shard, entry_id, n, [], readable=False)
+        logger.warning("entry %s of log %d cannot be read: %s", raw.id, raw.shard, error)
+        return Entry(raw.shard, raw.id, n, [], readable=False)
 
 
 def ticks_of(fields: Mapping[bytes, bytes]) -> list[LoggedTick]:

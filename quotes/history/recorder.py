@@ -20,7 +20,7 @@ from quotes.history.announcer import Announcer
 from quotes.history.batches import Entry
 from quotes.history.calendars import Calendars
 from quotes.history.deriving import Change
-from quotes.history.log_reader import LogReader, shards_of
+from quotes.history.log_reader import BatchReader
 from quotes.history.recorder_lease import RecorderLease
 from quotes.history.recording import Fenced, HistoryWriter
 from quotes.history.sessions import Calendar
@@ -28,6 +28,7 @@ from quotes.history.statistics import DayStatistics
 from quotes.interrupts import Interrupt
 from quotes.progress import Progress
 from quotes.runtime.clock import now_ms
+from quotes.store import shard_count
 
 logger = logging.getLogger(__name__)
 
@@ -116,11 +117,11 @@ class Recorder:
         if not self.take_lease():
             return
         writer = HistoryWriter(
-            shards=shards_of(self.client),
+            shards=range(1, shard_count(self.client) + 1),
             calendars=self.calendars(),
             grace_ms=conf.candle_grace_ms,
         )
-        reader = LogReader(
+        reader = BatchReader(
             self.client, {shard: place.entry_id for shard, place in writer.places.items()}
         )
         statistics = DayStatistics(writer, self.client)
@@ -143,7 +144,7 @@ class Recorder:
     def step(
         self,
         writer: HistoryWriter,
-        reader: LogReader,
+        reader: BatchReader,
         statistics: DayStatistics,
         announcer: Announcer,
     ) -> bool:
@@ -151,7 +152,7 @@ class Recorder:
         calendars = self.calendars()
         if calendars is not writer.maker.calendars:
             writer.recalendar(calendars)
-        entries = reader.read(1 if self.once else BLOCK_MS)
+        entries = reader.read_batch(1 if self.once else BLOCK_MS)
         began = time.monotonic()
         now = now_ms()
         if entries:
@@ -208,7 +209,7 @@ class Recorder:
         if not self.lease.keep(msgspec.json.encode(vars(self.counters))):
             raise LeaseLost
 
-    def look_around(self, writer: HistoryWriter, reader: LogReader) -> None:
+    def look_around(self, writer: HistoryWriter, reader: BatchReader) -> None:
         """Now and then see how far behind history is, and whether the logs are still the same."""
         if time.monotonic() - self.looked_at < LOOK_EVERY_S:
             return
@@ -216,14 +217,14 @@ class Recorder:
         self.start_over(reader)
         self.behind(writer, reader)
         self.report_regularly()
-        if shards_of(self.client) != sorted(writer.places):
+        if shard_count(self.client) != len(writer.places):
             raise HistoryDown("the number of shards has changed")
 
-    def start_over(self, reader: LogReader) -> None:
+    def start_over(self, reader: BatchReader) -> None:
         for shard in reader.start_over():
             logger.warning("log %d is not the one that was read before", shard)
 
-    def behind(self, writer: HistoryWriter, reader: LogReader) -> int:
+    def behind(self, writer: HistoryWriter, reader: BatchReader) -> int:
         """Return how many ticks are logged and not stored."""
         logged = reader.logged()
         self.counters.behind = sum(
@@ -231,7 +232,7 @@ class Recorder:
         )
         return self.counters.behind
 
-    def see_how_far(self, writer: HistoryWriter, reader: LogReader) -> None:
+    def see_how_far(self, writer: HistoryWriter, reader: BatchReader) -> None:
         left = self.behind(writer, reader)
         if left >= FAR_BEHIND:
             self.report(f"catching up with {left:,} ticks")

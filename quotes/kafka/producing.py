@@ -6,7 +6,7 @@ The position is kept in Kafka as the offset of a group: for shard 1 as that of t
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -15,8 +15,9 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from quotes.errors import KafkaRefused, QuotesError
 from quotes.kafka import clients
 from quotes.kafka.conf import conf
-from quotes.kafka.log_reading import Entry, LogReader, id_of, number_of, shard_count
+from quotes.kafka.log_reading import CountingReader, id_of, number_of
 from quotes.outages import FATAL, LONGEST_PAUSE_S, PASSING
+from quotes.store import shard_count
 from quotes.ticklog import LoggedTick
 
 logger = logging.getLogger(__name__)
@@ -74,10 +75,11 @@ class TickProducer:
             self.group.close()
 
     def write_log(self, stopped: Callable[[], bool]) -> None:
-        reader = LogReader(self.client, self.positions())
+        reader = CountingReader(self.client, self.positions())
         while not stopped():
-            if entries := reader.read(wait_ms=WAIT_MS):
-                self.write(entries)
+            ticks, positions = reader.read_ticks(wait_ms=WAIT_MS)
+            if positions:
+                self.write(ticks, positions)
 
     def positions(self) -> dict[int, str]:
         """Return the id of the last entry that was written, for each shard."""
@@ -90,24 +92,24 @@ class TickProducer:
             )
         asked = [TopicPartition(self.topic, shard) for shard in range(self.shards)]
         found = self.group.committed(asked, timeout=TIMEOUT_S)
-        return {one.partition + 1: id_of(one.offset) if one.offset >= 0 else "0-0" for one in found}
+        # A negative offset stands for none.
+        return {one.partition + 1: id_of(max(one.offset, 0)) for one in found}
 
-    def write(self, entries: Sequence[Entry]) -> None:
-        """Write entries and the position behind them in one transaction.
+    def write(self, ticks: Sequence[LoggedTick], positions: Mapping[int, str]) -> None:
+        """Write ticks and the positions behind them in one transaction.
 
         Raises:
             Aborted: nothing was written.
             KafkaException: nothing is known, or nothing more is to be written here.
         """
+        chosen = [tick for tick in ticks if tick.shown or self.late]
         self.producer.begin_transaction()
         try:
-            for entry in entries:
-                for tick in entry.ticks:
-                    if tick.shown or self.late:
-                        self.produce(tick)
-            last = {entry.shard: entry.id for entry in entries}
+            for tick in chosen:
+                self.produce(tick)
             offsets = [
-                TopicPartition(self.topic, shard - 1, number_of(id)) for shard, id in last.items()
+                TopicPartition(self.topic, shard - 1, number_of(id))
+                for shard, id in positions.items()
             ]
             self.producer.send_offsets_to_transaction(
                 offsets, self.group.consumer_group_metadata(), TIMEOUT_S
@@ -118,7 +120,7 @@ class TickProducer:
                 raise
             self.producer.abort_transaction(TIMEOUT_S)
             raise Aborted(error.args[0].str()) from error
-        self.written += sum(tick.shown or self.late for entry in entries for tick in entry.ticks)
+        self.written += len(chosen)
 
     def produce(self, tick: LoggedTick) -> None:
         headers: list[tuple[str, Any]] = [

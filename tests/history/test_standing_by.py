@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.db import connections
@@ -16,7 +15,7 @@ from quotes.history.recording import Fenced, HistoryWriter
 from quotes.history.router import ALIAS
 from quotes.history.selectors import ticks
 from quotes.history.sessions import calendars
-from quotes.ticklog import log_key
+from quotes.ticklog import BEGINNING, LogReader
 from tests.history.conftest import HistoryDatabase, use
 from tests.history.logs import HOURS, OPENING, log, log_row, recorder
 from tests.history.test_recorder import RELIANCE
@@ -30,8 +29,7 @@ def writer() -> HistoryWriter:
 
 
 def entries(redis: Redis) -> list[Entry]:
-    raws: Any = redis.xrange(log_key(1))
-    return [read_entry(1, raw) for raw in raws]
+    return [read_entry(raw) for raw in LogReader(redis, {1: BEGINNING}, page=10).read(wait_ms=None)]
 
 
 def test_writer_that_was_overtaken_stores_nothing(redis: Redis, history: HistoryDatabase) -> None:

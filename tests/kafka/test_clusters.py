@@ -8,7 +8,6 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, Produc
 from redis import Redis
 
 from quotes.inbox import unread
-from quotes.kafka.log_reading import Entry
 from quotes.kafka.producing import TickProducer
 from quotes.kafka.reports import lag
 from quotes.ticklog import LoggedTick
@@ -120,8 +119,8 @@ def test_producer_that_was_overtaken_ends(
     cluster.topic("ticks", 1)
     producer = TickProducer(client=redis)
     producer.producer.init_transactions(DEADLINE_S)
-    entry = Entry(1, "1-0", 1, [LoggedTick("A", 1, 1, MOMENT, b"{}", True, MOMENT)])
-    producer.write([entry])
+    ticks = [LoggedTick("A", 1, 1, MOMENT, b"{}", True, MOMENT)]
+    producer.write(ticks, {1: "1-0"})
     cluster.refuse(END_TRANSACTION, PRODUCER_FENCED)
     with pytest.raises(KafkaException, match="fenced"):
-        producer.write([entry._replace(id="2-0", n=2)])
+        producer.write(ticks, {1: "2-0"})
