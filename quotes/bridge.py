@@ -16,15 +16,15 @@ import msgspec
 from django.conf import settings
 
 from quotes.bridge_counters import BridgeCounters
-from quotes.complaints import Complaints
 from quotes.conf import conf
 from quotes.flush import Flush
 from quotes.inbox import first_position, newest_id, trim_inbox
 from quotes.inbox_reader import InboxReader
 from quotes.lease import Lease
 from quotes.market import Market
-from quotes.redis_link import Messages, RedisDown, RedisLink
 from quotes.runtime.clock import now_ms
+from quotes.runtime.redis_link import Messages, RedisDown, RedisLink
+from quotes.runtime.warnings import Complaints
 from quotes.scanning import CHUNK, keys_like, latest_records
 from quotes.store import lease_key, own_key, status_keys
 from quotes.tick_writer import TickWriter

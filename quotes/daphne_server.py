@@ -10,9 +10,9 @@ from daphne.cli import CommandLineInterface
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketProtocol
 
-from quotes.access.scrubbing import scrub
 from quotes.daphne_transport import DaphneTransport
 from quotes.frame_transport import EXTENSION
+from quotes.runtime.redaction import scrub
 
 
 class PriceServer(Server):

@@ -14,7 +14,7 @@ from quotes.inbox import positions_key
 from quotes.lanes import Entry, pack_entries
 from quotes.lease import HOLD, Lease
 from quotes.outcomes import Batch
-from quotes.redis_link import RedisLink
+from quotes.runtime.redis_link import RedisLink
 from quotes.store import own_key
 from quotes.streams import Stream
 from quotes.ticklog import SHOWN, LogRow, count_key, log_key, tick_message

@@ -19,7 +19,7 @@ import redis
 
 from quotes.conf import conf
 from quotes.errors import InboxFull, PositionMoved
-from quotes.redis_link import Messages, RedisLink
+from quotes.runtime.redis_link import Messages, RedisLink
 from quotes.store import own_key
 
 # White space behind JSON text means nothing to a parser, and nobody sends just this.

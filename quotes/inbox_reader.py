@@ -4,7 +4,7 @@ import asyncio
 
 from quotes.inbox import read_inbox
 from quotes.market import Market
-from quotes.redis_link import RedisLink
+from quotes.runtime.redis_link import RedisLink
 from quotes.tick_writer import TickWriter
 
 

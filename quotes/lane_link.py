@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from quotes.lanes import lane_channel, pack_entries
-from quotes.redis_link import Messages, RedisDown, RedisLink
+from quotes.runtime.redis_link import Messages, RedisDown, RedisLink
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ was taken by nobody is still the last holder's: a worker that was only slow goes
 
 import uuid
 
-from quotes.redis_link import RedisLink
+from quotes.runtime.redis_link import RedisLink
 
 # KEYS: lease, last holder, ... ARGV: token, life in ms, ...
 HOLD = """

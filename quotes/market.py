@@ -16,8 +16,8 @@ from instruments.keys import InstrumentKey
 from quotes.errors import BadTick, quoted
 from quotes.inbox import MARK, InboxEntry
 from quotes.outcomes import Outcomes
-from quotes.redis_link import Messages
 from quotes.runtime.clock import now_ms
+from quotes.runtime.redis_link import Messages
 from quotes.store import LatestPrice
 from quotes.streams import Stream, Verdict
 from quotes.ticks import Tick, parse_tick, segment_text

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from quotes.interrupts import Interrupt
-from quotes.progress import Progress, duration
 from quotes.recordings import Findings, Scan, Selection, read_recording
 from quotes.runtime.clock import DAY_MS, day_of_date, india_time, now_ms
+from quotes.runtime.interrupts import Interrupt
+from quotes.runtime.progress import Progress, duration
 from quotes.ticks import MAX_AHEAD_MS, Tick
 
 Publish = Callable[[Sequence[Tick]], int]

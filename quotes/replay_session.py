@@ -10,14 +10,14 @@ import redis
 
 from quotes.backpressure import Backpressure
 from quotes.errors import ReplayRefused, quoted
-from quotes.interrupts import Interrupt
 from quotes.outages import PatientPublisher
-from quotes.progress import Progress
 from quotes.publishing import forget_prices
 from quotes.recordings import Scan, Selection, scan_recording
 from quotes.replay import Plan, Publish, ReplayReport, replay
 from quotes.replay_checks import NO_BRIDGE, HiddenWatch, bridge_works, refusal
 from quotes.runtime.clock import today_in_india
+from quotes.runtime.interrupts import Interrupt
+from quotes.runtime.progress import Progress
 
 
 def plan_of(options: Mapping[str, Any]) -> Plan:

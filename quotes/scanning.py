@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from quotes.redis_link import RedisLink
+from quotes.runtime.redis_link import RedisLink
 from quotes.store import LatestPrice, decode_latest, own_key
 
 CHUNK = 1000

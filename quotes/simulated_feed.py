@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable, Sequence
 
-from quotes.interrupts import Interrupt
 from quotes.runtime.clock import now_ms
+from quotes.runtime.interrupts import Interrupt
 from quotes.simulation import SimulatedMarket
 from quotes.ticks import Tick
 

@@ -12,7 +12,7 @@ from typing import Any
 from quotes.bridge_counters import BridgeCounters
 from quotes.flush import Flush
 from quotes.market import Market
-from quotes.redis_link import RedisLink
+from quotes.runtime.redis_link import RedisLink
 
 MAX_IN_FLIGHT = 2
 # A write begins no sooner than so long after the one before: each costs as much as many ticks.

@@ -17,7 +17,7 @@ import redis
 import redis.asyncio
 
 from quotes.conf import conf
-from quotes.redis_link import RedisLink
+from quotes.runtime.redis_link import RedisLink
 from quotes.store import own_key
 
 # As the bridge appends it: the attributes of `LoggedTick`, in their order.

@@ -7,7 +7,8 @@ class AccessConfig(AppConfig):
     verbose_name = "Access"
 
     def ready(self) -> None:
-        from quotes.access import checks, scrubbing, signals
+        from quotes.access import checks, signals
+        from quotes.runtime import redaction as scrubbing
 
         scrubbing.install()
         signals.connect()

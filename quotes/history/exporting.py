@@ -18,8 +18,8 @@ from quotes.history.intervals import Interval
 from quotes.history.models import Series
 from quotes.history.ranges import TimeRange
 from quotes.history.reading import Question, read_batches
-from quotes.history.row_progress import RowProgress
 from quotes.history.selectors import series_numbers
+from quotes.runtime.row_progress import RowProgress
 
 STANDARD_OUTPUT = Path("-")
 SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}

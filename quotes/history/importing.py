@@ -16,8 +16,8 @@ from quotes.history.formats.columns import iso_time
 from quotes.history.import_files import HistoryFile
 from quotes.history.import_report import ImportReport
 from quotes.history.import_rows import RowReader
-from quotes.history.row_progress import RowProgress
 from quotes.history.tick_import import TickImport
+from quotes.runtime.row_progress import RowProgress
 
 BATCH_ROWS = 5000
 TOLD_ROWS = 20

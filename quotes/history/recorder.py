@@ -25,9 +25,9 @@ from quotes.history.recorder_lease import RecorderLease
 from quotes.history.recording import Fenced, HistoryWriter
 from quotes.history.sessions import Calendar
 from quotes.history.statistics import DayStatistics
-from quotes.interrupts import Interrupt
-from quotes.progress import Progress
 from quotes.runtime.clock import now_ms
+from quotes.runtime.interrupts import Interrupt
+from quotes.runtime.progress import Progress
 from quotes.store import shard_count
 
 logger = logging.getLogger(__name__)

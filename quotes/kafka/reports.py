@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 import redis
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
-from quotes.complaints import Complaints
 from quotes.conf import conf as quotes_conf
 from quotes.kafka.batches import Batch, Partition
 from quotes.kafka.conf import conf
 from quotes.kafka.positions import Source
 from quotes.kafka.status import ConsumerStatus, forget_status, tell_status
 from quotes.runtime.clock import now_ms
+from quotes.runtime.warnings import Complaints
 
 STATUS_EVERY_S = 1.0
 ASK_TIMEOUT_S = 0.5

@@ -13,8 +13,8 @@ from quotes.access.addresses import ProxyHeaders, address_group, client_address
 from quotes.access.credentials import Credentials, credentials_of
 from quotes.access.entitlements import CODES, EVERY, OTHER, Grant, entitlements_of, parse_grants
 from quotes.access.errors import BadCredentials
-from quotes.access.scrubbing import CleanRecord, scrub
 from quotes.origins import is_allowed
+from quotes.runtime.redaction import CleanRecord, scrub
 
 DAY = date(2026, 8, 14)
 DAYS = st.none() | st.dates(DAY - timedelta(days=2), DAY + timedelta(days=2))

@@ -10,9 +10,9 @@ from instruments.keys import InstrumentKey
 from instruments.sessions import Hours, Session
 from quotes.history.recorder import Counters, Recorder
 from quotes.history.sessions import Calendar, calendars
-from quotes.interrupts import Interrupt
 from quotes.lanes import pack_entries
 from quotes.runtime.clock import now_ms
+from quotes.runtime.interrupts import Interrupt
 from quotes.ticklog import LogRow, count_key, log_key
 from quotes.ticks import Tick, encode_tick
 

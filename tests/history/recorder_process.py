@@ -14,7 +14,7 @@ def main() -> None:
     from django.conf import settings
 
     from quotes.history.recorder import Recorder
-    from quotes.interrupts import interrupt_on_signals
+    from quotes.runtime.interrupts import interrupt_on_signals
     from tests.history.logs import FixedCalendars
 
     with interrupt_on_signals() as interrupt:

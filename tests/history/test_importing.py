@@ -22,10 +22,10 @@ from quotes.history.importing import history_import
 from quotes.history.intervals import STORED, Interval
 from quotes.history.models import Candle, Series, Tick
 from quotes.history.ranges import MOST_MS, TimeRange
-from quotes.history.row_progress import RowProgress
 from quotes.history.selectors import candles, ticks
 from quotes.history.sessions import calendars
 from quotes.runtime.clock import DAY_MS
+from quotes.runtime.row_progress import RowProgress
 from tests.history import reference
 from tests.history.logs import HOURS, MINUTE, OPENING
 from tests.history.test_real_day import INDICES, PIECE, dump

@@ -10,7 +10,7 @@ from channels.exceptions import ChannelFull
 from redis import Redis
 
 from quotes.layer import QuotesChannelLayer
-from quotes.redis_link import RedisLink
+from quotes.runtime.redis_link import RedisLink
 from tests.valkey import ValkeyProcess
 from tests.waiting import eventually
 

@@ -13,13 +13,13 @@ from redis import Redis
 
 from quotes import replay as replay_module
 from quotes.inbox import MARK
-from quotes.interrupts import Interrupt
 from quotes.outages import PatientPublisher
-from quotes.progress import Progress
 from quotes.publishing import publish_ticks
 from quotes.recordings import Selection, read_recording, scan_recording
 from quotes.replay import Pacer, Plan, ReplayReport, replay
 from quotes.runtime.clock import IST, now_ms, today_in_india
+from quotes.runtime.interrupts import Interrupt
+from quotes.runtime.progress import Progress
 from quotes.ticks import Tick, encode_tick
 from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until

@@ -6,8 +6,8 @@ from django.core.management.base import BaseCommand, CommandError
 from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
-from quotes.interrupts import interrupt_on_signals
 from quotes.kafka.library import check_topics, need_library
+from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store import sync_client
 
 

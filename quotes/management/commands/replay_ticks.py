@@ -8,9 +8,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
-from quotes.interrupts import interrupt_on_signals
 from quotes.kafka.library import kafka_sink
 from quotes.replay_session import plan_of, run_replay
+from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store import sync_client
 
 EXAMPLES = """

@@ -5,9 +5,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
-from quotes.interrupts import interrupt_on_signals
 from quotes.outages import PatientPublisher
 from quotes.runtime.clock import today_in_india
+from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.simulated_feed import simulate
 from quotes.simulation import SimulatedMarket
 from quotes.store import sync_client

@@ -12,8 +12,8 @@ from quotes.errors import QuotesError
 from quotes.history.exporting import Export, format_of_file, history_export
 from quotes.history.intervals import Interval
 from quotes.history.ranges import MOST_MS, TimeRange, parse_range
-from quotes.history.row_progress import RowProgress
 from quotes.runtime.clock import now_ms
+from quotes.runtime.row_progress import RowProgress
 
 
 class Command(BaseCommand):

@@ -13,8 +13,8 @@ from quotes.history.import_files import HistoryFile
 from quotes.history.import_rows import RowReader
 from quotes.history.importing import history_import
 from quotes.history.ranges import MOST_MS
-from quotes.history.row_progress import RowProgress
 from quotes.runtime.clock import midnight_of, today_in_india
+from quotes.runtime.row_progress import RowProgress
 
 
 class Command(BaseCommand):

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from quotes.history.recorder import Recorder
-from quotes.interrupts import interrupt_on_signals
+from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store import sync_client
 
 

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from quotes import progress
-from quotes.progress import Progress, duration
+from quotes.runtime import progress
+from quotes.runtime.progress import Progress, duration
 
 
 class Terminal(io.StringIO):

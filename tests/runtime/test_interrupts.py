@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from quotes.interrupts import interrupt_on_signals
+from quotes.runtime.interrupts import interrupt_on_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
