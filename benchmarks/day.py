@@ -67,7 +67,7 @@ async def until(condition: Any, seconds: float) -> bool:
 
 async def run(path: Path, folder: Path) -> bool:
     from quotes.recordings import Selection, scan_recording
-    from quotes.store import status_keys
+    from quotes.store.names import status_keys
 
     scan = await asyncio.to_thread(scan_recording, path, Selection())
     expected = {name: (tick.timestamp, tick.price) for name, tick in scan.newest.items()}

@@ -34,7 +34,7 @@ def fill(redis: Redis, path: Path) -> int:
     from quotes.lanes import pack_entries
     from quotes.recordings import read_recording
     from quotes.runtime.clock import now_ms
-    from quotes.ticklog import count_key, log_key
+    from quotes.store.tick_log import count_key, log_key
     from quotes.ticks import encode_tick
 
     rows: list[tuple[Any, ...]] = []

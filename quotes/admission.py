@@ -9,7 +9,7 @@ from instruments.keys import InstrumentKey
 from quotes.conf import conf
 from quotes.errors import ProtocolError
 from quotes.protocol import ErrorCode, rejection
-from quotes.snapshots import Wanted
+from quotes.store.snapshots import Wanted
 
 
 class Held(Container[str], Sized, Protocol):

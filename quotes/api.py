@@ -24,8 +24,8 @@ from instruments.rest import ApiErrorSerializer
 from quotes.access.rest import AUTHENTICATION, CallerIsKnown, MayPublish, refusal, require_now
 from quotes.conf import conf
 from quotes.publish_api import SCHEMA, RawJSONParser, publish
-from quotes.snapshots import Snapshot, Wanted, read_snapshot
-from quotes.store import LatestPrice, sync_client
+from quotes.store.names import LatestPrice, sync_client
+from quotes.store.snapshots import Snapshot, Wanted, read_snapshot
 
 MAX_SYMBOLS = 1000
 RETRY_AFTER_S = 2

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from quotes.inbox import unread
+from quotes.store.inbox import unread
 from quotes.ticks import Tick
 
 MOST_HELD_BYTES = 1_048_576

@@ -18,17 +18,17 @@ from django.conf import settings
 from quotes.bridge_counters import BridgeCounters
 from quotes.conf import conf
 from quotes.flush import Flush
-from quotes.inbox import first_position, newest_id, trim_inbox
 from quotes.inbox_reader import InboxReader
-from quotes.lease import Lease
 from quotes.market import Market
 from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import Messages, RedisDown, RedisLink
 from quotes.runtime.warnings import Complaints
-from quotes.scanning import CHUNK, keys_like, latest_records
-from quotes.store import lease_key, own_key, status_keys
+from quotes.store.inbox import first_position, newest_id, trim_inbox
+from quotes.store.lease import Lease
+from quotes.store.names import lease_key, own_key, status_keys
+from quotes.store.scanning import CHUNK, keys_like, latest_records
+from quotes.store.tick_log import trim
 from quotes.tick_writer import TickWriter
-from quotes.ticklog import trim
 
 logger = logging.getLogger(__name__)
 

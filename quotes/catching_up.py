@@ -14,9 +14,9 @@ from quotes.delivery import Outbox
 from quotes.errors import ProtocolError
 from quotes.feed_positions import position_of
 from quotes.past import Past
-from quotes.positions import StreamPosition
 from quotes.protocol import ErrorCode, Since, Subscribe, frame
-from quotes.ticklog import EPOCH, SEQ, LogRow, tick_message
+from quotes.store.positions import StreamPosition
+from quotes.store.tick_log import EPOCH, SEQ, LogRow, tick_message
 
 # Ticks put before a client at once; then it is waited for.
 CHUNK = 200

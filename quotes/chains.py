@@ -8,7 +8,7 @@ from quotes.access.entitlements import Entitlements
 from quotes.errors import ProtocolError, quoted
 from quotes.feed import Feed
 from quotes.protocol import ErrorCode, Subscribe
-from quotes.snapshots import Wanted
+from quotes.store.snapshots import Wanted
 
 SEGMENT = "NFO"
 

@@ -7,7 +7,7 @@ import redis.asyncio
 
 from quotes.any_layer import Layer
 from quotes.days import days
-from quotes.store import own_key
+from quotes.store.names import own_key
 
 INTERVAL_S = 1.0
 

@@ -29,13 +29,13 @@ from quotes.feed_positions import ProvisionalPrices, TickDecoder, position_of
 from quotes.market_watch import MarketWatch
 from quotes.pacing import Pacers
 from quotes.past import Past
-from quotes.positions import StreamPosition
 from quotes.protocol import frame
 from quotes.recent_ticks import RecentTicks
 from quotes.runtime.clock import now_ms
-from quotes.snapshots import Snapshot, Wanted, aread_snapshot
-from quotes.store import LatestPrice, async_client, own_key, status_keys
-from quotes.ticklog import tick_message
+from quotes.store.names import LatestPrice, async_client, own_key, status_keys
+from quotes.store.positions import StreamPosition
+from quotes.store.snapshots import Snapshot, Wanted, aread_snapshot
+from quotes.store.tick_log import tick_message
 
 logger = logging.getLogger(__name__)
 

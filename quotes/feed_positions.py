@@ -9,8 +9,8 @@ from typing import Any
 
 from instruments.errors import BadSymbol
 from instruments.keys import InstrumentKey
-from quotes.positions import StreamPosition
-from quotes.ticklog import EPOCH, ROW_LENGTH, SEQ, SHOWN, tick_message
+from quotes.store.positions import StreamPosition
+from quotes.store.tick_log import EPOCH, ROW_LENGTH, SEQ, SHOWN, tick_message
 
 Message = dict[str, Any]
 

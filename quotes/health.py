@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from quotes.kafka.conf import conf as kafka_conf
 from quotes.kafka.status import kafka_lag, kafka_state
-from quotes.store import idle_shards, sync_client
+from quotes.store.names import idle_shards, sync_client
 
 
 def healthz(request: HttpRequest) -> JsonResponse:

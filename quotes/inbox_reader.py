@@ -2,9 +2,9 @@
 
 import asyncio
 
-from quotes.inbox import read_inbox
 from quotes.market import Market
 from quotes.runtime.redis_link import RedisLink
+from quotes.store.inbox import read_inbox
 from quotes.tick_writer import TickWriter
 
 

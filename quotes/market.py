@@ -14,11 +14,11 @@ from instruments.errors import BadSegment, InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.errors import BadTick, quoted
-from quotes.inbox import MARK, InboxEntry
 from quotes.outcomes import Outcomes
 from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import Messages
-from quotes.store import LatestPrice
+from quotes.store.inbox import MARK, InboxEntry
+from quotes.store.names import LatestPrice
 from quotes.streams import Stream, Verdict
 from quotes.ticks import Tick, parse_tick, segment_text
 from quotes.usual_ticks import usual_frame, usual_head

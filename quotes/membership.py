@@ -7,8 +7,8 @@ from instruments.keys import InstrumentKey
 from quotes.any_layer import Layer
 from quotes.feed_positions import ClientPositions, is_tick, position_of
 from quotes.groups import Receiver
-from quotes.positions import StreamPosition
-from quotes.store import LatestPrice
+from quotes.store.names import LatestPrice
+from quotes.store.positions import StreamPosition
 
 
 class Membership:

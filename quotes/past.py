@@ -18,10 +18,10 @@ from quotes.history.intervals import Interval
 from quotes.history.router import ALIAS
 from quotes.history.rows import CandleRow, TickRow
 from quotes.history.selectors import last_candles, last_ticks, ticks_after
-from quotes.positions import StreamPosition
 from quotes.protocol import Since
 from quotes.recent_ticks import RecentTicks
-from quotes.ticklog import LogRow
+from quotes.store.positions import StreamPosition
+from quotes.store.tick_log import LogRow
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ import redis
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
-from quotes.inbox import FORGET, MAX_ENTRY, inbox_keys, put
-from quotes.store import decode_latest, own_key, stock_key
+from quotes.store.inbox import FORGET, MAX_ENTRY, inbox_keys, put
+from quotes.store.names import decode_latest, own_key, stock_key
 from quotes.ticks import Tick, encode_tick
 
 

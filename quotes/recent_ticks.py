@@ -11,8 +11,8 @@ from typing import Any
 import redis.asyncio
 
 from quotes.conf import conf
-from quotes.store import shard_count_async
-from quotes.ticklog import BEGINNING, RawEntry, entry_rows, read_after, read_before
+from quotes.store.names import shard_count_async
+from quotes.store.tick_log import BEGINNING, RawEntry, entry_rows, read_after, read_before
 
 Row = list[Any]  # the attributes of `LoggedTick`
 

@@ -8,8 +8,8 @@ from enum import Enum, auto
 
 from instruments.keys import InstrumentKey
 from quotes.lanes import lane_of
-from quotes.store import LatestPrice
-from quotes.ticklog import LogRow
+from quotes.store.names import LatestPrice
+from quotes.store.tick_log import LogRow
 from quotes.ticks import Tick, encode_tick
 
 

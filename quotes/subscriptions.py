@@ -21,10 +21,10 @@ from quotes.feed_positions import position_of
 from quotes.groups import Receiver
 from quotes.lanes import Message as Event
 from quotes.membership import Membership
-from quotes.positions import StreamPosition
 from quotes.protocol import ErrorCode, Subscribe, Unsubscribe, frame, rejection
-from quotes.snapshots import Wanted
-from quotes.store import LatestPrice
+from quotes.store.names import LatestPrice
+from quotes.store.positions import StreamPosition
+from quotes.store.snapshots import Wanted
 
 # While the latest price is being read, so many newer ticks of an instrument are held.
 MAX_HELD = 1000

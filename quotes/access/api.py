@@ -26,7 +26,7 @@ from quotes.access.standing import Identity
 from quotes.access.tickets import TICKET_S, ticket_issue
 from quotes.access.tokens import own_claims, verify
 from quotes.conf import conf
-from quotes.store import sync_client
+from quotes.store.names import sync_client
 
 REFUSED = OpenApiResponse(ApiErrorSerializer, "Not good, or good no more; the text says why.")
 BUSY = OpenApiResponse(ApiErrorSerializer, "Too many requests; Retry-After says when.")

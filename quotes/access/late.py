@@ -16,8 +16,8 @@ from redis.exceptions import RedisError
 
 from instruments.keys import InstrumentKey
 from quotes.runtime.clock import now_ms
-from quotes.store import shard_count_async
-from quotes.ticklog import BEGINNING, LoggedTick, decode_entry, read_after, tick_message
+from quotes.store.names import shard_count_async
+from quotes.store.tick_log import BEGINNING, LoggedTick, decode_entry, read_after, tick_message
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 
 from quotes.access.errors import LimitReached
 from quotes.conf import conf
-from quotes.store import own_key
+from quotes.store.names import own_key
 
 logger = logging.getLogger(__name__)
 

@@ -34,7 +34,7 @@ from quotes.access.throttling import requests_this_minute
 from quotes.access.tokens import verify
 from quotes.conf import conf
 from quotes.runtime.clock import now_ms
-from quotes.store import sync_client
+from quotes.store.names import sync_client
 
 PUBLISH = "access.publish_prices"
 

@@ -4,7 +4,7 @@ import time
 
 import redis
 
-from quotes.store import own_key
+from quotes.store.names import own_key
 
 
 def requests_this_minute(caller: str, *, client: redis.Redis) -> int:

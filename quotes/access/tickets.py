@@ -9,7 +9,7 @@ import redis.asyncio
 
 from quotes.access.errors import BadCredentials
 from quotes.access.standing import Identity
-from quotes.store import own_key
+from quotes.store.names import own_key
 
 TICKET_S = 30
 MAX_LENGTH = 128

@@ -13,7 +13,7 @@ from quotes.any_layer import adapted
 from quotes.history.announcements import PendingCandles, candle_group, candle_messages
 from quotes.history.deriving import Change
 from quotes.lanes import Entry
-from quotes.store import pool
+from quotes.store.names import pool
 
 EVERY_S = 1.0
 

@@ -17,7 +17,7 @@ from quotes.history.candles import NO_VOLUME, Point
 from quotes.history.places import LogPlace, Missing, follow, pass_over
 from quotes.history.rows import TickValues, contents_of
 from quotes.history.sessions import Calendar
-from quotes.ticklog import LoggedTick, RawEntry, entry_rows
+from quotes.store.tick_log import LoggedTick, RawEntry, entry_rows
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import redis
 
 from quotes.history.batches import Entry, read_entry
-from quotes.ticklog import BEGINNING, LogReader, newest_position, order
+from quotes.store.tick_log import BEGINNING, LogReader, newest_position, order
 
 # What one batch holds, about: more makes a commit longer than what it saves.
 BATCH_TICKS = 20_000

@@ -21,14 +21,14 @@ from quotes.history.batches import Entry
 from quotes.history.calendars import Calendars
 from quotes.history.deriving import Change
 from quotes.history.log_reader import BatchReader
-from quotes.history.recorder_lease import RecorderLease
 from quotes.history.recording import Fenced, HistoryWriter
 from quotes.history.sessions import Calendar
 from quotes.history.statistics import DayStatistics
 from quotes.runtime.clock import now_ms
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress
-from quotes.store import shard_count
+from quotes.store.names import shard_count
+from quotes.store.recorder_lease import RecorderLease
 
 logger = logging.getLogger(__name__)
 

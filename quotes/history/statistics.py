@@ -19,7 +19,7 @@ from quotes.history.intervals import Interval
 from quotes.history.recording import HistoryWriter, database
 from quotes.history.rows import number_text
 from quotes.runtime.clock import date_of
-from quotes.store import own_key
+from quotes.store.names import own_key
 
 ALWAYS = 2**62
 CHUNK = 500

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from instruments.errors import InstrumentsError
 from quotes.errors import BadTick
-from quotes.inbox import Advance
 from quotes.kafka import positions
 from quotes.kafka.fields import Message, Reading
 from quotes.kafka.positions import Source
+from quotes.store.inbox import Advance
 
 if TYPE_CHECKING:
     from confluent_kafka import Message as KafkaMessage

@@ -21,7 +21,6 @@ from confluent_kafka import (
 
 from quotes.backpressure import LOOK_EVERY, MOST_UNREAD
 from quotes.errors import InboxFull, KafkaDown, PositionMoved
-from quotes.inbox import MAX_ENTRY, put, unread
 from quotes.kafka import clients
 from quotes.kafka.batches import Batch, Partition, Put, Read, sort
 from quotes.kafka.conf import conf
@@ -31,6 +30,7 @@ from quotes.kafka.positions import Source, positions_key
 from quotes.kafka.reports import Reports
 from quotes.outages import FATAL, FIRST_PAUSE_S, LONGEST_PAUSE_S, PASSING
 from quotes.runtime.clock import now_ms
+from quotes.store.inbox import MAX_ENTRY, put, unread
 
 logger = logging.getLogger(__name__)
 

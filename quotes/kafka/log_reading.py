@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from quotes.ticklog import BEGINNING, LoggedTick, LogReader, decode_entry, log_key
+from quotes.store.tick_log import BEGINNING, LoggedTick, LogReader, decode_entry, log_key
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from quotes.store import own_key
+from quotes.store.names import own_key
 
 Source = tuple[str, int]  # topic, partition
 

@@ -17,8 +17,8 @@ from quotes.kafka import clients
 from quotes.kafka.conf import conf
 from quotes.kafka.log_reading import CountingReader, id_of, number_of
 from quotes.outages import FATAL, LONGEST_PAUSE_S, PASSING
-from quotes.store import shard_count
-from quotes.ticklog import LoggedTick
+from quotes.store.names import shard_count
+from quotes.store.tick_log import LoggedTick
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import msgspec
 import redis
 
 from quotes.runtime.clock import now_ms
-from quotes.store import own_key
+from quotes.store.names import own_key
 
 # A consumer that has said nothing for so long does not count.
 SILENT_AFTER_MS = 10_000

@@ -17,7 +17,7 @@ from quotes.access.standing import Identity, Limits, Standing
 from quotes.errors import ProtocolError
 from quotes.protocol import Authenticate, CloseCode
 from quotes.session import ClientSession
-from quotes.store import async_client
+from quotes.store.names import async_client
 from tests.access.people import now_s
 from tests.waiting import eventually
 

@@ -14,7 +14,7 @@ from quotes.history.intervals import Interval
 from quotes.history.questions import visible
 from quotes.history.ranges import TimeRange
 from quotes.runtime.clock import DAY_MS, now_ms
-from quotes.ticklog import LoggedTick
+from quotes.store.tick_log import LoggedTick
 from tests.access.conftest import In
 from tests.access.people import access_token, asha
 from tests.live import LiveServer

@@ -13,7 +13,7 @@ from quotes.history.sessions import Calendar, calendars
 from quotes.lanes import pack_entries
 from quotes.runtime.clock import now_ms
 from quotes.runtime.interrupts import Interrupt
-from quotes.ticklog import LogRow, count_key, log_key
+from quotes.store.tick_log import LogRow, count_key, log_key
 from quotes.ticks import Tick, encode_tick
 
 # 2021-04-16 09:15 in India.

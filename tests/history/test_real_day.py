@@ -25,8 +25,8 @@ from quotes.history.router import ALIAS
 from quotes.history.selectors import candles
 from quotes.recordings import read_recording
 from quotes.runtime.clock import now_ms
-from quotes.store import own_key
-from quotes.ticklog import LogRow
+from quotes.store.names import own_key
+from quotes.store.tick_log import LogRow
 from quotes.ticks import encode_tick
 from tests.history import reference
 from tests.history.conftest import HistoryDatabase

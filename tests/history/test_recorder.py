@@ -18,8 +18,8 @@ from quotes.history.models import Candle, Gap, LogPosition, Tick
 from quotes.history.selectors import candles, last_candles, last_ticks, ticks, ticks_after
 from quotes.lanes import lane_channel, lane_of, unpack_entries
 from quotes.runtime.clock import DAY_MS
-from quotes.store import own_key
-from quotes.ticklog import log_key
+from quotes.store.names import own_key
+from quotes.store.tick_log import log_key
 from tests.history.conftest import HistoryDatabase
 from tests.history.logs import MINUTE, OPENING, log, log_row, record
 from tests.waiting import wait_until

@@ -10,12 +10,12 @@ from redis import Redis
 
 from quotes.history.batches import Entry, read_entry
 from quotes.history.models import Candle, Tick
-from quotes.history.recorder_lease import RecorderLease
 from quotes.history.recording import Fenced, HistoryWriter
 from quotes.history.router import ALIAS
 from quotes.history.selectors import ticks
 from quotes.history.sessions import calendars
-from quotes.ticklog import BEGINNING, LogReader
+from quotes.store.recorder_lease import RecorderLease
+from quotes.store.tick_log import BEGINNING, LogReader
 from tests.history.conftest import HistoryDatabase, use
 from tests.history.logs import HOURS, OPENING, log, log_row, recorder
 from tests.history.test_recorder import RELIANCE

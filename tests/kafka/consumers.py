@@ -9,7 +9,7 @@ from redis import Redis
 from quotes.kafka.batches import Read
 from quotes.kafka.consuming import PriceConsumer
 from quotes.kafka.readers import Reader
-from quotes.ticklog import LoggedTick, decode_entry
+from quotes.store.tick_log import LoggedTick, decode_entry
 from tests.waiting import DEADLINE_S, wait_until
 
 

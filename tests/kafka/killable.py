@@ -15,7 +15,7 @@ def main() -> None:
     django.setup()
     from quotes.kafka.consuming import PriceConsumer
     from quotes.kafka.readers import Reader
-    from quotes.store import sync_client
+    from quotes.store.names import sync_client
 
     pid = 0
     for _ in sys.stdin:

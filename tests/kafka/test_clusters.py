@@ -7,10 +7,10 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, Producer
 from redis import Redis
 
-from quotes.inbox import unread
 from quotes.kafka.producing import TickProducer
 from quotes.kafka.reports import lag
-from quotes.ticklog import LoggedTick
+from quotes.store.inbox import unread
+from quotes.store.tick_log import LoggedTick
 from tests.kafka.consumers import RunningConsumer, logged
 from tests.kafka.mock_cluster import MockCluster
 from tests.live import LiveServer

@@ -10,9 +10,9 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from redis import Redis
 
-from quotes.inbox import unread
 from quotes.kafka.status import ConsumerStatus, consumers_key, tell_status
 from quotes.processes import Options, plan
+from quotes.store.inbox import unread
 from tests.kafka.broker import Broker
 from tests.kafka.consumers import RunningConsumer
 from tests.programs import ROOT, Program

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from quotes.inbox import unread
 from quotes.runtime.clock import now_ms
+from quotes.store.inbox import unread
 from tests.kafka.broker import Broker
 from tests.kafka.consumers import RunningConsumer, logged
 from tests.live import LiveServer

@@ -18,7 +18,7 @@ from confluent_kafka import Producer
 from django.conf import settings as django_settings
 from redis import Redis
 
-from quotes.ticklog import LoggedTick
+from quotes.store.tick_log import LoggedTick
 from tests.kafka.broker import Broker
 from tests.kafka.consumers import RunningConsumer, logged
 from tests.kafka.mock_cluster import MockCluster

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from quotes.publishing import forget_all_prices, forget_prices, publish_ticks, stale_ticks
-from quotes.store import decode_latest, lease_key, own_key
+from quotes.store.names import decode_latest, lease_key, own_key
 from tests.live import LiveServer
 from tests.quotes.factories import MOMENT, message, publish, tick
 from tests.valkey import ValkeyProcess

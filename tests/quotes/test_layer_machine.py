@@ -30,7 +30,7 @@ from quotes.lanes import lane_channel, pack_entries
 from quotes.layer import QuotesChannelLayer
 from quotes.protocol import CloseCode
 from quotes.session import ClientSession
-from quotes.store import own_key
+from quotes.store.names import own_key
 from quotes.streams import Stream
 from tests.quotes.factories import MOMENT, tick
 from tests.waiting import eventually

@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from instruments.keys import InstrumentKey
 from quotes.market import Market
-from quotes.store import decode_latest
+from quotes.store.names import decode_latest
 from quotes.streams import Stream, Verdict
 from quotes.ticks import Tick
 from tests.quotes.factories import MOMENT, message, tick

@@ -1,7 +1,7 @@
 from typing import Any
 
 from quotes.feed_positions import ClientPositions
-from quotes.positions import StreamPosition
+from quotes.store.positions import StreamPosition
 
 
 def event(epoch: int, seq: int) -> dict[str, Any]:

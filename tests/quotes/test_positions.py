@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from instruments.keys import InstrumentKey
 from quotes.feed_positions import ProvisionalPrices, TickDecoder
-from quotes.positions import StreamPosition
-from quotes.ticklog import LoggedTick, tick_message
+from quotes.store.positions import StreamPosition
+from quotes.store.tick_log import LoggedTick, tick_message
 
 NUMBERS = st.integers(0, 5)
 ROW: list[Any] = ["NSE_EQ:TCS", 7, 3, 1000, b'{"symbol":"TCS"}', True, 1001]

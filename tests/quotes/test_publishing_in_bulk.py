@@ -5,8 +5,8 @@ import redis as redis_library
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
-from quotes.inbox import MARK
 from quotes.publishing import publish_ticks
+from quotes.store.inbox import MARK
 from quotes.ticks import Tick, encode_tick
 from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until

@@ -12,7 +12,6 @@ import pytest
 from redis import Redis
 
 from quotes import replay as replay_module
-from quotes.inbox import MARK
 from quotes.outages import PatientPublisher
 from quotes.publishing import publish_ticks
 from quotes.recordings import Selection, read_recording, scan_recording
@@ -20,6 +19,7 @@ from quotes.replay import Pacer, Plan, ReplayReport, replay
 from quotes.runtime.clock import IST, now_ms, today_in_india
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress
+from quotes.store.inbox import MARK
 from quotes.ticks import Tick, encode_tick
 from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until

@@ -18,7 +18,7 @@ from quotes import replay_checks
 from quotes.recordings import Selection, read_recording, scan_recording
 from quotes.replay_checks import HiddenWatch
 from quotes.runtime.clock import IST, today_in_india
-from quotes.store import LatestPrice, encode_latest, own_key, status_keys
+from quotes.store.names import LatestPrice, encode_latest, own_key, status_keys
 from quotes.ticks import Tick, encode_tick
 from tests.waiting import wait_until
 

@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 
 from instruments.errors import InstrumentsError
 from quotes.publishing import forget_all_prices, forget_prices
-from quotes.store import sync_client
+from quotes.store.names import sync_client
 
 
 class Command(BaseCommand):

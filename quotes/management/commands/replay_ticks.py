@@ -11,7 +11,7 @@ from quotes.errors import QuotesError
 from quotes.kafka.library import kafka_sink
 from quotes.replay_session import plan_of, run_replay
 from quotes.runtime.interrupts import interrupt_on_signals
-from quotes.store import sync_client
+from quotes.store.names import sync_client
 
 EXAMPLES = """
 examples:

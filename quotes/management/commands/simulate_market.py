@@ -10,7 +10,7 @@ from quotes.runtime.clock import today_in_india
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.simulated_feed import simulate
 from quotes.simulation import SimulatedMarket
-from quotes.store import sync_client
+from quotes.store.names import sync_client
 
 MAX_RATE = 20_000
 

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from quotes.history.recorder import Recorder
 from quotes.runtime.interrupts import interrupt_on_signals
-from quotes.store import sync_client
+from quotes.store.names import sync_client
 
 
 class Command(BaseCommand):

@@ -4,7 +4,7 @@ import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from quotes.ticklog import (
+from quotes.store.tick_log import (
     BEGINNING,
     LogReader,
     RawEntry,

@@ -1,4 +1,4 @@
-"""The lease of a recorder: that of `quotes/lease.py` over a plain client, without an event loop."""
+"""The lease of a recorder: that of `quotes/store/lease.py` over a plain client, without an event loop."""
 
 import time
 import uuid
@@ -6,8 +6,8 @@ from typing import Any
 
 import redis
 
-from quotes.lease import ACQUIRE, RELEASE, RENEW
-from quotes.store import own_key
+from quotes.store.lease import ACQUIRE, RELEASE, RENEW
+from quotes.store.names import own_key
 
 
 class RecorderLease:

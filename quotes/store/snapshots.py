@@ -11,7 +11,7 @@ from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.errors import BadTick
 from quotes.runtime.clock import now_ms
-from quotes.store import LatestPrice, decode_latest, lease_key, own_key, stock_key
+from quotes.store.names import LatestPrice, decode_latest, lease_key, own_key, stock_key
 from quotes.ticks import Tick, encode_tick, parse_tick
 
 

@@ -20,7 +20,7 @@ import redis
 from quotes.conf import conf
 from quotes.errors import InboxFull, PositionMoved
 from quotes.runtime.redis_link import Messages, RedisLink
-from quotes.store import own_key
+from quotes.store.names import own_key
 
 # White space behind JSON text means nothing to a parser, and nobody sends just this.
 MARK = b"\t \t"

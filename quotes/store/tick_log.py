@@ -18,7 +18,7 @@ import redis.asyncio
 
 from quotes.conf import conf
 from quotes.runtime.redis_link import RedisLink
-from quotes.store import own_key
+from quotes.store.names import own_key
 
 # As the bridge appends it: the attributes of `LoggedTick`, in their order.
 LogRow = tuple[str, int, int, int, bytes, bool, int]

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from quotes.runtime.redis_link import RedisLink
-from quotes.store import LatestPrice, decode_latest, own_key
+from quotes.store.names import LatestPrice, decode_latest, own_key
 
 CHUNK = 1000
 

@@ -8,9 +8,9 @@ from redis import Redis
 
 from quotes import publishing
 from quotes.errors import InboxFull
-from quotes.inbox import unread
 from quotes.publishing import publish_ticks
-from quotes.ticklog import LoggedTick, decode_entry
+from quotes.store.inbox import unread
+from quotes.store.tick_log import LoggedTick, decode_entry
 from tests.live import LiveServer
 from tests.ports import free_port
 from tests.quotes.factories import MOMENT, message, tick

@@ -1,0 +1,1 @@
+"""What Redis holds: names of keys, clients, latest prices, the tick log, the inbox and leases."""
