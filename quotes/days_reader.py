@@ -5,8 +5,8 @@ from typing import Any
 
 import redis.asyncio
 
-from quotes.any_layer import Layer
 from quotes.days import days
+from quotes.layer.any_layer import Layer
 from quotes.store.names import own_key
 
 INTERVAL_S = 1.0

@@ -22,10 +22,10 @@ from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.access.desk import AccessDesk
 from quotes.access.late import LateReaders
-from quotes.any_layer import Layer, adapted
 from quotes.conf import conf
 from quotes.days_reader import DaysReader
 from quotes.feed_positions import ProvisionalPrices, TickDecoder, position_of
+from quotes.layer.any_layer import Layer, adapted
 from quotes.market_watch import MarketWatch
 from quotes.pacing import Pacers
 from quotes.past import Past

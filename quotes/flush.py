@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from quotes.any_layer import Layer
-from quotes.lanes import Entry, pack_entries
+from quotes.layer.any_layer import Layer
+from quotes.layer.lanes import Entry, pack_entries
 from quotes.outcomes import Batch
 from quotes.runtime.redis_link import RedisLink
 from quotes.store.inbox import positions_key

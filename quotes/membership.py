@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from instruments.keys import InstrumentKey
-from quotes.any_layer import Layer
 from quotes.feed_positions import ClientPositions, is_tick, position_of
-from quotes.groups import Receiver
+from quotes.layer.any_layer import Layer
+from quotes.layer.groups import Receiver
 from quotes.store.names import LatestPrice
 from quotes.store.positions import StreamPosition
 

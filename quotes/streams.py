@@ -7,7 +7,7 @@ real feed has several ticks in one second. Each tick shown gets the next number 
 from enum import Enum, auto
 
 from instruments.keys import InstrumentKey
-from quotes.lanes import lane_of
+from quotes.layer.lanes import lane_of
 from quotes.store.names import LatestPrice
 from quotes.store.tick_log import LogRow
 from quotes.ticks import Tick, encode_tick

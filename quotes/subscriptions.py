@@ -18,8 +18,8 @@ from quotes.chains import chain
 from quotes.delivery import Outbox
 from quotes.feed import Feed, Resolve, latest_message
 from quotes.feed_positions import position_of
-from quotes.groups import Receiver
-from quotes.lanes import Message as Event
+from quotes.layer.groups import Receiver
+from quotes.layer.lanes import Message as Event
 from quotes.membership import Membership
 from quotes.protocol import ErrorCode, Subscribe, Unsubscribe, frame, rejection
 from quotes.store.names import LatestPrice

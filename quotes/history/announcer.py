@@ -9,10 +9,10 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 
 from instruments.keys import InstrumentKey
-from quotes.any_layer import adapted
 from quotes.history.announcements import PendingCandles, candle_group, candle_messages
 from quotes.history.deriving import Change
-from quotes.lanes import Entry
+from quotes.layer.any_layer import adapted
+from quotes.layer.lanes import Entry
 from quotes.store.names import pool
 
 EVERY_S = 1.0

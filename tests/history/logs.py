@@ -10,7 +10,7 @@ from instruments.keys import InstrumentKey
 from instruments.sessions import Hours, Session
 from quotes.history.recorder import Counters, Recorder
 from quotes.history.sessions import Calendar, calendars
-from quotes.lanes import pack_entries
+from quotes.layer.lanes import pack_entries
 from quotes.runtime.clock import now_ms
 from quotes.runtime.interrupts import Interrupt
 from quotes.store.tick_log import LogRow, count_key, log_key

@@ -16,7 +16,7 @@ from quotes.history.announcements import candle_group
 from quotes.history.intervals import STORED, Interval
 from quotes.history.models import Candle, Gap, LogPosition, Tick
 from quotes.history.selectors import candles, last_candles, last_ticks, ticks, ticks_after
-from quotes.lanes import lane_channel, lane_of, unpack_entries
+from quotes.layer.lanes import lane_channel, lane_of, unpack_entries
 from quotes.runtime.clock import DAY_MS
 from quotes.store.names import own_key
 from quotes.store.tick_log import log_key

@@ -26,8 +26,8 @@ from instruments.keys import InstrumentKey
 from quotes import sharing
 from quotes.access.sockets import SocketAccess
 from quotes.feed import Feed
-from quotes.lanes import lane_channel, pack_entries
 from quotes.layer import QuotesChannelLayer
+from quotes.layer.lanes import lane_channel, pack_entries
 from quotes.protocol import CloseCode
 from quotes.session import ClientSession
 from quotes.store.names import own_key

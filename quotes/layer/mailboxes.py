@@ -12,7 +12,7 @@ from threading import Lock
 
 from channels.exceptions import ChannelFull
 
-from quotes.lanes import Message, pack_entries, unpack_message
+from quotes.layer.lanes import Message, pack_entries, unpack_message
 
 Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 

@@ -3,8 +3,8 @@ import asyncio
 from channels.layers import InMemoryChannelLayer
 from redis import Redis
 
-from quotes.any_layer import AnyLayer, adapted
 from quotes.layer import QuotesChannelLayer
+from quotes.layer.any_layer import AnyLayer, adapted
 
 
 async def test_another_layer_serves_the_same_calls() -> None:

@@ -23,8 +23,8 @@ from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer
 from django.conf import settings
 
-from quotes.groups import LoopState, Receiver, logger
-from quotes.lanes import (
+from quotes.layer.groups import LoopState, Receiver, logger
+from quotes.layer.lanes import (
     LANES,
     Entry,
     Message,
@@ -36,7 +36,7 @@ from quotes.lanes import (
     pack_entries,
     unpack_message,
 )
-from quotes.mailboxes import Mailboxes
+from quotes.layer.mailboxes import Mailboxes
 
 DEFAULT_PREFIX = "quotes:"
 

@@ -7,9 +7,9 @@ and what this process knows of a group is nothing.
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal
 
-from quotes.groups import Receiver
-from quotes.lanes import Entry, Message, RowDecoder
 from quotes.layer import QuotesChannelLayer
+from quotes.layer.groups import Receiver
+from quotes.layer.lanes import Entry, Message, RowDecoder
 
 
 class AnyLayer:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from quotes.lanes import lane_channel, pack_entries
+from quotes.layer.lanes import lane_channel, pack_entries
 from quotes.runtime.redis_link import Messages, RedisDown, RedisLink
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
 import msgspec
 
-from quotes.lane_link import LaneLink
-from quotes.lanes import LANES, Message, RowDecoder, host_index, lane_of, unpack_entries
+from quotes.layer.lane_link import LaneLink
+from quotes.layer.lanes import LANES, Message, RowDecoder, host_index, lane_of, unpack_entries
 
 logger = logging.getLogger(__name__)
 
