@@ -11,7 +11,7 @@ from channels.layers import get_channel_layer
 from websockets.asyncio.client import ClientConnection, connect
 
 from config.asgi import application
-from quotes.bridge import Bridge
+from quotes.bridge.bridge import Bridge
 from quotes.feed import feeds
 from quotes.layer import QuotesChannelLayer
 from tests.ports import free_port

@@ -11,7 +11,7 @@ from redis import Redis
 
 from quotes.protocol import ACTIONS, CloseCode, ErrorCode
 from tests.live import LiveServer
-from tests.quotes.factories import publish
+from tests.ticks import publish
 from tests.waiting import eventually
 
 TEXT = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text()

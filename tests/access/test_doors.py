@@ -34,7 +34,7 @@ from tests.access.people import (
 )
 from tests.instruments.factories import nifty_option, reliance
 from tests.live import LiveServer
-from tests.quotes.factories import message, tick
+from tests.ticks import message, tick
 
 pytestmark = pytest.mark.usefixtures("required")
 

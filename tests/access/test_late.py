@@ -18,8 +18,8 @@ from quotes.store.tick_log import LoggedTick
 from tests.access.conftest import In
 from tests.access.people import access_token, asha
 from tests.live import LiveServer
-from tests.quotes.factories import message, publish
 from tests.test_protocol_docs import TEXT
+from tests.ticks import message, publish
 from tests.waiting import eventually
 
 pytestmark = [

@@ -11,7 +11,7 @@ from redis import Redis
 from quotes.access.models import ApiKey
 from quotes.publish_api import UNDER_WAY
 from tests.access.people import access_token, api_key, asha, past, publisher
-from tests.quotes.factories import MOMENT, message
+from tests.ticks import MOMENT, message
 from tests.valkey import ValkeyProcess
 
 pytestmark = pytest.mark.django_db

@@ -27,7 +27,7 @@ from tests.access.people import (
     unsigned_token,
 )
 from tests.live import LiveServer
-from tests.quotes.factories import message, publish
+from tests.ticks import message, publish
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)

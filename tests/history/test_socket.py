@@ -20,7 +20,7 @@ from quotes.ticks import Tick
 from tests.history.conftest import HistoryDatabase
 from tests.history.logs import record
 from tests.live import Client, LiveServer
-from tests.quotes.factories import MOMENT, tick
+from tests.ticks import MOMENT, tick
 from tests.waiting import DEADLINE_S, eventually
 
 

@@ -14,7 +14,7 @@ from quotes.store.tick_log import LoggedTick
 from tests.kafka.consumers import RunningConsumer, logged
 from tests.kafka.mock_cluster import MockCluster
 from tests.live import LiveServer
-from tests.quotes.factories import MOMENT, message
+from tests.ticks import MOMENT, message
 from tests.waiting import DEADLINE_S, eventually, wait_until
 
 # Kafka's numbers of a request and of an error.

@@ -16,7 +16,7 @@ from quotes.store.inbox import unread
 from tests.kafka.broker import Broker
 from tests.kafka.consumers import RunningConsumer
 from tests.programs import ROOT, Program
-from tests.quotes.factories import MOMENT, message
+from tests.ticks import MOMENT, message
 from tests.waiting import wait_until
 
 SLICE = ROOT / "tests" / "quotes" / "data" / "nse-ticks-slice.csv"

@@ -11,7 +11,7 @@ from quotes.store.inbox import unread
 from tests.kafka.broker import Broker
 from tests.kafka.consumers import RunningConsumer, logged
 from tests.live import LiveServer
-from tests.quotes.factories import MOMENT, message
+from tests.ticks import MOMENT, message
 from tests.waiting import eventually, wait_until
 
 

@@ -25,7 +25,7 @@ from tests.kafka.mock_cluster import MockCluster
 from tests.kafka.recorded import recorded_ticks
 from tests.live import LiveServer
 from tests.programs import ROOT
-from tests.quotes.factories import MOMENT, message
+from tests.ticks import MOMENT, message
 from tests.waiting import eventually
 
 NUMBER = re.compile(rb'"n":([0-9]+)')

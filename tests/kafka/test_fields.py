@@ -8,7 +8,7 @@ from quotes.errors import BadTick, KafkaRefused
 from quotes.kafka.fields import FieldMap, Message, read_message
 from quotes.runtime.clock import now_ms
 from quotes.ticks import encode_tick, parse_tick
-from tests.quotes.factories import MOMENT, message
+from tests.ticks import MOMENT, message
 
 FOREIGN = (
     b'{"instrument":{"code":"M&M"},"last":{"px":[0,612.50]},"when":"1712331900.25","vol":12,'

@@ -17,7 +17,7 @@ from quotes.publishing import publish_ticks
 from tests.kafka.broker import Broker
 from tests.kafka.consumers import logged
 from tests.live import LiveServer
-from tests.quotes.factories import MOMENT, tick
+from tests.ticks import MOMENT, tick
 from tests.waiting import DEADLINE_S, eventually
 
 

@@ -14,7 +14,7 @@ from quotes.errors import BadTick, KafkaDown, KafkaRefused
 from quotes.kafka.fields import FieldMap, Message, read_message
 from quotes.kafka.schemas import decoding
 from quotes.runtime.clock import now_ms
-from tests.quotes.factories import MOMENT
+from tests.ticks import MOMENT
 
 fastavro = pytest.importorskip("fastavro")
 timestamp_pb2 = pytest.importorskip("google.protobuf.timestamp_pb2")

@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from quotes.publishing import publish_ticks
 from tests.live import Client, LiveServer
 from tests.ports import free_port
-from tests.quotes.factories import MOMENT, message, publish, tick
+from tests.ticks import MOMENT, message, publish, tick
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent.parent

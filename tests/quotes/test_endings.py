@@ -9,7 +9,7 @@ from redis import Redis
 from quotes.feed import current_feed
 from quotes.session import ClientSession
 from tests.live import LiveServer
-from tests.quotes.factories import message, publish
+from tests.ticks import message, publish
 from tests.waiting import eventually
 
 ENDINGS = ("close", "abort", "raise", "cut off", "flood")

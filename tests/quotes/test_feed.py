@@ -4,7 +4,7 @@ import pytest
 from redis import Redis
 
 from tests.live import LiveServer
-from tests.quotes.factories import message, publish
+from tests.ticks import message, publish
 from tests.valkey import ValkeyProcess
 
 

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from quotes.runtime.clock import now_ms
 from tests.live import LiveServer
-from tests.quotes.factories import message, publish
+from tests.ticks import message, publish
 from tests.waiting import eventually
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=80)

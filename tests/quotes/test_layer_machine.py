@@ -25,14 +25,14 @@ from redis import Redis
 from instruments.keys import InstrumentKey
 from quotes import sharing
 from quotes.access.sockets import SocketAccess
+from quotes.bridge.streams import Stream
 from quotes.feed import Feed
 from quotes.layer import QuotesChannelLayer
 from quotes.layer.lanes import lane_channel, pack_entries
 from quotes.protocol import CloseCode
 from quotes.session import ClientSession
 from quotes.store.names import own_key
-from quotes.streams import Stream
-from tests.quotes.factories import MOMENT, tick
+from tests.ticks import MOMENT, tick
 from tests.waiting import eventually
 
 CLIENTS = st.integers(0, 2)

@@ -8,7 +8,7 @@ from redis import Redis
 from websockets.exceptions import ConnectionClosed
 
 from tests.live import LiveServer
-from tests.quotes.factories import MOMENT, message, publish
+from tests.ticks import MOMENT, message, publish
 from tests.waiting import eventually
 
 # The contract holds on any ASGI server, with prepared frames or without.

@@ -23,7 +23,7 @@ from tests.instruments.factories import (
     snapshot_of,
 )
 from tests.live import LiveServer
-from tests.quotes.factories import MOMENT, message, publish
+from tests.ticks import MOMENT, message, publish
 from tests.waiting import eventually
 
 EXPIRY = date(2099, 8, 25)

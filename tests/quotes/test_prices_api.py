@@ -7,7 +7,7 @@ from redis import Redis
 
 from quotes.publishing import publish_ticks
 from tests.live import LiveServer
-from tests.quotes.factories import MOMENT, message, tick
+from tests.ticks import MOMENT, message, tick
 from tests.valkey import ValkeyProcess
 
 

@@ -24,7 +24,7 @@ from quotes.shapes import json_shape, packed, payload_array
 from quotes.uvicorn_transport import check_version
 from quotes.ws_frames import BINARY, TEXT, wire_frame
 from tests.live import Client, LiveServer
-from tests.quotes.factories import MOMENT, message, publish, tick
+from tests.ticks import MOMENT, message, publish, tick
 from tests.waiting import eventually
 
 both = pytest.mark.parametrize("live", ["wire", "asgi"], indirect=True)

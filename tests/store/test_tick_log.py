@@ -13,7 +13,7 @@ from quotes.store.inbox import unread
 from quotes.store.tick_log import LoggedTick, decode_entry
 from tests.live import LiveServer
 from tests.ports import free_port
-from tests.quotes.factories import MOMENT, message, tick
+from tests.ticks import MOMENT, message, tick
 from tests.valkey import ValkeyProcess
 from tests.waiting import eventually
 

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from instruments.conf import conf as instruments_conf
 from instruments.index import index
-from quotes.bridge import Bridge
+from quotes.bridge.bridge import Bridge
 
 MAX_SHARDS = 64
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from quotes.bridge.market import Counters
 from quotes.conf import conf
-from quotes.market import Counters
 
 
 class BridgeCounters:

@@ -3,8 +3,8 @@
 from collections import deque
 from dataclasses import dataclass
 
+from quotes.bridge.streams import Stream
 from quotes.store.tick_log import LogRow
-from quotes.streams import Stream
 
 # A stream and its tick; None: the stream starts over.
 Outcome = tuple[Stream, LogRow | None]

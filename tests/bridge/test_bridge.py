@@ -10,7 +10,7 @@ from redis import Redis
 from quotes.publishing import forget_all_prices, forget_prices, publish_ticks, stale_ticks
 from quotes.store.names import decode_latest, lease_key, own_key
 from tests.live import LiveServer
-from tests.quotes.factories import MOMENT, message, publish, tick
+from tests.ticks import MOMENT, message, publish, tick
 from tests.valkey import ValkeyProcess
 from tests.waiting import eventually
 
@@ -139,7 +139,7 @@ async def test_bad_and_stale_input_is_told_but_not_for_each(
     live: LiveServer, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A flood of rubbish gives a few lines in the log."""
-    with caplog.at_level(logging.WARNING, "quotes.bridge"):
+    with caplog.at_level(logging.WARNING, "quotes.bridge.bridge"):
         for _ in range(200):
             redis.publish("stock:A", "rubbish")
         await eventually(lambda: live.bridges[0][0].market.counters.bad == 200)

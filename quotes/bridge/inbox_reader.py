@@ -2,10 +2,10 @@
 
 import asyncio
 
-from quotes.market import Market
+from quotes.bridge.market import Market
+from quotes.bridge.writer import TickWriter
 from quotes.runtime.redis_link import RedisLink
 from quotes.store.inbox import read_inbox
-from quotes.tick_writer import TickWriter
 
 
 class InboxReader:

@@ -13,13 +13,13 @@ import msgspec
 from instruments.errors import BadSegment, InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
+from quotes.bridge.pending import Outcomes
+from quotes.bridge.streams import Stream, Verdict
 from quotes.errors import BadTick, quoted
-from quotes.outcomes import Outcomes
 from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import Messages
 from quotes.store.inbox import MARK, InboxEntry
 from quotes.store.names import LatestPrice
-from quotes.streams import Stream, Verdict
 from quotes.ticks import Tick, parse_tick, segment_text
 from quotes.usual_ticks import usual_frame, usual_head
 

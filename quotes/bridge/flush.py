@@ -9,15 +9,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from quotes.bridge.pending import Batch
+from quotes.bridge.streams import Stream
 from quotes.layer.any_layer import Layer
 from quotes.layer.lanes import Entry, pack_entries
-from quotes.outcomes import Batch
 from quotes.runtime.redis_link import RedisLink
 from quotes.store.inbox import positions_key
 from quotes.store.lease import HOLD, Lease
 from quotes.store.names import own_key
 from quotes.store.tick_log import SHOWN, LogRow, count_key, log_key, tick_message
-from quotes.streams import Stream
 
 # KEYS: lease, last holder, latest, log, its count, positions in the inbox. ARGV: token, life in ms,
 # shard, position or "", count of ticks, count of keys to forget, count of fields and records, then

@@ -17,7 +17,7 @@ from quotes.ticks import (
     segment_text,
 )
 from quotes.usual_ticks import usual_frame, usual_head
-from tests.quotes.factories import MOMENT, message
+from tests.ticks import MOMENT, message
 
 NOW = MOMENT + 1000
 

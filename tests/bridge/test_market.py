@@ -2,11 +2,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instruments.keys import InstrumentKey
-from quotes.market import Market
+from quotes.bridge.market import Market
+from quotes.bridge.streams import Stream, Verdict
 from quotes.store.names import decode_latest
-from quotes.streams import Stream, Verdict
 from quotes.ticks import Tick
-from tests.quotes.factories import MOMENT, message, tick
+from tests.ticks import MOMENT, message, tick
 
 
 def market() -> tuple[Market, list[tuple[str, str]]]:

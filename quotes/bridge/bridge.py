@@ -15,11 +15,12 @@ import hiredis
 import msgspec
 from django.conf import settings
 
-from quotes.bridge_counters import BridgeCounters
+from quotes.bridge.counters import BridgeCounters
+from quotes.bridge.flush import Flush
+from quotes.bridge.inbox_reader import InboxReader
+from quotes.bridge.market import Market
+from quotes.bridge.writer import TickWriter
 from quotes.conf import conf
-from quotes.flush import Flush
-from quotes.inbox_reader import InboxReader
-from quotes.market import Market
 from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import Messages, RedisDown, RedisLink
 from quotes.runtime.warnings import Complaints
@@ -28,7 +29,6 @@ from quotes.store.lease import Lease
 from quotes.store.names import lease_key, own_key, status_keys
 from quotes.store.scanning import CHUNK, keys_like, latest_records
 from quotes.store.tick_log import trim
-from quotes.tick_writer import TickWriter
 
 logger = logging.getLogger(__name__)
 

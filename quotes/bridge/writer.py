@@ -1,7 +1,7 @@
 """Writing what a bridge has decided on: when, how much at a time, and what if Redis is slow.
 
 One writer serves one session of a bridge, that is one connection under one lease. What is written
-and how is `quotes/flush.py`.
+and how is `quotes/bridge/flush.py`.
 """
 
 import asyncio
@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from quotes.bridge_counters import BridgeCounters
-from quotes.flush import Flush
-from quotes.market import Market
+from quotes.bridge.counters import BridgeCounters
+from quotes.bridge.flush import Flush
+from quotes.bridge.market import Market
 from quotes.runtime.redis_link import RedisLink
 
 MAX_IN_FLIGHT = 2

@@ -1,0 +1,1 @@
+"""The bridge: from publishers' channels to numbered ticks, written in fenced batches."""
