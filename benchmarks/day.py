@@ -66,7 +66,7 @@ async def until(condition: Any, seconds: float) -> bool:
 
 
 async def run(path: Path, folder: Path) -> bool:
-    from quotes.recordings import Selection, scan_recording
+    from quotes.publish.replay.recordings import Selection, scan_recording
     from quotes.store.names import status_keys
 
     scan = await asyncio.to_thread(scan_recording, path, Selection())

@@ -32,7 +32,7 @@ ENTRY_TICKS = 500
 def fill(redis: Redis, path: Path) -> int:
     """Append the day to the log of shard 1; return how many ticks it has."""
     from quotes.layer.lanes import pack_entries
-    from quotes.recordings import read_recording
+    from quotes.publish.replay.recordings import read_recording
     from quotes.runtime.clock import now_ms
     from quotes.store.tick_log import count_key, log_key
     from quotes.ticks import encode_tick

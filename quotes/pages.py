@@ -8,8 +8,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from quotes.conf import conf
+from quotes.publish.simulation.instruments import showcase
 from quotes.runtime.clock import today_in_india
-from quotes.simulated_instruments import showcase
 
 # Nothing but this server's own files runs or loads; `ws:` is for browsers that do not take 'self'
 # to include the WebSocket of the same origin.

@@ -17,7 +17,7 @@ from instruments.index import index
 from instruments.rest import ApiErrorSerializer
 from quotes.conf import conf
 from quotes.errors import BadTick, InboxFull
-from quotes.publishing import publish_ticks, stale_ticks, tick_name
+from quotes.publish.publishing import publish_ticks, stale_ticks, tick_name
 from quotes.runtime.clock import now_ms
 from quotes.store.names import own_key, sync_client
 from quotes.ticks import Tick, parse_tick

@@ -19,7 +19,6 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from quotes.backpressure import LOOK_EVERY, MOST_UNREAD
 from quotes.errors import InboxFull, KafkaDown, PositionMoved
 from quotes.kafka import clients
 from quotes.kafka.batches import Batch, Partition, Put, Read, sort
@@ -28,7 +27,8 @@ from quotes.kafka.dead_letters import DeadLetters
 from quotes.kafka.places import Places, Start
 from quotes.kafka.positions import Source, positions_key
 from quotes.kafka.reports import Reports
-from quotes.outages import FATAL, FIRST_PAUSE_S, LONGEST_PAUSE_S, PASSING
+from quotes.publish.backpressure import LOOK_EVERY, MOST_UNREAD
+from quotes.publish.patient_publisher import FATAL, FIRST_PAUSE_S, LONGEST_PAUSE_S, PASSING
 from quotes.runtime.clock import now_ms
 from quotes.store.inbox import MAX_ENTRY, put, unread
 

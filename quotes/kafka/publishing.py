@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from quotes.errors import KafkaDown
 from quotes.kafka.clients import producer
-from quotes.publishing import tick_name
+from quotes.publish.publishing import tick_name
 from quotes.ticks import Tick, encode_tick
 
 TIMEOUT_S = 30.0

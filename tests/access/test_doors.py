@@ -21,7 +21,7 @@ from instruments.models import Instrument
 from quotes.access.changes import login_end
 from quotes.access.logins import LoginRefreshToken
 from quotes.protocol import ACTIONS
-from quotes.publishing import publish_ticks
+from quotes.publish.publishing import publish_ticks
 from tests.access.conftest import In
 from tests.access.people import (
     access_token,

@@ -7,7 +7,7 @@ import logging
 import pytest
 from redis import Redis
 
-from quotes.publishing import forget_all_prices, forget_prices, publish_ticks, stale_ticks
+from quotes.publish.publishing import forget_all_prices, forget_prices, publish_ticks, stale_ticks
 from quotes.store.names import decode_latest, lease_key, own_key
 from tests.live import LiveServer
 from tests.ticks import MOMENT, message, publish, tick

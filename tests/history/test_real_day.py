@@ -23,7 +23,7 @@ from quotes.history.intervals import Interval
 from quotes.history.models import Series, Tick
 from quotes.history.router import ALIAS
 from quotes.history.selectors import candles
-from quotes.recordings import read_recording
+from quotes.publish.replay.recordings import read_recording
 from quotes.runtime.clock import now_ms
 from quotes.store.names import own_key
 from quotes.store.tick_log import LogRow
@@ -37,7 +37,7 @@ from tests.waiting import wait_until
 NAME = "nse-ticks-2021-04-16.csv.gz"
 FOLDERS = (Path(os.environ.get("PRICES_DATA_DIR", "")), ROOT.parent / "shared" / "data")
 WHOLE_DAY = next((folder / NAME for folder in FOLDERS if (folder / NAME).is_file()), None)
-PIECE = ROOT / "tests" / "quotes" / "data" / "nse-ticks-slice.csv"
+PIECE = ROOT / "tests" / "publish" / "data" / "nse-ticks-slice.csv"
 EVERYTHING = os.environ.get("PRICES_WHOLE_DAY", "") == "true"
 
 INDICES = ("NIFTY 50", "NIFTY BANK")

@@ -14,7 +14,7 @@ from quotes.days import days
 from quotes.history.announcements import candle_group
 from quotes.history.router import ALIAS
 from quotes.protocol import CloseCode
-from quotes.publishing import forget_prices, publish_ticks
+from quotes.publish.publishing import forget_prices, publish_ticks
 from quotes.runtime.clock import DAY_MS
 from quotes.ticks import Tick
 from tests.history.conftest import HistoryDatabase

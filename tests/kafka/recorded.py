@@ -4,11 +4,11 @@ import os
 from itertools import count, islice
 from pathlib import Path
 
-from quotes.recordings import read_recording
+from quotes.publish.replay.recordings import read_recording
 from quotes.ticks import Tick, encode_tick
 
 ROOT = Path(__file__).parents[2]
-SLICE = ROOT / "tests" / "quotes" / "data" / "nse-ticks-slice.csv"
+SLICE = ROOT / "tests" / "publish" / "data" / "nse-ticks-slice.csv"
 DAY = Path(os.environ.get("PRICES_DATA_DIR", ROOT.parent / "shared" / "data"))
 
 

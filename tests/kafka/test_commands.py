@@ -19,7 +19,7 @@ from tests.programs import ROOT, Program
 from tests.ticks import MOMENT, message
 from tests.waiting import wait_until
 
-SLICE = ROOT / "tests" / "quotes" / "data" / "nse-ticks-slice.csv"
+SLICE = ROOT / "tests" / "publish" / "data" / "nse-ticks-slice.csv"
 COMMANDS = [
     ("consume_kafka",),
     ("produce_kafka",),

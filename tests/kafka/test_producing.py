@@ -13,7 +13,7 @@ from redis import Redis
 from quotes.errors import KafkaRefused
 from quotes.kafka.log_reading import id_of, number_of
 from quotes.kafka.producing import TickProducer
-from quotes.publishing import publish_ticks
+from quotes.publish.publishing import publish_ticks
 from tests.kafka.broker import Broker
 from tests.kafka.consumers import logged
 from tests.live import LiveServer

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 from websockets.asyncio.client import connect
 
-from quotes.publishing import publish_ticks
+from quotes.publish.publishing import publish_ticks
 from tests.live import Client, LiveServer
 from tests.ports import free_port
 from tests.ticks import MOMENT, message, publish, tick

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from quotes.publishing import publish_ticks
+from quotes.publish.publishing import publish_ticks
 from quotes.runtime.clock import now_ms
 from quotes.ticks import Tick
 from tests.chromium import Chromium

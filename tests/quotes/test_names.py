@@ -13,7 +13,7 @@ from redis import Redis
 from instruments.index import index
 from instruments.sessions import MarketStatus
 from quotes.feed import current_feed, master_changed
-from quotes.publishing import forget_prices
+from quotes.publish.publishing import forget_prices
 from tests.instruments.factories import (
     equity,
     m_and_m,

@@ -5,7 +5,7 @@ import pytest
 from django.test import Client
 from redis import Redis
 
-from quotes.publishing import publish_ticks
+from quotes.publish.publishing import publish_ticks
 from tests.live import LiveServer
 from tests.ticks import MOMENT, message, tick
 from tests.valkey import ValkeyProcess

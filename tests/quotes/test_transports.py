@@ -18,7 +18,7 @@ from websockets.frames import Opcode
 from websockets.streams import StreamReader
 
 from quotes.daphne_transport import check_versions
-from quotes.publishing import publish_ticks
+from quotes.publish.publishing import publish_ticks
 from quotes.runtime.clock import now_ms
 from quotes.shapes import json_shape, packed, payload_array
 from quotes.uvicorn_transport import check_version

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from quotes import publishing
 from quotes.errors import InboxFull
-from quotes.publishing import publish_ticks
+from quotes.publish import publishing
+from quotes.publish.publishing import publish_ticks
 from quotes.store.inbox import unread
 from quotes.store.tick_log import LoggedTick, decode_entry
 from tests.live import LiveServer

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
 from instruments.errors import InstrumentsError
-from quotes.publishing import forget_all_prices, forget_prices
+from quotes.publish.publishing import forget_all_prices, forget_prices
 from quotes.store.names import sync_client
 
 

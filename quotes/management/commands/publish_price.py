@@ -8,8 +8,8 @@ from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
 from quotes.kafka.library import kafka_sink
-from quotes.price_files import publish_price_file, stale_warning
-from quotes.publishing import publish_ticks, stale_ticks
+from quotes.publish.json_lines import publish_price_file, stale_warning
+from quotes.publish.publishing import publish_ticks, stale_ticks
 from quotes.runtime.clock import now_ms
 from quotes.store.names import sync_client
 from quotes.ticks import KNOWN_FIELDS, make_tick

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
 from quotes.kafka.library import kafka_sink
-from quotes.replay_session import plan_of, run_replay
+from quotes.publish.replay.command import plan_of, run_replay
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.names import sync_client
 

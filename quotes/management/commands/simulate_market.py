@@ -5,11 +5,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
-from quotes.outages import PatientPublisher
+from quotes.publish.patient_publisher import PatientPublisher
+from quotes.publish.simulation.feed import simulate
+from quotes.publish.simulation.market import SimulatedMarket
 from quotes.runtime.clock import today_in_india
 from quotes.runtime.interrupts import interrupt_on_signals
-from quotes.simulated_feed import simulate
-from quotes.simulation import SimulatedMarket
 from quotes.store.names import sync_client
 
 MAX_RATE = 20_000

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instruments.keys import check_symbol
+from quotes.publish.simulation.instruments import Contract, contracts, near_month, showcase
+from quotes.publish.simulation.market import SimulatedMarket, black
 from quotes.runtime.clock import DAY_MS, IST
-from quotes.simulated_instruments import Contract, contracts, near_month, showcase
-from quotes.simulation import SimulatedMarket, black
 from quotes.ticks import PRICE_FIELDS, Tick, encode_tick, parse_tick
 
 DAY = date(2026, 4, 9)

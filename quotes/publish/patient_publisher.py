@@ -1,6 +1,6 @@
 """Publishing that outlasts an outage of Redis, for programs that publish for long.
 
-A single publish is in `quotes/publishing.py`; who needs an answer at once uses that.
+A single publish is in `quotes/publish/publishing.py`; who needs an answer at once uses that.
 """
 
 import random
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import redis
 
 from quotes.errors import InboxFull
-from quotes.publishing import publish_ticks
+from quotes.publish.publishing import publish_ticks
 from quotes.ticks import Tick
 
 FIRST_PAUSE_S = 0.1

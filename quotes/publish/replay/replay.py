@@ -1,7 +1,7 @@
 """Replay: publishing a recording again, at the pace of its times or as fast as it is taken.
 
-Reading a recording is in `quotes/recordings.py`; whether its ticks would be shown is in
-`quotes/replay_checks.py`. The order of the file is kept: rows are in order of arrival, and a late
+Reading a recording is in `quotes/publish/replay/recordings.py`; whether its ticks would be shown is in
+`quotes/publish/replay/checks.py`. The order of the file is kept: rows are in order of arrival, and a late
 tick is replayed late.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from quotes.recordings import Findings, Scan, Selection, read_recording
+from quotes.publish.replay.recordings import Findings, Scan, Selection, read_recording
 from quotes.runtime.clock import DAY_MS, day_of_date, india_time, now_ms
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress, duration

@@ -8,13 +8,13 @@ from typing import Any, TextIO
 
 import redis
 
-from quotes.backpressure import Backpressure
 from quotes.errors import ReplayRefused, quoted
-from quotes.outages import PatientPublisher
-from quotes.publishing import forget_prices
-from quotes.recordings import Scan, Selection, scan_recording
-from quotes.replay import Plan, Publish, ReplayReport, replay
-from quotes.replay_checks import NO_BRIDGE, HiddenWatch, bridge_works, refusal
+from quotes.publish.backpressure import Backpressure
+from quotes.publish.patient_publisher import PatientPublisher
+from quotes.publish.publishing import forget_prices
+from quotes.publish.replay.checks import NO_BRIDGE, HiddenWatch, bridge_works, refusal
+from quotes.publish.replay.recordings import Scan, Selection, scan_recording
+from quotes.publish.replay.replay import Plan, Publish, ReplayReport, replay
 from quotes.runtime.clock import today_in_india
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from quotes import backpressure
-from quotes.backpressure import LOOK_EVERY, MOST_HELD_BYTES, Backpressure
-from quotes.publishing import publish_ticks
+from quotes.publish import backpressure
+from quotes.publish.backpressure import LOOK_EVERY, MOST_HELD_BYTES, Backpressure
+from quotes.publish.publishing import publish_ticks
 from quotes.ticks import Tick
 from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until

@@ -5,7 +5,7 @@ import redis as redis_library
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
-from quotes.publishing import publish_ticks
+from quotes.publish.publishing import publish_ticks
 from quotes.store.inbox import MARK
 from quotes.ticks import Tick, encode_tick
 from tests.valkey import ValkeyProcess

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Sequence
 
+from quotes.publish.simulation.market import SimulatedMarket
 from quotes.runtime.clock import now_ms
 from quotes.runtime.interrupts import Interrupt
-from quotes.simulation import SimulatedMarket
 from quotes.ticks import Tick
 
 # Prices move in steps: short enough for the eye, long enough to cost next to nothing.

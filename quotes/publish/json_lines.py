@@ -10,7 +10,7 @@ from typing import BinaryIO
 import redis
 
 from quotes.errors import BadTick
-from quotes.publishing import StaleTick, publish_ticks, stale_ticks
+from quotes.publish.publishing import StaleTick, publish_ticks, stale_ticks
 from quotes.runtime.clock import now_ms
 from quotes.ticks import MAX_TICK_BYTES, Tick, parse_tick
 

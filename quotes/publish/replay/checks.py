@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 import redis
 
-from quotes.publishing import StaleTick, stale_ticks
-from quotes.replay import Publish, ist
+from quotes.publish.publishing import StaleTick, stale_ticks
+from quotes.publish.replay.replay import Publish, ist
 from quotes.store.names import idle_shards
 from quotes.ticks import Tick
 

@@ -6,7 +6,7 @@ import pytest
 from redis import AuthenticationError, Redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from quotes.outages import PatientPublisher
+from quotes.publish.patient_publisher import PatientPublisher
 from quotes.ticks import Tick
 from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from quotes import replay as replay_module
-from quotes.outages import PatientPublisher
-from quotes.publishing import publish_ticks
-from quotes.recordings import Selection, read_recording, scan_recording
-from quotes.replay import Pacer, Plan, ReplayReport, replay
+from quotes.publish.patient_publisher import PatientPublisher
+from quotes.publish.publishing import publish_ticks
+from quotes.publish.replay import replay as replay_module
+from quotes.publish.replay.recordings import Selection, read_recording, scan_recording
+from quotes.publish.replay.replay import Pacer, Plan, ReplayReport, replay
 from quotes.runtime.clock import IST, now_ms, today_in_india
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress

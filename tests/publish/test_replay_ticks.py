@@ -14,9 +14,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from redis import Redis
 
-from quotes import replay_checks
-from quotes.recordings import Selection, read_recording, scan_recording
-from quotes.replay_checks import HiddenWatch
+from quotes.publish.replay import checks as replay_checks
+from quotes.publish.replay.checks import HiddenWatch
+from quotes.publish.replay.recordings import Selection, read_recording, scan_recording
 from quotes.runtime.clock import IST, today_in_india
 from quotes.store.names import LatestPrice, encode_latest, own_key, status_keys
 from quotes.ticks import Tick, encode_tick

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quotes.errors import BadRecording
-from quotes.recordings import Findings, Selection, read_recording, scan_recording
+from quotes.publish.replay.recordings import Findings, Selection, read_recording, scan_recording
 from quotes.ticks import Tick
 
 SLICE = Path(__file__).parent / "data" / "nse-ticks-slice.csv"

@@ -15,14 +15,14 @@ from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from random import Random
 
-from quotes.runtime.clock import date_of
-from quotes.simulated_instruments import (
+from quotes.publish.simulation.instruments import (
     BANK_LEVEL,
     NIFTY_LEVEL,
     SHARES,
     Contract,
     contracts,
 )
+from quotes.runtime.clock import date_of
 from quotes.ticks import Tick, joined
 
 TRADING_S = 6.25 * 3600

@@ -1,0 +1,1 @@
+"""Ways to put ticks in: publishing, with retries, from files, replays and a simulated market."""
