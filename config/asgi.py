@@ -18,8 +18,8 @@ from django.urls import path  # noqa: E402
 
 from instruments.conf import conf as instruments_conf  # noqa: E402
 from instruments.index import index  # noqa: E402
-from quotes.access.addresses import ProxyHeaders  # noqa: E402
-from quotes.access.bodies import BodyLimit  # noqa: E402
+from quotes.access.middleware.body_limit import BodyLimit  # noqa: E402
+from quotes.access.middleware.proxy_headers import ProxyHeaders  # noqa: E402
 from quotes.consumers import LivePriceConsumer  # noqa: E402
 from quotes.feed import master_changed  # noqa: E402
 from quotes.origins import OriginCheck  # noqa: E402

@@ -122,7 +122,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "quotes.access.middleware.remember_who_acts",
+    "quotes.access.middleware.acting_request.remember_who_acts",
     "axes.middleware.AxesMiddleware",
     # Last, so that all before it run in one thread.
     "config.threads.one_thread",
@@ -188,8 +188,8 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
-AXES_LOCKOUT_CALLABLE = "quotes.access.lockout.locked_out"
-AXES_CLIENT_IP_CALLABLE = "quotes.access.lockout.address_of"
+AXES_LOCKOUT_CALLABLE = "quotes.access.middleware.lockout.locked_out"
+AXES_CLIENT_IP_CALLABLE = "quotes.access.middleware.lockout.address_of"
 AXES_VERBOSE = False
 
 # Pages of other sites, for the API alone; sockets are for `quotes/origins.py`.
@@ -216,14 +216,14 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "instruments.rest.answer_error",
     "COERCE_DECIMAL_TO_STRING": False,
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "quotes.access.rest.BearerAuthentication",
-        "quotes.access.rest.ApiKeyAuthentication",
+        "quotes.access.rest.permissions.BearerAuthentication",
+        "quotes.access.rest.permissions.ApiKeyAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["quotes.access.rest.CallerIsKnown"],
-    "DEFAULT_THROTTLE_CLASSES": ["quotes.access.rest.CallerThrottle"],
+    "DEFAULT_PERMISSION_CLASSES": ["quotes.access.rest.permissions.CallerIsKnown"],
+    "DEFAULT_THROTTLE_CLASSES": ["quotes.access.rest.permissions.CallerThrottle"],
 }
-# Lifetimes, keys and algorithm are settings of `quotes/conf.py`: quotes/access/logins.py.
+# Lifetimes, keys and algorithm are settings of `quotes/conf.py`: quotes/access/credentials/logins.py.
 SIMPLE_JWT = {"ROTATE_REFRESH_TOKENS": True, "BLACKLIST_AFTER_ROTATION": True}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Live prices",

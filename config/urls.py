@@ -12,7 +12,7 @@ urlpatterns = [
     path("api/", include("quotes.history.urls")),
     path("api/", include("instruments.urls")),
     path("api/", include("quotes.urls")),
-    path("api/", include("quotes.access.urls")),
+    path("api/", include("quotes.access.rest.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("healthz", healthz),

@@ -111,7 +111,7 @@ class InstrumentsSettings(SettingsGroup):
         "Dotted name of the function that returns latest prices to admin and REST.",
     )
     price_guard = Setting(
-        "quotes.access.rest.allowed_keys",
+        "quotes.access.rest.permissions.allowed_keys",
         "Dotted name of the function that limits which prices REST shows; empty: no limit.",
     )
     max_import_bytes = Setting(

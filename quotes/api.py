@@ -21,7 +21,13 @@ from rest_framework.views import APIView
 from instruments.errors import InstrumentsError, UnknownSymbol
 from instruments.index import index
 from instruments.rest import ApiErrorSerializer
-from quotes.access.rest import AUTHENTICATION, CallerIsKnown, MayPublish, refusal, require_now
+from quotes.access.rest.permissions import (
+    AUTHENTICATION,
+    CallerIsKnown,
+    MayPublish,
+    refusal,
+    require_now,
+)
 from quotes.conf import conf
 from quotes.publish_api import SCHEMA, RawJSONParser, publish
 from quotes.store.names import LatestPrice, sync_client

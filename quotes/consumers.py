@@ -7,7 +7,7 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
-from quotes.access.credentials import SUBPROTOCOL
+from quotes.access.credentials.presented import SUBPROTOCOL
 from quotes.access.handshake import Refused, admit, refuse
 from quotes.access.sockets import SocketAccess
 from quotes.asgi_transport import AsgiTransport

@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 from instruments.errors import BadSymbol
 from instruments.index import index
 from instruments.keys import InstrumentKey
-from quotes.access.desk import AccessDesk
 from quotes.access.late import LateReaders
+from quotes.access.service import AccessDesk
 from quotes.conf import conf
 from quotes.days_reader import DaysReader
 from quotes.feed_positions import ProvisionalPrices, TickDecoder, position_of

@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from quotes.access.accounts import Limits
 from quotes.access.sockets import SocketAccess
-from quotes.access.standing import Limits
 from quotes.conf import conf
 from quotes.delivery import Outbox
 from quotes.errors import ProtocolError, quoted

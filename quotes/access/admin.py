@@ -9,9 +9,9 @@ from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from quotes.access.api_keys import api_key_create
-from quotes.access.grants import read_standings
+from quotes.access.credentials.api_keys import api_key_create
 from quotes.access.models import AccessChange, AccessProfile, ApiKey, SegmentGrant, UserClass
+from quotes.access.selectors import read_standings
 
 if TYPE_CHECKING:
     TabularInline = admin.TabularInline[Any, Any]

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from django.core.checks import Error, register
 from django.core.exceptions import ImproperlyConfigured
 
-from quotes.access.addresses import networks
+from quotes.access.credentials.tokens import list_of, private_key, public_key
 from quotes.access.entitlements import parse_grants
-from quotes.access.tokens import list_of, private_key, public_key
+from quotes.access.middleware.proxy_headers import networks
 from quotes.conf import conf
 
 LEAST_SECRET_BYTES = 32

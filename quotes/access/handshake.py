@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from quotes.access.credentials import credentials_of
-from quotes.access.desk import AccessDesk
+from quotes.access.credentials.presented import credentials_of
 from quotes.access.errors import AccessDown, BadCredentials, LimitReached
+from quotes.access.service import AccessDesk
 from quotes.access.sockets import SocketAccess
 
 logger = logging.getLogger(__name__)

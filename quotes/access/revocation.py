@@ -10,10 +10,10 @@ import logging
 from datetime import date
 from typing import Protocol
 
+from quotes.access.account_reader import StandingReader
 from quotes.access.changes import changes_since, last_change
 from quotes.access.errors import AccessDown
-from quotes.access.grants import Standings, read_standings
-from quotes.access.reading import StandingReader
+from quotes.access.selectors import Standings, read_standings
 from quotes.runtime.clock import today_in_india
 
 logger = logging.getLogger(__name__)

@@ -12,12 +12,12 @@ from typing import Protocol
 from redis.exceptions import RedisError
 
 from instruments.keys import InstrumentKey
-from quotes.access.credentials import Credentials
-from quotes.access.desk import AccessDesk
+from quotes.access.accounts import Identity, Limits, Standing
+from quotes.access.credentials.presented import Credentials
+from quotes.access.credentials.tickets import ticket_redeem
 from quotes.access.errors import AccessDown, AccessError, BadCredentials, LimitReached
-from quotes.access.grants import Standings
-from quotes.access.standing import Identity, Limits, Standing
-from quotes.access.tickets import ticket_redeem
+from quotes.access.selectors import Standings
+from quotes.access.service import AccessDesk
 from quotes.conf import conf
 from quotes.errors import ProtocolError
 from quotes.protocol import Authenticate, CloseCode, ErrorCode, Message, Ping, error_frame, frame

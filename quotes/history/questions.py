@@ -12,7 +12,7 @@ from instruments.errors import InstrumentsError, UnknownSymbol
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from instruments.serializers import Query
-from quotes.access.rest import readable_until, require_segments
+from quotes.access.rest.permissions import readable_until, require_segments
 from quotes.conf import conf
 from quotes.errors import BadHistoryQuery, quoted
 from quotes.history.cursors import decode_cursor

@@ -8,10 +8,10 @@ import jwt
 from django.contrib.auth.models import Group, Permission, User
 from django.utils import timezone
 
-from quotes.access.api_keys import api_key_create
-from quotes.access.logins import LoginRefreshToken
+from quotes.access.credentials.api_keys import api_key_create
+from quotes.access.credentials.logins import LoginRefreshToken
+from quotes.access.credentials.tokens import own_secret
 from quotes.access.models import ApiKey, SegmentGrant
-from quotes.access.tokens import own_secret
 
 PASSWORD = "correct horse battery staple"
 

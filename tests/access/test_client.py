@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from quotes.access.credentials import Credentials
-from quotes.access.desk import AccessDesk
+from quotes.access.accounts import Identity, Limits, Standing
+from quotes.access.credentials.presented import Credentials
 from quotes.access.entitlements import Entitlements
 from quotes.access.errors import BadCredentials
-from quotes.access.grants import Standings
+from quotes.access.selectors import Standings
+from quotes.access.service import AccessDesk
 from quotes.access.sockets import Client, SocketAccess
-from quotes.access.standing import Identity, Limits, Standing
 from quotes.errors import ProtocolError
 from quotes.protocol import Authenticate, CloseCode
 from quotes.session import ClientSession

@@ -19,7 +19,7 @@ from websockets.exceptions import InvalidStatus
 from instruments.index import index
 from instruments.models import Instrument
 from quotes.access.changes import login_end
-from quotes.access.logins import LoginRefreshToken
+from quotes.access.credentials.logins import LoginRefreshToken
 from quotes.protocol import ACTIONS
 from quotes.publish.publishing import publish_ticks
 from tests.access.conftest import In

@@ -13,9 +13,9 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from websockets.exceptions import InvalidStatus
 
-from quotes.access import reading
+from quotes.access import account_reader as reading
+from quotes.access.connection_counts import ConnectionCounts, Scope
 from quotes.access.errors import LimitReached
-from quotes.access.limits import ConnectionCounts, Scope
 from quotes.access.models import AccessProfile, UserClass
 from tests.access.conftest import In
 from tests.access.people import access_token, asha

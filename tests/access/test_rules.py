@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instruments.keys import InstrumentKey
-from quotes.access.addresses import ProxyHeaders, address_group, client_address
-from quotes.access.credentials import Credentials, credentials_of
+from quotes.access.credentials.presented import Credentials, credentials_of
 from quotes.access.entitlements import CODES, EVERY, OTHER, Grant, entitlements_of, parse_grants
 from quotes.access.errors import BadCredentials
+from quotes.access.middleware.proxy_headers import ProxyHeaders, address_group, client_address
 from quotes.origins import is_allowed
 from quotes.runtime.redaction import CleanRecord, scrub
 

@@ -10,10 +10,10 @@ import websockets
 from redis import Redis
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from quotes.access.accounts import Identity
+from quotes.access.credentials.tickets import ticket_issue
 from quotes.access.entitlements import Entitlements
-from quotes.access.grants import Standings, read_standings
-from quotes.access.standing import Identity
-from quotes.access.tickets import ticket_issue
+from quotes.access.selectors import Standings, read_standings
 from quotes.feed import current_feed
 from quotes.session import ClientSession
 from tests.access.conftest import In

@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
 from django.core.checks import run_checks
 from django.test import Client
 
-from quotes.access import jwks
+from quotes.access.credentials import jwks
+from quotes.access.credentials.tokens import needs_fetch, sign, verify
 from quotes.access.errors import AccessDown, BadCredentials
-from quotes.access.tokens import needs_fetch, sign, verify
 from tests.access.people import access_token, asha, login
 
 RSA = rsa.generate_private_key(65537, 2048)

@@ -7,11 +7,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
 
-from quotes.access import reading
+from quotes.access import account_reader as reading
+from quotes.access.account_reader import StandingReader
 from quotes.access.errors import AccessDown
-from quotes.access.grants import Standings
-from quotes.access.reading import StandingReader
 from quotes.access.revocation import AccessWatch
+from quotes.access.selectors import Standings
 from tests.access.conftest import In
 from tests.access.people import asha
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from quotes.access.api import LogoutView, RefreshView, TicketView, TokenView, VerifyView
+from quotes.access.rest.api import LogoutView, RefreshView, TicketView, TokenView, VerifyView
 
 urlpatterns = [
     path("token/", TokenView.as_view(), name="token"),

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from django.db import DatabaseError, close_old_connections, connections
 
 from quotes.access.errors import AccessDown
-from quotes.access.grants import Standings, read_standings
+from quotes.access.selectors import Standings, read_standings
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import msgspec
 import redis
 import redis.asyncio
 
+from quotes.access.accounts import Identity
 from quotes.access.errors import BadCredentials
-from quotes.access.standing import Identity
 from quotes.store.names import own_key
 
 TICKET_S = 30

@@ -6,7 +6,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = "quotes.access.rest.BearerAuthentication"
+    target_class = "quotes.access.rest.permissions.BearerAuthentication"
     name = "token"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
@@ -14,7 +14,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = "quotes.access.rest.ApiKeyAuthentication"
+    target_class = "quotes.access.rest.permissions.ApiKeyAuthentication"
     name = "api key"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:

@@ -15,16 +15,16 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, TokenRefreshSerializer
 
 from instruments.rest import ApiErrorSerializer
-from quotes.access.api_keys import may_read
+from quotes.access.accounts import Identity
 from quotes.access.changes import login_end, session_login
+from quotes.access.credentials.api_keys import may_read
+from quotes.access.credentials.logins import LoginRefreshToken
+from quotes.access.credentials.tickets import TICKET_S, ticket_issue
+from quotes.access.credentials.tokens import own_claims, verify
 from quotes.access.errors import AccessDown, BadCredentials
-from quotes.access.grants import read_standings, stamp_of
-from quotes.access.logins import LoginRefreshToken
 from quotes.access.models import ApiKey
-from quotes.access.rest import AUTHENTICATION, LoginThrottle, Unavailable
-from quotes.access.standing import Identity
-from quotes.access.tickets import TICKET_S, ticket_issue
-from quotes.access.tokens import own_claims, verify
+from quotes.access.rest.permissions import AUTHENTICATION, LoginThrottle, Unavailable
+from quotes.access.selectors import read_standings, stamp_of
 from quotes.conf import conf
 from quotes.store.names import sync_client
 

@@ -4,15 +4,15 @@ import asyncio
 
 import redis.asyncio
 
-from quotes.access.addresses import address_group, is_loopback
+from quotes.access.account_reader import StandingReader
+from quotes.access.accounts import Identity, Limits, Standing
+from quotes.access.connection_counts import ConnectionCounts, Scope
+from quotes.access.credentials.tokens import needs_fetch, verify
 from quotes.access.entitlements import Entitlements
 from quotes.access.errors import AccessDown
-from quotes.access.grants import anonymous_entitlements
-from quotes.access.limits import ConnectionCounts, Scope
-from quotes.access.reading import StandingReader
+from quotes.access.middleware.proxy_headers import address_group, is_loopback
 from quotes.access.revocation import AccessWatch
-from quotes.access.standing import Identity, Limits, Standing
-from quotes.access.tokens import needs_fetch, verify
+from quotes.access.selectors import anonymous_entitlements
 from quotes.conf import conf
 from quotes.runtime.clock import today_in_india
 

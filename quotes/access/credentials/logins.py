@@ -1,7 +1,7 @@
 """Log-ins: the tokens that a user is given for a password, and what ends them.
 
 The tokens are those of djangorestframework-simplejwt, signed and verified by
-`quotes/access/tokens.py`; each carries the log-in that it comes from and the stamp of the password.
+`quotes/access/credentials/tokens.py`; each carries the log-in that it comes from and the stamp of the password.
 """
 
 import uuid
@@ -14,9 +14,9 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from quotes.access.changes import login_end
+from quotes.access.credentials.tokens import identity_of, own_claims, sign
 from quotes.access.errors import BadCredentials
-from quotes.access.grants import read_standings, stamp_of
-from quotes.access.tokens import identity_of, own_claims, sign
+from quotes.access.selectors import read_standings, stamp_of
 from quotes.conf import conf
 
 

@@ -1,7 +1,7 @@
 """How users stand in the database: active or not, entitled to what, held to which limits.
 
 Reads only, of many users at once, for a thread. Who asks from an event loop goes through
-`quotes/access/reading.py`.
+`quotes/access/account_reader.py`.
 """
 
 import hashlib
@@ -14,10 +14,10 @@ from django.contrib.auth import get_user_model
 from django.db.models import Q
 from django.utils.crypto import constant_time_compare
 
+from quotes.access.accounts import Identity, Limits, Standing
 from quotes.access.entitlements import Entitlements, Grant, entitlements_of, parse_grants
 from quotes.access.errors import BadCredentials
 from quotes.access.models import EndedLogin, SegmentGrant
-from quotes.access.standing import Identity, Limits, Standing
 from quotes.conf import conf
 from quotes.runtime.clock import today_in_india
 

@@ -1,6 +1,6 @@
 """Tokens: signing this server's own, and verifying the signature and claims of any.
 
-Whether the user that a token names may still come in is not here but in `quotes/access/grants.py`.
+Whether the user that a token names may still come in is not here but in `quotes/access/selectors.py`.
 Each key is taken for one algorithm, by what is configured and never by what a token says.
 """
 
@@ -13,9 +13,9 @@ import jwt
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from django.utils.crypto import salted_hmac
 
+from quotes.access.accounts import Identity
+from quotes.access.credentials.jwks import current_key_set
 from quotes.access.errors import BadCredentials
-from quotes.access.jwks import current_key_set
-from quotes.access.standing import Identity
 from quotes.conf import conf
 
 MAX_TOKEN_LENGTH = 8192
@@ -46,7 +46,10 @@ def verifying_keys() -> list[Any]:
 
 def own_secret() -> str:
     # Not SECRET_KEY itself: what signs sessions signs nothing else.
-    return conf.jwt_key or salted_hmac("quotes.access.tokens", "", algorithm="sha256").hexdigest()
+    return (
+        conf.jwt_key
+        or salted_hmac("quotes.access.credentials.tokens", "", algorithm="sha256").hexdigest()
+    )
 
 
 @lru_cache(maxsize=16)

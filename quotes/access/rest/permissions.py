@@ -22,16 +22,16 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from instruments.keys import InstrumentKey
-from quotes.access import schema
-from quotes.access.addresses import address_group, is_loopback
-from quotes.access.api_keys import api_key_find, may_publish, may_read
+from quotes.access.accounts import Identity, Standing
+from quotes.access.credentials.api_keys import api_key_find, may_publish, may_read
+from quotes.access.credentials.tokens import verify
 from quotes.access.entitlements import OTHER, Entitlements
 from quotes.access.errors import AccessDown, BadCredentials
-from quotes.access.grants import anonymous_entitlements, read_standings, user_of
+from quotes.access.middleware.proxy_headers import address_group, is_loopback
 from quotes.access.models import ApiKey
-from quotes.access.standing import Identity, Standing
-from quotes.access.throttling import requests_this_minute
-from quotes.access.tokens import verify
+from quotes.access.rest import schema
+from quotes.access.rest.throttling import requests_this_minute
+from quotes.access.selectors import anonymous_entitlements, read_standings, user_of
 from quotes.conf import conf
 from quotes.runtime.clock import now_ms
 from quotes.store.names import sync_client

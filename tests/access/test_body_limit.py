@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from quotes.access.bodies import MAX_API_BYTES, BodyLimit
+from quotes.access.middleware.body_limit import MAX_API_BYTES, BodyLimit
 
 
 class Request:

@@ -1,0 +1,1 @@
+"""Ways in which callers say who they are."""

@@ -1,0 +1,1 @@
+"""What access does around each request."""

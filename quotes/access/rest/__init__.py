@@ -1,0 +1,1 @@
+"""Access over HTTP: permissions, throttles, log-in and tickets."""
