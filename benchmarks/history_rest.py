@@ -106,8 +106,8 @@ def fill() -> int:
 
 def candles_of(series: int, day: date) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a day, one-minute ones and all that are made of them."""
-    from quotes.history.candles import Bar, merge
-    from quotes.history.intervals import STORED, Interval
+    from quotes.history.candles.bars import Bar, merge
+    from quotes.history.candles.intervals import STORED, Interval
     from quotes.runtime.clock import MINUTE_MS, midnight_of
 
     opens = midnight_of(day) + 555 * MINUTE_MS

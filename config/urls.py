@@ -9,7 +9,7 @@ urlpatterns = [
     path("", live_prices, name="live-prices"),
     path("admin/", admin.site.urls),
     # Before the instruments, whose keys may hold slashes.
-    path("api/", include("quotes.history.urls")),
+    path("api/", include("quotes.history.rest.urls")),
     path("api/", include("instruments.urls")),
     path("api/", include("quotes.urls")),
     path("api/", include("quotes.access.rest.urls")),

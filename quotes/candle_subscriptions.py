@@ -11,8 +11,8 @@ from quotes.conf import conf
 from quotes.delivery import Outbox
 from quotes.errors import BadInterval, ProtocolError
 from quotes.feed import Feed
-from quotes.history.announcements import candle_group
-from quotes.history.intervals import Interval
+from quotes.history.candles.intervals import Interval
+from quotes.history.recording.announcements import candle_group
 from quotes.membership import Membership
 from quotes.protocol import ErrorCode, Subscribe, Unsubscribe, frame, rejection
 

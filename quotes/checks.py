@@ -8,8 +8,8 @@ from django.core.exceptions import ImproperlyConfigured
 from instruments.conf import conf as instruments_conf
 from quotes.conf import conf as quotes_conf
 from quotes.errors import BadRetention
-from quotes.history.ranges import parse_limits
-from quotes.history.retention import parse_retention
+from quotes.history.maintenance.retention import parse_retention
+from quotes.history.queries.ranges import parse_limits
 from quotes.kafka.conf import conf as kafka_conf
 
 

@@ -14,10 +14,10 @@ from redis.exceptions import RedisError
 
 from instruments.keys import InstrumentKey
 from quotes.conf import conf
-from quotes.history.intervals import Interval
+from quotes.history.candles.intervals import Interval
+from quotes.history.queries.selectors import last_candles, last_ticks, ticks_after
 from quotes.history.router import ALIAS
 from quotes.history.rows import CandleRow, TickRow
-from quotes.history.selectors import last_candles, last_ticks, ticks_after
 from quotes.protocol import Since
 from quotes.recent_ticks import RecentTicks
 from quotes.store.positions import StreamPosition

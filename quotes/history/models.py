@@ -10,8 +10,8 @@ from django.db import models
 from django.db.models import F, Q
 
 from instruments.keys import InstrumentKey
+from quotes.history.candles.intervals import STORED
 from quotes.history.fields import ExactDecimalField
-from quotes.history.intervals import STORED
 
 
 class Series(models.Model):

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from instruments.keys import InstrumentKey
-from quotes.history.candles import Bar
-from quotes.history.intervals import Interval
+from quotes.history.candles.bars import Bar
+from quotes.history.candles.intervals import Interval
 from quotes.ticks import Tick as ParsedTick
 from quotes.ticks import decode_object, encode_tick, parse_tick
 

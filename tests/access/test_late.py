@@ -10,9 +10,9 @@ import pytest
 from redis import Redis
 
 from quotes.access.models import SegmentGrant
-from quotes.history.intervals import Interval
-from quotes.history.questions import visible
-from quotes.history.ranges import TimeRange
+from quotes.history.candles.intervals import Interval
+from quotes.history.queries.ranges import TimeRange
+from quotes.history.rest.parameters import visible
 from quotes.runtime.clock import DAY_MS, now_ms
 from quotes.store.tick_log import LoggedTick
 from tests.access.conftest import In

@@ -14,8 +14,8 @@ from psycopg import sql
 from pytest_django import DjangoDbBlocker
 
 from config.settings import env
-from quotes.history.partitions import EXISTING
 from quotes.history.router import ALIAS
+from quotes.history.tables.partitions import EXISTING
 from tests.postgres import PostgresServer, find_program
 
 TABLES = [f"history_{name}" for name in ("candle", "gap", "logposition", "series", "tick")]

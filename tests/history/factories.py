@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connections
 
 from instruments.keys import InstrumentKey
-from quotes.history.intervals import Interval
+from quotes.history.candles.intervals import Interval
 from quotes.history.models import Candle, Series
 from quotes.history.router import ALIAS
 from quotes.runtime.clock import DAY_MS, midnight_of

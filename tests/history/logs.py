@@ -8,8 +8,8 @@ from redis import Redis
 
 from instruments.keys import InstrumentKey
 from instruments.sessions import Hours, Session
-from quotes.history.recorder import Counters, Recorder
-from quotes.history.sessions import Calendar, calendars
+from quotes.history.candles.sessions import Calendar, calendars
+from quotes.history.recording.recorder import Counters, Recorder
 from quotes.layer.lanes import pack_entries
 from quotes.runtime.clock import now_ms
 from quotes.runtime.interrupts import Interrupt

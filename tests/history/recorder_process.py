@@ -13,7 +13,7 @@ def main() -> None:
     django.setup()
     from django.conf import settings
 
-    from quotes.history.recorder import Recorder
+    from quotes.history.recording.recorder import Recorder
     from quotes.runtime.interrupts import interrupt_on_signals
     from tests.history.logs import FixedCalendars
 

@@ -11,11 +11,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from instruments.keys import InstrumentKey
-from quotes.history.gap_report import covered, gap_report
-from quotes.history.intervals import STORED, Interval
+from quotes.history.candles.intervals import STORED, Interval
+from quotes.history.candles.sessions import calendars
+from quotes.history.maintenance.gap_report import covered, gap_report
 from quotes.history.models import Candle, Gap
 from quotes.history.router import ALIAS
-from quotes.history.sessions import calendars
 from quotes.runtime.clock import DAY_MS
 from tests.history.factories import (
     DAY,

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instruments.sessions import Hours, Session
-from quotes.history.building import CandleBuilder
-from quotes.history.candles import Bar, Point, merge
-from quotes.history.deriving import Change
-from quotes.history.intervals import STORED, Interval
-from quotes.history.sessions import Calendar, calendars
+from quotes.history.candles.bars import Bar, Point, merge
+from quotes.history.candles.building import CandleBuilder
+from quotes.history.candles.deriving import Change
+from quotes.history.candles.intervals import STORED, Interval
+from quotes.history.candles.sessions import Calendar, calendars
 from quotes.runtime.clock import DAY_MS
 
 DAY = 1_618_531_200_000 + 4 * 3_600_000 - 15 * 60_000  # 2021-04-16 09:15 in India

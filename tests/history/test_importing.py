@@ -14,16 +14,16 @@ from pyarrow import parquet
 
 from instruments.keys import InstrumentKey
 from quotes.errors import BadHistoryFile, BadHistoryQuery
-from quotes.history.exporting import Export, format_of_file, history_export
-from quotes.history.import_files import HistoryFile
-from quotes.history.import_report import ImportReport
-from quotes.history.import_rows import RowReader
-from quotes.history.importing import history_import
-from quotes.history.intervals import STORED, Interval
+from quotes.history.candles.intervals import STORED, Interval
+from quotes.history.candles.sessions import calendars
+from quotes.history.files.exporting import Export, format_of_file, history_export
+from quotes.history.files.import_files import HistoryFile
+from quotes.history.files.import_report import ImportReport
+from quotes.history.files.import_rows import RowReader
+from quotes.history.files.importing import history_import
 from quotes.history.models import Candle, Series, Tick
-from quotes.history.ranges import MOST_MS, TimeRange
-from quotes.history.selectors import candles, ticks
-from quotes.history.sessions import calendars
+from quotes.history.queries.ranges import MOST_MS, TimeRange
+from quotes.history.queries.selectors import candles, ticks
 from quotes.runtime.clock import DAY_MS
 from quotes.runtime.row_progress import RowProgress
 from tests.history import reference

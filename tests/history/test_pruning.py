@@ -7,11 +7,11 @@ from django.db import connections
 from redis import Redis
 
 from quotes.errors import BadRetention
+from quotes.history.maintenance.pruning import prune_history
+from quotes.history.maintenance.retention import parse_retention
 from quotes.history.models import Candle, Tick
-from quotes.history.partitions import Partitions
-from quotes.history.pruning import prune_history
-from quotes.history.retention import parse_retention
 from quotes.history.router import ALIAS
+from quotes.history.tables.partitions import Partitions
 from quotes.runtime.clock import DAY_MS
 from tests.history.conftest import HistoryDatabase
 from tests.history.logs import OPENING, log, log_row, record

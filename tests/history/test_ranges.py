@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from instruments.keys import InstrumentKey
 from quotes.conf import QuotesSettings
 from quotes.errors import BadHistoryQuery
-from quotes.history.cursors import Place, decode_cursor, encode_cursor, list_id
 from quotes.history.formats.columns import iso_time
-from quotes.history.ranges import (
+from quotes.history.queries.cursors import Place, decode_cursor, encode_cursor, list_id
+from quotes.history.queries.ranges import (
     LEAST_MS,
     MOST_MS,
     TimeRange,

@@ -19,10 +19,10 @@ import pytest
 from django.db import connections
 from redis import Redis
 
-from quotes.history.intervals import Interval
+from quotes.history.candles.intervals import Interval
 from quotes.history.models import Series, Tick
+from quotes.history.queries.selectors import candles
 from quotes.history.router import ALIAS
-from quotes.history.selectors import candles
 from quotes.publish.replay.recordings import read_recording
 from quotes.runtime.clock import now_ms
 from quotes.store.names import own_key

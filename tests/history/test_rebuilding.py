@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from quotes.history.candles.sessions import calendars
+from quotes.history.maintenance.rebuilding import RebuildReport, rebuild_candles
 from quotes.history.models import Candle, Tick
-from quotes.history.rebuilding import RebuildReport, rebuild_candles
-from quotes.history.sessions import calendars
 from quotes.runtime.clock import DAY_MS
 from tests.history.conftest import HistoryDatabase
 from tests.history.logs import HOURS, MINUTE, OPENING, log, log_row, record

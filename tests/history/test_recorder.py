@@ -12,10 +12,10 @@ from django.core.management.base import CommandError
 from redis import Redis
 
 from instruments.keys import InstrumentKey
-from quotes.history.announcements import candle_group
-from quotes.history.intervals import STORED, Interval
+from quotes.history.candles.intervals import STORED, Interval
 from quotes.history.models import Candle, Gap, LogPosition, Tick
-from quotes.history.selectors import candles, last_candles, last_ticks, ticks, ticks_after
+from quotes.history.queries.selectors import candles, last_candles, last_ticks, ticks, ticks_after
+from quotes.history.recording.announcements import candle_group
 from quotes.layer.lanes import lane_channel, lane_of, unpack_entries
 from quotes.runtime.clock import DAY_MS
 from quotes.store.names import own_key

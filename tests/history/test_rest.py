@@ -15,7 +15,7 @@ import yaml
 from django.test import AsyncClient, Client
 from pyarrow import parquet
 
-from quotes.history.intervals import Interval
+from quotes.history.candles.intervals import Interval
 from quotes.history.models import Candle
 from quotes.runtime.clock import DAY_MS, date_of
 from tests.history.factories import (
@@ -339,7 +339,7 @@ def test_limits_are_settings(settings: Any) -> None:
 
 
 def conf_days(**days: int) -> str:
-    from quotes.history.intervals import LABELS
+    from quotes.history.candles.intervals import LABELS
 
     return ",".join(f"{name}={days.get(name, 9)}" for name in ("ticks", *LABELS.values()))
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandParser
 
-from quotes.history import schema
+from quotes.history.files.import_files import ALIASES
 from quotes.history.formats.columns import CANDLE_COLUMNS, TICK_COLUMNS
-from quotes.history.import_files import ALIASES
 from quotes.history.management.commands import export_history, import_history
-from quotes.history.questions import ManyCandlesQuery
+from quotes.history.rest import schema
+from quotes.history.rest.parameters import ManyCandlesQuery
 from tests.instruments.test_api import shape
 from tests.programs import ROOT
 

@@ -10,13 +10,18 @@ from hypothesis import strategies as st
 from instruments.keys import InstrumentKey
 from instruments.sessions import Hours, Session, SpecialDay
 from quotes.errors import BadInterval
-from quotes.history.announcements import MAX_PENDING, PendingCandles, candle_group, candle_messages
-from quotes.history.candles import Bar
-from quotes.history.deriving import Change
-from quotes.history.intervals import Interval
-from quotes.history.places import BEGINNING, follow, pass_over
-from quotes.history.sessions import Calendar, period_of
-from quotes.history.volumes import SESSION_START, advance
+from quotes.history.candles.bars import Bar
+from quotes.history.candles.deriving import Change
+from quotes.history.candles.intervals import Interval
+from quotes.history.candles.sessions import Calendar, period_of
+from quotes.history.candles.volumes import SESSION_START, advance
+from quotes.history.recording.announcements import (
+    MAX_PENDING,
+    PendingCandles,
+    candle_group,
+    candle_messages,
+)
+from quotes.history.tables.log_positions import BEGINNING, follow, pass_over
 from quotes.runtime.clock import midnight_of
 from tests.history.logs import MINUTE, OPENING
 

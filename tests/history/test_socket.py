@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from instruments.keys import InstrumentKey
 from quotes.days import days
-from quotes.history.announcements import candle_group
+from quotes.history.recording.announcements import candle_group
 from quotes.history.router import ALIAS
 from quotes.protocol import CloseCode
 from quotes.publish.publishing import forget_prices, publish_ticks

@@ -8,12 +8,12 @@ import pytest
 from django.db import connections
 from redis import Redis
 
-from quotes.history.batches import Entry, read_entry
+from quotes.history.candles.sessions import calendars
 from quotes.history.models import Candle, Tick
-from quotes.history.recording import Fenced, HistoryWriter
+from quotes.history.queries.selectors import ticks
+from quotes.history.recording.batches import Entry, read_entry
+from quotes.history.recording.writer import Fenced, HistoryWriter
 from quotes.history.router import ALIAS
-from quotes.history.selectors import ticks
-from quotes.history.sessions import calendars
 from quotes.store.recorder_lease import RecorderLease
 from quotes.store.tick_log import BEGINNING, LogReader
 from tests.history.conftest import HistoryDatabase, use

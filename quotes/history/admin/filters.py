@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from quotes.history.admin.base import day_asked
-from quotes.history.intervals import STORED
+from quotes.history.candles.intervals import STORED
 from quotes.history.models import Candle, Series
 from quotes.runtime.clock import midnight_of, today_in_india
 

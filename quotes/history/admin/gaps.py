@@ -10,8 +10,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from quotes.history.admin.base import HistoryAdmin, day_asked, moment
-from quotes.history.calendars import Calendars
-from quotes.history.gap_report import gap_report
+from quotes.history.candles.calendars import Calendars
+from quotes.history.maintenance.gap_report import gap_report
 from quotes.history.models import Gap
 from quotes.runtime.clock import now_ms, today_in_india
 

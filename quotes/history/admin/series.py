@@ -14,9 +14,9 @@ from django.utils.safestring import SafeString
 
 from quotes.errors import BadHistoryQuery
 from quotes.history.admin.base import HistoryAdmin, day_asked, moment
-from quotes.history.cursors import Place, decode_cursor, encode_cursor
 from quotes.history.models import Series
-from quotes.history.selectors import ticks
+from quotes.history.queries.cursors import Place, decode_cursor, encode_cursor
+from quotes.history.queries.selectors import ticks
 from quotes.runtime.clock import midnight_of, today_in_india
 
 PAGE_TICKS = 500

@@ -22,7 +22,7 @@ COLUMNS = """
 def create_ticks(apps, schema_editor):
     """Django's own table is neither clustered by its key nor partitioned.
 
-    Partitions are made when the first tick of their day comes, see `quotes/history/partitions.py`.
+    Partitions are made when the first tick of their day comes, see `quotes/history/tables/partitions.py`.
     """
     if schema_editor.connection.vendor == "postgresql":
         columns = COLUMNS.format(boolean="boolean", decimal="numeric")

@@ -9,9 +9,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from quotes.errors import QuotesError
-from quotes.history.exporting import Export, format_of_file, history_export
-from quotes.history.intervals import Interval
-from quotes.history.ranges import MOST_MS, TimeRange, parse_range
+from quotes.history.candles.intervals import Interval
+from quotes.history.files.exporting import Export, format_of_file, history_export
+from quotes.history.queries.ranges import MOST_MS, TimeRange, parse_range
 from quotes.runtime.clock import now_ms
 from quotes.runtime.row_progress import RowProgress
 

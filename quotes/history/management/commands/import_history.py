@@ -8,11 +8,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from instruments.index import index
 from quotes.errors import QuotesError
-from quotes.history.calendars import Calendars
-from quotes.history.import_files import HistoryFile
-from quotes.history.import_rows import RowReader
-from quotes.history.importing import history_import
-from quotes.history.ranges import MOST_MS
+from quotes.history.candles.calendars import Calendars
+from quotes.history.files.import_files import HistoryFile
+from quotes.history.files.import_rows import RowReader
+from quotes.history.files.importing import history_import
+from quotes.history.queries.ranges import MOST_MS
 from quotes.runtime.clock import midnight_of, today_in_india
 from quotes.runtime.row_progress import RowProgress
 

@@ -7,8 +7,8 @@ from django.db import Error
 
 from quotes.conf import conf
 from quotes.errors import BadRetention
-from quotes.history.pruning import prune_history
-from quotes.history.retention import parse_retention
+from quotes.history.maintenance.pruning import prune_history
+from quotes.history.maintenance.retention import parse_retention
 from quotes.runtime.clock import today_in_india
 
 

@@ -8,8 +8,8 @@ from django.db import Error
 
 from instruments.errors import InstrumentsError
 from instruments.keys import InstrumentKey
-from quotes.history.calendars import Calendars
-from quotes.history.rebuilding import rebuild_candles
+from quotes.history.candles.calendars import Calendars
+from quotes.history.maintenance.rebuilding import rebuild_candles
 from quotes.runtime.clock import today_in_india
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from quotes.history.recorder import Recorder
+from quotes.history.recording.recorder import Recorder
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.names import sync_client
 

@@ -1,0 +1,127 @@
+"""Where a moment falls: its trading day, its candle, its week and month; pure rules.
+
+Candles of a segment with hours are aligned to the opening of its session; a tick stamped at the
+close, or within the minute after it, is of the last candle. Ticks out of hours are in no candle,
+unless candles are made at all hours. A segment without hours, and what is of no segment, trades
+around the clock, its days are those of India.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+
+from instruments.sessions import OPEN, Hours, day_plan
+from quotes.history.candles.intervals import Interval
+from quotes.runtime.clock import (
+    DAY_MS,
+    MINUTE_MS,
+    date_of,
+    date_of_day,
+    day_number,
+    midnight_of,
+    midnight_of_day,
+    ms_of_day,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TradingDay:
+    """One day of one segment; Unix milliseconds.
+
+    Attributes:
+        midnight: when the day begins in India; the start of its day candle.
+        begins, accepts_until: ticks from the one until before the other are in candles.
+        origin: what candles are aligned to.
+        ends: when the last candle ends.
+    """
+
+    midnight: int
+    begins: int
+    origin: int
+    ends: int
+    accepts_until: int
+
+    def start_of(self, timestamp: int, step_ms: int) -> int:
+        """Return when the candle of a tick of this day starts."""
+        at = min(timestamp, self.ends - 1)
+        return max(self.begins, self.origin + (at - self.origin) // step_ms * step_ms)
+
+    def end_of(self, start: int, step_ms: int) -> int:
+        """Return when the candle that starts there ends."""
+        return min(self.ends, self.origin + ((start - self.origin) // step_ms + 1) * step_ms)
+
+    def span(self, interval: Interval, timestamp: int) -> tuple[int, int]:
+        """Return start and end of the candle, of at most a day, of a tick of this day."""
+        if interval is Interval.DAY:
+            return self.midnight, self.ends
+        start = self.start_of(timestamp, interval.step_ms)
+        return start, self.end_of(start, interval.step_ms)
+
+
+class Calendar:
+    """The trading days of one segment.
+
+    Args:
+        hours: None for what trades around the clock.
+        all_hours: whether ticks out of hours are in candles too.
+    """
+
+    def __init__(self, hours: Hours | None, *, all_hours: bool = False) -> None:
+        self.hours = hours
+        self.all_hours = all_hours
+        self.days: dict[int, TradingDay | None] = {}  # days since 1970, in India -> what it is
+
+    def day_of(self, timestamp: int) -> TradingDay | None:
+        """Return the trading day of a tick, None when the tick is in no candle."""
+        day = self.day(timestamp)
+        if day is None or not day.begins <= timestamp < day.accepts_until:
+            return None
+        return day
+
+    def day(self, timestamp: int) -> TradingDay | None:
+        """Return the trading day of the date of a moment, None when nothing trades on it."""
+        number = day_number(timestamp)
+        try:
+            return self.days[number]
+        except KeyError:
+            found = self.days[number] = self.look_up(number)
+            return found
+
+    def look_up(self, number: int) -> TradingDay | None:
+        midnight = midnight_of_day(number)
+        next_midnight = midnight + DAY_MS
+        opens = closes = None
+        if self.hours is not None:
+            _, periods = day_plan(self.hours, date_of_day(number))
+            for phase, begin, end in periods:
+                if phase == OPEN:
+                    opens, closes = midnight + ms_of_day(begin), midnight + ms_of_day(end)
+        if self.hours is None or self.all_hours:
+            origin = midnight if opens is None else opens
+            return TradingDay(midnight, midnight, origin, next_midnight, next_midnight)
+        if opens is None or closes is None:
+            return None
+        return TradingDay(midnight, opens, opens, closes, closes + MINUTE_MS)
+
+
+def calendars(hours: Mapping[str, Hours], *, all_hours: bool = False) -> dict[str, Calendar]:
+    """Return the calendar of each segment that has hours; "" is that of everything else."""
+    found = {
+        segment: Calendar(own, all_hours=all_hours)
+        for segment, own in hours.items()
+        if own.sessions or own.special_days
+    }
+    return found | {"": Calendar(None, all_hours=all_hours)}
+
+
+@lru_cache(maxsize=10_000)
+def period_of(interval: Interval, timestamp: int) -> tuple[int, int]:
+    """Return start and end of the week (from Monday) or month of a moment, by Indian dates."""
+    day = date_of(timestamp)
+    if interval is Interval.WEEK:
+        first = day - timedelta(days=day.weekday())
+        return midnight_of(first), midnight_of(first + timedelta(days=7))
+    first = day.replace(day=1)
+    following = (first + timedelta(days=31)).replace(day=1)
+    return midnight_of(first), midnight_of(following)

@@ -1,0 +1,1 @@
+"""Files of ticks and candles, in and out."""

@@ -1,0 +1,1 @@
+"""Rebuilding candles, retention, and reports of gaps."""

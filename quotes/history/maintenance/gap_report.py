@@ -1,0 +1,128 @@
+"""What history lacks, by day and segment: gaps in the tick log, and minutes without a candle.
+
+A gap is of a shard, so it may concern any instrument; it counts where it lies in the hours of a
+segment. A minute is silent when none of the segment's busiest instruments has a candle of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from quotes.history.candles.intervals import Interval
+from quotes.history.candles.sessions import Calendar, TradingDay
+from quotes.history.models import Candle, Gap, Series
+from quotes.runtime.clock import MINUTE_MS, midnight_of
+
+BUSIEST = 20
+MAX_DAYS = 31
+MAX_GAPS = 10_000
+MAX_SERIES = 20_000
+
+Stretch = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class GapDay:
+    """One day of one segment.
+
+    Attributes:
+        instruments: how many have a candle of the day.
+        minutes: of the session, up to now.
+        silent: those of them without a candle.
+        gaps: how many gaps of the log lie in the session.
+        missing: ticks missing in them; None when one does not know.
+        gap_ms: how long they are together.
+    """
+
+    day: date
+    segment: str
+    instruments: int
+    minutes: int
+    silent: int
+    gaps: int
+    missing: int | None
+    gap_ms: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is known to lack."""
+        return not self.gaps and not self.silent
+
+
+def gap_report(
+    *, first: date, last: date, calendars: dict[str, Calendar], now_ms: int
+) -> list[GapDay]:
+    """Return each trading day of each segment that has history, the newest day first.
+
+    Args:
+        first, last: Indian dates, both included; at most MAX_DAYS of them are looked at.
+    """
+    segments: dict[str, list[int]] = {}
+    rows = Series.objects.order_by("id").values_list("segment", "id")
+    for segment, number in rows[:MAX_SERIES]:
+        segments.setdefault(segment, []).append(number)
+    begins, ends = midnight_of(first), midnight_of(last + timedelta(days=1))
+    gaps = list(Gap.objects.filter(ends__gte=begins, begins__lt=ends)[:MAX_GAPS])
+    found = []
+    days = min((last - first).days + 1, MAX_DAYS)
+    for day in (last - timedelta(days=back) for back in range(days)):
+        for segment in sorted(segments):
+            calendar = calendars.get(segment) or calendars[""]
+            session = calendar.day(midnight_of(day))
+            if session is not None and session.begins <= now_ms:
+                numbers = segments[segment]
+                found.append(gap_day(day, segment, session, numbers, gaps, now_ms))
+    return found
+
+
+def gap_day(
+    day: date,
+    segment: str,
+    session: TradingDay,
+    numbers: Sequence[int],
+    gaps: Sequence[Gap],
+    now_ms: int,
+) -> GapDay:
+    until = min(session.ends, now_ms // MINUTE_MS * MINUTE_MS)
+    minutes = max(0, until - session.begins) // MINUTE_MS
+    days = Candle.objects.filter(
+        series_id__in=numbers, interval=Interval.DAY, start=session.midnight
+    ).order_by()
+    instruments = days.count()
+    busiest = list(days.order_by("-ticks").values_list("series_id", flat=True)[:BUSIEST])
+    traded = (
+        Candle.objects.filter(
+            series_id__in=busiest,
+            interval=Interval.MINUTE,
+            start__gte=session.begins,
+            start__lt=until,
+        )
+        .order_by()
+        .values("start")
+        .distinct()
+        .count()
+    )
+    inside = [gap for gap in gaps if gap.ends >= session.begins and gap.begins < until]
+    counts = [gap.ticks for gap in inside]
+    return GapDay(
+        day=day,
+        segment=segment,
+        instruments=instruments,
+        minutes=minutes,
+        # Of what trades around the clock nobody knows when it should.
+        silent=minutes - traded if segment else 0,
+        gaps=len(inside),
+        missing=None if None in counts else sum(count or 0 for count in counts),
+        gap_ms=covered([(gap.begins, gap.ends) for gap in inside], session.begins, until),
+    )
+
+
+def covered(stretches: Sequence[Stretch], begins: int, ends: int) -> int:
+    """Return how much of a range lies in any of the stretches."""
+    total, at = 0, begins
+    for start, end in sorted(stretches):
+        start, end = max(start, at), min(end, ends)
+        if end > start:
+            total += end - start
+            at = end
+    return total

@@ -1,0 +1,194 @@
+"""Making the candles of past days anew from the stored ticks: to prove them, or to mend them.
+
+A day is made as a whole, without what keeps candles up to date as ticks come (`building.py`): only
+the rules of a candle are shared.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from django.db import transaction
+
+from instruments.keys import InstrumentKey
+from quotes.history.candles.bars import Bar, Point, fold, merge
+from quotes.history.candles.deriving import Change
+from quotes.history.candles.intervals import STORED, Interval
+from quotes.history.candles.sessions import Calendar, TradingDay
+from quotes.history.candles.volumes import SESSION_START
+from quotes.history.models import Candle, LogPosition, Series, Tick
+from quotes.history.router import ALIAS
+from quotes.history.tables.base import Tables
+from quotes.history.tables.opening import open_tables
+from quotes.runtime.clock import DAY_MS, date_of, midnight_of
+
+Bars = dict[tuple[Interval, int], Bar]  # interval and start -> candle
+
+
+@dataclass
+class RebuildReport:
+    """What was found.
+
+    Attributes:
+        days: days of instruments that were looked at.
+        wrong: candles that were not what the ticks make, were missing or too many.
+        pruned: days left as they are, because ticks of them are gone.
+    """
+
+    days: int = 0
+    candles: int = 0
+    wrong: int = 0
+    pruned: int = 0
+
+
+def rebuild_candles(
+    *,
+    first: date,
+    last: date,
+    calendars: dict[str, Calendar],
+    keys: Iterable[InstrumentKey] | None = None,
+    mend: bool = True,
+    tell: Callable[[str], object] = lambda sentence: None,
+) -> RebuildReport:
+    """Compare stored candles with those that the stored ticks make, and store the right ones.
+
+    A recorder may work meanwhile: each day of an instrument is done in one transaction, in which
+    no recorder stores anything.
+
+    Args:
+        first, last: Indian dates, both included.
+        keys: of these instruments only.
+        mend: whether wrong candles are replaced.
+        tell: called with a sentence for each candle that is wrong.
+    """
+    report = RebuildReport()
+    tables = open_tables()
+    tables.prepare()
+    for series in chosen(keys):
+        calendar = calendars.get(series.segment) or calendars[""]
+        for day in days_with_history(series, first, last):
+            with transaction.atomic(using=ALIAS):
+                # Behind this a recorder waits.
+                list(LogPosition.objects.select_for_update().values_list("shard"))
+                rebuild_day(series, day, calendar, tables, report, mend=mend, tell=tell)
+    return report
+
+
+def chosen(keys: Iterable[InstrumentKey] | None) -> Iterator[Series]:
+    rows = Series.objects.all()
+    if keys is not None:
+        rows = rows.filter(key__in=[str(key) for key in keys])
+    yield from list(rows)
+
+
+def days_with_history(series: Series, first: date, last: date) -> Iterator[date]:
+    """Yield the days of a range on which an instrument has ticks or candles."""
+    at, end = midnight_of(first), midnight_of(last) + DAY_MS
+    while True:
+        ticks = Tick.objects.filter(series=series, timestamp__gte=at, timestamp__lt=end)
+        days = Candle.objects.filter(
+            series=series, interval=Interval.DAY, start__gte=at, start__lt=end
+        )
+        found = [
+            *ticks.order_by("timestamp").values_list("timestamp", flat=True)[:1],
+            *days.order_by("start").values_list("start", flat=True)[:1],
+        ]
+        if not found:
+            return
+        day = date_of(min(found))
+        yield day
+        at = midnight_of(day) + DAY_MS
+
+
+def rebuild_day(
+    series: Series,
+    date_: date,
+    calendar: Calendar,
+    tables: Tables,
+    report: RebuildReport,
+    *,
+    mend: bool,
+    tell: Callable[[str], object],
+) -> None:
+    """Compare and mend one day of one instrument."""
+    midnight = midnight_of(date_)
+    day = calendar.day(midnight)
+    stored: Bars = {
+        (interval, bar.start): bar
+        for interval, bar in tables.bars(series.id, STORED, midnight, midnight + DAY_MS)
+    }
+    points: list[Point] = []
+    if day is not None:
+        points = sorted(tables.points(series.id, day.begins, day.accepts_until))
+    if not stored and not points:
+        return
+    report.days += 1
+    whole = stored.get((Interval.DAY, midnight))
+    if whole is not None and day is not None and len(points) < whole.ticks:
+        report.pruned += 1
+        return
+    right = bars_of_day(points, day) if day is not None and points else {}
+    report.candles += len(right)
+    changes: list[Change] = []
+    for (interval, start), bar in right.items():
+        old = stored.get((interval, start))
+        if old is not None and same(old, bar, interval):
+            continue
+        report.wrong += 1
+        tell(sentence(series, interval, old, bar))
+        bar.final = old.final if old is not None else True
+        bar.revised = old is not None
+        changes.append(Change(series.id, interval, bar))
+    surplus = stored.keys() - right.keys()
+    for interval, start in sorted(surplus):
+        report.wrong += 1
+        tell(sentence(series, interval, stored[interval, start], None))
+    if mend:
+        if changes:
+            tables.put_candles(changes)
+        for interval, start in surplus:
+            Candle.objects.filter(series=series, interval=interval, start=start).delete()
+        tables.committed()
+
+
+def bars_of_day(points: list[Point], day: TradingDay) -> Bars:
+    """Return all candles of a day's ticks, at least one, in order."""
+    found: Bars = {}
+    minutes: list[Bar] = []
+    standing = SESSION_START
+    spans: dict[tuple[int, int], list[Point]] = {}
+    for point in points:
+        spans.setdefault(day.span(Interval.MINUTE, point[0]), []).append(point)
+    for (start, ends), members in spans.items():
+        bar = fold(members, start, ends, standing)
+        standing = bar.standing
+        minutes.append(bar)
+        found[Interval.MINUTE, start] = bar
+    for interval in STORED[1:]:
+        groups: dict[tuple[int, int], list[Bar]] = {}
+        for bar in minutes:
+            groups.setdefault(day.span(interval, bar.start), []).append(bar)
+        for (start, ends), bars in groups.items():
+            found[interval, start] = merge(bars, start, ends)
+    return found
+
+
+def same(old: Bar, new: Bar, interval: Interval) -> bool:
+    """Say whether a stored candle says what it should; digits of equal prices may differ."""
+    return (
+        (old.open, old.high, old.low, old.close) == (new.open, new.high, new.low, new.close)
+        and (old.volume, old.oi, old.ticks, old.ends) == (new.volume, new.oi, new.ticks, new.ends)
+        and (interval is not Interval.MINUTE or old.standing == new.standing)
+    )
+
+
+def sentence(series: Series, interval: Interval, old: Bar | None, new: Bar | None) -> str:
+    bar = old or new
+    assert bar is not None
+    was, is_ = (
+        "no candle" if one is None else " ".join(map(str, one.values)) for one in (old, new)
+    )
+    return (
+        f"{series.key} {interval.label} at {bar.start} ({date_of(bar.start)}): "
+        f"stored {was}, by the ticks {is_}"
+    )

@@ -1,0 +1,42 @@
+"""Retention: for how long what is kept, as QUOTES_KEEP_HISTORY says; pure rules.
+
+    ticks=90, 1m=400, NFO:ticks=7, NFO:1m=90
+
+keeps ticks for 90 days and one-minute candles for 400, those of NFO for 7 and 90; everything else
+for ever. The days are those of India; today is one of them.
+"""
+
+from quotes.errors import BadRetention, quoted
+from quotes.history.candles.intervals import LABELS, STORED
+
+TICKS = "ticks"
+KINDS = (TICKS, *(LABELS[interval] for interval in STORED))
+
+# Segment ("" for those without a rule of their own) and kind -> days.
+Rules = dict[tuple[str, str], int]
+
+
+def parse_retention(text: str) -> Rules:
+    """Return the rules of a setting.
+
+    Raises:
+        BadRetention: it has a rule that is none.
+    """
+    rules: Rules = {}
+    for rule in text.split(","):
+        if not rule.strip():
+            continue
+        name, equals, days = (part.strip() for part in rule.partition("="))
+        segment, _, kind = name.rpartition(":")
+        if not equals or kind not in KINDS or not days.isdecimal() or int(days) < 1:
+            raise BadRetention(
+                f"a rule is KIND=DAYS or SEGMENT:KIND=DAYS, a kind one of {', '.join(KINDS)}, "
+                f"was {quoted(rule.strip())}"
+            )
+        rules[segment, kind] = int(days)
+    return rules
+
+
+def days_kept(rules: Rules, segment: str, kind: str) -> int | None:
+    """Return for how many days something is kept; None for ever."""
+    return rules.get((segment, kind), rules.get(("", kind)))

@@ -1,0 +1,1 @@
+"""Reading ticks and candles."""

@@ -1,0 +1,130 @@
+"""Ranges of time as people and programs ask for them, and how long they may be; pure rules.
+
+A moment is ISO 8601, in India unless it has an offset, or Unix milliseconds. A date alone stands
+for all of its day in India: as the beginning of a range for its first moment, as the end for its
+last.
+"""
+
+import re
+from datetime import date, datetime
+from functools import lru_cache
+from typing import NamedTuple
+
+from django.core.exceptions import ImproperlyConfigured
+
+from quotes.errors import BadHistoryQuery, quoted
+from quotes.history.candles.intervals import LABELS, Interval
+from quotes.runtime.clock import DAY_MS, day_number, midnight_of, midnight_of_day, unix_ms
+
+TICKS = "ticks"
+LEAST_MS = 100_000_000_000  # before it a number is in seconds
+MOST_MS = 253_402_280_000_000  # the last days of the year 9999
+
+MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+# A plus sign that was not escaped arrives as a space.
+MOMENT = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,6})?)?)"
+    r"(Z|[+ -][0-9]{2}:?[0-9]{2})?",
+    re.ASCII,
+)
+
+
+class TimeRange(NamedTuple):
+    """A range of time in Unix milliseconds; the end is not part of it."""
+
+    start: int
+    end: int
+
+
+def parse_range(start: str, end: str, *, now_ms: int) -> TimeRange:
+    """Return the range between two moments as they were written.
+
+    Args:
+        start: empty: the beginning of the day in India on which the range ends.
+        end: empty: now.
+
+    Raises:
+        BadHistoryQuery: one is no moment, or the end is not after the start.
+    """
+    ends = parse_moment("to", end, ends=True) if end else now_ms + 1
+    starts = parse_moment("from", start) if start else midnight_of_day(day_number(ends - 1))
+    if starts >= ends:
+        raise BadHistoryQuery(f"from must be before to, was {quoted(start)} and {quoted(end)}")
+    return TimeRange(starts, ends)
+
+
+def parse_moment(name: str, text: str, *, ends: bool = False) -> int:
+    """Return the Unix milliseconds of a moment as it was written.
+
+    Args:
+        name: what errors call it.
+        ends: whether a date alone stands for the end of its day.
+
+    Raises:
+        BadHistoryQuery: it is no moment.
+    """
+    if MILLISECONDS.fullmatch(text):
+        number = int(text)
+        if number < LEAST_MS:
+            raise BadHistoryQuery(f"{name} must be in milliseconds, not seconds, was {number}")
+    else:
+        number = iso_ms(name, text, ends=ends)
+    if number > MOST_MS:
+        raise BadHistoryQuery(f"{name} must be before the year 10000, was {quoted(text)}")
+    return number
+
+
+def iso_ms(name: str, text: str, *, ends: bool) -> int:
+    try:
+        if DATE.fullmatch(text):
+            return midnight_of(date.fromisoformat(text)) + ends * DAY_MS
+        match = MOMENT.fullmatch(text)
+        if match is None:
+            raise ValueError
+        day, time, offset = match.groups()
+        offset = (offset or "+05:30").replace(" ", "+")
+        moment = datetime.fromisoformat(f"{day}T{time.replace(',', '.')}{offset}")
+        return unix_ms(moment)
+    except (ValueError, OverflowError):
+        raise BadHistoryQuery(
+            f"{name} must be a date, a date and time (India's unless it has an offset) or Unix "
+            f"milliseconds, was {quoted(text)}"
+        ) from None
+
+
+def check_length(span: TimeRange, interval: Interval | None, limits: str) -> None:
+    """Raise BadHistoryQuery when a range is longer than the limits allow.
+
+    Args:
+        interval: of candles; None: ticks.
+        limits: as QUOTES_HISTORY_MAX_DAYS.
+    """
+    name = interval.label if interval else TICKS
+    most = parse_limits(limits)[name]
+    if span.end - span.start > most * DAY_MS:
+        what = f"{name} candles" if interval else name
+        days = -(-(span.end - span.start) // DAY_MS)
+        raise BadHistoryQuery(
+            f"a range of {what} is at most {most} days long (QUOTES_HISTORY_MAX_DAYS), was {days}"
+        )
+
+
+@lru_cache(maxsize=8)
+def parse_limits(text: str) -> dict[str, int]:
+    """Return the most days of ticks and of each interval's label; raise ImproperlyConfigured."""
+    limits: dict[str, int] = {}
+    for part in text.split(","):
+        name, _, days = part.strip().partition("=")
+        if not MILLISECONDS.fullmatch(days) or not int(days):
+            raise ImproperlyConfigured(
+                f"QUOTES_HISTORY_MAX_DAYS must be like ticks=7,1m=60, was {quoted(part)}"
+            )
+        limits[name] = int(days)
+    wanted = {TICKS, *LABELS.values()}
+    if set(limits) != wanted:
+        odd = ", ".join(sorted(wanted ^ set(limits)))
+        raise ImproperlyConfigured(
+            f"QUOTES_HISTORY_MAX_DAYS must name ticks and each interval once, not so: {odd}"
+        )
+    return limits

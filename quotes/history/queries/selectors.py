@@ -1,0 +1,247 @@
+"""Reads of history: candles and ticks by instrument and time.
+
+Times are Unix milliseconds; a range has its first and not its last. Instruments without history
+have none: nothing is raised for them. Not for an event loop's thread.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from itertools import groupby, islice
+from typing import Any
+
+from django.db import connections
+
+from instruments.keys import InstrumentKey
+from quotes.history.candles.bars import Bar, merge
+from quotes.history.candles.intervals import Interval
+from quotes.history.candles.sessions import period_of
+from quotes.history.models import Candle, Series
+from quotes.history.queries.candle_rows import stored_candles
+from quotes.history.router import ALIAS
+from quotes.history.rows import CandleRow, TickRow
+from quotes.runtime.clock import now_ms
+
+FOREVER = 2**62
+LAST_DATE = 2**47  # beyond the year 6000
+PAGE = 2000
+
+CANDLE_FIELDS = (
+    *("start", "ends", "open", "high", "low", "close"),
+    *("volume", "oi", "ticks", "final", "revised"),
+)
+SELECT = (
+    'SELECT "timestamp", position, epoch, seq, shown, price, volume, oi, rest'
+    " FROM history_tick WHERE series_id = %s"
+)
+
+
+def series_numbers(*, keys: Iterable[InstrumentKey]) -> dict[InstrumentKey, int]:
+    """Return the number of the series of each instrument that has one, in the given order."""
+    wanted = {str(key): key for key in keys}
+    found = dict(Series.objects.filter(key__in=wanted).values_list("key", "id"))
+    return {key: found[text] for text, key in wanted.items() if text in found}
+
+
+def candles(
+    *,
+    keys: Iterable[InstrumentKey],
+    interval: Interval,
+    start_ms: int = 0,
+    end_ms: int = FOREVER,
+    limit: int | None = None,
+    after: tuple[InstrumentKey, int] | None = None,
+) -> Iterator[CandleRow]:
+    """Yield candles that start in a range: those of the first key by time, then of the next.
+
+    Args:
+        after: key and start of the last one already read; only what follows it comes.
+    """
+    wanted = list(dict.fromkeys(keys))
+    if after is not None:
+        wanted = wanted[wanted.index(after[0]) :]
+    numbers = series_numbers(keys=wanted)
+
+    def each() -> Iterator[CandleRow]:
+        for key, number in numbers.items():
+            first = start_ms
+            if after is not None and key == after[0]:
+                first = max(first, after[1] + 1)
+            yield from candles_of_one(key, number, interval, first, end_ms, limit)
+
+    return islice(each(), limit)
+
+
+def last_candles(
+    *, key: InstrumentKey, interval: Interval, count: int, before_ms: int = FOREVER
+) -> list[CandleRow]:
+    """Return the last candles that start before a moment, by time."""
+    number = series_numbers(keys=[key]).get(key)
+    if number is None:
+        return []
+    if interval > Interval.DAY:
+        days = 7 if interval is Interval.WEEK else 31
+        first = 0
+        newest = last_candles(key=key, interval=Interval.DAY, count=1, before_ms=before_ms)
+        if newest:
+            first = newest[0].start - (count + 1) * days * Interval.DAY.step_ms
+        return list(candles_of_one(key, number, interval, first, before_ms))[-count:]
+    rows = Candle.objects.filter(series_id=number, interval=interval, start__lt=before_ms)
+    newest_first = rows.order_by("-start").values_list(*CANDLE_FIELDS)[:count]
+    return [CandleRow(key, interval, *row) for row in reversed(newest_first)]
+
+
+def candles_of_one(
+    key: InstrumentKey,
+    number: int,
+    interval: Interval,
+    start_ms: int,
+    end_ms: int,
+    limit: int | None = None,
+) -> Iterator[CandleRow]:
+    """Yield the candles of one series, weeks and months made of days; `limit` is of the others."""
+    if interval <= Interval.DAY:
+        yield from stored_candles(key, number, interval, start_ms, end_ms, limit)
+        return
+    # A period whose start is in the range has all its days, wherever they are.
+    whole_end = period_of(interval, end_ms - 1)[1] if end_ms < LAST_DATE else FOREVER
+    days = candles_of_one(key, number, Interval.DAY, start_ms, whole_end)
+    for (start, ends), group in groupby(days, lambda day: period_of(interval, day.start)):
+        if start_ms <= start < end_ms:
+            members = list(group)
+            bar = merge([bar_of(day) for day in members], start, ends)
+            yield CandleRow(
+                key,
+                interval,
+                *(start, ends, bar.open, bar.high, bar.low, bar.close),
+                *(bar.volume, bar.oi, bar.ticks),
+                all(day.final for day in members) and ends <= now_ms(),
+                any(day.revised for day in members),
+            )
+
+
+def bar_of(row: CandleRow) -> Bar:
+    return Bar(
+        *(row.start, row.ends, row.open, row.high, row.low, row.close),
+        *(row.volume, row.oi, row.ticks),
+    )
+
+
+def ticks(
+    *,
+    key: InstrumentKey,
+    start_ms: int = 0,
+    end_ms: int = FOREVER,
+    limit: int | None = None,
+    after: tuple[int, int] | None = None,
+) -> Iterator[TickRow]:
+    """Yield the ticks of an instrument in a range, by event time and then by arrival.
+
+    Late ones, which were never sent live, are among them (`shown` is false).
+
+    Args:
+        after: timestamp and position of the last one already read; only what follows it comes.
+    """
+    number = series_numbers(keys=[key]).get(key)
+    if number is None:
+        return
+    position = -FOREVER
+    if after is not None and after[0] >= start_ms:
+        start_ms, position = after
+    left = FOREVER if limit is None else limit
+    while left > 0:
+        page = rows_of(
+            key,
+            SELECT + ' AND "timestamp" < %s'
+            ' AND ("timestamp", position) > (%s, %s) AND "timestamp" >= %s'
+            ' ORDER BY "timestamp", position LIMIT %s',
+            (number, end_ms, start_ms, position, start_ms, min(PAGE, left)),
+        )
+        yield from page
+        if len(page) < min(PAGE, left):
+            return
+        left -= len(page)
+        start_ms, position = page[-1].timestamp, page[-1].position
+
+
+def last_ticks(
+    *, key: InstrumentKey, count: int, epoch: int | None = None, through_seq: int | None = None
+) -> list[TickRow]:
+    """Return the last ticks of an instrument that were shown, in the order in which they were.
+
+    Args:
+        epoch: of this numbering only; else those of the newest event times.
+        through_seq: none of a later number of that epoch.
+    """
+    conditions, values = "", []
+    if epoch is not None:
+        conditions, values = " AND epoch = %s", [epoch]
+        if through_seq is not None:
+            conditions, values = conditions + " AND seq <= %s", [*values, through_seq]
+    number = series_numbers(keys=[key]).get(key)
+    if number is None:
+        return []
+    newest_first = rows_of(
+        key,
+        SELECT + " AND shown" + conditions + ' ORDER BY "timestamp" DESC, position DESC LIMIT %s',
+        (number, *values, count),
+    )
+    return newest_first[::-1]
+
+
+def ticks_after(
+    *, key: InstrumentKey, epoch: int, seq: int, limit: int
+) -> tuple[list[TickRow], bool]:
+    """Return the ticks that were shown after a number of an epoch, and whether none is missing.
+
+    None is missing when the first has the next number, each the one after the one before it, and
+    there are no more than the limit; what history does not have yet comes after the last of them.
+    With nothing after it, whether the tick of that number itself is there.
+
+    Args:
+        limit: with more than so many, nothing is returned.
+    """
+    number = series_numbers(keys=[key]).get(key)
+    if number is None:
+        return [], False
+    found: list[TickRow] = []
+    at = (FOREVER, FOREVER)
+    while True:
+        # Numbers grow with event times within an epoch: from the newest back to the one known.
+        page = rows_of(
+            key,
+            SELECT + " AND shown"
+            ' AND epoch = %s AND ("timestamp", position) < (%s, %s)'
+            ' ORDER BY "timestamp" DESC, position DESC LIMIT %s',
+            (number, epoch, *at, min(PAGE, limit + 1)),
+        )
+        for row in page:
+            if row.seq <= seq:
+                found.reverse()
+                return found, row.seq == seq and follows(found, seq)
+            found.append(row)
+            if len(found) > limit:
+                return [], False
+        if len(page) < min(PAGE, limit + 1):
+            found.reverse()
+            # The tick of the number itself may be pruned, or 0: "from the beginning".
+            return found, bool(found) and follows(found, seq)
+        at = (page[-1].timestamp, page[-1].position)
+
+
+def follows(rows: Sequence[TickRow], seq: int) -> bool:
+    """Say whether the rows have the numbers that follow one, none left out."""
+    return all(row.seq == number for number, row in enumerate(rows, seq + 1))
+
+
+def rows_of(key: InstrumentKey, sql: str, values: Sequence[int]) -> list[TickRow]:
+    """Return the ticks that a query of SELECT gives."""
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute(sql, values)
+        return [tick_row(key, row) for row in cursor.fetchall()]
+
+
+def tick_row(key: InstrumentKey, row: Sequence[Any]) -> TickRow:
+    timestamp, position, epoch, seq, shown, price, volume, oi, rest = row
+    if isinstance(price, Decimal):
+        price = format(price, "f")
+    return TickRow(key, timestamp, position, epoch, seq, bool(shown), price, volume, oi, rest)

@@ -1,0 +1,1 @@
+"""From the tick log to tables, and to subscribers of candles."""

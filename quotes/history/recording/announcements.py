@@ -1,0 +1,78 @@
+"""What subscribers of candles are sent: the group of an instrument's candles, and its messages.
+
+    {"type": "quote.candles", "key": "NSE_EQ:RELIANCE", "candles": {"1m": TEXT, "5m": TEXT}}
+
+Each text is the JSON object of a candle (`rows.candle_json`). Where two candles of one interval
+have changed, the earlier one is in an earlier message.
+"""
+
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Any
+
+from instruments.keys import InstrumentKey
+from quotes.history.candles.deriving import Change
+from quotes.history.rows import candle_json
+
+PREFIX = "candles."
+MAX_GROUP_LENGTH = 99
+
+# More changes than this of one instrument are not kept for sending: the oldest candles go first.
+MAX_PENDING = 64
+
+
+def candle_group(key: InstrumentKey) -> str:
+    """Return the channel-layer group of the candles of an instrument."""
+    name = PREFIX + key.group_name
+    if len(name) > MAX_GROUP_LENGTH:
+        name = f"{PREFIX}.{sha256(key.group_name.encode()).hexdigest()}"
+    return name
+
+
+def candle_messages(key: str, changes: Iterable[Change]) -> list[dict[str, Any]]:
+    """Return the messages of an instrument's changed candles, each interval's by time."""
+    messages: list[dict[str, Any]] = []
+    counts: dict[str, int] = {}  # interval -> in how many messages it is
+    for _, interval, bar in sorted(changes, key=lambda one: (one.bar.start, one.interval)):
+        at = counts.get(interval.label, 0)
+        counts[interval.label] = at + 1
+        if at == len(messages):
+            messages.append({"type": "quote.candles", "key": key, "candles": {}})
+        messages[at]["candles"][interval.label] = candle_json(bar).decode()
+    return messages
+
+
+class PendingCandles:
+    """Changed candles that are still to be sent, at most once in a while for each instrument."""
+
+    def __init__(self, *, every_s: float) -> None:
+        self.every_s = every_s
+        self.pending: dict[int, dict[tuple[int, int], Change]] = {}
+        self.sent_at: dict[int, float] = {}
+
+    def add(self, changes: Iterable[Change], *, newest_only: bool = False) -> None:
+        """Take changes to send.
+
+        Args:
+            newest_only: of each interval keep the newest candle alone, as while catching up.
+        """
+        for change in changes:
+            waiting = self.pending.setdefault(change.series, {})
+            waiting[change.interval, change.bar.start] = change
+            if newest_only:
+                for at in [at for at in waiting if at[0] == change.interval]:
+                    if at[1] < max(one[1] for one in waiting if one[0] == change.interval):
+                        del waiting[at]
+            elif len(waiting) > MAX_PENDING:
+                del waiting[min(waiting, key=lambda at: at[1])]
+
+    def take_due(self, now_s: float) -> dict[int, list[Change]]:
+        """Return the changes of the instruments whose turn it is; they are not kept."""
+        due = [
+            series
+            for series in self.pending
+            if now_s - self.sent_at.get(series, float("-inf")) >= self.every_s
+        ]
+        for series in due:
+            self.sent_at[series] = now_s
+        return {series: list(self.pending.pop(series).values()) for series in due}

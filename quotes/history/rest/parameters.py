@@ -1,0 +1,210 @@
+"""What a request for history asks: its parameters, checked, and the instruments it may see."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+
+from instruments.errors import InstrumentsError, UnknownSymbol
+from instruments.index import index
+from instruments.keys import InstrumentKey
+from instruments.serializers import Query
+from quotes.access.rest.permissions import readable_until, require_segments
+from quotes.conf import conf
+from quotes.errors import BadHistoryQuery, quoted
+from quotes.history.candles.intervals import LABELS, Interval
+from quotes.history.formats.columns import ISO, MS
+from quotes.history.queries.batched import Question, count_rows
+from quotes.history.queries.cursors import decode_cursor
+from quotes.history.queries.ranges import TimeRange, check_length, parse_range
+from quotes.history.rest.negotiation import ARROW, CSV, JSON, PARQUET, format_of
+from quotes.runtime.clock import DAY_MS, now_ms
+
+ALL = "all"
+LONGEST_MONTH_MS = 31 * DAY_MS
+MOMENT_HELP = (
+    "ISO 8601, India's time unless it has an offset, or Unix milliseconds. A date alone is the "
+)
+
+
+class HistoryQuery(Query):
+    limit = serializers.RegexField(
+        r"^(?:[1-9][0-9]{0,8}|all)\Z",
+        required=False,
+        error_messages={"invalid": "must be a number from 1, or all"},
+        help_text="Rows on a page; `all`: the whole range in one streamed answer, which is what "
+        "CSV, Arrow and Parquet give unless asked otherwise.",
+    )
+    cursor = serializers.CharField(
+        required=False, max_length=500, help_text="As in `next` of another page."
+    )
+    rows = serializers.ChoiceField(
+        ["arrays", "objects"], default="arrays", help_text="What a row is in JSON."
+    )
+    times = serializers.ChoiceField(
+        [MS, ISO],
+        default=MS,
+        help_text="In JSON and CSV: Unix milliseconds, or ISO 8601 on Indian clocks.",
+    )
+    format = serializers.ChoiceField(
+        [JSON, CSV, ARROW, PARQUET],
+        required=False,
+        help_text="Instead of an Accept header: application/json, text/csv, "
+        "application/vnd.apache.arrow.stream, application/vnd.apache.parquet.",
+    )
+
+    def get_fields(self) -> dict[str, Any]:
+        """Add `from` and `to`; the former is no name of an attribute."""
+        moments = {
+            "from": serializers.CharField(
+                required=False,
+                max_length=40,
+                help_text=MOMENT_HELP + "beginning of that day; left out: of the day of `to`.",
+            ),
+            "to": serializers.CharField(
+                required=False,
+                max_length=40,
+                help_text=MOMENT_HELP + "end of that day; left out: now. Not part of the range.",
+            ),
+        }
+        return {**moments, **super().get_fields()}
+
+
+class CandlesQuery(HistoryQuery):
+    interval = serializers.CharField(
+        max_length=10,
+        help_text=f"{', '.join(LABELS.values())}, or as Kite calls them: minute, 3minute, "
+        "60minute, day.",
+    )
+
+
+class ManyCandlesQuery(CandlesQuery):
+    instruments = serializers.CharField(
+        help_text="Names of instruments, comma-separated; QUOTES_HISTORY_MAX_INSTRUMENTS at most."
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request for history.
+
+    Attributes:
+        limit: rows of the page; None: all, streamed.
+        rows: arrays or objects.
+        times: ms or iso.
+    """
+
+    question: Question
+    limit: int | None
+    rows: str
+    times: str
+
+    @property
+    def ticks(self) -> bool:
+        return self.question.interval is None
+
+
+def asked(request: Request, query: type[HistoryQuery], names: Sequence[str] = ()) -> Asked:
+    """Return what a request asks.
+
+    Args:
+        names: of instruments; empty: they are in the query.
+
+    Raises:
+        ValidationError: a parameter that there is not or whose value cannot be.
+        BadHistoryQuery: a range, cursor or number of instruments that cannot be or is too large.
+        BadInterval, InstrumentsError: there is no such interval or instrument.
+    """
+    checked = query(data=request.query_params.dict())
+    checked.is_valid(raise_exception=True)
+    terms: dict[str, Any] = checked.validated_data
+    interval = Interval.parse(terms["interval"]) if "interval" in terms else None
+    keys = keys_asked(request, names or names_in(terms["instruments"]))
+    now = now_ms()
+    span = parse_range(terms.get("from", ""), terms.get("to", ""), now_ms=now)
+    span = visible(span, interval, [readable_until(request, key) for key in keys])
+    check_length(span, interval, conf.history_max_days)
+    question = Question(keys, interval, span)
+    if "cursor" in terms:
+        place = decode_cursor(terms["cursor"], list_id=question.list_id)
+        if place.key not in map(str, keys):
+            raise BadHistoryQuery(f"not a cursor, was {quoted(terms['cursor'])}")
+        question = Question(keys, interval, span, place)
+    limit = limit_of(terms.get("limit") or ("" if format_of(request) == JSON else ALL))
+    if limit is None:
+        check_size(question)
+    return Asked(question, limit, terms["rows"], terms["times"])
+
+
+def keys_asked(request: Request, names: Sequence[str]) -> tuple[InstrumentKey, ...]:
+    """Return the instruments that a request names; every view of history gets them here.
+
+    So this is where it is asked whether the caller may see them, now or late.
+
+    Raises:
+        NotAuthenticated, PermissionDenied: it may not.
+    """
+    found = []
+    for name in names:
+        try:
+            found.append(index.resolve(name, strict=conf.strict_symbols))
+        except UnknownSymbol:
+            raise
+        except InstrumentsError as error:
+            raise ValidationError(str(error)) from error
+    require_segments(request, found)
+    return tuple(dict.fromkeys(found))
+
+
+def visible(span: TimeRange, interval: Interval | None, ends: Sequence[int | None]) -> TimeRange:
+    """Return what a caller may see of a range.
+
+    Args:
+        ends: of each instrument the time up to which it is visible in Unix milliseconds; None:
+            up to now. A candle is visible when it has ended before.
+    """
+    last = min((end for end in ends if end is not None), default=None)
+    if last is None:
+        return span
+    if interval is not None:
+        last -= LONGEST_MONTH_MS if interval is Interval.MONTH else interval.step_ms
+    return TimeRange(min(span.start, last), min(span.end, last))
+
+
+def names_in(text: str) -> list[str]:
+    names = list(dict.fromkeys(name for name in text.split(",") if name))
+    if not names:
+        raise BadHistoryQuery("instruments must name at least one, as in ?instruments=A,B")
+    if len(names) > conf.history_max_instruments:
+        raise BadHistoryQuery(
+            f"at most {conf.history_max_instruments} instruments in one request, was {len(names)}"
+        )
+    return names
+
+
+def limit_of(text: str) -> int | None:
+    """Return the rows of a page, None for all."""
+    most = conf.history_page_rows
+    if text == ALL:
+        return None
+    limit = int(text or most)
+    if limit > most:
+        raise BadHistoryQuery(f"a page has at most {most} rows, or limit=all, was {limit}")
+    return limit
+
+
+def check_size(question: Question) -> None:
+    """Raise BadHistoryQuery when the whole range has more rows than one answer may."""
+    most = conf.history_max_rows
+    if count_rows(question, most=most + 1) > most:
+        raise BadHistoryQuery(
+            f"the range has more than {most} rows: ask for a shorter one, or page by page"
+        )
+
+
+def span_texts(span: TimeRange) -> dict[str, str]:
+    """Return the parameters that ask for a range again, whatever the time is then."""
+    return {"from": str(span.start), "to": str(span.end)}

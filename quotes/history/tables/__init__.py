@@ -1,0 +1,1 @@
+"""The tables of ticks and candles, in SQLite and PostgreSQL."""

@@ -1,0 +1,178 @@
+"""The tables of history as the recorder uses them: reads and small writes in plain SQL.
+
+Bulk writes differ by database, so each has a subclass of its own; `opening.py` chooses. Everything
+runs on the connection of the alias `history`, in whatever transaction is open there.
+"""
+
+import abc
+from collections.abc import Collection, Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from django.db import connections
+
+from instruments.keys import InstrumentKey
+from quotes.history.candles.bars import NO_VOLUME, Bar, Point
+from quotes.history.candles.deriving import Change
+from quotes.history.candles.intervals import Interval
+from quotes.history.models import Gap, LogPosition, Series
+from quotes.history.router import ALIAS
+from quotes.history.rows import TickValues
+from quotes.history.tables.log_positions import BEGINNING, LogPlace
+
+BAR_COLUMNS = (
+    '"start", "ends", "open", "high", "low", "close", "volume", "oi", "ticks",'
+    ' "day_volume", "fallen_from", "final", "revised"'
+)
+CANDLE_COLUMNS = f'"series_id", "interval", {BAR_COLUMNS}'
+UPDATES = ", ".join(
+    f"{column} = excluded.{column}" for column in BAR_COLUMNS.replace(" ", "").split(",")[1:]
+)
+ON_CONFLICT = f'ON CONFLICT ("series_id", "interval", "start") DO UPDATE SET {UPDATES}'
+
+SELECT_BARS = f'SELECT "interval", {BAR_COLUMNS} FROM history_candle'
+POINTS = (
+    'SELECT "timestamp", volume, position, price, oi FROM history_tick'
+    ' WHERE series_id = %s AND "timestamp" >= %s AND "timestamp" < %s'
+)
+BARS = SELECT_BARS + (
+    ' WHERE series_id = %s AND "interval" BETWEEN %s AND %s AND "start" >= %s AND "start" < %s'
+    ' ORDER BY "start"'
+)
+LAST_BAR = SELECT_BARS + (
+    ' WHERE series_id = %s AND "interval" = 1 AND "start" >= %s AND "start" < %s'
+    ' ORDER BY "start" DESC LIMIT 1'
+)
+LAST_DAYS = SELECT_BARS + (
+    ' WHERE series_id = %s AND "interval" = 1440 AND "start" <= %s ORDER BY "start" DESC LIMIT 2'
+)
+FINALISE = (
+    "UPDATE history_candle SET final = true WHERE NOT final AND ends <= %s"
+    " AND series_id IN (SELECT id FROM history_series WHERE segment = %s)"
+    f' RETURNING "series_id", "interval", {BAR_COLUMNS}'
+)
+ADVANCE = (
+    "UPDATE history_logposition SET entry_id = %s, n = %s, base = %s, clocks = %s"
+    " WHERE shard = %s AND entry_id = %s AND n = %s"
+)
+
+
+class Tables(abc.ABC):
+    """The tables over the connection of this thread; also a `deriving.Source`."""
+
+    def __init__(self) -> None:
+        self.connection = connections[ALIAS]
+
+    @abc.abstractmethod
+    def prepare(self) -> None:
+        """Make ready for bulk writes; before a transaction."""
+
+    @abc.abstractmethod
+    def insert_ticks(self, rows: Sequence[TickValues]) -> None:
+        """Store ticks; those that are there already stay as they are."""
+
+    @abc.abstractmethod
+    def put_candles(self, changes: Sequence[Change]) -> None:
+        """Store candles in place of what was there; none comes twice."""
+
+    def committed(self) -> None:  # noqa: B027 - not every database has something to do
+        """Take note that the transaction was committed."""
+
+    def query(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            rows: list[Any] = cursor.fetchall()
+            return rows
+
+    # -- deriving.Source --------------------------------------------------------------------------
+
+    def points(self, series: int, start: int, end: int) -> list[Point]:
+        return [
+            (
+                timestamp,
+                NO_VOLUME if volume is None else volume,
+                position,
+                price if isinstance(price, Decimal) else Decimal(price),
+                oi,
+            )
+            for timestamp, volume, position, price, oi in self.query(POINTS, (series, start, end))
+        ]
+
+    def bars(
+        self, series: int, intervals: Iterable[Interval], start: int, end: int
+    ) -> list[tuple[Interval, Bar]]:
+        # The intervals asked for lie side by side.
+        wanted = sorted(intervals)
+        rows = self.query(BARS, (series, int(wanted[0]), int(wanted[-1]), start, end))
+        return [(Interval(row[0]), bar_of(row[1:])) for row in rows]
+
+    def last_bar(self, series: int, start: int, end: int) -> Bar | None:
+        rows = self.query(LAST_BAR, (series, start, end))
+        return bar_of(rows[0][1:]) if rows else None
+
+    # -- what else a commit reads and writes ------------------------------------------------------
+
+    def last_days(self, series: int, midnight: int) -> list[Bar]:
+        """Return the day candle of a date, or the last one before it, and the one before that."""
+        return [bar_of(row[1:]) for row in self.query(LAST_DAYS, (series, midnight))]
+
+    def finalise(self, segment: str, passed: int) -> list[Change]:
+        """Mark as final what ended by a moment; return what was not before."""
+        return [
+            Change(row[0], Interval(row[1]), bar_of(row[2:]))
+            for row in self.query(FINALISE, (passed, segment))
+        ]
+
+    def series(self, keys: Collection[str]) -> dict[str, int]:
+        """Return the numbers of instruments, with new ones for those that had none."""
+        found = dict(Series.objects.filter(key__in=keys).values_list("key", "id"))
+        if missing := [key for key in keys if key not in found]:
+            Series.objects.bulk_create(
+                [Series(key=key, segment=InstrumentKey.parse(key).segment) for key in missing],
+                ignore_conflicts=True,
+            )
+            rows = Series.objects.filter(key__in=missing).values_list("key", "id")
+            found.update(rows)
+        return found
+
+    def place(self, shard: int) -> LogPlace:
+        """Return how far a shard's log was read."""
+        rows = LogPosition.objects.filter(shard=shard)
+        row = rows.values_list("entry_id", "n", "base", "clocks").first()
+        return LogPlace(*row) if row else BEGINNING
+
+    def advance(self, shard: int, old: LogPlace, new: LogPlace) -> bool:
+        """Store how far a log was read; False when another has since stored another place."""
+        if old == BEGINNING:
+            first = LogPosition(shard=shard, entry_id=old.entry_id)
+            LogPosition.objects.bulk_create([first], ignore_conflicts=True)
+        with self.connection.cursor() as cursor:
+            cursor.execute(ADVANCE, (*new, shard, old.entry_id, old.n))
+            return bool(cursor.rowcount == 1)
+
+    def add_gap(self, gap: Gap) -> None:
+        gap.save(force_insert=True)
+
+
+def bar_of(row: Sequence[Any]) -> Bar:
+    """Return the candle of a row of BAR_COLUMNS."""
+    start, ends, *prices, volume, oi, ticks, day_volume, fallen_from, final, revised = row
+    opened, high, low, close = (
+        price if isinstance(price, Decimal) else Decimal(price) for price in prices
+    )
+    return Bar(
+        *(start, ends, opened, high, low, close, volume, oi, ticks),
+        standing=(day_volume, fallen_from),
+        final=bool(final),
+        revised=bool(revised),
+    )
+
+
+def candle_values(change: Change) -> tuple[Any, ...]:
+    """Return the row of CANDLE_COLUMNS of a candle, prices as text."""
+    series, interval, bar = change
+    return (
+        *(series, int(interval), bar.start, bar.ends),
+        *(str(bar.open), str(bar.high), str(bar.low), str(bar.close)),
+        *(bar.volume, bar.oi, bar.ticks, *bar.standing, bar.final, bar.revised),
+    )

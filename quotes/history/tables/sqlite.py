@@ -1,0 +1,36 @@
+"""Bulk writes of history into SQLite."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from quotes.history.candles.deriving import Change
+from quotes.history.rows import TickValues
+from quotes.history.tables.base import (
+    CANDLE_COLUMNS,
+    ON_CONFLICT,
+    Tables,
+    candle_values,
+)
+
+INSERT_TICKS = f"INSERT OR IGNORE INTO history_tick VALUES ({', '.join('?' * 10)})"
+PUT_CANDLES = (
+    f"INSERT INTO history_candle ({CANDLE_COLUMNS}) VALUES ({', '.join('?' * 15)}) {ON_CONFLICT}"
+)
+
+
+class SqliteTables(Tables):
+    """Statements with many rows on the driver's own connection."""
+
+    def prepare(self) -> None:
+        self.connection.ensure_connection()
+
+    def insert_ticks(self, rows: Sequence[TickValues]) -> None:
+        # In the order of the table's own tree: neighbours go to the same page.
+        self.many(INSERT_TICKS, sorted(rows))
+
+    def put_candles(self, changes: Sequence[Change]) -> None:
+        self.many(PUT_CANDLES, [candle_values(change) for change in changes])
+
+    def many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        with self.connection.wrap_database_errors:
+            self.connection.connection.executemany(sql, rows)
