@@ -90,7 +90,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.access.credentials.jwks",
         "quotes.access.models",
         "quotes.access.credentials.tokens",
-        "quotes.kafka.positions",
+        "quotes.kafka.stored_offsets",
         "quotes.kafka.status",
     ),
     3: (
@@ -220,7 +220,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "quotes.history.rest.schema",
         "quotes.history.rest.urls",
         "quotes.history.management",
-        "quotes.kafka.library",
+        "quotes.kafka.availability",
         "quotes.management",
         "quotes.origins",
         "quotes.startup",

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from quotes.errors import KafkaDown
-from quotes.kafka.batches import Poison
 from quotes.kafka.clients import producer
 from quotes.kafka.conf import conf
+from quotes.kafka.sorting import Poison
 from quotes.runtime.warnings import Complaints
 
 logger = logging.getLogger(__name__)

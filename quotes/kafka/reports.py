@@ -11,10 +11,10 @@ import redis
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from quotes.conf import conf as quotes_conf
-from quotes.kafka.batches import Batch, Partition
 from quotes.kafka.conf import conf
-from quotes.kafka.positions import Source
+from quotes.kafka.sorting import Batch, Partition
 from quotes.kafka.status import ConsumerStatus, forget_status, tell_status
+from quotes.kafka.stored_offsets import Source
 from quotes.runtime.clock import now_ms
 from quotes.runtime.warnings import Complaints
 

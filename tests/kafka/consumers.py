@@ -6,9 +6,9 @@ from typing import Any
 
 from redis import Redis
 
-from quotes.kafka.batches import Read
-from quotes.kafka.consuming import PriceConsumer
-from quotes.kafka.readers import Reader
+from quotes.kafka.consumer import PriceConsumer
+from quotes.kafka.message_reader import Reader
+from quotes.kafka.sorting import Read
 from quotes.store.tick_log import LoggedTick, decode_entry
 from tests.waiting import DEADLINE_S, wait_until
 

@@ -13,8 +13,8 @@ import django
 
 def main() -> None:
     django.setup()
-    from quotes.kafka.consuming import PriceConsumer
-    from quotes.kafka.readers import Reader
+    from quotes.kafka.consumer import PriceConsumer
+    from quotes.kafka.message_reader import Reader
     from quotes.store.names import sync_client
 
     pid = 0

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, Producer
 from redis import Redis
 
-from quotes.kafka.producing import TickProducer
+from quotes.kafka.producer import TickProducer
 from quotes.kafka.reports import lag
 from quotes.store.inbox import unread
 from quotes.store.tick_log import LoggedTick
@@ -86,7 +86,7 @@ def test_lag_is_told_in_messages_and_seconds(
 ) -> None:
     """A consumer that waits for a bridge says how many messages, and for how long, it is behind."""
     for name, value in (("MOST_UNREAD", 500), ("LOOK_EVERY", 500), ("PATIENCE_S", 0.1)):
-        monkeypatch.setattr(f"quotes.kafka.consuming.{name}", value)
+        monkeypatch.setattr(f"quotes.kafka.consumer.{name}", value)
     assert producing(cluster, 0, 3000).flush(DEADLINE_S) == 0
     with RunningConsumer(redis) as running:
         status = running.consumer.reports.status

@@ -151,9 +151,9 @@ def test_full_inbox_pauses_and_loses_nothing(
     redis: Redis, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a bridge the consumer stops reading, stays in its group, and goes on with one."""
-    monkeypatch.setattr("quotes.kafka.consuming.MOST_UNREAD", 1000)
-    monkeypatch.setattr("quotes.kafka.consuming.LOOK_EVERY", 500)
-    monkeypatch.setattr("quotes.kafka.consuming.PATIENCE_S", 0.1)
+    monkeypatch.setattr("quotes.kafka.consumer.MOST_UNREAD", 1000)
+    monkeypatch.setattr("quotes.kafka.consumer.LOOK_EVERY", 500)
+    monkeypatch.setattr("quotes.kafka.consumer.PATIENCE_S", 0.1)
     ticks = [message("A", str(n), MOMENT + n).encode() for n in range(5000)]
     broker.produce(topic, *ticks, key=b"A")
     with RunningConsumer(redis) as running:

@@ -11,8 +11,8 @@ import pytest
 from redis import Redis
 
 from quotes.errors import KafkaRefused
-from quotes.kafka.log_reading import id_of, number_of
-from quotes.kafka.producing import TickProducer
+from quotes.kafka.log_reader import id_of, number_of
+from quotes.kafka.producer import TickProducer
 from quotes.publish.publishing import publish_ticks
 from tests.kafka.broker import Broker
 from tests.kafka.consumers import logged

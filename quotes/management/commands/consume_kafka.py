@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
-from quotes.kafka.library import check_topics, need_library
+from quotes.kafka.availability import check_topics, need_library
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.names import sync_client
 
@@ -24,8 +24,8 @@ class Command(BaseCommand):
             check_topics()
             from confluent_kafka import KafkaException
 
-            from quotes.kafka.consuming import PriceConsumer
-            from quotes.kafka.readers import deployed_reader
+            from quotes.kafka.consumer import PriceConsumer
+            from quotes.kafka.message_reader import deployed_reader
         except QuotesError as error:
             raise CommandError(str(error)) from error
         try:

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
-from quotes.kafka.library import check_produce_topic, need_library
+from quotes.kafka.availability import check_produce_topic, need_library
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.names import sync_client
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         from confluent_kafka import KafkaException
 
-        from quotes.kafka.producing import TickProducer
+        from quotes.kafka.producer import TickProducer
 
         try:
             producer = TickProducer(client=sync_client(), late=options["late"])

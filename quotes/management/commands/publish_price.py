@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
-from quotes.kafka.library import kafka_sink
+from quotes.kafka.availability import kafka_sink
 from quotes.publish.json_lines import publish_price_file, stale_warning
 from quotes.publish.publishing import publish_ticks, stale_ticks
 from quotes.runtime.clock import now_ms

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
-from quotes.kafka.library import kafka_sink
+from quotes.kafka.availability import kafka_sink
 from quotes.publish.replay.command import plan_of, run_replay
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.names import sync_client

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 from quotes.errors import KafkaDown
 from quotes.kafka import clients
 from quotes.kafka.conf import conf
-from quotes.kafka.positions import Source, knows_topic, read_positions, renew_topic
+from quotes.kafka.stored_offsets import Source, knows_topic, read_positions, renew_topic
 
 logger = logging.getLogger(__name__)
 

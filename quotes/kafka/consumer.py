@@ -1,6 +1,6 @@
 """The consumer of Kafka: takes messages of its partitions to the inbox, each once.
 
-How messages are sorted is in `quotes/kafka/batches.py`. The position of a partition moves in Redis
+How messages are sorted is in `quotes/kafka/sorting.py`. The position of a partition moves in Redis
 in the step that takes its ticks. So whatever goes wrong has one remedy: forget what was read, read
 the positions again and go on from there; nothing is held meanwhile.
 """
@@ -21,12 +21,12 @@ from confluent_kafka import (
 
 from quotes.errors import InboxFull, KafkaDown, PositionMoved
 from quotes.kafka import clients
-from quotes.kafka.batches import Batch, Partition, Put, Read, sort
 from quotes.kafka.conf import conf
 from quotes.kafka.dead_letters import DeadLetters
-from quotes.kafka.places import Places, Start
-from quotes.kafka.positions import Source, positions_key
 from quotes.kafka.reports import Reports
+from quotes.kafka.sorting import Batch, Partition, Put, Read, sort
+from quotes.kafka.starting_offsets import Places, Start
+from quotes.kafka.stored_offsets import Source, positions_key
 from quotes.publish.backpressure import LOOK_EVERY, MOST_UNREAD
 from quotes.publish.patient_publisher import FATAL, FIRST_PAUSE_S, LONGEST_PAUSE_S, PASSING
 from quotes.runtime.clock import now_ms

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from instruments.errors import InstrumentsError
 from quotes.errors import BadTick
-from quotes.kafka import positions
+from quotes.kafka import stored_offsets as positions
 from quotes.kafka.fields import Message, Reading
-from quotes.kafka.positions import Source
+from quotes.kafka.stored_offsets import Source
 from quotes.store.inbox import Advance
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ def kafka_sink(
 ) -> Callable[[Sequence[Tick]], int]:
     """Return what publishes batches of ticks to a topic; raise KafkaRefused if that can't be."""
     need_library()
-    from quotes.kafka.publishing import KafkaPublisher
+    from quotes.kafka.publisher import KafkaPublisher
 
     return KafkaPublisher(topic, stopped=stopped)
 
