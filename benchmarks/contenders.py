@@ -13,14 +13,22 @@ NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 
 # The two ASGI servers, as docs/performance.md says they should be started.
-UVICORN_WS = "quotes.uvicorn_transport:PriceWebSocketProtocol"
+UVICORN_WS = "quotes.websocket.transports.uvicorn:PriceWebSocketProtocol"
 UVICORN = (
     *(sys.executable, "-m", "uvicorn", "{application}", "--host", "127.0.0.1", "--port", "{port}"),
     *("--loop", "uvloop", "--ws", UVICORN_WS, "--ws-per-message-deflate", "false"),
     *("--lifespan", "off", "--no-access-log", "--log-level", "warning"),
 )
 DAPHNE = (
-    *(sys.executable, "-m", "quotes.daphne_server", "--bind", "127.0.0.1", "--port", "{port}"),
+    *(
+        sys.executable,
+        "-m",
+        "quotes.websocket.transports.daphne_server",
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        "{port}",
+    ),
     *("--verbosity", "0", "{application}"),
 )
 DJANGO = {

@@ -141,7 +141,11 @@ def main() -> None:
                 "web",
                 *(sys.executable, "-m", "uvicorn", "config.asgi:application", "--lifespan", "off"),
                 *("--port", str(port), "--loop", "uvloop", "--log-level", "warning"),
-                *("--ws", "quotes.uvicorn_transport:PriceWebSocketProtocol", "--no-access-log"),
+                *(
+                    "--ws",
+                    "quotes.websocket.transports.uvicorn:PriceWebSocketProtocol",
+                    "--no-access-log",
+                ),
             )
             while not accepts(port):
                 web.check()

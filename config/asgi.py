@@ -20,9 +20,9 @@ from instruments.conf import conf as instruments_conf  # noqa: E402
 from instruments.index import index  # noqa: E402
 from quotes.access.middleware.body_limit import BodyLimit  # noqa: E402
 from quotes.access.middleware.proxy_headers import ProxyHeaders  # noqa: E402
-from quotes.consumers import LivePriceConsumer  # noqa: E402
-from quotes.feed import master_changed  # noqa: E402
-from quotes.origins import OriginCheck  # noqa: E402
+from quotes.websocket.consumers import LivePriceConsumer  # noqa: E402
+from quotes.websocket.feed.feed import master_changed  # noqa: E402
+from quotes.websocket.origins import OriginCheck  # noqa: E402
 
 if instruments_conf.follow_master:
     index.follow(master_changed)

@@ -192,7 +192,7 @@ AXES_LOCKOUT_CALLABLE = "quotes.access.middleware.lockout.locked_out"
 AXES_CLIENT_IP_CALLABLE = "quotes.access.middleware.lockout.address_of"
 AXES_VERBOSE = False
 
-# Pages of other sites, for the API alone; sockets are for `quotes/origins.py`.
+# Pages of other sites, for the API alone; sockets are for `quotes/websocket/origins.py`.
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOWED_ORIGINS = [
     origin.strip().rstrip("/")

@@ -19,9 +19,9 @@ from quotes.kafka.conf import conf as kafka_conf
 from quotes.redis_probe import answers
 
 APPLICATION = "config.asgi:application"
-UVICORN_WEBSOCKETS = "quotes.uvicorn_transport:PriceWebSocketProtocol"
-UVICORN_HTTP = "quotes.uvicorn_http:PriceHTTPProtocol"
-DAPHNE = "quotes.daphne_server"
+UVICORN_WEBSOCKETS = "quotes.websocket.transports.uvicorn:PriceWebSocketProtocol"
+UVICORN_HTTP = "quotes.websocket.transports.uvicorn_http:PriceHTTPProtocol"
+DAPHNE = "quotes.websocket.transports.daphne_server"
 PING_S = 20
 
 # Stages of the start, ended in the reverse order.

@@ -12,14 +12,14 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from config.asgi import application
 from quotes.bridge.bridge import Bridge
-from quotes.feed import feeds
 from quotes.layer import QuotesChannelLayer
+from quotes.websocket.feed.feed import feeds
 from tests.ports import free_port
 from tests.waiting import DEADLINE_S, eventually
 
 Frame = dict[str, Any]
 
-FAST = "quotes.uvicorn_transport:PriceWebSocketProtocol"
+FAST = "quotes.websocket.transports.uvicorn:PriceWebSocketProtocol"
 
 
 class Client:

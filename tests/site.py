@@ -36,7 +36,12 @@ class Site:
         self.start(
             "web",
             *("-m", "uvicorn", "config.asgi:application", "--port", str(self.port)),
-            *("--ws", "quotes.uvicorn_transport:PriceWebSocketProtocol", "--log-level", "warning"),
+            *(
+                "--ws",
+                "quotes.websocket.transports.uvicorn:PriceWebSocketProtocol",
+                "--log-level",
+                "warning",
+            ),
         )
 
     def start(self, name: str, *arguments: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from quotes.protocol import ACTIONS, CloseCode, ErrorCode
+from quotes.websocket.protocol import ACTIONS, CloseCode, ErrorCode
 from tests.live import LiveServer
 from tests.ticks import publish
 from tests.waiting import eventually
@@ -90,7 +90,7 @@ def test_close_codes_say_whether_to_come_back() -> None:
 
 def test_frames_that_come_unasked_are_as_documented() -> None:
     """The heartbeat and the notice of conflation have the documented keys."""
-    from quotes.protocol import frame
+    from quotes.websocket.protocol import frame
 
     frames = re.findall(r"^```json frame\n(.*?)\n```$", TEXT, re.MULTILINE)
     heartbeat, conflated = (

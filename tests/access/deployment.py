@@ -92,13 +92,13 @@ class Deployment:
     def uvicorn(self, *options: str) -> Web:
         port = free_port()
         command = ["-m", "uvicorn", "config.asgi:application", "--port", str(port)]
-        command += ["--ws", "quotes.uvicorn_transport:PriceWebSocketProtocol"]
+        command += ["--ws", "quotes.websocket.transports.uvicorn:PriceWebSocketProtocol"]
         command += ["--no-proxy-headers", "--lifespan", "off", *options]
         return self.add(Web(*command, port=port, **self.environment))
 
     def daphne(self, *options: str) -> Web:
         port = free_port()
-        command = ["-m", "quotes.daphne_server", "-p", str(port), *options]
+        command = ["-m", "quotes.websocket.transports.daphne_server", "-p", str(port), *options]
         return self.add(Web(*command, "config.asgi:application", port=port, **self.environment))
 
     def add(self, web: Web) -> Web:

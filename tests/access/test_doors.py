@@ -20,8 +20,8 @@ from instruments.index import index
 from instruments.models import Instrument
 from quotes.access.changes import login_end
 from quotes.access.credentials.logins import LoginRefreshToken
-from quotes.protocol import ACTIONS
 from quotes.publish.publishing import publish_ticks
+from quotes.websocket.protocol import ACTIONS
 from tests.access.conftest import In
 from tests.access.people import (
     access_token,

@@ -13,8 +13,8 @@ from quotes.access.credentials.presented import Credentials, credentials_of
 from quotes.access.entitlements import CODES, EVERY, OTHER, Grant, entitlements_of, parse_grants
 from quotes.access.errors import BadCredentials
 from quotes.access.middleware.proxy_headers import ProxyHeaders, address_group, client_address
-from quotes.origins import is_allowed
 from quotes.runtime.redaction import CleanRecord, scrub
+from quotes.websocket.origins import is_allowed
 
 DAY = date(2026, 8, 14)
 DAYS = st.none() | st.dates(DAY - timedelta(days=2), DAY + timedelta(days=2))

@@ -14,8 +14,8 @@ from quotes.access.accounts import Identity
 from quotes.access.credentials.tickets import ticket_issue
 from quotes.access.entitlements import Entitlements
 from quotes.access.selectors import Standings, read_standings
-from quotes.feed import current_feed
-from quotes.session import ClientSession
+from quotes.websocket.feed.feed import current_feed
+from quotes.websocket.session import ClientSession
 from tests.access.conftest import In
 from tests.access.people import (
     access_token,

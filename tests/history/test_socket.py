@@ -10,13 +10,13 @@ from redis import Redis
 from websockets.exceptions import ConnectionClosed
 
 from instruments.keys import InstrumentKey
-from quotes.days import days
 from quotes.history.recording.announcements import candle_group
 from quotes.history.router import ALIAS
-from quotes.protocol import CloseCode
 from quotes.publish.publishing import forget_prices, publish_ticks
 from quotes.runtime.clock import DAY_MS
 from quotes.ticks import Tick
+from quotes.websocket.delivery.day_fields import days
+from quotes.websocket.protocol import CloseCode
 from tests.history.conftest import HistoryDatabase
 from tests.history.logs import record
 from tests.live import Client, LiveServer

@@ -1,0 +1,1 @@
+"""Live prices to connected clients."""

@@ -1,0 +1,275 @@
+"""One socket's access: who its client is, what it may do, and when that ends.
+
+The session asks it before each action and each subscription, and four times a second whether it is
+time to warn or to close; no price passes through here. It acts on the client's connection through
+`Client`, which the session implements; nothing here imports the session.
+"""
+
+import asyncio
+import time
+from typing import Protocol
+
+from redis.exceptions import RedisError
+
+from instruments.keys import InstrumentKey
+from quotes.access.accounts import Identity, Limits, Standing
+from quotes.access.credentials.presented import Credentials
+from quotes.access.credentials.tickets import ticket_redeem
+from quotes.access.errors import AccessDown, AccessError, BadCredentials, LimitReached
+from quotes.access.selectors import Standings
+from quotes.access.service import AccessDesk
+from quotes.conf import conf
+from quotes.errors import ProtocolError
+from quotes.websocket.protocol import (
+    Authenticate,
+    CloseCode,
+    ErrorCode,
+    Message,
+    Ping,
+    error_frame,
+    frame,
+)
+
+NEVER = float("inf")
+MAX_FAILURES = 10
+
+
+class Client(Protocol):
+    """A client's session, as far as access is concerned. Only `reconsider` waits."""
+
+    def send_control(self, text: bytes) -> None:
+        """Send a frame that is no price: JSON, in order, never dropped."""
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """End the session, and close the connection behind the frames that are due."""
+
+    def cut_off(self) -> None:
+        """End the session, and abort the connection without a close frame."""
+
+    def limits_changed(self) -> None:
+        """Hold the client to the new `SocketAccess.limits`."""
+
+    async def reconsider(self) -> list[str]:
+        """Drop the subscriptions that the client is no longer entitled to.
+
+        Waits until the action that is under way is over, and does nothing if the session has ended
+        by then. Does not wait between its last change and its return, so that a frame that is sent
+        at once afterwards precedes the answer to the client's next action.
+
+        Returns:
+            The instrument keys of what was dropped.
+        """
+
+
+class SocketAccess:
+    """What the client of one socket may do.
+
+    Args:
+        places: what the connection is counted by.
+
+    Attributes:
+        client: the session of the accepted connection; None during the handshake.
+    """
+
+    def __init__(self, desk: AccessDesk, places: list[str]) -> None:
+        self.client: Client | None = None
+        self.entitlements = desk.anonymous_entitlements()
+        self.limits = Limits()
+        self._desk = desk
+        self._places = places
+        self._identity: Identity | None = None
+        self._standing: Standing | None = None
+        self._failures = 0
+        self._next_at = NEVER  # Unix seconds at which there is something to do
+        self._warned = False
+        self._ended = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def user(self) -> int | str:
+        return self._identity.user if self._identity else 0
+
+    @property
+    def login(self) -> str:
+        return self._identity.login if self._identity else ""
+
+    @property
+    def max_symbols(self) -> int:
+        return self.limits.max_symbols
+
+    # -- coming in ------------------------------------------------------------------------------
+
+    async def enter(self, credentials: Credentials) -> None:
+        """Take the credentials of the handshake.
+
+        Raises:
+            AccessError: they are not good, or the user has too many connections.
+        """
+        if credentials.is_ticket:
+            try:
+                identity = await ticket_redeem(credentials.text, client=self._desk.client)
+            except (RedisError, OSError) as error:
+                raise AccessDown from error
+        else:
+            identity = await self._desk.verify(credentials.text)
+        await self._become(identity)
+
+    async def _become(self, identity: Identity) -> None:
+        standing = await self._desk.standing(identity)
+        if self._standing is None:
+            places = await self._desk.take_user_place(standing.user_id, standing.limits)
+            if self._ended:
+                self._desk.counts.give(places)
+                return
+            self._places += places
+        elif self._standing.user_id != standing.user_id:
+            raise BadCredentials("a connection stays one user's, open another")
+        if self._identity is not None:
+            self._desk.watch.discard(self)
+        self._identity = identity
+        self._desk.watch.add(self)
+        self._stand(standing)
+        self._warned = False
+        self._next_at = identity.expires - conf.token_warning_s
+
+    def _stand(self, standing: Standing) -> None:
+        self._standing = standing
+        self.entitlements = standing.entitlements
+        if standing.limits != self.limits:
+            self.limits = standing.limits
+            if self.client is not None:
+                self.client.limits_changed()
+
+    def attach(self, client: Client) -> None:
+        """Begin with the session of an accepted connection; called once, by the session."""
+        self.client = client
+        if self._identity is not None:
+            client.send_control(self._acknowledgement(None))
+        elif conf.auth == "required":
+            self._next_at = time.time() + conf.auth_timeout_s
+
+    def _acknowledgement(self, id: str | int | None) -> bytes:
+        assert self._identity and self._standing
+        delayed = self.entitlements.delayed
+        return frame(
+            "authenticated",
+            id=id,
+            user=self._standing.username,
+            expires=int(self._identity.expires * 1000),
+            segments=self.entitlements.segments,
+            **({"delayed": delayed} if delayed else {}),
+            limits={
+                "max_symbols": self.limits.max_symbols,
+                "max_connections": self.limits.max_connections,
+                "max_messages_per_s": self.limits.max_messages_per_s,
+                "max_message_bytes": self.limits.max_message_bytes,
+            },
+        )
+
+    # -- what the session asks ------------------------------------------------------------------
+
+    def check(self, message: Message) -> None:
+        """Raise ProtocolError 401 for what may be done only after authenticating."""
+        if (
+            self._identity is None
+            and not isinstance(message, Authenticate | Ping)
+            and conf.auth == "required"
+        ):
+            raise ProtocolError(ErrorCode.UNAUTHENTICATED, "authenticate first")
+
+    def delay_of(self, key: InstrumentKey) -> int:
+        """Return how many minutes late the client sees an instrument; raise ProtocolError 403."""
+        delay = self.entitlements.delay_of(key)
+        if delay is None:
+            raise ProtocolError(
+                ErrorCode.NOT_ENTITLED, f"not entitled to {key.segment or 'names of no segment'}"
+            )
+        return delay
+
+    async def authenticate(self, message: Authenticate) -> None:
+        """Carry out the action: a first token, or a newer one.
+
+        Afterwards, within the same action, the session reconsiders what it is subscribed to: the
+        acknowledgement comes first, then the prices that the client may see since.
+        """
+        client = self.client
+        assert client is not None
+        try:
+            await self._become(await self._desk.verify(message.token))
+        except BadCredentials as error:
+            self._failures += 1
+            if self._failures >= MAX_FAILURES:
+                client.close(CloseCode.FLOOD, "too many bad tokens")
+                return
+            raise ProtocolError(ErrorCode.BAD_TOKEN, str(error)) from error
+        except LimitReached as error:
+            raise ProtocolError(ErrorCode.CONNECTION_LIMIT, str(error)) from error
+        except AccessError as error:
+            raise ProtocolError(ErrorCode.FEED_DOWN, str(error)) from error
+        if not self._ended:
+            client.send_control(self._acknowledgement(message.id))
+
+    def look_after(self) -> None:
+        """Warn of the token's end, and close after it."""
+        client, now = self.client, time.time()
+        if client is None or now < self._next_at:
+            return
+        if self._identity is None:
+            self._next_at = NEVER
+            late = ProtocolError(ErrorCode.AUTHENTICATION_TIMEOUT, "no token came in time")
+            client.send_control(error_frame(late))
+            client.close(CloseCode.AUTHENTICATION_TIMEOUT, "authenticate in time")
+        elif now >= self._identity.expires + conf.token_grace_s:
+            client.close(CloseCode.TOKEN_EXPIRED, "come back with a new token")
+        else:
+            self._next_at = self._identity.expires + conf.token_grace_s
+            if not self._warned:
+                self._warned = True
+                expires = int(self._identity.expires * 1000)
+                client.send_control(frame("status", status="token_expiring", expires=expires))
+
+    # -- what the watch finds -------------------------------------------------------------------
+
+    def review(self, standings: Standings) -> None:
+        """Take what the watch read of the user: close, or let go of what is no longer granted."""
+        client = self.client
+        if self._ended or self._identity is None or client is None:
+            return
+        try:
+            standing = standings.check(self._identity)
+        except BadCredentials as error:
+            client.close(CloseCode.ACCESS_ENDED, str(error))
+            return
+        before = self.entitlements
+        self._stand(standing)
+        if self.entitlements != before:
+            task = asyncio.create_task(self._regroup(client))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _regroup(self, client: Client) -> None:
+        dropped = await client.reconsider()
+        if not self._ended:
+            client.send_control(
+                frame(
+                    "status",
+                    status="entitlements_changed",
+                    segments=self.entitlements.segments,
+                    delayed=self.entitlements.delayed,
+                    dropped=dropped,
+                )
+            )
+
+    def cut_off(self) -> None:
+        """End the connection without a word."""
+        if self.client is not None:
+            self.client.cut_off()
+
+    def end(self) -> None:
+        """Count the connection no more; may be called twice."""
+        if not self._ended:
+            self._ended = True
+            self._next_at = NEVER
+            self._desk.counts.give(self._places)
+            if self._identity is not None:
+                self._desk.watch.discard(self)

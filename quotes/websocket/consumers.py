@@ -1,0 +1,102 @@
+"""The WebSocket consumer of /live-price: from ASGI events to a client's session."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+from channels.consumer import AsyncConsumer
+from channels.exceptions import StopConsumer
+
+from quotes.access.credentials.presented import SUBPROTOCOL
+from quotes.websocket.client_access import SocketAccess
+from quotes.websocket.feed.feed import current_feed
+from quotes.websocket.handshake import Refused, admit, refuse
+from quotes.websocket.session import ClientSession
+from quotes.websocket.transports.asgi import AsgiTransport
+from quotes.websocket.transports.base import EXTENSION
+
+MSGPACK = "live-price.msgpack"
+
+
+class LivePriceConsumer(AsyncConsumer):
+    """Joins a channel-layer group for each symbol that its client subscribes to.
+
+    With this project's channel layer prices do not pass through here: the layer hands them to the
+    session at once. With any other layer they come as `quote.tick` events.
+    """
+
+    session: ClientSession | None = None
+    access: SocketAccess | None = None
+    finished = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.task = asyncio.current_task()
+        try:
+            feed = await current_feed()
+            if feed.layer.is_direct:
+                self.channel_name = feed.layer.local_channel()
+                self.base_send = send
+                self.scope = scope
+                with contextlib.suppress(StopConsumer):
+                    while True:
+                        await self.dispatch(await receive())
+            else:
+                await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self.finished:
+                raise
+            self.task.uncancel()  # type: ignore[union-attr]
+        finally:
+            # Channels does not call a consumer's disconnect handler when the consumer raises.
+            self.finished = True
+            if self.access is not None:
+                self.access.end()
+            if self.session is not None:
+                self.session.end()
+                if not self.session.closing:
+                    self.session.transport.abort()
+                await self.session.subscriptions.leave_groups()
+
+    def finish(self) -> None:
+        """Return from the application: the server then ends the connection."""
+        if not self.finished and self.task is not None:
+            self.finished = True
+            self.task.cancel()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        # Channels' own dispatch closes database connections in a thread before every message; no
+        # handler here uses one.
+        match message["type"]:
+            case "quote.tick" if self.session is not None:
+                self.session.subscriptions.receive(message)
+            case "websocket.receive" if self.session is not None:
+                await self.session.handle(message.get("text"))
+            case "websocket.connect":
+                await self.connect()
+            case "websocket.disconnect":
+                raise StopConsumer
+
+    async def connect(self) -> None:
+        feed = await current_feed()
+        try:
+            self.access = await admit(self.scope, feed.access)
+        except Refused as refused:
+            await refuse(self.scope, self.base_send, refused)
+            raise StopConsumer from refused
+        offered = self.scope.get("subprotocols", ())
+        accept = {"type": "websocket.accept"}
+        for name in (SUBPROTOCOL, MSGPACK):  # never the one that has the token in it
+            if name in offered:
+                accept["subprotocol"] = name
+        await self.base_send(accept)
+        # A server of this project's takes prepared frames; any other gets them by `send`.
+        transport = self.scope.get("extensions", {}).get(EXTENSION) or AsgiTransport(
+            self.base_send, on_abort=self.finish
+        )
+        self.session = ClientSession(
+            feed,
+            channel=self.channel_name,
+            transport=transport,
+            access=self.access,
+            encoding="msgpack" if MSGPACK in offered else "json",
+        )

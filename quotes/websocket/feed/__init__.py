@@ -1,0 +1,1 @@
+"""What one web process knows for all of its clients."""

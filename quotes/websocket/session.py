@@ -1,0 +1,264 @@
+"""One client's session: what its messages do, what it is told unasked, and how it ends."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from quotes.access.accounts import Limits
+from quotes.conf import conf
+from quotes.errors import ProtocolError, quoted
+from quotes.runtime.clock import now_ms
+from quotes.websocket.client_access import SocketAccess
+from quotes.websocket.delivery.outbox import Outbox
+from quotes.websocket.feed.feed import Feed, Resolve
+from quotes.websocket.feed.market_status import status_frame
+from quotes.websocket.protocol import (
+    Authenticate,
+    CloseCode,
+    Configure,
+    ErrorCode,
+    ListSubscriptions,
+    MarketStatusRequest,
+    Message,
+    Ping,
+    Subscribe,
+    Unsubscribe,
+    error_frame,
+    frame,
+    parse_message,
+)
+from quotes.websocket.subscriptions.prices import Subscriptions
+from quotes.websocket.token_bucket import BURST_S, TokenBucket
+from quotes.websocket.transports.base import FrameTransport
+
+Event = dict[str, Any]
+
+logger = logging.getLogger(__name__)
+
+# A client that was refused so many times in a row is closed.
+FLOOD = 200
+
+
+class ClientSession:
+    """What one connected client has asked for.
+
+    It is the `Listener` of its feed and the `Client` of its access, to which it hands itself over
+    when it is made.
+
+    Args:
+        channel: the channel-layer channel of the connection.
+        transport: where its frames go.
+        access: what its client may do.
+        encoding: of prices, "json" or "msgpack"; all other frames are JSON.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        *,
+        channel: str,
+        transport: FrameTransport,
+        access: SocketAccess,
+        encoding: str = "json",
+    ) -> None:
+        self.feed = feed
+        self.access = access
+        self.transport = transport
+        self.outbox = Outbox(
+            transport,
+            feed.pacers,
+            on_overflow=self.too_slow,
+            on_gap=self.gap,
+            encoding=encoding,
+        )
+        self.subscriptions = Subscriptions(feed, self.outbox, channel=channel, access=access)
+        self.bucket = message_bucket(access.limits)
+        self.refused = 0
+        self.ended = False
+        self.closing = False  # whether a close frame is on its way, behind other frames
+        # Messages, and changes of the master, are carried out one at a time.
+        self.turn = asyncio.Lock()
+        self.actions: dict[type[Message], Callable[[Any], Awaitable[None]]] = {
+            Subscribe: self.subscriptions.add,
+            Unsubscribe: self.subscriptions.remove,
+            ListSubscriptions: self.list_subscriptions,
+            Ping: self.ping,
+            Configure: self.configure,
+            MarketStatusRequest: self.market_status,
+            Authenticate: self.authenticate,
+        }
+        feed.listeners.add(self)
+        access.attach(self)
+
+    # -- from the client ------------------------------------------------------------------------
+
+    async def handle(self, text: str | None) -> None:
+        """Carry out a client's message; whatever it holds, the answer is a frame."""
+        if self.ended:
+            return  # sent before the client saw the close
+        try:
+            if not self.bucket.take(time.monotonic()):
+                self.refused += 1
+                if self.refused > FLOOD:
+                    self.close(CloseCode.FLOOD, "too many messages")
+                    return
+                raise ProtocolError(ErrorCode.RATE_LIMIT, "too many messages, slow down")
+            self.refused = 0
+            if text is None:
+                raise ProtocolError(ErrorCode.BAD_REQUEST, "messages are text frames of JSON")
+            if len(text) > (limit := self.access.limits.max_message_bytes):
+                raise ProtocolError(
+                    ErrorCode.BAD_REQUEST, f"a message has at most {limit} bytes, was {len(text)}"
+                )
+            message = parse_message(text)
+            try:
+                async with self.turn:
+                    self.access.check(message)
+                    await self.actions[type(message)](message)
+            except ProtocolError as error:
+                error.id = message.id
+                raise
+        except ProtocolError as error:
+            self.outbox.control(error_frame(error))
+        except Exception:
+            incident = uuid.uuid4().hex[:12]
+            logger.exception("incident %s: a client's message failed", incident)
+            self.outbox.control(
+                frame(
+                    "error",
+                    code=ErrorCode.INTERNAL,
+                    message=f"the server failed to carry this out, incident {incident}",
+                    incident=incident,
+                )
+            )
+
+    async def list_subscriptions(self, message: ListSubscriptions) -> None:
+        symbols = list(self.subscriptions.asked)
+        self.outbox.control(
+            frame("subscriptions", id=message.id, symbols=symbols, subscriptions=len(symbols))
+        )
+
+    async def ping(self, message: Ping) -> None:
+        self.outbox.control(
+            frame("pong", id=message.id, timestamp=now_ms(), feed=self.feed.state.value)
+        )
+
+    async def configure(self, message: Configure) -> None:
+        outbox = self.outbox
+        if message.mode is not None:
+            outbox.framing.set_mode(message.mode)
+        if message.seq is not None:
+            outbox.framing.number(message.seq)
+        batch = outbox.batch if message.batch is None else message.batch
+        interval_ms = message.interval_ms
+        outbox.configure(
+            batch=batch, interval_ms=outbox.interval_ms if interval_ms is None else interval_ms
+        )
+        outbox.control(
+            frame(
+                "configured",
+                id=message.id,
+                mode=outbox.framing.mode,
+                batch=outbox.batch,
+                interval_ms=outbox.interval_ms,
+                **({"seq": True} if outbox.framing.numbered else {}),
+            )
+        )
+
+    async def market_status(self, message: MarketStatusRequest) -> None:
+        statuses = self.feed.markets.statuses()
+        if message.segment and message.segment not in statuses:
+            raise ProtocolError(
+                ErrorCode.BAD_REQUEST,
+                f"segment must be one of {', '.join(statuses)}, was {quoted(message.segment)}",
+            )
+        for segment, status in statuses.items():
+            if message.segment in ("", segment):
+                values = status_frame(segment, status)
+                self.outbox.control(frame("market_status", id=message.id, **values))
+
+    async def authenticate(self, message: Authenticate) -> None:
+        await self.access.authenticate(message)  # sends the acknowledgement, before any price
+        if not self.ended:
+            await self.subscriptions.reconsider()
+
+    # -- from access ----------------------------------------------------------------------------
+
+    def send_control(self, text: bytes) -> None:
+        self.outbox.control(text)
+
+    def limits_changed(self) -> None:
+        self.bucket = message_bucket(self.access.limits)
+
+    async def reconsider(self) -> list[str]:
+        async with self.turn:
+            return [] if self.ended else await self.subscriptions.reconsider()
+
+    def cut_off(self) -> None:
+        self.end()
+        self.transport.abort()
+
+    # -- from the feed --------------------------------------------------------------------------
+
+    def feed_changed(self) -> None:
+        self.outbox.control(self.feed.heartbeat())
+
+    def market_changed(self, statuses: list[Event]) -> None:
+        for values in statuses:
+            self.outbox.control(frame("market_status", **values))
+
+    async def relearn(self, resolve: Resolve) -> None:
+        async with self.turn:
+            if not self.ended:
+                await self.subscriptions.relearn(resolve)
+
+    def look_after(self, now: float) -> None:
+        """Send a heartbeat after a long silence; cut off a client that takes nothing."""
+        if self.transport.unsent():
+            if now - self.transport.progress_at() > conf.write_timeout_s:
+                self.too_slow()
+        elif now - self.outbox.sent_at >= conf.heartbeat_s:
+            self.outbox.control(self.feed.heartbeat())
+        self.access.look_after()
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def too_slow(self) -> None:
+        if not self.ended:
+            logger.info("a client that takes nothing is cut off")
+            self.close(CloseCode.SLOW_READER, "too slow")
+            self.transport.abort()
+
+    def gap(self) -> None:
+        """End a client that wants every tick and does not keep up."""
+        if not self.ended:
+            self.close(CloseCode.TOO_SLOW_FOR_EVERY_TICK, "too slow, resume from seq")
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Close behind what is due; a client that does not take that in time is cut off."""
+        self.closing = True
+        self.end()
+        self.outbox.close()
+        self.transport.close(code, reason)
+        # The close frame waits behind what the client has yet to take.
+        self.feed.pacers.loop.call_later(conf.write_timeout_s, self.transport.abort)
+
+    def end(self) -> None:
+        """Leave all groups; called on every way out, and may be called twice.
+
+        The second time too it leaves whatever a message that was under way has joined since.
+        """
+        self.ended = True
+        self.outbox.leave_interval()
+        self.feed.listeners.discard(self)
+        self.access.end()
+        self.subscriptions.end()
+
+
+def message_bucket(limits: Limits) -> TokenBucket:
+    """Return what holds a client to its messages a second; bursts pass."""
+    rate = limits.max_messages_per_s
+    return TokenBucket(rate, burst=rate * BURST_S)

@@ -1,0 +1,1 @@
+"""How frames reach a socket on each ASGI server."""

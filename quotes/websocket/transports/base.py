@@ -1,0 +1,64 @@
+"""The interface of frame transports, and how a server announces that it has one.
+
+A server adapter puts its transport into the connection's `scope["extensions"]`, under EXTENSION.
+On any other server frames go through ASGI's `websocket.send` (`asgi_transport.py`).
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from quotes.websocket.transports.ws_frames import BINARY, TEXT, wire_frame
+
+EXTENSION = "quotes.frames"
+
+
+class FrameTransport(Protocol):
+    """Where one client's frames go. Nothing here blocks or raises."""
+
+    form: str  # transports of one form make the same frame of the same payload
+    on_drain: Callable[[], None]  # called when `unsent` falls below the low-water mark
+
+    def frame(self, payload: str | bytes) -> Any:
+        """Return a text or binary frame in the form that `write` takes."""
+
+    def write(self, frames: list[Any]) -> None:
+        """Take frames, to be sent in this order."""
+
+    def unsent(self) -> int:
+        """Return how many bytes were written and not yet taken by the operating system."""
+
+    def progress_at(self) -> float:
+        """Return the loop time at which the client last took a byte, or had nothing to take."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection behind what was written."""
+
+    def abort(self) -> None:
+        """End the connection at once."""
+
+
+class WireTransport:
+    """What transports share that write the bytes of prepared frames to a socket themselves."""
+
+    form = "wire"
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
+        self.on_drain: Callable[[], None] = lambda: None
+        self.written = 0
+        self.taken = 0
+        self.taken_at = now()
+
+    def frame(self, payload: str | bytes) -> bytes:
+        if isinstance(payload, str):
+            return wire_frame(TEXT, payload.encode())
+        return wire_frame(BINARY, payload)
+
+    def unsent(self) -> int:
+        raise NotImplementedError
+
+    def progress_at(self) -> float:
+        taken = self.written - self.unsent()
+        if taken != self.taken or taken == self.written:
+            self.taken, self.taken_at = taken, self.now()
+        return self.taken_at

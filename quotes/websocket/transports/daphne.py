@@ -1,0 +1,98 @@
+"""The frame transport of Daphne: prepared frames written to the socket while nothing waits there.
+
+Twisted adds and removes a writer for each write, which costs more than the write. Here the bytes go
+to the socket at once; only what it does not take goes through Twisted. This relies on internals of
+Daphne and Twisted, so it refuses versions that it was not tested with.
+"""
+
+import asyncio
+import contextlib
+import socket
+from typing import Any
+
+import daphne
+import twisted
+from django.core.exceptions import ImproperlyConfigured
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.tcp import Server as TcpServer
+from zope.interface import implementer
+
+from quotes.conf import conf
+from quotes.websocket.transports.base import WireTransport
+
+KNOWN_VERSIONS = {"daphne": ("4.2.",), "twisted": ("25.", "26.")}
+
+
+def check_versions(versions: dict[str, str]) -> None:
+    """Raise ImproperlyConfigured for a version of Daphne or Twisted that is not known."""
+    for name, version in versions.items():
+        if not version.startswith(KNOWN_VERSIONS[name]):
+            known = ", ".join(one + "x" for one in KNOWN_VERSIONS[name])
+            raise ImproperlyConfigured(
+                f"quotes.websocket.transports.daphne knows {name} {known}, this is {version}: install the "
+                "version of requirements.txt, or start the `daphne` command, which is slower"
+            )
+
+
+check_versions({"daphne": daphne.__version__, "twisted": twisted.__version__})
+
+
+@implementer(IPushProducer)
+class DaphneTransport(WireTransport):
+    """Writes to the Twisted transport of one of Daphne's WebSocket connections."""
+
+    def __init__(self, protocol: Any) -> None:
+        super().__init__(asyncio.get_running_loop().time)
+        self.protocol = protocol
+        self.transport = protocol.transport
+        self.is_plain = type(self.transport) is TcpServer
+        self.transport.bufferSize = conf.high_water_bytes
+        # The HTTP channel that took the handshake is still its producer, with nothing to produce.
+        self.transport.unregisterProducer()
+        self.transport.registerProducer(self, True)
+        if self.is_plain:
+            with contextlib.suppress(OSError):
+                self.transport.socket.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_SNDBUF, conf.send_buffer_bytes
+                )
+
+    def write(self, frames: list[bytes]) -> None:
+        if self.protocol.state != self.protocol.STATE_OPEN or not self.transport.connected:
+            return
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        self.written += len(data)
+        if self.is_plain and not self.unsent():
+            try:
+                sent = self.transport.socket.send(data)
+            except OSError:
+                sent = 0  # full, or broken: Twisted finds out which
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self.transport.write(data)
+
+    def unsent(self) -> int:
+        transport = self.transport
+        if not self.is_plain:
+            return 0 if self.resumed else conf.high_water_bytes + 1
+        return len(transport.dataBuffer) - int(transport.offset) + int(transport._tempDataLen)
+
+    def close(self, code: int, reason: str) -> None:
+        self.protocol.sendClose(code=int(code), reason=reason)  # it refuses subclasses of int
+
+    def abort(self) -> None:
+        self.transport.abortConnection()
+
+    # -- IPushProducer --------------------------------------------------------------------------
+
+    resumed = True
+
+    def pauseProducing(self) -> None:
+        self.resumed = False
+
+    def resumeProducing(self) -> None:
+        self.resumed = True
+        self.on_drain()
+
+    def stopProducing(self) -> None:
+        self.resumed = True

@@ -1,0 +1,93 @@
+"""The frame transport of uvicorn: prepared frames written straight to the connection's transport.
+
+Start uvicorn with `--ws quotes.websocket.transports.uvicorn:PriceWebSocketProtocol`. This relies on internals
+of its websockets-sansio protocol, so it refuses versions that it was not tested with.
+"""
+
+import contextlib
+import socket
+from typing import Any
+
+import uvicorn
+from django.core.exceptions import ImproperlyConfigured
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from quotes.conf import conf
+from quotes.websocket.transports.base import EXTENSION, WireTransport
+
+KNOWN_VERSIONS = ("0.54.",)
+
+
+def check_version(version: str) -> None:
+    """Raise ImproperlyConfigured for a version of uvicorn whose internals are not known."""
+    if not version.startswith(KNOWN_VERSIONS):
+        known = ", ".join(one + "x" for one in KNOWN_VERSIONS)
+        raise ImproperlyConfigured(
+            f"quotes.websocket.transports.uvicorn knows uvicorn {known}, this is {version}: install "
+            "the version of requirements.txt, or start it with --ws websockets-sansio (slower)"
+        )
+
+
+check_version(uvicorn.__version__)
+
+
+class UvicornTransport(WireTransport):
+    """Writes to the asyncio or uvloop transport of one connection."""
+
+    def __init__(self, protocol: "PriceWebSocketProtocol") -> None:
+        super().__init__(protocol.loop.time)
+        self.protocol = protocol
+        self.transport: Any = protocol.transport
+
+    def write(self, frames: list[bytes]) -> None:
+        protocol = self.protocol
+        if protocol.close_sent or protocol.disconnected or self.transport.is_closing():
+            return
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        self.written += len(data)
+        self.transport.write(data)
+
+    def unsent(self) -> int:
+        return int(self.transport.get_write_buffer_size())
+
+    def close(self, code: int, reason: str) -> None:
+        protocol = self.protocol
+        if protocol.close_sent or protocol.disconnected or self.transport.is_closing():
+            return
+        protocol.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        protocol.conn.send_close(code, reason)
+        self.transport.write(b"".join(protocol.conn.data_to_send()))
+        protocol.close_sent = True
+        if protocol.read_paused:
+            protocol.read_paused = False
+            self.transport.resume_reading()
+        protocol.close_timer = protocol.loop.call_later(
+            protocol.close_timeout, self.transport.close
+        )
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+
+class PriceWebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's protocol, which announces a frame transport in each connection's scope."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=conf.high_water_bytes)
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            # What the kernel holds for a slow client is neither conflated nor seen.
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, conf.send_buffer_bytes)
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            self.prices = UvicornTransport(self)
+            scope: Any = self.scope
+            scope["extensions"][EXTENSION] = self.prices
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.prices.on_drain()

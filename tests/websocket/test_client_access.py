@@ -1,0 +1,209 @@
+"""A socket's access acts on its client through one small interface, and only after `attach`."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from quotes.access.accounts import Identity, Limits, Standing
+from quotes.access.credentials.presented import Credentials
+from quotes.access.entitlements import Entitlements
+from quotes.access.errors import BadCredentials
+from quotes.access.selectors import Standings
+from quotes.access.service import AccessDesk
+from quotes.errors import ProtocolError
+from quotes.store.names import async_client
+from quotes.websocket.client_access import Client, SocketAccess
+from quotes.websocket.protocol import Authenticate, CloseCode
+from quotes.websocket.session import ClientSession
+from tests.access.people import now_s
+from tests.waiting import eventually
+
+ASHA = Standing(7, "asha", True, "", Entitlements({"NSE_EQ": 0}), Limits())
+TOKEN = Credentials(False, "a token")
+
+
+class FakeClient:
+    """A client that keeps what its access did to it, in order."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+        self.dropped: list[str] = []
+
+    def send_control(self, text: bytes) -> None:
+        frame = json.loads(text)
+        self.calls.append(frame.get("status") or frame["type"])
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        self.calls.append(code)
+
+    def cut_off(self) -> None:
+        self.calls.append("cut off")
+
+    def limits_changed(self) -> None:
+        self.calls.append("limits")
+
+    async def reconsider(self) -> list[str]:
+        self.calls.append("reconsider")
+        return self.dropped
+
+
+class Desk(AccessDesk):
+    """A desk whose tokens are all of one user, for as long as the test says."""
+
+    lifetime_s = 900.0
+    good = True
+    found = ASHA
+
+    async def verify(self, token: str) -> Identity:
+        if not self.good:
+            raise BadCredentials("the token has expired")
+        return Identity(self.found.user_id, "", "", now_s() + self.lifetime_s)
+
+    async def standing(self, identity: Identity) -> Standing:
+        return self.found
+
+
+@pytest.fixture
+async def desk(redis: Any) -> AsyncIterator[Desk]:
+    client = async_client()
+    desk = Desk(client)
+    yield desk
+    await desk.close()
+    await client.aclose()
+
+
+def standings(standing: Standing) -> Standings:
+    return Standings({standing.user_id: standing}, set())
+
+
+async def attached(desk: Desk) -> tuple[SocketAccess, FakeClient]:
+    """Return the access of a user whose connection was accepted, and its client."""
+    access, client = SocketAccess(desk, []), FakeClient()
+    await access.enter(TOKEN)
+    access.attach(client)
+    assert client.calls == ["authenticated"]
+    client.calls.clear()
+    return access, client
+
+
+def test_session_is_a_client() -> None:
+    """The session has each method of the interface; mypy compares their types."""
+    methods = [name for name in vars(Client) if not name.startswith("_")]
+    assert len(methods) == 5
+    assert all(callable(getattr(ClientSession, name)) for name in methods)
+
+
+async def test_nothing_is_called_before_the_client_is_attached(desk: Desk) -> None:
+    """During the handshake there is no client, whatever becomes of the user and its token."""
+    desk.lifetime_s = -3600
+    access = SocketAccess(desk, [])
+    await access.enter(TOKEN)
+    access.look_after()
+    access.review(Standings({}, set()))
+    access.review(standings(replace(ASHA, entitlements=Entitlements())))
+    access.cut_off()
+    assert access.entitlements == ASHA.entitlements
+    assert access.client is None
+    client = FakeClient()
+    access.attach(client)
+    assert client.calls == ["authenticated"]
+
+
+async def test_anonymous_client_is_greeted_by_nothing(desk: Desk) -> None:
+    """Without credentials `attach` sends no frame."""
+    access, client = SocketAccess(desk, []), FakeClient()
+    access.attach(client)
+    access.look_after()
+    assert client.calls == []
+
+
+async def test_client_that_must_authenticate_is_closed_in_time(desk: Desk, settings: Any) -> None:
+    """The error comes first, then the close; neither comes twice."""
+    settings.QUOTES_AUTH = "required"
+    settings.QUOTES_AUTH_TIMEOUT_S = 0.1
+    access, client = SocketAccess(desk, []), FakeClient()
+
+    def is_called() -> bool:
+        access.look_after()
+        return bool(client.calls)
+
+    access.attach(client)
+    await eventually(is_called)
+    access.look_after()
+    assert client.calls == ["error", CloseCode.AUTHENTICATION_TIMEOUT]
+
+
+async def test_limits_that_change_are_passed_on(desk: Desk) -> None:
+    """The client hears of new limits by a token and by the watch, and of the same ones not."""
+    access, client = await attached(desk)
+    access.review(standings(ASHA))
+    assert client.calls == []
+    slower = replace(ASHA, limits=replace(ASHA.limits, max_messages_per_s=1.0))
+    access.review(standings(slower))
+    assert client.calls == ["limits"] and access.limits.max_messages_per_s == 1.0
+    desk.found = ASHA
+    await access.authenticate(Authenticate(token="newer"))
+    assert client.calls == ["limits", "limits", "authenticated"]
+
+
+async def test_warning_is_sent_once_then_the_client_is_closed(desk: Desk, settings: Any) -> None:
+    """A token that ends soon is warned of once; after its end and the grace the client closes."""
+    settings.QUOTES_TOKEN_WARNING_S = 60
+    settings.QUOTES_TOKEN_GRACE_S = 30
+    desk.lifetime_s = 10
+    access, client = await attached(desk)
+    for _ in range(3):
+        access.look_after()
+    assert client.calls == ["token_expiring"]
+    desk.lifetime_s = -31
+    await access.authenticate(Authenticate(token="newer"))
+    access.look_after()
+    assert client.calls == ["token_expiring", "authenticated", CloseCode.TOKEN_EXPIRED]
+
+
+async def test_user_who_is_gone_is_closed(desk: Desk) -> None:
+    """A user whom the watch finds no more is closed with the code that says not to come back."""
+    access, client = await attached(desk)
+    access.review(Standings({}, set()))
+    assert client.calls == [CloseCode.ACCESS_ENDED]
+
+
+async def test_change_of_entitlements_is_reported_after_it_took_effect(desk: Desk) -> None:
+    """The client reconsiders first, then its user learns what was dropped."""
+    access, client = await attached(desk)
+    access.review(standings(replace(ASHA, entitlements=Entitlements())))
+    await eventually(lambda: len(client.calls) == 2)
+    assert client.calls == ["reconsider", "entitlements_changed"]
+
+
+async def test_ended_access_says_nothing(desk: Desk) -> None:
+    """After the end neither the watch nor a change that was under way reaches the client."""
+    access, client = await attached(desk)
+    access.review(standings(replace(ASHA, entitlements=Entitlements())))
+    access.end()
+    access.review(Standings({}, set()))
+    access.look_after()
+    await eventually(lambda: client.calls == ["reconsider"])
+    assert desk.watch.sockets == {}
+
+
+async def test_many_bad_tokens_close_the_client(desk: Desk) -> None:
+    """Nine bad tokens are answered, the tenth closes."""
+    access, client = SocketAccess(desk, []), FakeClient()
+    access.attach(client)
+    desk.good = False
+    for _ in range(9):
+        with pytest.raises(ProtocolError, match="the token has expired"):
+            await access.authenticate(Authenticate(token="old"))
+    await access.authenticate(Authenticate(token="old"))
+    assert client.calls == [CloseCode.FLOOD]
+
+
+async def test_socket_that_cannot_be_reviewed_cuts_its_client_off(desk: Desk) -> None:
+    """`cut_off` reaches the client and nothing else does."""
+    access, client = await attached(desk)
+    access.cut_off()
+    assert client.calls == ["cut off"]

@@ -1,0 +1,90 @@
+"""The contract through Daphne, with prepared frames: a real process, real sockets."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from websockets.asyncio.client import connect
+
+from quotes.publish.publishing import publish_ticks
+from tests.live import Client, LiveServer
+from tests.ports import free_port
+from tests.ticks import MOMENT, message, publish, tick
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def daphne_url() -> Iterator[str]:
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "quotes.websocket.transports.daphne_server",
+        "-b",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
+    with subprocess.Popen([*command, "-v", "0", "config.asgi:application"], cwd=ROOT) as process:
+        wait_until(lambda: accepts(port) or process.poll() is not None, timeout_s=30)
+        yield f"ws://127.0.0.1:{port}/live-price"
+        process.terminate()
+
+
+async def test_price_comes_as_published(daphne_url: str, live: LiveServer, redis: Redis) -> None:
+    """The first version's example, digit for digit, and then every tick in order."""
+    async with connect(daphne_url) as connection:
+        client = Client(connection)
+        await client.subscribe("AAPL")
+        text = '{"symbol":"AAPL","price":189.450,"timestamp":1712331900000}'
+        publish(redis, "AAPL", text)
+        assert await client.receive_text() == text
+        ticks = [tick("AAPL", str(n), MOMENT + n) for n in range(1000)]
+        publish_ticks(ticks, client=redis)
+        assert [(await client.price())["price"] for _ in range(1000)] == list(range(1000))
+        await client.connection.send(b"\xff")
+        assert (await client.receive())["code"] == 400
+
+
+async def test_slow_reader_is_conflated(daphne_url: str, live: LiveServer, redis: Redis) -> None:
+    """What a paused client has yet to take is bounded: it gets the newest, and is told."""
+    async with (
+        connect(daphne_url, max_size=None) as connection,
+        connect(daphne_url, max_size=None) as other,
+    ):
+        client, witness = Client(connection), Client(other)
+        await client.subscribe("S")
+        await witness.subscribe("S")
+        connection.transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, 65536
+        )
+        connection.transport.pause_reading()
+        for n in range(600):
+            publish(redis, "S", message("S", str(n), MOMENT + n, pad="x" * 4000))
+            if n % 50 == 0:
+                await asyncio.sleep(0)
+        while (await witness.price())["price"] < 599:
+            pass
+        connection.transport.resume_reading()
+        prices: list[int] = []
+        skipped = 0
+        while len(prices) + skipped < 600:
+            frame = json.loads(await client.receive_text())
+            if frame.get("type") == "conflated":
+                skipped += frame["skipped"]
+            elif "type" not in frame:
+                prices.append(frame["price"])
+        assert skipped > 0 and prices == sorted(set(prices)) and prices[-1] == 599

@@ -1,0 +1,200 @@
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quotes.websocket.delivery.outbox import Outbox
+from quotes.websocket.delivery.pacing import Pacers
+
+
+class MemoryTransport:
+    """A transport whose client takes bytes only when told to."""
+
+    form = "memory"
+
+    def __init__(self) -> None:
+        self.on_drain: Callable[[], None] = lambda: None
+        self.waiting: list[str] = []
+        self.taken: list[str] = []
+
+    def frame(self, payload: str | bytes) -> str:
+        return str(payload)
+
+    def write(self, frames: list[str]) -> None:
+        self.waiting += frames
+
+    def unsent(self) -> int:
+        return sum(map(len, self.waiting))
+
+    def progress_at(self) -> float:
+        return 0.0
+
+    def close(self, code: int, reason: str) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+    def drain(self) -> None:
+        self.taken += self.waiting
+        self.waiting.clear()
+        self.on_drain()
+
+
+def event(key: str, number: int) -> dict[str, Any]:
+    return {"type": "quote.tick", "key": key, "frame": f"{key}{number:05}"}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ABC"), st.booleans()) | st.sampled_from(["flush", "drain"]),
+        max_size=80,
+    )
+)
+def test_slow_client_loses_only_intermediate_values(steps: list[Any]) -> None:
+    """Whatever the pace: per symbol in order, none twice, the newest last, and skips are told."""
+    loop = asyncio.new_event_loop()
+    try:
+        transport, pacers = MemoryTransport(), Pacers(loop)
+        outbox = Outbox(transport, pacers, on_overflow=lambda: None, on_gap=lambda: None)
+        outbox.high_water = 40
+        newest: dict[str, str] = {}
+        count = 0
+        for number, step in enumerate(steps):
+            if step == "flush":
+                pacers.flush()
+            elif step == "drain":
+                transport.drain()
+            else:
+                outbox.price(event(step[0], number))
+                newest[step[0]] = f"{step[0]}{number:05}"
+                count += 1
+            assert len(outbox.frames) * 6 <= 40 + 6 and len(outbox.newest) <= 3
+        for _ in range(5):
+            pacers.flush()
+            transport.drain()
+        prices = [text for text in transport.taken if "conflated" not in text]
+        skipped = sum(
+            int(text.split('"skipped":')[1][:-1]) for text in transport.taken if "conflated" in text
+        )
+        assert len(prices) + skipped == count
+        for key, last in newest.items():
+            mine = [text for text in prices if text[0] == key]
+            assert mine == sorted(set(mine)) and mine[-1] == last
+    finally:
+        loop.close()
+
+
+async def test_frames_due_together_leave_in_one_write() -> None:
+    """What becomes due in one go of the loop is one write, an idle client's at once."""
+    transport = MemoryTransport()
+    pacers = Pacers(asyncio.get_running_loop())
+    outbox = Outbox(transport, pacers, on_overflow=lambda: None, on_gap=lambda: None)
+    outbox.price(event("A", 1))
+    outbox.price(event("B", 2))
+    assert transport.waiting == []
+    await asyncio.sleep(0)
+    assert transport.waiting == ["A00001", "B00002"]
+
+
+def test_client_that_reads_no_answer_is_cut_off() -> None:
+    """Frames that are no prices are never dropped; a client that lets them pile up overflows."""
+    loop = asyncio.new_event_loop()
+    overflowed: list[bool] = []
+    outbox = Outbox(
+        MemoryTransport(),
+        Pacers(loop),
+        on_overflow=lambda: overflowed.append(True),
+        on_gap=lambda: None,
+    )
+    for _ in range(400):
+        outbox.control(b"x" * 1000)
+    assert overflowed
+    loop.close()
+
+
+class TakingTransport(MemoryTransport):
+    """A transport whose client takes all at once."""
+
+    def write(self, frames: list[str]) -> None:
+        self.taken += frames
+
+
+async def test_burst_makes_nobody_slow() -> None:
+    """More than the high-water mark at once is delivered whole to a client that takes it."""
+    transport = TakingTransport()
+    gaps: list[bool] = []
+    outbox = Outbox(
+        transport,
+        Pacers(asyncio.get_running_loop()),
+        on_overflow=lambda: None,
+        on_gap=lambda: gaps.append(True),
+    )
+    outbox.high_water = 60
+    outbox.lossless.add("A")
+    for number in range(100):
+        outbox.price(event("A", number))
+    outbox.flush()
+    assert transport.taken == [f"A{number:05}" for number in range(100)] and not gaps
+
+
+async def test_price_of_an_interval_is_not_lost_when_the_interval_ends_early() -> None:
+    """Who configures intervals away gets what the last one gathered, before newer prices."""
+    transport = TakingTransport()
+    pacers = Pacers(asyncio.get_running_loop())
+    outbox = Outbox(transport, pacers, on_overflow=lambda: None, on_gap=lambda: None)
+    outbox.configure(batch=False, interval_ms=60_000)
+    outbox.price(event("A", 1))
+    assert transport.taken == []
+    outbox.configure(batch=False, interval_ms=0)
+    outbox.price(event("A", 2))
+    outbox.flush()
+    assert transport.taken == ["A00001", "A00002"]
+
+
+async def test_shared_interval_gives_each_client_its_own_in_order_of_change() -> None:
+    """Who shares an interval gets the newest of its own instruments; when slow, once it drained."""
+    transport = MemoryTransport()
+    pacers = Pacers(asyncio.get_running_loop())
+    outbox = Outbox(transport, pacers, on_overflow=lambda: None, on_gap=lambda: None)
+    takers: list[Callable[[dict[str, Any]], None]] = [outbox.price]
+    sharing = outbox.sharing
+    sharing.keys, sharing.route = dict.fromkeys("AB").keys(), takers.append
+    outbox.configure(batch=False, interval_ms=60_000)
+    sharing.settled_at = pacers.now = pacers.loop.time()
+    interval = sharing.interval
+    assert interval is not None
+
+    def pass_interval(*numbers: int) -> list[str]:
+        for number in numbers:
+            takers[-1](event("ABC"[number % 3], number))
+        interval.over()
+        return transport.waiting
+
+    assert pass_interval(0, 1, 3) == ["B00001", "A00003"]
+    assert takers[-1] == interval.price
+    transport.drain()
+    assert pass_interval(4, 6, 7, 9, 8) == ["B00007", "A00009"]
+    outbox.high_water = 10  # what waits is more
+    assert pass_interval(12, 13, 15) == ["B00007", "A00009"]
+    assert takers[-1] == outbox.price
+    assert pass_interval(16) == ["B00007", "A00009"]
+    transport.drain()
+    transport.drain()
+    assert transport.taken[4:6] == ["A00015", "B00016"]
+    assert '"skipped":1' in transport.taken[6]
+
+
+async def test_frames_wait_longer_the_more_clients_there_are() -> None:
+    """Between two flushes lie 1 to 5 ms, by how many clients were written to."""
+    loop = asyncio.get_running_loop()
+    for clients, pause_s in ((1, 0.001), (120, 0.003), (1000, 0.005)):
+        pacers = Pacers(loop)
+        for _ in range(clients):
+            outbox = Outbox(TakingTransport(), pacers, on_overflow=print, on_gap=print)
+            outbox.price(event("A", 1))
+        pacers.flush()
+        assert pacers.next_flush - loop.time() <= pause_s
+        assert pacers.next_flush - pacers.now >= pause_s

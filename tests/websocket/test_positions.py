@@ -1,0 +1,51 @@
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instruments.keys import InstrumentKey
+from quotes.store.positions import StreamPosition
+from quotes.store.tick_log import LoggedTick, tick_message
+from quotes.websocket.feed.positions import ProvisionalPrices, TickDecoder
+
+NUMBERS = st.integers(0, 5)
+ROW: list[Any] = ["NSE_EQ:TCS", 7, 3, 1000, b'{"symbol":"TCS"}', True, 1001]
+
+
+@given(NUMBERS, NUMBERS, NUMBERS, NUMBERS)
+def test_a_position_covers_its_own_epoch_up_to_its_number(a: int, b: int, c: int, d: int) -> None:
+    """A tick was given if it is of the same epoch and not later; another epoch says nothing."""
+    assert StreamPosition(a, b).covers(c, d) == (a == c and d <= b)
+
+
+def test_the_decoder_makes_messages_of_what_is_shown_and_new() -> None:
+    """Rows make the message of a tick; late ticks, repeats and foreign rows make none."""
+    decoder = TickDecoder()
+    assert LoggedTick.__struct_fields__[5] == "shown"
+    message = decoder.message(ROW, None)
+    assert message == tick_message(*ROW) and message is not None
+    assert decoder.message(ROW, message) is None
+    assert decoder.message([*ROW[:2], 4, *ROW[3:]], message) is not None
+    assert decoder.message(["NSE_EQ:TCS", 6, 3, *ROW[3:]], message) is not None
+    assert decoder.message([*ROW[:5], False, 1001], None) is None
+    assert decoder.message([*ROW, "more"], None) is None
+
+
+def test_the_decoder_knows_the_groups_of_instruments() -> None:
+    """The topic of an instrument's group is its key; other groups take no rows."""
+    decoder, m_and_m = TickDecoder(), InstrumentKey("NSE_EQ", "M&M")
+    assert decoder.topic(m_and_m.group_name) == str(m_and_m)
+    assert decoder.topic("candles.NSE_EQ.-TCS") is None
+    assert decoder.is_marker({"type": "quote.forget"})
+    assert not decoder.is_marker({"type": "quote.tick"})
+
+
+def test_a_price_shown_provisionally_is_shown_once() -> None:
+    """The bridge's message of that price is a repeat, under one number; the next one is not."""
+    prices = ProvisionalPrices()
+    prices.add("A", "frame")
+    message = {"key": "A", "frame": "frame", "epoch": 1, "seq": 1}
+    assert not prices.is_repeat({**message, "provisional": True})
+    assert [prices.is_repeat(message) for _ in range(2)] == [True, True]
+    assert not prices.is_repeat({**message, "seq": 2})
+    assert not prices.is_repeat({**message, "key": "B"})

@@ -1,0 +1,30 @@
+"""The recent past: the end of the log, read once and then read on."""
+
+from typing import Any
+
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+from quotes.websocket.feed.recent_ticks import RecentTicks
+from tests.history.logs import log, log_row
+from tests.valkey import ValkeyProcess
+
+KEY = "NSE_EQ:RELIANCE"
+
+
+async def test_the_end_of_the_log_is_read_and_read_on(
+    redis: Redis, redis_server: ValkeyProcess, settings: Any
+) -> None:
+    """Over several pages: what is kept at first, then what came since, the oldest let go."""
+    settings.QUOTES_RESUME_TICKS = 25
+    for seq in range(1, 101):
+        log(redis, [log_row(KEY, seq=seq)])
+    async with AsyncRedis.from_url(redis_server.url) as client:
+        recent = RecentTicks(client)
+        await recent.refresh()
+        assert [row[2] for row in recent.of(KEY)] == list(range(76, 101))
+        for seq in range(101, 113):
+            log(redis, [log_row(KEY, seq=seq)])
+        await recent.refresh()
+        assert [row[2] for row in recent.of(KEY)] == list(range(88, 113))
+        recent.drop()
