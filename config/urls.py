@@ -2,8 +2,8 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from quotes.health import healthz, readyz
-from quotes.pages import live_prices
+from quotes.rest.health import healthz, readyz
+from quotes.rest.pages import live_prices
 
 urlpatterns = [
     path("", live_prices, name="live-prices"),
@@ -11,7 +11,7 @@ urlpatterns = [
     # Before the instruments, whose keys may hold slashes.
     path("api/", include("quotes.history.rest.urls")),
     path("api/", include("instruments.urls")),
-    path("api/", include("quotes.urls")),
+    path("api/", include("quotes.rest.urls")),
     path("api/", include("quotes.access.rest.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),

@@ -9,7 +9,7 @@ from django.test import Client
 from redis import Redis
 
 from quotes.access.models import ApiKey
-from quotes.publish_api import UNDER_WAY
+from quotes.rest.publish import UNDER_WAY
 from tests.access.people import access_token, api_key, asha, past, publisher
 from tests.ticks import MOMENT, message
 from tests.valkey import ValkeyProcess

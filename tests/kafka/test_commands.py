@@ -43,7 +43,7 @@ def test_server_runs_without_the_package() -> None:
     """No module that the server and other commands load imports the package."""
     code = (
         "import sys, django; sys.modules['confluent_kafka'] = None; django.setup();"
-        "import config.asgi, quotes.startup, quotes.health, quotes.urls;"
+        "import config.asgi, quotes.startup, quotes.rest.health, quotes.rest.urls;"
         "from django.core.management import call_command; call_command('check');"
         "import quotes.management.commands.consume_kafka, quotes.management.commands.produce_kafka"
     )

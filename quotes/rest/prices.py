@@ -29,7 +29,7 @@ from quotes.access.rest.permissions import (
     require_now,
 )
 from quotes.conf import conf
-from quotes.publish_api import SCHEMA, RawJSONParser, publish
+from quotes.rest.publish import SCHEMA, RawJSONParser, publish
 from quotes.store.names import LatestPrice, sync_client
 from quotes.store.snapshots import Snapshot, Wanted, read_snapshot
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from quotes.api import PricesView, PriceView
+from quotes.rest.prices import PricesView, PriceView
 
 urlpatterns = [
     path("prices/", PricesView.as_view(), name="prices"),

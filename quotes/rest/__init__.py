@@ -1,0 +1,1 @@
+"""Latest prices, publishing, health and the page over HTTP."""
