@@ -9,9 +9,9 @@ import json
 import sys
 from pathlib import Path
 
-from quotes.child import Child
-from quotes.console import Console
-from quotes.supervisor import OWN_NAME, ChildNotReady, Supervisor, Timing
+from quotes.serve.child import Child
+from quotes.serve.console import Console
+from quotes.serve.supervisor import OWN_NAME, ChildNotReady, Supervisor, Timing
 
 
 def main() -> None:

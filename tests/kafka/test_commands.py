@@ -11,7 +11,7 @@ from django.test import Client
 from redis import Redis
 
 from quotes.kafka.status import ConsumerStatus, consumers_key, tell_status
-from quotes.processes import Options, plan
+from quotes.serve.processes import Options, plan
 from quotes.store.inbox import unread
 from tests.kafka.broker import Broker
 from tests.kafka.consumers import RunningConsumer
@@ -43,7 +43,7 @@ def test_server_runs_without_the_package() -> None:
     """No module that the server and other commands load imports the package."""
     code = (
         "import sys, django; sys.modules['confluent_kafka'] = None; django.setup();"
-        "import config.asgi, quotes.startup, quotes.rest.health, quotes.rest.urls;"
+        "import config.asgi, quotes.serve.startup, quotes.rest.health, quotes.rest.urls;"
         "from django.core.management import call_command; call_command('check');"
         "import quotes.management.commands.consume_kafka, quotes.management.commands.produce_kafka"
     )

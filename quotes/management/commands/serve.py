@@ -6,11 +6,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from quotes.listener import CannotListen
-from quotes.processes import SERVERS, Options
-from quotes.redis_probe import RedisUnavailable
-from quotes.startup import DatabaseNotReady, serve
-from quotes.supervisor import ChildNotReady
+from quotes.serve.listening import CannotListen
+from quotes.serve.processes import SERVERS, Options
+from quotes.serve.redis_probe import RedisUnavailable
+from quotes.serve.startup import DatabaseNotReady, serve
+from quotes.serve.supervisor import ChildNotReady
 
 
 class Command(BaseCommand):

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pytest
 from redis import Redis
 
-from quotes.embedded import EmbeddedServer, embedded_server
-from quotes.redis_probe import RedisUnavailable, answers, ping
+from quotes.serve.embedded_redis import EmbeddedServer, embedded_server
+from quotes.serve.redis_probe import RedisUnavailable, answers, ping
 from tests.ports import free_port
 from tests.waiting import wait_until
 

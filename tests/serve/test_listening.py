@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from quotes.listener import CannotListen, open_listeners
+from quotes.serve.listening import CannotListen, open_listeners
 from tests.ports import free_port
 
 

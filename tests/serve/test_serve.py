@@ -19,10 +19,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 from redis import Redis
 
-from quotes import startup
-from quotes.listener import open_listeners
-from quotes.processes import Options, plan
-from quotes.startup import addresses, shown_host
+from quotes.serve import startup
+from quotes.serve.listening import open_listeners
+from quotes.serve.processes import Options, plan
+from quotes.serve.startup import addresses, shown_host
 from tests.ports import free_port
 from tests.programs import ROOT, Program, descendants, gone, processes
 from tests.valkey import ValkeyProcess

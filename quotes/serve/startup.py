@@ -1,6 +1,6 @@
 """The start of a machine's processes: what must hold before, and what is said when they work.
 
-Which processes there are is in `quotes/processes.py`.
+Which processes there are is in `quotes/serve/processes.py`.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http.request import validate_host
 
 from quotes.conf import conf
-from quotes.console import Console
-from quotes.embedded import EmbeddedServer, embedded_server
-from quotes.listener import EVERYWHERE, LOOPBACK, open_listeners
-from quotes.processes import Options, plan
-from quotes.redis_probe import NothingListens, RedisAddress, ping
-from quotes.supervisor import OWN_NAME, Supervisor
+from quotes.serve.console import Console
+from quotes.serve.embedded_redis import EmbeddedServer, embedded_server
+from quotes.serve.listening import EVERYWHERE, LOOPBACK, open_listeners
+from quotes.serve.processes import Options, plan
+from quotes.serve.redis_probe import NothingListens, RedisAddress, ping
+from quotes.serve.supervisor import OWN_NAME, Supervisor
 
 READY_TIMEOUT_S = 20.0
 REQUEST_TIMEOUT_S = 1.0

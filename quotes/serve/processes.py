@@ -1,7 +1,7 @@
 """The processes of one machine: which there are, their commands and their order.
 
-How they are kept running is in `quotes/supervisor.py`; what happens before and after their start
-in `quotes/startup.py`.
+How they are kept running is in `quotes/serve/supervisor.py`; what happens before and after their start
+in `quotes/serve/startup.py`.
 """
 
 import os
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from quotes.child import Child
 from quotes.conf import conf
-from quotes.embedded import MUTED, EmbeddedServer
 from quotes.kafka.conf import conf as kafka_conf
-from quotes.redis_probe import answers
+from quotes.serve.child import Child
+from quotes.serve.embedded_redis import MUTED, EmbeddedServer
+from quotes.serve.redis_probe import answers
 
 APPLICATION = "config.asgi:application"
 UVICORN_WEBSOCKETS = "quotes.websocket.transports.uvicorn:PriceWebSocketProtocol"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from quotes.child import exit_phrase
-from quotes.supervisor import Timing
+from quotes.serve.child import exit_phrase
+from quotes.serve.supervisor import Timing
 from tests.programs import Program, descendants, gone
 from tests.waiting import wait_until
 

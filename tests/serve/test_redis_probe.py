@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from quotes.redis_probe import NothingListens, RedisAddress, RedisUnavailable, answers, ping
+from quotes.serve.redis_probe import NothingListens, RedisAddress, RedisUnavailable, answers, ping
 from tests.ports import free_port
 from tests.valkey import ValkeyProcess
 

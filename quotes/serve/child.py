@@ -1,6 +1,6 @@
 """One child process of the supervisor: its start behind a gate, its output, its end.
 
-When it is started again, and when all end, is not here but in `quotes/supervisor.py`.
+When it is started again, and when all end, is not here but in `quotes/serve/supervisor.py`.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from quotes.console import Console, LineSplitter
+from quotes.serve.console import Console, LineSplitter
 
 # The shell waits for a line before it becomes the child. It comes when the keeper knows the child;
 # when the supervisor dies before that, the pipe ends and so does the shell.

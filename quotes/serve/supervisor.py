@@ -1,6 +1,6 @@
 """The supervisor: starts child processes, starts again what dies, and ends them all.
 
-Knows nothing of prices: which processes there are is in `quotes/processes.py`. Each child leads a
+Knows nothing of prices: which processes there are is in `quotes/serve/processes.py`. Each child leads a
 session of its own, so Ctrl-C reaches the supervisor alone, which then ends the stages from the
 last to the first: what writes to Redis ends before Redis does.
 """
@@ -11,9 +11,9 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from quotes.child import Child, Run, exit_phrase
-from quotes.console import Console
-from quotes.keeper import Keeper, signal_group
+from quotes.serve.child import Child, Run, exit_phrase
+from quotes.serve.console import Console
+from quotes.serve.orphan_guard import Keeper, signal_group
 
 OWN_NAME = "serve"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

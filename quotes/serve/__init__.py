@@ -1,0 +1,1 @@
+"""`manage.py serve`: the processes of one machine, with an embedded Redis."""
