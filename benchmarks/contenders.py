@@ -23,7 +23,7 @@ DAPHNE = (
     *(
         sys.executable,
         "-m",
-        "quotes.websocket.transports.daphne_server",
+        "quotes.websocket.transports.daphne",
         "--bind",
         "127.0.0.1",
         "--port",

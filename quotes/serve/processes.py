@@ -20,8 +20,8 @@ from quotes.serve.redis_probe import answers
 
 APPLICATION = "config.asgi:application"
 UVICORN_WEBSOCKETS = "quotes.websocket.transports.uvicorn:PriceWebSocketProtocol"
-UVICORN_HTTP = "quotes.websocket.transports.uvicorn_http:PriceHTTPProtocol"
-DAPHNE = "quotes.websocket.transports.daphne_server"
+UVICORN_HTTP = "quotes.websocket.transports.uvicorn:PriceHTTPProtocol"
+DAPHNE = "quotes.websocket.transports.daphne"
 PING_S = 20
 
 # Stages of the start, ended in the reverse order.

@@ -98,7 +98,7 @@ class Deployment:
 
     def daphne(self, *options: str) -> Web:
         port = free_port()
-        command = ["-m", "quotes.websocket.transports.daphne_server", "-p", str(port), *options]
+        command = ["-m", "quotes.websocket.transports.daphne", "-p", str(port), *options]
         return self.add(Web(*command, "config.asgi:application", port=port, **self.environment))
 
     def add(self, web: Web) -> Web:

@@ -10,7 +10,7 @@ import uvicorn
 from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
 
-from quotes.websocket.transports.uvicorn_http import PriceHTTPProtocol
+from quotes.websocket.transports.uvicorn import PriceHTTPProtocol
 from tests.waiting import DEADLINE_S
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -32,7 +32,7 @@ def daphne_url() -> Iterator[str]:
     command = [
         sys.executable,
         "-m",
-        "quotes.websocket.transports.daphne_server",
+        "quotes.websocket.transports.daphne",
         "-b",
         "127.0.0.1",
         "-p",

@@ -20,9 +20,9 @@ from websockets.streams import StreamReader
 from quotes.publish.publishing import publish_ticks
 from quotes.runtime.clock import now_ms
 from quotes.websocket.delivery.shapes import json_shape, packed, payload_array
+from quotes.websocket.transports.base import BINARY, TEXT, wire_frame
 from quotes.websocket.transports.daphne import check_versions
 from quotes.websocket.transports.uvicorn import check_version
-from quotes.websocket.transports.ws_frames import BINARY, TEXT, wire_frame
 from tests.live import Client, LiveServer
 from tests.ticks import MOMENT, message, publish, tick
 from tests.waiting import eventually

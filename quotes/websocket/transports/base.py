@@ -1,15 +1,17 @@
 """The interface of frame transports, and how a server announces that it has one.
 
 A server adapter puts its transport into the connection's `scope["extensions"]`, under EXTENSION.
-On any other server frames go through ASGI's `websocket.send` (`asgi_transport.py`).
+On any other server frames go through ASGI's `websocket.send` (`asgi.py`).
 """
 
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from quotes.websocket.transports.ws_frames import BINARY, TEXT, wire_frame
-
 EXTENSION = "quotes.frames"
+
+# Opcodes of WebSocket frames (RFC 6455, section 5.2).
+TEXT = 0x81
+BINARY = 0x82
 
 
 class FrameTransport(Protocol):
@@ -35,6 +37,19 @@ class FrameTransport(Protocol):
 
     def abort(self) -> None:
         """End the connection at once."""
+
+
+def wire_frame(opcode: int, payload: bytes) -> bytes:
+    """Return the bytes on the wire of one final frame: whole, unmasked, uncompressed.
+
+    An uncompressed frame is legal on a connection that has agreed on permessage-deflate (RFC 7692).
+    """
+    length = len(payload)
+    if length < 126:
+        return b"%c%c%b" % (opcode, length, payload)
+    if length < 65536:
+        return b"%c\x7e%b%b" % (opcode, length.to_bytes(2, "big"), payload)
+    return b"%c\x7f%b%b" % (opcode, length.to_bytes(8, "big"), payload)
 
 
 class WireTransport:

@@ -1,4 +1,6 @@
-"""The frame transport of Daphne: prepared frames written to the socket while nothing waits there.
+"""Daphne with prepared frames, written to the socket while nothing waits there.
+
+Start it with `python -m quotes.websocket.transports.daphne`, with the options of `daphne`.
 
 Twisted adds and removes a writer for each write, which costs more than the write. Here the bytes go
 to the socket at once; only what it does not take goes through Twisted. This relies on internals of
@@ -8,17 +10,22 @@ Daphne and Twisted, so it refuses versions that it was not tested with.
 import asyncio
 import contextlib
 import socket
+import sys
 from typing import Any
 
 import daphne
 import twisted
+from daphne.cli import CommandLineInterface
+from daphne.server import Server
+from daphne.ws_protocol import WebSocketProtocol
 from django.core.exceptions import ImproperlyConfigured
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.tcp import Server as TcpServer
 from zope.interface import implementer
 
 from quotes.conf import conf
-from quotes.websocket.transports.base import WireTransport
+from quotes.runtime.redaction import scrub
+from quotes.websocket.transports.base import EXTENSION, WireTransport
 
 KNOWN_VERSIONS = {"daphne": ("4.2.",), "twisted": ("25.", "26.")}
 
@@ -29,7 +36,7 @@ def check_versions(versions: dict[str, str]) -> None:
         if not version.startswith(KNOWN_VERSIONS[name]):
             known = ", ".join(one + "x" for one in KNOWN_VERSIONS[name])
             raise ImproperlyConfigured(
-                f"quotes.websocket.transports.daphne knows {name} {known}, this is {version}: install the "
+                f"prepared frames work with {name} {known}, this is {version}: install the "
                 "version of requirements.txt, or start the `daphne` command, which is slower"
             )
 
@@ -96,3 +103,31 @@ class DaphneTransport(WireTransport):
 
     def stopProducing(self) -> None:
         self.resumed = True
+
+
+class PriceServer(Server):
+    """Daphne's server, which announces a frame transport in each WebSocket's scope."""
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        if isinstance(protocol, WebSocketProtocol):
+            extensions = {**scope.get("extensions", {}), EXTENSION: DaphneTransport(protocol)}
+            scope = {**scope, "extensions": extensions}
+        return super().create_application(protocol, scope)
+
+    def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
+        # The access log is not written by way of `logging`.
+        clean = {name: scrub(one) if isinstance(one, str) else one for name, one in details.items()}
+        super().log_action(protocol, action, clean)
+
+
+class PriceCommandLineInterface(CommandLineInterface):
+    server_class = PriceServer
+
+
+def main() -> None:
+    """Run Daphne with the options of the command line, until it ends."""
+    sys.exit(PriceCommandLineInterface().run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

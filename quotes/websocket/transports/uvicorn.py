@@ -1,15 +1,19 @@
-"""The frame transport of uvicorn: prepared frames written straight to the connection's transport.
+"""uvicorn with prepared frames, written straight to a connection's transport, and with deadlines.
 
-Start uvicorn with `--ws quotes.websocket.transports.uvicorn:PriceWebSocketProtocol`. This relies on internals
-of its websockets-sansio protocol, so it refuses versions that it was not tested with.
+Start it with `--ws quotes.websocket.transports.uvicorn:PriceWebSocketProtocol` and
+`--http quotes.websocket.transports.uvicorn:PriceHTTPProtocol`. This relies on internals of its
+websockets-sansio protocol, so it refuses versions that it was not tested with.
 """
 
+import asyncio
 import contextlib
 import socket
 from typing import Any
 
+import h11
 import uvicorn
 from django.core.exceptions import ImproperlyConfigured
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from quotes.conf import conf
@@ -23,7 +27,7 @@ def check_version(version: str) -> None:
     if not version.startswith(KNOWN_VERSIONS):
         known = ", ".join(one + "x" for one in KNOWN_VERSIONS)
         raise ImproperlyConfigured(
-            f"quotes.websocket.transports.uvicorn knows uvicorn {known}, this is {version}: install "
+            f"PriceWebSocketProtocol works with uvicorn {known}, this is {version}: install "
             "the version of requirements.txt, or start it with --ws websockets-sansio (slower)"
         )
 
@@ -91,3 +95,40 @@ class PriceWebSocketProtocol(WebSocketsSansIOProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self.prices.on_drain()
+
+
+class PriceHTTPProtocol(H11Protocol):
+    """Closes a connection whose request, up to the end of its headers, takes too long.
+
+    uvicorn waits for a first request for ever, so a few thousand connections that send nothing, or
+    a byte a minute, would hold its files.
+    """
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
+        elif self._deadline is None:
+            self._wait()  # for the rest of a further request, of which this is a part
+
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        self._stop_waiting()
+        super().handle_websocket_upgrade(event)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(error)
+
+    def _wait(self) -> None:
+        self._deadline = self.loop.call_later(conf.handshake_timeout_s, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
