@@ -223,7 +223,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["quotes.access.rest.permissions.CallerIsKnown"],
     "DEFAULT_THROTTLE_CLASSES": ["quotes.access.rest.permissions.CallerThrottle"],
 }
-# Lifetimes, keys and algorithm are settings of `quotes/conf.py`: quotes/access/credentials/logins.py.
+# Lifetimes, keys and algorithm are settings of `quotes/conf.py`, see quotes/access/credentials.
 SIMPLE_JWT = {"ROTATE_REFRESH_TOKENS": True, "BLACKLIST_AFTER_ROTATION": True}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Live prices",

@@ -15,8 +15,9 @@ from quotes.ticks import (
     parse_any_tick,
     parse_tick,
     segment_text,
+    usual_frame,
+    usual_head,
 )
-from quotes.usual_ticks import usual_frame, usual_head
 from tests.ticks import MOMENT, message
 
 NOW = MOMENT + 1000

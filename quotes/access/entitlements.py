@@ -1,6 +1,6 @@
 """Entitlements: which segments' prices somebody may see, at once or late. Pure rules, no I/O.
 
-Where grants are kept is `quotes/access/models.py`; how they are read `quotes/access/selectors.py`.
+Where grants are kept is `models.py`; how they are read `selectors.py`.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """Grants of segments, classes of users, API keys, ended log-ins, and the record of changes.
 
-Users and groups are Django's own; their reading together with these is `quotes/access/selectors.py`.
+Users and groups are Django's own; their reading together with these is `selectors.py`.
 """
 
 from typing import Any, ClassVar

@@ -1,7 +1,7 @@
 """How users stand in the database: active or not, entitled to what, held to which limits.
 
 Reads only, of many users at once, for a thread. Who asks from an event loop goes through
-`quotes/access/account_reader.py`.
+`account_reader.py`.
 """
 
 import hashlib

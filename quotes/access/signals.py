@@ -1,7 +1,7 @@
 """Recording every change of who may see what, whichever way the models are saved.
 
 What evades signals (bulk updates, SQL by hand) leaves no audit line, but is found by the watch
-over open sockets (`quotes/access/revocation.py`).
+over open sockets (`revocation.py`).
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Writing what a bridge has decided on: when, how much at a time, and what if Redis is slow.
 
 One writer serves one session of a bridge, that is one connection under one lease. What is written
-and how is `quotes/bridge/flush.py`.
+and how is `flush.py`.
 """
 
 import asyncio

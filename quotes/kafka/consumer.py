@@ -1,6 +1,6 @@
 """The consumer of Kafka: takes messages of its partitions to the inbox, each once.
 
-How messages are sorted is in `quotes/kafka/sorting.py`. The position of a partition moves in Redis
+How messages are sorted is in `sorting.py`. The position of a partition moves in Redis
 in the step that takes its ticks. So whatever goes wrong has one remedy: forget what was read, read
 the positions again and go on from there; nothing is held meanwhile.
 """

@@ -1,7 +1,7 @@
 """Messages of topics as ticks: the contract's own JSON, or foreign fields by KAFKA_FIELDS.
 
 The numbers of JSON keep the digits that came in. Avro and Protobuf are in
-`quotes/kafka/schemas.py`.
+`schemas.py`.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Avro and Protobuf messages, by the schemas of a registry (Confluent's wire format).
 
 A message is a zero byte, the schema's number in four bytes, and the record. What a record's fields
-mean is in `quotes/kafka/fields.py`. Needs requirements-kafka-schemas.txt.
+mean is in `fields.py`. Needs requirements-kafka-schemas.txt.
 """
 
 import base64

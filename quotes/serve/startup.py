@@ -1,6 +1,6 @@
 """The start of a machine's processes: what must hold before, and what is said when they work.
 
-Which processes there are is in `quotes/serve/processes.py`.
+Which processes there are is in `processes.py`.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The supervisor: starts child processes, starts again what dies, and ends them all.
 
-Knows nothing of prices: which processes there are is in `quotes/serve/processes.py`. Each child leads a
+Knows nothing of prices: which processes there are is in `processes.py`. Each child leads a
 session of its own, so Ctrl-C reaches the supervisor alone, which then ends the stages from the
 last to the first: what writes to Redis ends before Redis does.
 """

@@ -1,4 +1,4 @@
-"""The lease of a recorder: that of `quotes/store/lease.py` over a plain client, without an event loop."""
+"""The lease of a recorder: that of `lease.py` over a plain client, without an event loop."""
 
 import time
 import uuid

@@ -1,6 +1,6 @@
 """The client protocol: messages a client may send, codes of errors and closes, and their frames.
 
-What a message does is not here but in `quotes/websocket/session.py`; the contract is `docs/protocol.md`.
+What a message does is in `session.py`; the contract is `docs/protocol.md`.
 """
 
 from datetime import date

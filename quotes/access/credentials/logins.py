@@ -1,7 +1,7 @@
 """Log-ins: the tokens that a user is given for a password, and what ends them.
 
 The tokens are those of djangorestframework-simplejwt, signed and verified by
-`quotes/access/credentials/tokens.py`; each carries the log-in that it comes from and the stamp of the password.
+`tokens.py`; each carries the log-in that it comes from and the stamp of the password.
 """
 
 import uuid

@@ -1,6 +1,6 @@
 """Tokens: signing this server's own, and verifying the signature and claims of any.
 
-Whether the user that a token names may still come in is not here but in `quotes/access/selectors.py`.
+Whether a token's user may still connect is in `quotes/access/selectors.py`.
 Each key is taken for one algorithm, by what is configured and never by what a token says.
 """
 

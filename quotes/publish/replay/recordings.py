@@ -2,7 +2,7 @@
 
 A recording is a CSV file, plain or gzipped, with the columns timestamp,symbol,ltp,volume: times are
 IST unless they say otherwise, prices are rupees, volume is the day's so far or empty. Pacing and
-publishing are not here but in `quotes/publish/replay/replay.py`.
+publishing are not here but in `replay.py`.
 
 Recorded feeds hold rows dated 1970-01-01 05:30:00 (Unix time 0), which vendors send when the time
 of the last trade is not at hand. Such a row has the time of the row before it: a tick without a

@@ -1,7 +1,7 @@
 """Replay: publishing a recording again, at the pace of its times or as fast as it is taken.
 
-Reading a recording is in `quotes/publish/replay/recordings.py`; whether its ticks would be shown is in
-`quotes/publish/replay/checks.py`. The order of the file is kept: rows are in order of arrival, and a late
+Reading a recording is in `recordings.py`; whether its ticks would be shown is in
+`checks.py`. The order of the file is kept: rows are in order of arrival, and a late
 tick is replayed late.
 """
 

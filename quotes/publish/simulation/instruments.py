@@ -1,7 +1,7 @@
 """Which instruments the simulated market has: names, tick sizes, sizes of trade, weights.
 
 Prices are what they start from and resemble no particular day; how they move is in
-`quotes/publish/simulation/market.py`. Nothing here stands in for the instrument master.
+`market.py`. Nothing here stands in for the instrument master.
 """
 
 from collections.abc import Iterator
