@@ -1,0 +1,72 @@
+"""docs/architecture.md names what is there, and all of the wings."""
+
+import re
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from tests.programs import ROOT
+
+TEXT = (ROOT / "docs" / "architecture.md").read_text()
+QUOTES = ROOT / "quotes"
+WINGS = {path.parent.name for path in QUOTES.glob("*/__init__.py")}
+MODULES = {path.stem for path in QUOTES.glob("*.py")} - {"__init__"}
+NAMES = sorted(set(re.findall(rf"`((?:{'|'.join(WINGS | MODULES)})[./][\w./]+)`", TEXT)))
+
+
+def found(name: str) -> bool:
+    """Return whether a name is a path below quotes, or a module and something in it."""
+    if (QUOTES / name).exists():
+        return True
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        path = QUOTES.joinpath(*parts[:end])
+        if path.with_suffix(".py").exists() or path.is_dir():
+            thing = import_module(".".join(["quotes", *parts[:end]]))
+            for attribute in parts[end:]:
+                thing = getattr(thing, attribute, None)
+                if thing is None:
+                    return False
+            return True
+    return False
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_name_is_there(name: str) -> None:
+    """A module, class or function that the page names can be imported."""
+    assert found(name)
+
+
+def test_a_name_that_is_not_there_is_noticed() -> None:
+    """The test above can fail."""
+    assert len(NAMES) > 30
+    assert not found("bridge.market.Market.nonsense") and not found("bridge/nonsense.py")
+
+
+def test_each_wing_is_drawn_and_checked() -> None:
+    """The picture has every wing, and so has the contract that import-linter checks."""
+    picture = TEXT.split("```mermaid")[1].split("```")[0]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (wings,) = [one for one in contracts["contracts"] if one["id"] == "wings"]
+    layers = set(re.findall(r"\w+", " ".join(wings["layers"])))
+    for wing in WINGS:
+        assert f'{wing}["' in picture and wing in layers
+
+
+def test_ways_have_ten_steps() -> None:
+    """The way of a tick and the way of a subscribe are ten steps each."""
+    for title in ("The way of a tick", "The way of a subscribe"):
+        section = TEXT.split(f"## {title}\n")[1].split("\n## ")[0]
+        assert re.findall(r"^\| (\d+) \|", section, re.MULTILINE) == [str(n) for n in range(1, 11)]
+
+
+def test_contributing_names_commands_that_exist() -> None:
+    """CONTRIBUTING.md's commands are targets of the Makefile, and files that exist."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", text, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    for path in re.findall(r"`((?:tests|docs|\.ci)/[\w./]+)`", text):
+        assert Path(ROOT / path).exists(), path
