@@ -1,4 +1,4 @@
-"""Reading users' standings for an event loop: in a thread of its own, many in one reading.
+"""Reading users' accounts for an event loop: in a thread of its own, many in one reading.
 
 Whoever asks while a reading is under way is served by the next one, so that a thousand clients that
 connect at once cost a few queries and one database connection.
@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from django.db import DatabaseError, close_old_connections, connections
 
+from quotes.access.accounts import Accounts
 from quotes.access.errors import AccessDown
-from quotes.access.selectors import Standings, read_standings
+from quotes.access.selectors import read_accounts
 
 logger = logging.getLogger(__name__)
 
@@ -23,17 +24,17 @@ T = TypeVar("T")
 Question = tuple[int | str, str]  # a user, and a log-in or ""
 
 
-class StandingReader:
-    """Reads standings in one thread; belongs to one event loop."""
+class AccountReader:
+    """Reads accounts in one thread; belongs to one event loop."""
 
     def __init__(self) -> None:
         self.executor = ThreadPoolExecutor(1, "access")
-        self.waiting: list[tuple[Question, asyncio.Future[Standings]]] = []
+        self.waiting: list[tuple[Question, asyncio.Future[Accounts]]] = []
         self.task: asyncio.Task[None] | None = None
 
-    async def read(self, user: int | str, login: str = "") -> Standings:
-        """Return standings that tell of the user and the log-in; raise AccessDown."""
-        future: asyncio.Future[Standings] = asyncio.get_running_loop().create_future()
+    async def read(self, user: int | str, login: str = "") -> Accounts:
+        """Return accounts that tell of the user and the log-in; raise AccessDown."""
+        future: asyncio.Future[Accounts] = asyncio.get_running_loop().create_future()
         self.waiting.append(((user, login), future))
         if self.task is None or self.task.done():
             self.task = asyncio.create_task(self.serve())
@@ -80,6 +81,6 @@ def in_database(function: Callable[..., T], *arguments: Any) -> T:
     return function(*arguments)
 
 
-def read_all(questions: list[Question]) -> Standings:
+def read_all(questions: list[Question]) -> Accounts:
     users = {user for user, _ in questions}
-    return read_standings(users, {login for _, login in questions})
+    return read_accounts(users, {login for _, login in questions})

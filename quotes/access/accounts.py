@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 
 import msgspec
+from django.utils.crypto import constant_time_compare
 
 from quotes.access.entitlements import Entitlements
+from quotes.access.errors import BadCredentials
 from quotes.conf import conf
 
 
@@ -36,7 +38,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Account:
     """How a user stands in the database.
 
     Attributes:
@@ -49,3 +51,30 @@ class Standing:
     stamp: str
     entitlements: Entitlements
     limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Accounts that were read together, and which of the log-ins that were looked up have ended.
+
+    Attributes:
+        users: the account of each user that exists, under its id and its name.
+    """
+
+    users: dict[int | str, Account]
+    ended: set[str]
+
+    def check(self, identity: Identity) -> Account:
+        """Return the account of an identity.
+
+        Raises:
+            BadCredentials: the user, the log-in or the password is no longer valid.
+        """
+        account = self.users.get(identity.user)
+        if account is None or not account.is_active:
+            raise BadCredentials("the user is unknown or not active")
+        if identity.login in self.ended:
+            raise BadCredentials("the log-in was ended")
+        if identity.stamp and not constant_time_compare(identity.stamp, account.stamp):
+            raise BadCredentials("the password was changed")
+        return account

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from quotes.access.credentials.api_keys import api_key_create
 from quotes.access.models import AccessChange, AccessProfile, ApiKey, SegmentGrant, UserClass
-from quotes.access.selectors import read_standings
+from quotes.access.selectors import read_accounts
 
 if TYPE_CHECKING:
     TabularInline = admin.TabularInline[Any, Any]
@@ -62,9 +62,9 @@ class EntitledUserAdmin(UserBase):
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         page = super().get_changelist_instance(request)
-        standings = read_standings([user.pk for user in page.result_list]).users
+        accounts = read_accounts([user.pk for user in page.result_list]).users
         for user in page.result_list:
-            user.standing = standings.get(user.pk)
+            user.account = accounts.get(user.pk)
         return page
 
     @admin.display(description="class")
@@ -74,7 +74,7 @@ class EntitledUserAdmin(UserBase):
 
     @admin.display(description="entitled to today")
     def entitled_to(self, user: Any) -> str:
-        may = user.standing.entitlements if getattr(user, "standing", None) else None
+        may = user.account.entitlements if getattr(user, "account", None) else None
         if may is None:
             return ""
         late = may.delayed

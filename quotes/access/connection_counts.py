@@ -83,7 +83,7 @@ class ConnectionCounts:
         self.wake = asyncio.Event()
         self.script: Any = client.register_script(TAKE)
 
-    async def take(self, scopes: Sequence[Scope]) -> None:
+    async def acquire(self, scopes: Sequence[Scope]) -> None:
         """Count one more connection in each scope.
 
         Raises:
@@ -94,10 +94,10 @@ class ConnectionCounts:
         try:
             full = await self.room(scopes)
         except BaseException:
-            self.give(names)
+            self.release(names)
             raise
         if full is not None:
-            self.give(names)
+            self.release(names)
             raise LimitReached(full.reason)
 
     async def room(self, scopes: Sequence[Scope]) -> Scope | None:
@@ -124,7 +124,7 @@ class ConnectionCounts:
                 return None
         return scopes[int(full) - 1] if full else None
 
-    def give(self, names: Sequence[str]) -> None:
+    def release(self, names: Sequence[str]) -> None:
         """Count one connection less in each scope."""
         for name in names:
             self.counts[name] -= 1

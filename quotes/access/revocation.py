@@ -10,10 +10,11 @@ import logging
 from datetime import date
 from typing import Protocol
 
-from quotes.access.account_reader import StandingReader
+from quotes.access.account_reader import AccountReader
+from quotes.access.accounts import Accounts
 from quotes.access.changes import changes_since, last_change
 from quotes.access.errors import AccessDown
-from quotes.access.selectors import Standings, read_standings
+from quotes.access.selectors import read_accounts
 from quotes.runtime.clock import today_in_india
 
 logger = logging.getLogger(__name__)
@@ -32,14 +33,14 @@ class Watched(Protocol):
     def user(self) -> User: ...
     @property
     def login(self) -> str: ...
-    def review(self, standings: Standings) -> None: ...
+    def review(self, accounts: Accounts) -> None: ...
     def cut_off(self) -> None: ...
 
 
 class AccessWatch:
     """Looks after the sockets of this process whose users are known."""
 
-    def __init__(self, reader: StandingReader) -> None:
+    def __init__(self, reader: AccountReader) -> None:
         self.reader = reader
         self.sockets: dict[User, set[Watched]] = {}
         self.round: list[User] = []  # whom to look at next
@@ -86,14 +87,14 @@ class AccessWatch:
             # Who comes in meanwhile is due again; where the reading fails, all of them stay so.
             self.due.difference_update(some)
             try:
-                standings = await self.reader.in_thread(read_standings, some, logins)
+                accounts = await self.reader.in_thread(read_accounts, some, logins)
             except BaseException:
                 self.due.update(some)
                 raise
             for user in some:
                 for socket in list(self.sockets.get(user, ())):
                     try:
-                        socket.review(standings)
+                        socket.review(accounts)
                     except Exception:
                         # One that cannot be closed properly keeps nobody else's open.
                         logger.exception("a socket could not be reviewed, it is cut off")

@@ -6,45 +6,20 @@ Reads only, of many users at once, for a thread. Who asks from an event loop goe
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import date
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db.models import Q
-from django.utils.crypto import constant_time_compare
 
-from quotes.access.accounts import Identity, Limits, Standing
+from quotes.access.accounts import Account, Accounts, Limits
 from quotes.access.entitlements import Entitlements, Grant, entitlements_of, parse_grants
-from quotes.access.errors import BadCredentials
 from quotes.access.models import EndedLogin, SegmentGrant
 from quotes.conf import conf
 from quotes.runtime.clock import today_in_india
 
 FIELDS = ("segment", "delay_minutes", "valid_from", "valid_until")
-
-
-@dataclass(frozen=True, slots=True)
-class Standings:
-    """How many users stand, by id and by name, and which of the log-ins asked about have ended."""
-
-    users: dict[int | str, Standing]
-    ended: set[str]
-
-    def check(self, identity: Identity) -> Standing:
-        """Return how the user of credentials stands.
-
-        Raises:
-            BadCredentials: the credentials are good no more.
-        """
-        standing = self.users.get(identity.user)
-        if standing is None or not standing.is_active:
-            raise BadCredentials("the user is unknown or not active")
-        if identity.login in self.ended:
-            raise BadCredentials("the log-in was ended")
-        if identity.stamp and not constant_time_compare(identity.stamp, standing.stamp):
-            raise BadCredentials("the password was changed")
-        return standing
 
 
 def stamp_of(user: Any) -> str:
@@ -53,9 +28,9 @@ def stamp_of(user: Any) -> str:
     return digest.hexdigest()[:32]
 
 
-def read_standings(
+def read_accounts(
     users: Collection[int | str], logins: Collection[str] = (), *, today: date | None = None
-) -> Standings:
+) -> Accounts:
     """Read how users stand, in a few queries however many there are.
 
     Args:
@@ -78,10 +53,10 @@ def read_standings(
     ):
         grants.setdefault(own_id or member_id, []).append(Grant(*values))
     everybody = parse_grants(conf.anonymous_segments) if conf.auth == "optional" else []
-    found: dict[int | str, Standing] = {}
+    found: dict[int | str, Account] = {}
     for user_id, row in rows.items():
         own = [Grant("*")] if row.is_superuser else grants.get(user_id, [])
-        standing = Standing(
+        account = Account(
             user_id,
             row.get_username(),
             row.is_active,
@@ -89,10 +64,10 @@ def read_standings(
             entitlements_of([*own, *everybody], today=day),
             limits_of(row),
         )
-        found[user_id] = found[standing.username] = standing
+        found[user_id] = found[account.username] = account
     asked = {login for login in logins if login}
     ended = EndedLogin.objects.filter(pk__in=asked).values_list("pk", flat=True) if asked else ()
-    return Standings(found, set(ended))
+    return Accounts(found, set(ended))
 
 
 def limits_of(user: Any) -> Limits:
@@ -111,7 +86,7 @@ def anonymous_entitlements() -> Entitlements:
     return entitlements_of(parse_grants(conf.anonymous_segments), today=today_in_india())
 
 
-def user_of(standing: Standing) -> Any:
-    """Return Django's user whose standing it is."""
+def user_of(account: Account) -> Any:
+    """Return Django's user whose account it is."""
     model: Any = get_user_model()
-    return model.objects.get(pk=standing.user_id)
+    return model.objects.get(pk=account.user_id)

@@ -4,8 +4,8 @@ import asyncio
 
 import redis.asyncio
 
-from quotes.access.account_reader import StandingReader
-from quotes.access.accounts import Identity, Limits, Standing
+from quotes.access.account_reader import AccountReader
+from quotes.access.accounts import Account, Identity, Limits
 from quotes.access.connection_counts import ConnectionCounts, Scope
 from quotes.access.credentials.tokens import needs_fetch, verify
 from quotes.access.entitlements import Entitlements
@@ -17,12 +17,12 @@ from quotes.conf import conf
 from quotes.runtime.clock import today_in_india
 
 
-class AccessDesk:
+class AccessService:
     """Reads who callers are, counts their connections, and watches over their access."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self.client = client
-        self.reader = StandingReader()
+        self.reader = AccountReader()
         self.watch = AccessWatch(self.reader)
         self.counts = ConnectionCounts(client)
         self.tasks = [
@@ -53,28 +53,28 @@ class AccessDesk:
             return await asyncio.to_thread(verify, token)
         return verify(token)
 
-    async def standing(self, identity: Identity) -> Standing:
+    async def account(self, identity: Identity) -> Account:
         """Return how the user stands now; raise BadCredentials or AccessDown."""
         try:
             async with asyncio.timeout(conf.auth_timeout_s):
-                standings = await self.reader.read(identity.user, identity.login)
+                accounts = await self.reader.read(identity.user, identity.login)
         except TimeoutError as error:
             raise AccessDown from error
-        return standings.check(identity)
+        return accounts.check(identity)
 
-    async def take_place(self, address: str) -> list[str]:
+    async def count_connection(self, address: str) -> list[str]:
         """Count a connection; return what it is counted by, or raise LimitReached."""
         scopes = [Scope("all", conf.max_connections, "too many connections")]
         if address and not is_loopback(address):
             limit = conf.max_connections_per_address
             reason = f"an address has at most {limit} connections"
             scopes.append(Scope(f"address:{address_group(address)}", limit, reason))
-        await self.counts.take(scopes)
+        await self.counts.acquire(scopes)
         return [scope.name for scope in scopes]
 
-    async def take_user_place(self, user_id: int, limits: Limits) -> list[str]:
+    async def count_user_connection(self, user_id: int, limits: Limits) -> list[str]:
         """Count a connection of a user; return what it is counted by, or raise LimitReached."""
         limit = limits.max_connections
         scope = Scope(f"user:{user_id}", limit, f"a user has at most {limit} connections")
-        await self.counts.take([scope])
+        await self.counts.acquire([scope])
         return [scope.name]

@@ -12,12 +12,11 @@ from typing import Protocol
 from redis.exceptions import RedisError
 
 from instruments.keys import InstrumentKey
-from quotes.access.accounts import Identity, Limits, Standing
+from quotes.access.accounts import Account, Accounts, Identity, Limits
 from quotes.access.credentials.presented import Credentials
 from quotes.access.credentials.tickets import ticket_redeem
 from quotes.access.errors import AccessDown, AccessError, BadCredentials, LimitReached
-from quotes.access.selectors import Standings
-from quotes.access.service import AccessDesk
+from quotes.access.service import AccessService
 from quotes.conf import conf
 from quotes.errors import ProtocolError
 from quotes.websocket.protocol import (
@@ -71,14 +70,14 @@ class SocketAccess:
         client: the session of the accepted connection; None during the handshake.
     """
 
-    def __init__(self, desk: AccessDesk, places: list[str]) -> None:
+    def __init__(self, desk: AccessService, places: list[str]) -> None:
         self.client: Client | None = None
         self.entitlements = desk.anonymous_entitlements()
         self.limits = Limits()
         self._desk = desk
         self._places = places
         self._identity: Identity | None = None
-        self._standing: Standing | None = None
+        self._account: Account | None = None
         self._failures = 0
         self._next_at = NEVER  # Unix seconds at which there is something to do
         self._warned = False
@@ -115,28 +114,28 @@ class SocketAccess:
         await self._become(identity)
 
     async def _become(self, identity: Identity) -> None:
-        standing = await self._desk.standing(identity)
-        if self._standing is None:
-            places = await self._desk.take_user_place(standing.user_id, standing.limits)
+        account = await self._desk.account(identity)
+        if self._account is None:
+            places = await self._desk.count_user_connection(account.user_id, account.limits)
             if self._ended:
-                self._desk.counts.give(places)
+                self._desk.counts.release(places)
                 return
             self._places += places
-        elif self._standing.user_id != standing.user_id:
+        elif self._account.user_id != account.user_id:
             raise BadCredentials("a connection stays one user's, open another")
         if self._identity is not None:
             self._desk.watch.discard(self)
         self._identity = identity
         self._desk.watch.add(self)
-        self._stand(standing)
+        self._stand(account)
         self._warned = False
         self._next_at = identity.expires - conf.token_warning_s
 
-    def _stand(self, standing: Standing) -> None:
-        self._standing = standing
-        self.entitlements = standing.entitlements
-        if standing.limits != self.limits:
-            self.limits = standing.limits
+    def _stand(self, account: Account) -> None:
+        self._account = account
+        self.entitlements = account.entitlements
+        if account.limits != self.limits:
+            self.limits = account.limits
             if self.client is not None:
                 self.client.limits_changed()
 
@@ -149,12 +148,12 @@ class SocketAccess:
             self._next_at = time.time() + conf.auth_timeout_s
 
     def _acknowledgement(self, id: str | int | None) -> bytes:
-        assert self._identity and self._standing
+        assert self._identity and self._account
         delayed = self.entitlements.delayed
         return frame(
             "authenticated",
             id=id,
-            user=self._standing.username,
+            user=self._account.username,
             expires=int(self._identity.expires * 1000),
             segments=self.entitlements.segments,
             **({"delayed": delayed} if delayed else {}),
@@ -230,18 +229,18 @@ class SocketAccess:
 
     # -- what the watch finds -------------------------------------------------------------------
 
-    def review(self, standings: Standings) -> None:
+    def review(self, accounts: Accounts) -> None:
         """Take what the watch read of the user: close, or let go of what is no longer granted."""
         client = self.client
         if self._ended or self._identity is None or client is None:
             return
         try:
-            standing = standings.check(self._identity)
+            account = accounts.check(self._identity)
         except BadCredentials as error:
             client.close(CloseCode.ACCESS_ENDED, str(error))
             return
         before = self.entitlements
-        self._stand(standing)
+        self._stand(account)
         if self.entitlements != before:
             task = asyncio.create_task(self._regroup(client))
             self._tasks.add(task)
@@ -270,6 +269,6 @@ class SocketAccess:
         if not self._ended:
             self._ended = True
             self._next_at = NEVER
-            self._desk.counts.give(self._places)
+            self._desk.counts.release(self._places)
             if self._identity is not None:
                 self._desk.watch.discard(self)

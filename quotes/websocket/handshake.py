@@ -10,7 +10,7 @@ import msgspec
 
 from quotes.access.credentials.presented import credentials_of
 from quotes.access.errors import AccessDown, BadCredentials, LimitReached
-from quotes.access.service import AccessDesk
+from quotes.access.service import AccessService
 from quotes.websocket.client_access import SocketAccess
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class Refused(Exception):
         self.status = status
 
 
-async def admit(scope: Any, desk: AccessDesk) -> SocketAccess:
+async def admit(scope: Any, desk: AccessService) -> SocketAccess:
     """Return the access of a WebSocket whose handshake is under way.
 
     Raises:
@@ -33,7 +33,7 @@ async def admit(scope: Any, desk: AccessDesk) -> SocketAccess:
     address = (scope.get("client") or ("",))[0]
     try:
         credentials = credentials_of(scope)
-        access = SocketAccess(desk, await desk.take_place(address))
+        access = SocketAccess(desk, await desk.count_connection(address))
         if credentials is not None:
             try:
                 await access.enter(credentials)

@@ -45,15 +45,15 @@ async def test_counts_of_processes_add_up(
 ) -> None:
     """All scopes or none; what one process gives back another may take."""
     first, second = [await process(stack, redis_server.url) for _ in range(2)]
-    await first.take([OTHERS, TWO])
-    await second.take([OTHERS, TWO])
+    await first.acquire([OTHERS, TWO])
+    await second.acquire([OTHERS, TWO])
     for one in (first, second):
         with pytest.raises(LimitReached, match="a user has at most 2 connections"):
-            await one.take([OTHERS, TWO])
+            await one.acquire([OTHERS, TWO])
     assert first.counts == second.counts == {"all": 1, "user:1": 1}
-    first.give(["all", "user:1"])
+    first.release(["all", "user:1"])
     await first.renew()
-    await second.take([OTHERS, TWO])
+    await second.acquire([OTHERS, TWO])
     assert redis.hgetall("quotes:connections:user:1") == {second.process.encode(): b"2"}
 
 
@@ -63,7 +63,7 @@ async def test_a_rush_takes_no_more_than_there_is(
     """Of many at the same moment, in two processes, as many come in as may."""
     both = [await process(stack, redis_server.url) for _ in range(2)]
     scope = Scope("address:192.0.2.1", 10, "full")
-    rush = [one.take([scope]) for _ in range(20) for one in both]
+    rush = [one.acquire([scope]) for _ in range(20) for one in both]
     results = await asyncio.gather(*rush, return_exceptions=True)
     assert results.count(None) == 10
     assert sum(one.counts["address:192.0.2.1"] for one in both) == 10
@@ -74,16 +74,16 @@ async def test_lost_counts_are_written_again(
 ) -> None:
     """A Redis that comes back empty knows of all connections after the next renewal."""
     first, second = [await process(stack, redis_server.url) for _ in range(2)]
-    await first.take([TWO])
-    await first.take([TWO])
+    await first.acquire([TWO])
+    await first.acquire([TWO])
     redis.flushall()
     await first.renew()
     with pytest.raises(LimitReached):
-        await second.take([TWO])
+        await second.acquire([TWO])
     assert 0 < redis.pttl(f"quotes:process:{first.process}") <= 9000
     assert redis.ttl("quotes:connections:user:1") > 0
     await first.leave()
-    await second.take([TWO])
+    await second.acquire([TWO])
 
 
 async def test_without_redis_each_process_holds_its_own(
@@ -92,10 +92,10 @@ async def test_without_redis_each_process_holds_its_own(
     """Nobody is refused for the outage, and the limit holds all the same."""
     counts = await process(stack, redis_server.url)
     redis_server.kill()
-    await counts.take([TWO])
-    await counts.take([TWO])
+    await counts.acquire([TWO])
+    await counts.acquire([TWO])
     with pytest.raises(LimitReached):
-        await counts.take([TWO])
+        await counts.acquire([TWO])
     redis_server.start()
     await counts.renew()
     assert redis.hgetall("quotes:connections:user:1") == {counts.process.encode(): b"2"}
@@ -106,12 +106,12 @@ async def test_redis_that_hangs_holds_nobody_up_for_long(
 ) -> None:
     """Of many who connect at the same moment only the first waits for an answer."""
     counts = await process(stack, redis_server.url)
-    await counts.take([OTHERS])
+    await counts.acquire([OTHERS])
     assert redis_server.process
     redis_server.process.send_signal(signal.SIGSTOP)
     try:
         async with asyncio.timeout(2):
-            await asyncio.gather(*(counts.take([OTHERS]) for _ in range(50)))
+            await asyncio.gather(*(counts.acquire([OTHERS]) for _ in range(50)))
         assert counts.counts["all"] == 51
     finally:
         redis_server.process.send_signal(signal.SIGCONT)

@@ -10,10 +10,10 @@ import websockets
 from redis import Redis
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from quotes.access.accounts import Identity
+from quotes.access.accounts import Accounts, Identity
 from quotes.access.credentials.tickets import ticket_issue
 from quotes.access.entitlements import Entitlements
-from quotes.access.selectors import Standings, read_standings
+from quotes.access.selectors import read_accounts
 from quotes.websocket.feed.feed import current_feed
 from quotes.websocket.session import ClientSession
 from tests.access.conftest import In
@@ -222,10 +222,10 @@ async def test_change_of_entitlements_takes_its_turn(live: LiveServer, database:
         await client.subscribe("NSE_EQ:RELIANCE")
         [session] = (await current_feed()).listeners
         assert isinstance(session, ClientSession)
-        found = (await database(read_standings, [user.pk])).users[user.pk]
+        found = (await database(read_accounts, [user.pk])).users[user.pk]
         nothing = replace(found, entitlements=Entitlements())
         async with session.turn:
-            session.access.review(Standings({user.pk: nothing}, set()))
+            session.access.review(Accounts({user.pk: nothing}, set()))
             await asyncio.sleep(0)  # the change is next
             asked = asyncio.create_task(session.handle('{"action":"list"}'))
             await asyncio.sleep(0)

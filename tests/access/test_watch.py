@@ -8,10 +8,10 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 
 from quotes.access import account_reader as reading
-from quotes.access.account_reader import StandingReader
+from quotes.access.account_reader import AccountReader
+from quotes.access.accounts import Accounts
 from quotes.access.errors import AccessDown
 from quotes.access.revocation import AccessWatch
-from quotes.access.selectors import Standings
 from tests.access.conftest import In
 from tests.access.people import asha
 
@@ -26,8 +26,8 @@ class Seat:
         self.told: list[bool] = []
         self.ended = False
 
-    def review(self, standings: Standings) -> None:
-        self.told.append(standings.users[self.user].is_active)
+    def review(self, accounts: Accounts) -> None:
+        self.told.append(accounts.users[self.user].is_active)
 
     def cut_off(self) -> None:
         self.ended = True
@@ -35,7 +35,7 @@ class Seat:
 
 @pytest.fixture
 async def watch() -> AsyncIterator[AccessWatch]:
-    reader = StandingReader()
+    reader = AccountReader()
     yield AccessWatch(reader)
     await reader.close()
 
@@ -43,7 +43,7 @@ async def watch() -> AsyncIterator[AccessWatch]:
 async def test_change_is_not_forgotten_when_its_reading_fails(
     watch: AccessWatch, database: In, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user whose standing could not be read is looked at again."""
+    """A user whose account could not be read is looked at again."""
     user = await database(asha)
     seat = Seat(user.pk)
     watch.add(seat)
@@ -67,7 +67,7 @@ async def test_socket_that_cannot_be_reviewed_is_cut_off(watch: AccessWatch, dat
     """And those behind it are reviewed all the same."""
     users = [(await database(asha, username=name)).pk for name in ("a", "b")]
     broken, whole = Seat(users[0]), Seat(users[1])
-    broken.review = lambda standings: 1 / 0  # type: ignore[assignment,method-assign]
+    broken.review = lambda accounts: 1 / 0  # type: ignore[assignment,method-assign]
     watch.add(broken)
     watch.add(whole)
     await watch.look()

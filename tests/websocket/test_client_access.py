@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from quotes.access.accounts import Identity, Limits, Standing
+from quotes.access.accounts import Account, Accounts, Identity, Limits
 from quotes.access.credentials.presented import Credentials
 from quotes.access.entitlements import Entitlements
 from quotes.access.errors import BadCredentials
-from quotes.access.selectors import Standings
-from quotes.access.service import AccessDesk
+from quotes.access.service import AccessService
 from quotes.errors import ProtocolError
 from quotes.store.names import async_client
 from quotes.websocket.client_access import Client, SocketAccess
@@ -21,7 +20,7 @@ from quotes.websocket.session import ClientSession
 from tests.access.people import now_s
 from tests.waiting import eventually
 
-ASHA = Standing(7, "asha", True, "", Entitlements({"NSE_EQ": 0}), Limits())
+ASHA = Account(7, "asha", True, "", Entitlements({"NSE_EQ": 0}), Limits())
 TOKEN = Credentials(False, "a token")
 
 
@@ -50,7 +49,7 @@ class FakeClient:
         return self.dropped
 
 
-class Desk(AccessDesk):
+class Desk(AccessService):
     """A desk whose tokens are all of one user, for as long as the test says."""
 
     lifetime_s = 900.0
@@ -62,7 +61,7 @@ class Desk(AccessDesk):
             raise BadCredentials("the token has expired")
         return Identity(self.found.user_id, "", "", now_s() + self.lifetime_s)
 
-    async def standing(self, identity: Identity) -> Standing:
+    async def account(self, identity: Identity) -> Account:
         return self.found
 
 
@@ -75,8 +74,8 @@ async def desk(redis: Any) -> AsyncIterator[Desk]:
     await client.aclose()
 
 
-def standings(standing: Standing) -> Standings:
-    return Standings({standing.user_id: standing}, set())
+def accounts(account: Account) -> Accounts:
+    return Accounts({account.user_id: account}, set())
 
 
 async def attached(desk: Desk) -> tuple[SocketAccess, FakeClient]:
@@ -102,8 +101,8 @@ async def test_nothing_is_called_before_the_client_is_attached(desk: Desk) -> No
     access = SocketAccess(desk, [])
     await access.enter(TOKEN)
     access.look_after()
-    access.review(Standings({}, set()))
-    access.review(standings(replace(ASHA, entitlements=Entitlements())))
+    access.review(Accounts({}, set()))
+    access.review(accounts(replace(ASHA, entitlements=Entitlements())))
     access.cut_off()
     assert access.entitlements == ASHA.entitlements
     assert access.client is None
@@ -139,10 +138,10 @@ async def test_client_that_must_authenticate_is_closed_in_time(desk: Desk, setti
 async def test_limits_that_change_are_passed_on(desk: Desk) -> None:
     """The client hears of new limits by a token and by the watch, and of the same ones not."""
     access, client = await attached(desk)
-    access.review(standings(ASHA))
+    access.review(accounts(ASHA))
     assert client.calls == []
     slower = replace(ASHA, limits=replace(ASHA.limits, max_messages_per_s=1.0))
-    access.review(standings(slower))
+    access.review(accounts(slower))
     assert client.calls == ["limits"] and access.limits.max_messages_per_s == 1.0
     desk.found = ASHA
     await access.authenticate(Authenticate(token="newer"))
@@ -167,14 +166,14 @@ async def test_warning_is_sent_once_then_the_client_is_closed(desk: Desk, settin
 async def test_user_who_is_gone_is_closed(desk: Desk) -> None:
     """A user whom the watch finds no more is closed with the code that says not to come back."""
     access, client = await attached(desk)
-    access.review(Standings({}, set()))
+    access.review(Accounts({}, set()))
     assert client.calls == [CloseCode.ACCESS_ENDED]
 
 
 async def test_change_of_entitlements_is_reported_after_it_took_effect(desk: Desk) -> None:
     """The client reconsiders first, then its user learns what was dropped."""
     access, client = await attached(desk)
-    access.review(standings(replace(ASHA, entitlements=Entitlements())))
+    access.review(accounts(replace(ASHA, entitlements=Entitlements())))
     await eventually(lambda: len(client.calls) == 2)
     assert client.calls == ["reconsider", "entitlements_changed"]
 
@@ -182,9 +181,9 @@ async def test_change_of_entitlements_is_reported_after_it_took_effect(desk: Des
 async def test_ended_access_says_nothing(desk: Desk) -> None:
     """After the end neither the watch nor a change that was under way reaches the client."""
     access, client = await attached(desk)
-    access.review(standings(replace(ASHA, entitlements=Entitlements())))
+    access.review(accounts(replace(ASHA, entitlements=Entitlements())))
     access.end()
-    access.review(Standings({}, set()))
+    access.review(Accounts({}, set()))
     access.look_after()
     await eventually(lambda: client.calls == ["reconsider"])
     assert desk.watch.sockets == {}

@@ -16,7 +16,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from quotes.access.changes import login_end
 from quotes.access.credentials.tokens import identity_of, own_claims, sign
 from quotes.access.errors import BadCredentials
-from quotes.access.selectors import read_standings, stamp_of
+from quotes.access.selectors import read_accounts, stamp_of
 from quotes.conf import conf
 
 
@@ -88,10 +88,10 @@ class LoginRefreshToken(RefreshToken):
     def outstand(self) -> None:
         self.remember(int(self["user_id"]))
 
-    def check_standing(self) -> None:
+    def check_account(self) -> None:
         """Raise BadCredentials when the user, the log-in or the password is not what it was."""
         identity = identity_of(self.payload)
-        read_standings([identity.user], [identity.login]).check(identity)
+        read_accounts([identity.user], [identity.login]).check(identity)
 
     def end_login(self) -> None:
         """End the log-in: this token, those made from it and their sockets."""

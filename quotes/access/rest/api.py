@@ -24,7 +24,7 @@ from quotes.access.credentials.tokens import own_claims, verify
 from quotes.access.errors import AccessDown, BadCredentials
 from quotes.access.models import ApiKey
 from quotes.access.rest.permissions import AUTHENTICATION, LoginThrottle, Unavailable
-from quotes.access.selectors import read_standings, stamp_of
+from quotes.access.selectors import read_accounts, stamp_of
 from quotes.conf import conf
 from quotes.store.names import sync_client
 
@@ -40,7 +40,7 @@ class RefreshSerializer(TokenRefreshSerializer):
     token_class = LoginRefreshToken
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        LoginRefreshToken.read(attrs["refresh"]).check_standing()
+        LoginRefreshToken.read(attrs["refresh"]).check_account()
         return dict(super().validate(attrs))
 
 
@@ -136,9 +136,9 @@ def check_token(token: str) -> None:
         if str(error) != "not an access token":
             raise
         own_claims(token, kind="refresh")
-        LoginRefreshToken.read(token).check_standing()
+        LoginRefreshToken.read(token).check_account()
         return
-    read_standings([identity.user], [identity.login]).check(identity)
+    read_accounts([identity.user], [identity.login]).check(identity)
 
 
 class LogoutView(TokenDoor):

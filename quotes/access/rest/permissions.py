@@ -22,7 +22,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from instruments.keys import InstrumentKey
-from quotes.access.accounts import Identity, Standing
+from quotes.access.accounts import Account, Identity
 from quotes.access.credentials.api_keys import api_key_find, may_publish, may_read
 from quotes.access.credentials.tokens import verify
 from quotes.access.entitlements import OTHER, Entitlements
@@ -31,7 +31,7 @@ from quotes.access.middleware.proxy_headers import address_group, is_loopback
 from quotes.access.models import ApiKey
 from quotes.access.rest import schema
 from quotes.access.rest.throttling import requests_this_minute
-from quotes.access.selectors import anonymous_entitlements, read_standings, user_of
+from quotes.access.selectors import anonymous_entitlements, read_accounts, user_of
 from quotes.conf import conf
 from quotes.runtime.clock import now_ms
 from quotes.store.names import sync_client
@@ -56,9 +56,9 @@ class BearerAuthentication(BaseAuthentication):
             return None
         try:
             identity = verify(token.strip())
-            known = read_standings([identity.user], [identity.login]).check(identity)
+            known = read_accounts([identity.user], [identity.login]).check(identity)
             user = user_of(known)
-            user.access_standing = known
+            user.access_account = known
             return user, identity
         except BadCredentials as error:
             raise AuthenticationFailed(str(error)) from error
@@ -139,7 +139,7 @@ class CallerThrottle(BaseThrottle):
     def limit(self, request: Request) -> int:
         if not (request.user and request.user.is_authenticated):
             return conf.rest_per_minute
-        known = standing(request)
+        known = account_of(request)
         return known.limits.rest_per_minute if known else conf.rest_per_minute
 
 
@@ -153,15 +153,15 @@ class LoginThrottle(CallerThrottle):
         return conf.login_per_minute
 
 
-def standing(request: Any) -> Standing | None:
+def account_of(request: Any) -> Account | None:
     """Return how the caller of a DRF request stands, read once a request; None: not known."""
     user = request.user
     if not (user and user.is_authenticated):
         return None
-    found: Standing | None = getattr(user, "access_standing", None)
+    found: Account | None = getattr(user, "access_account", None)
     if found is None:
-        found = read_standings([user.pk]).users.get(user.pk)
-        user.access_standing = found
+        found = read_accounts([user.pk]).users.get(user.pk)
+        user.access_account = found
     return found
 
 
@@ -169,7 +169,7 @@ def entitlements(request: Any) -> Entitlements:
     """Return what the caller of a DRF request may see."""
     if not (request.user and request.user.is_authenticated):
         return anonymous_entitlements()
-    known = standing(request)
+    known = account_of(request)
     return known.entitlements if known else Entitlements()
 
 

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from instruments.errors import BadSymbol
 from instruments.index import index
 from instruments.keys import InstrumentKey
-from quotes.access.service import AccessDesk
+from quotes.access.service import AccessService
 from quotes.conf import conf
 from quotes.layer.any_layer import Layer, adapted
 from quotes.runtime.clock import now_ms
@@ -76,7 +76,7 @@ class Feed:
         self.layer.decode_with(TickDecoder())
         self.pacers = Pacers(asyncio.get_running_loop())
         self.client: redis.asyncio.Redis = async_client()
-        self.access = AccessDesk(self.client)
+        self.access = AccessService(self.client)
         self.late = LateReaders(self.client)
         self.listeners: set[Listener] = set()
         self.state = FeedState.DOWN
