@@ -1,7 +1,7 @@
 """What is kept of the past: ticks, candles, gaps, and how far the tick log was read.
 
-Rows of ticks and candles are written in bulk by `tick_store.py` and `candle_store.py` and read by
-`selectors.py`; all times are Unix milliseconds, UTC.
+Rows of ticks and candles are written in bulk by `tables/` and read by
+`queries/selectors.py`; all times are Unix milliseconds, UTC.
 """
 
 from typing import ClassVar
@@ -72,7 +72,7 @@ class Candle(models.Model):
         oi: open interest at the close, if known.
         final: its time has passed, and this was told; a later change sets `revised`.
         day_volume, fallen_from: of 1m candles: where the day's volume stood at the close, see
-            `volumes.py`.
+            `candles/bars.py`.
     """
 
     series = models.ForeignKey(

@@ -12,13 +12,8 @@ from django.test.utils import CaptureQueriesContext
 
 from instruments.keys import InstrumentKey
 from quotes.history.candles.intervals import STORED, Interval
-from quotes.history.candles.sessions import calendars
-from quotes.history.maintenance.gap_report import covered, gap_report
-from quotes.history.models import Candle, Gap
 from quotes.history.router import ALIAS
-from quotes.runtime.clock import DAY_MS
 from tests.history.factories import (
-    DAY,
     M_AND_M,
     MIDNIGHT,
     MINUTE,
@@ -29,7 +24,7 @@ from tests.history.factories import (
     series,
     ticks,
 )
-from tests.history.logs import HOURS
+from tests.history.test_gap_report import gap
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"])
 
@@ -152,34 +147,6 @@ def test_series_lead_to_their_ticks_and_candles(client: Client) -> None:
         assert "M&amp;M" in page(client, link.replace("&amp;", "&"))
 
 
-def gap(begins: int, ends: int, ticks: int | None) -> Gap:
-    return Gap.objects.create(
-        shard=1, reason=Gap.Reason.TRIMMED, begins=begins, ends=ends, ticks=ticks, found_at=ends
-    )
-
-
-def test_gap_report_counts_gaps_and_silent_minutes() -> None:
-    """By day and segment: what lies in the session, and minutes in which nothing traded."""
-    whole = minutes(375)
-    days(1)
-    minutes(10, M_AND_M)
-    Candle.objects.filter(start__in=[row.start for row in whole[100:130]]).delete()
-    days(1, first=MIDNIGHT - DAY_MS)
-    gap(OPENS - 5 * MINUTE, OPENS + MINUTE, 40)
-    gap(OPENS + 30_000, OPENS + 2 * MINUTE, 2)
-    gap(MIDNIGHT + 20 * 3_600_000, MIDNIGHT + 21 * 3_600_000, None)  # after the close
-    rows = gap_report(
-        first=DAY, last=DAY, calendars=calendars(HOURS), now_ms=MIDNIGHT + 30 * DAY_MS
-    )
-    (row,) = rows
-    assert (row.segment, row.instruments, row.minutes, row.silent) == ("NSE_EQ", 1, 375, 30)
-    assert (row.gaps, row.missing, row.gap_ms, row.whole) == (2, 42, 2 * MINUTE, False)
-    (row,) = gap_report(
-        first=DAY, last=DAY, calendars=calendars(HOURS), now_ms=OPENS + 50 * MINUTE + 5
-    )
-    assert (row.minutes, row.silent) == (50, 0)
-
-
 def test_gap_report_is_a_page(client: Client) -> None:
     """A week with the days of each segment, and the list of gaps leads to it."""
     candle(MIDNIGHT, interval=Interval.DAY).save()
@@ -188,12 +155,6 @@ def test_gap_report_is_a_page(client: Client) -> None:
     text = page(client, "/admin/history/gap/report/?day=2024-04-05")
     assert "2024-04-05" in text and "not known" in text and "NSE_EQ" in text
     assert "?day=2024-04-12" in text and "?day=2024-03-29" in text  # a week later, and earlier
-
-
-def test_stretches_that_overlap_count_once() -> None:
-    """The length of gaps is that of their union within the session."""
-    assert covered([(0, 5), (3, 7), (20, 30), (6, 7)], 2, 25) == 10
-    assert covered([], 0, 9) == 0
 
 
 def test_system_checks_of_admin_pass(settings: Any) -> None:

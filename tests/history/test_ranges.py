@@ -7,11 +7,10 @@ from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instruments.keys import InstrumentKey
 from quotes.conf import QuotesSettings
 from quotes.errors import BadHistoryQuery
 from quotes.history.formats.columns import iso_time
-from quotes.history.queries.cursors import Place, decode_cursor, encode_cursor, list_id
+from quotes.history.queries.cursors import decode_cursor
 from quotes.history.queries.ranges import (
     LEAST_MS,
     MOST_MS,
@@ -88,16 +87,6 @@ def test_no_text_is_more_than_refused(text: str) -> None:
             read()
         except BadHistoryQuery as error:
             assert len(str(error)) < 250
-
-
-@given(st.integers(-(2**63) + 1, 2**63 - 1), st.integers(-(2**63) + 1, 2**63 - 1))
-def test_cursors_come_back(timestamp: int, position: int) -> None:
-    """A cursor is the place that it was made of, in its own list only."""
-    mine = list_id("ticks", [InstrumentKey("NSE_EQ", "M&M")])
-    place = Place(mine, "NSE_EQ:M&M", timestamp, position)
-    assert decode_cursor(encode_cursor(place), list_id=mine) == place
-    with pytest.raises(BadHistoryQuery, match="another list"):
-        decode_cursor(encode_cursor(place), list_id=list_id("1m", []))
 
 
 @pytest.mark.parametrize(

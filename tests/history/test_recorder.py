@@ -1,10 +1,8 @@
 """From the tick log to ticks, candles, gaps and day statistics, on both databases."""
 
-import json
 from datetime import date
 from decimal import Decimal
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -14,15 +12,12 @@ from redis import Redis
 from instruments.keys import InstrumentKey
 from quotes.history.candles.intervals import STORED, Interval
 from quotes.history.models import Candle, Gap, LogPosition, Tick
-from quotes.history.queries.selectors import candles, last_candles, last_ticks, ticks, ticks_after
-from quotes.history.recording.announcements import candle_group
-from quotes.layer.lanes import lane_channel, lane_of, unpack_entries
+from quotes.history.queries.selectors import candles, ticks
 from quotes.runtime.clock import DAY_MS
 from quotes.store.names import own_key
 from quotes.store.tick_log import log_key
 from tests.history.conftest import HistoryDatabase
 from tests.history.logs import MINUTE, OPENING, log, log_row, record
-from tests.waiting import wait_until
 
 RELIANCE = InstrumentKey("NSE_EQ", "RELIANCE")
 AAPL = InstrumentKey("", "AAPL")
@@ -193,22 +188,6 @@ def test_entry_that_cannot_be_read_is_a_gap_and_does_not_stop_the_recorder(redis
     assert [tick.price for tick in ticks(key=RELIANCE)] == ["2950.50", "7"]
 
 
-def test_day_statistics_know_the_last_session(redis: Redis) -> None:
-    """The hash `day` has the newest day's numbers and the close of the session before."""
-    log(redis, [log_row(price="90.50", timestamp=OPENING - DAY_MS, volume=5)])
-    record(redis)
-    log(redis, [log_row(price="100.10", volume=7), log_row(price="99.90", volume=9)])
-    record(redis)
-    assert redis.hget(own_key("day"), str(RELIANCE)) == (
-        b'{"date":"2021-04-16","open":100.10,"high":100.10,"low":99.90,"prev_close":90.50,'
-        b'"volume":9}'
-    )
-    log(redis, [log_row(price="91.00", timestamp=OPENING - DAY_MS + 1, volume=6, shown=False)])
-    record(redis)
-    (text,) = redis.hvals(own_key("day"))
-    assert json.loads(text)["prev_close"] == 91 and json.loads(text)["open"] == 100.1
-
-
 def test_shards_are_read_side_by_side(redis: Redis) -> None:
     """Each shard's log has its own place."""
     redis.set(own_key("shards"), 2)
@@ -219,49 +198,6 @@ def test_shards_are_read_side_by_side(redis: Redis) -> None:
     assert Tick.objects.count() == 3
 
 
-def test_resuming_finds_exactly_what_was_missed(redis: Redis) -> None:
-    """Shown ticks after a number come back in order; a number that is not there is told."""
-    rows = [
-        log_row(price=str(n), seq=n, timestamp=OPENING + n // 3, epoch=5, received=OPENING + 9)
-        for n in range(1, 30)
-    ]
-    rows.insert(9, log_row(price="99", seq=9, timestamp=OPENING, epoch=5, shown=False))
-    log(redis, rows)
-    record(redis)
-    missed, whole = ticks_after(key=RELIANCE, epoch=5, seq=25, limit=10)
-    assert whole and [tick.seq for tick in missed] == [26, 27, 28, 29]
-    assert ticks_after(key=RELIANCE, epoch=5, seq=29, limit=10) == ([], True)
-    assert ticks_after(key=RELIANCE, epoch=5, seq=30, limit=10) == ([], False)
-    assert ticks_after(key=RELIANCE, epoch=6, seq=1, limit=10) == ([], False)
-    assert ticks_after(key=RELIANCE, epoch=5, seq=3, limit=10) == ([], False)
-    assert ticks_after(key=RELIANCE, epoch=5, seq=0, limit=99)[1]
-    assert [tick.seq for tick in last_ticks(key=RELIANCE, count=3)] == [27, 28, 29]
-    last = last_ticks(key=RELIANCE, count=2, epoch=5, through_seq=12)
-    assert [tick.price for tick in last] == ["11", "12"]
-    assert last_candles(key=RELIANCE, interval=Interval.MINUTE, count=5)[0].ticks == 30
-
-
-def test_pages_of_ticks_and_candles_leave_nothing_out(redis: Redis) -> None:
-    """Reading on after the last one of a page gives all, each once."""
-    rows = [log_row(timestamp=OPENING + n // 5 * MINUTE, price=str(n)) for n in range(40)]
-    log(redis, rows)
-    record(redis)
-    found: list[str] = []
-    after: tuple[int, int] | None = None
-    while page := list(ticks(key=RELIANCE, limit=7, after=after)):
-        found += [tick.price for tick in page]
-        after = (page[-1].timestamp, page[-1].position)
-    assert found == [str(n) for n in range(40)]
-    starts: list[int] = []
-    mark: tuple[InstrumentKey, int] | None = None
-    while some := list(
-        candles(keys=[AAPL, RELIANCE], interval=Interval.MINUTE, limit=3, after=mark)
-    ):
-        starts += [row.start for row in some]
-        mark = (some[-1].key, some[-1].start)
-    assert starts == [OPENING + n * MINUTE for n in range(8)]
-
-
 def test_candles_stay_when_their_ticks_are_gone(redis: Redis, history: HistoryDatabase) -> None:
     """A late tick of a day whose ticks were pruned does not make its candle smaller."""
     log(redis, [log_row(price="100"), log_row(price="101", timestamp=OPENING + DAY_MS * 3)])
@@ -270,31 +206,6 @@ def test_candles_stay_when_their_ticks_are_gone(redis: Redis, history: HistoryDa
     log(redis, [log_row(price="90", timestamp=OPENING + 5, shown=False)])
     record(redis)
     assert Candle.objects.get(interval=1, start=OPENING).ticks == 1
-
-
-def test_changed_candles_are_sent_to_their_group(redis: Redis) -> None:
-    """After the commit subscribers of an instrument's candles get all that changed, exactly."""
-    group = candle_group(RELIANCE)
-    listener: Any = redis.pubsub()  # type: ignore[no-untyped-call]
-    listener.subscribe(lane_channel("quotes:", lane_of(group)))
-    log(redis, [log_row(price="100.10", volume=5)])
-    record(redis)
-    payloads: list[bytes] = []
-
-    def heard() -> bool:
-        message = listener.get_message(timeout=0.1)
-        if message and message["type"] == "message":
-            payloads.append(message["data"])
-        return bool(payloads)
-
-    wait_until(heard)
-    listener.close()
-    ((name, sent),) = unpack_entries(payloads[0])
-    assert (name, sent["type"], sent["key"]) == (group, "quote.candles", "NSE_EQ:RELIANCE")
-    assert set(sent["candles"]) == {"1m", "3m", "5m", "10m", "15m", "30m", "60m", "1d"}
-    (minute,) = candles(keys=[RELIANCE], interval=Interval.MINUTE)
-    assert sent["candles"]["1m"].encode() == minute.json
-    assert json.loads(minute.json)["volume"] == 5 and b'"open":100.10,' in minute.json
 
 
 @pytest.mark.django_db

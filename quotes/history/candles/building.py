@@ -10,11 +10,10 @@ made in `deriving.py`.
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 
-from quotes.history.candles.bars import Bar, Point, fold
+from quotes.history.candles.bars import SESSION_START, Bar, Point, fold
 from quotes.history.candles.deriving import Change, Level, LongerCandles, Source
 from quotes.history.candles.intervals import Interval
 from quotes.history.candles.sessions import Calendar, TradingDay
-from quotes.history.candles.volumes import SESSION_START
 
 # Ticks of so long before the newest are expected: the real feed is one to two seconds out of order.
 SETTLE_MS = 4_000

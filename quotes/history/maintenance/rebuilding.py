@@ -11,11 +11,10 @@ from datetime import date
 from django.db import transaction
 
 from instruments.keys import InstrumentKey
-from quotes.history.candles.bars import Bar, Point, fold, merge
+from quotes.history.candles.bars import SESSION_START, Bar, Point, fold, merge
 from quotes.history.candles.deriving import Change
 from quotes.history.candles.intervals import STORED, Interval
 from quotes.history.candles.sessions import Calendar, TradingDay
-from quotes.history.candles.volumes import SESSION_START
 from quotes.history.models import Candle, LogPosition, Series, Tick
 from quotes.history.router import ALIAS
 from quotes.history.tables.base import Tables

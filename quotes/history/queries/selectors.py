@@ -16,7 +16,6 @@ from quotes.history.candles.bars import Bar, merge
 from quotes.history.candles.intervals import Interval
 from quotes.history.candles.sessions import period_of
 from quotes.history.models import Candle, Series
-from quotes.history.queries.candle_rows import stored_candles
 from quotes.history.router import ALIAS
 from quotes.history.rows import CandleRow, TickRow
 from quotes.runtime.clock import now_ms
@@ -29,9 +28,14 @@ CANDLE_FIELDS = (
     *("start", "ends", "open", "high", "low", "close"),
     *("volume", "oi", "ticks", "final", "revised"),
 )
-SELECT = (
+SELECT_TICKS = (
     'SELECT "timestamp", position, epoch, seq, shown, price, volume, oi, rest'
     " FROM history_tick WHERE series_id = %s"
+)
+SELECT_CANDLES = (
+    "SELECT start, ends, open, high, low, close, volume, oi, ticks, final, revised"
+    ' FROM history_candle WHERE series_id = %s AND "interval" = %s AND start >= %s AND start < %s'
+    " ORDER BY start LIMIT %s"
 )
 
 
@@ -119,6 +123,53 @@ def candles_of_one(
             )
 
 
+def stored_candles(
+    key: InstrumentKey,
+    number: int,
+    interval: Interval,
+    start_ms: int,
+    end_ms: int,
+    limit: int | None = None,
+) -> Iterator[CandleRow]:
+    """Yield the candles of one series that start in a range, by time; no query stays open."""
+    left = limit
+    while left is None or left > 0:
+        asked = PAGE if left is None else min(PAGE, left)
+        page = candle_page(key, number, interval, start_ms, end_ms, asked)
+        yield from page
+        if len(page) < asked:
+            return
+        left = None if left is None else left - asked
+        start_ms = page[-1].start + 1
+
+
+def candle_page(
+    key: InstrumentKey, number: int, interval: Interval, start_ms: int, end_ms: int, limit: int
+) -> list[CandleRow]:
+    """Return the first candles of a range."""
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute(SELECT_CANDLES, (number, int(interval), start_ms, end_ms, limit))
+        rows = cursor.fetchall()
+    return [
+        CandleRow(
+            key,
+            interval,
+            start,
+            ends,
+            Decimal(opened),
+            Decimal(high),
+            Decimal(low),
+            Decimal(close),
+            volume,
+            oi,
+            ticks,
+            bool(final),
+            bool(revised),
+        )
+        for start, ends, opened, high, low, close, volume, oi, ticks, final, revised in rows
+    ]
+
+
 def bar_of(row: CandleRow) -> Bar:
     return Bar(
         *(row.start, row.ends, row.open, row.high, row.low, row.close),
@@ -151,7 +202,7 @@ def ticks(
     while left > 0:
         page = rows_of(
             key,
-            SELECT + ' AND "timestamp" < %s'
+            SELECT_TICKS + ' AND "timestamp" < %s'
             ' AND ("timestamp", position) > (%s, %s) AND "timestamp" >= %s'
             ' ORDER BY "timestamp", position LIMIT %s',
             (number, end_ms, start_ms, position, start_ms, min(PAGE, left)),
@@ -182,7 +233,10 @@ def last_ticks(
         return []
     newest_first = rows_of(
         key,
-        SELECT + " AND shown" + conditions + ' ORDER BY "timestamp" DESC, position DESC LIMIT %s',
+        SELECT_TICKS
+        + " AND shown"
+        + conditions
+        + ' ORDER BY "timestamp" DESC, position DESC LIMIT %s',
         (number, *values, count),
     )
     return newest_first[::-1]
@@ -209,7 +263,7 @@ def ticks_after(
         # Numbers grow with event times within an epoch: from the newest back to the one known.
         page = rows_of(
             key,
-            SELECT + " AND shown"
+            SELECT_TICKS + " AND shown"
             ' AND epoch = %s AND ("timestamp", position) < (%s, %s)'
             ' ORDER BY "timestamp" DESC, position DESC LIMIT %s',
             (number, epoch, *at, min(PAGE, limit + 1)),
@@ -234,7 +288,7 @@ def follows(rows: Sequence[TickRow], seq: int) -> bool:
 
 
 def rows_of(key: InstrumentKey, sql: str, values: Sequence[int]) -> list[TickRow]:
-    """Return the ticks that a query of SELECT gives."""
+    """Return the ticks that a query of SELECT_TICKS gives."""
     with connections[ALIAS].cursor() as cursor:
         cursor.execute(sql, values)
         return [tick_row(key, row) for row in cursor.fetchall()]

@@ -1,4 +1,4 @@
-"""What subscribers of candles are sent: the group of an instrument's candles, and its messages.
+"""Sending changed candles to their subscribers, over the lanes of the channel layer.
 
     {"type": "quote.candles", "key": "NSE_EQ:RELIANCE", "candles": {"1m": TEXT, "5m": TEXT}}
 
@@ -6,19 +6,29 @@ Each text is the JSON object of a candle (`rows.candle_json`). Where two candles
 have changed, the earlier one is in an earlier message.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
+
+import redis
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
 
 from instruments.keys import InstrumentKey
 from quotes.history.candles.deriving import Change
 from quotes.history.rows import candle_json
+from quotes.layer.any_layer import adapted
+from quotes.layer.lanes import Entry
+from quotes.store.names import pool
 
 PREFIX = "candles."
 MAX_GROUP_LENGTH = 99
 
 # More changes than this of one instrument are not kept for sending: the oldest candles go first.
 MAX_PENDING = 64
+EVERY_S = 1.0
 
 
 def candle_group(key: InstrumentKey) -> str:
@@ -76,3 +86,39 @@ class PendingCandles:
         for series in due:
             self.sent_at[series] = now_s
         return {series: list(self.pending.pop(series).values()) for series in due}
+
+
+group_of = lru_cache(maxsize=100_000)(lambda key: candle_group(InstrumentKey.parse(key)))
+
+
+class Announcer:
+    """Sends changed candles to their groups, at most once a second for each instrument.
+
+    At most once: what is not sent when the recorder ends comes with the next change.
+
+    Args:
+        key_of: gives the instrument key of a series.
+    """
+
+    def __init__(self, key_of: Callable[[int], str]) -> None:
+        self.key_of = key_of
+        self.pending = PendingCandles(every_s=EVERY_S)
+        self.layer = adapted(get_channel_layer())
+
+    def add(self, changes: Iterable[Change], *, newest_only: bool = False) -> None:
+        self.pending.add(changes, newest_only=newest_only)
+
+    def send_due(self) -> None:
+        """Send what is due; raise redis.RedisError."""
+        entries: list[Entry] = []
+        for series, changes in self.pending.take_due(time.monotonic()).items():
+            key = self.key_of(series)
+            group = group_of(key)
+            entries.extend([(group, message) for message in candle_messages(key, changes)])
+        if not entries:
+            return
+        if not self.layer.is_direct:
+            async_to_sync(self.layer.group_send_many)(entries)
+            return
+        for host, channel, payload in self.layer.lane_messages(entries):
+            redis.Redis(connection_pool=pool(host)).publish(channel, payload)

@@ -19,7 +19,7 @@ from quotes.errors import HistoryDown
 from quotes.history.candles.calendars import Calendars
 from quotes.history.candles.deriving import Change
 from quotes.history.candles.sessions import Calendar
-from quotes.history.recording.announcer import Announcer
+from quotes.history.recording.announcements import Announcer
 from quotes.history.recording.batches import Entry
 from quotes.history.recording.day_statistics import DayStatistics
 from quotes.history.recording.log_reader import BatchReader
