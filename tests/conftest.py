@@ -1,5 +1,6 @@
 """Fixtures that every test may use: a real Redis-protocol server on a free port, a live server."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,22 @@ if TYPE_CHECKING:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what is quick first: a mistake shows early."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_for_children() -> Iterator[None]:
+    """Let child processes start with default signal handling, also under nohup or in a script.
+
+    A child inherits an ignored signal as ignored. A handler that does nothing has the same effect
+    in this process, and a child starts with the default instead.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ignored = [one for one in numbers if signal.getsignal(one) is signal.SIG_IGN]
+    for one in ignored:
+        signal.signal(one, lambda number, frame: None)
+    yield
+    for one in ignored:
+        signal.signal(one, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,21 @@
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from quotes.runtime.interrupts import interrupt_on_signals
+
+
+@pytest.fixture(autouse=True)
+def default_signals() -> Iterator[None]:
+    """Handle signals as a command in the foreground does, however the tests were started."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before_term = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGTERM, before_term)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -21,7 +32,7 @@ def test_first_signal_is_a_request(number: signal.Signals) -> None:
 
 
 def test_second_ctrl_c_ends_at_once() -> None:
-    """Who presses Ctrl-C twice does not wait for the step in hand."""
+    """A second Ctrl-C does not wait for the step in hand."""
     with interrupt_on_signals():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
