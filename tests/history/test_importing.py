@@ -25,7 +25,7 @@ from quotes.history.models import Candle, Series, Tick
 from quotes.history.queries.ranges import MOST_MS, TimeRange
 from quotes.history.queries.selectors import candles, ticks
 from quotes.runtime.clock import DAY_MS
-from quotes.runtime.row_progress import RowProgress
+from quotes.runtime.progress import Progress
 from tests.history import reference
 from tests.history.logs import HOURS, MINUTE, OPENING
 from tests.history.test_real_day import INDICES, PIECE, dump
@@ -44,8 +44,8 @@ def segment_of(name: str) -> InstrumentKey:
     return InstrumentKey("NSE_INDEX" if name in INDICES else "NSE_EQ", name)
 
 
-def progress() -> RowProgress:
-    return RowProgress("moved", stream=io.StringIO())
+def progress() -> Progress:
+    return Progress(stream=io.StringIO(), unit="rows", action="moved")
 
 
 def bring(path: Path, **options: Any) -> ImportReport:

@@ -31,11 +31,23 @@ def test_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     with Progress(1000, stream=stream) as shown:
         shown.add(100)
         assert stream.getvalue() == ""
-        monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+        monkeypatch.setattr(progress, "_LINE_INTERVAL_S", 0.0)
         shown.add(150)
     (line,) = stream.getvalue().splitlines()
     assert line.startswith("250 of 1,000 ticks (25%), ") and line.endswith(" left")
     assert shown.line(elapsed_s=5.0) == "250 of 1,000 ticks (25%), 50/s, 15 s left"
+
+
+def test_without_a_total_a_line_says_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of unknown number are counted, with the place of the last one."""
+    monkeypatch.setattr(progress, "_LINE_INTERVAL_S", 0.0)
+    stream = io.StringIO()
+    shown = Progress(stream=stream, unit="rows", action="exported")
+    shown.add(1500, "NSE_EQ:TCS 2024-04-05")
+    shown.close()
+    assert shown.line(3.0) == "1,500 rows exported, 500/s"
+    assert stream.getvalue().startswith("1,500 rows exported, ")
+    assert stream.getvalue().endswith("/s, at NSE_EQ:TCS 2024-04-05\n")
 
 
 @pytest.mark.parametrize(

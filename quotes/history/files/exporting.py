@@ -19,7 +19,7 @@ from quotes.history.models import Series
 from quotes.history.queries.batched import Question, read_batches
 from quotes.history.queries.ranges import TimeRange
 from quotes.history.queries.selectors import series_numbers
-from quotes.runtime.row_progress import RowProgress
+from quotes.runtime.progress import Progress
 
 STANDARD_OUTPUT = Path("-")
 SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
@@ -54,7 +54,7 @@ def format_of_file(path: Path) -> str:
     return SUFFIXES[suffix]
 
 
-def history_export(*, export: Export, path: Path, progress: RowProgress) -> int:
+def history_export(*, export: Export, path: Path, progress: Progress) -> int:
     """Write a file and return how many rows it has; a file is there only when it is whole.
 
     Args:
@@ -96,7 +96,7 @@ def export_batches(export: Export, keys: Sequence[InstrumentKey]) -> Iterator[li
         yield from read_batches(Question((key,), export.interval, export.span))
 
 
-def counted(batches: Iterator[list[Any]], progress: RowProgress) -> Iterator[list[Any]]:
+def counted(batches: Iterator[list[Any]], progress: Progress) -> Iterator[list[Any]]:
     for rows in batches:
         yield rows
         last = rows[-1]

@@ -17,7 +17,7 @@ from quotes.history.files.import_report import ImportReport
 from quotes.history.files.import_rows import RowReader
 from quotes.history.files.tick_import import TickImport
 from quotes.history.formats.columns import iso_time
-from quotes.runtime.row_progress import RowProgress
+from quotes.runtime.progress import Progress
 
 BATCH_ROWS = 5000
 TOLD_ROWS = 20
@@ -68,7 +68,7 @@ def history_import(
     *,
     file: HistoryFile,
     reader: RowReader,
-    progress: RowProgress,
+    progress: Progress,
     complain: Callable[[str], object],
     skip_bad: bool = False,
     dry_run: bool = False,

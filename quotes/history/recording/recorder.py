@@ -189,7 +189,7 @@ class Recorder:
             )
         if self.catching_up is not None:
             self.catching_up.add(stored.ticks)
-            if self.catching_up.count >= self.catching_up.total:
+            if self.catching_up.is_complete:
                 self.caught_up()
         self.report_regularly()
         return stored.changes
@@ -240,8 +240,8 @@ class Recorder:
 
     def caught_up(self) -> None:
         if self.catching_up is not None:
-            self.catching_up.bar.close()
-            if self.catching_up.count >= self.catching_up.total:
+            self.catching_up.close()
+            if self.catching_up.is_complete:
                 self.report("caught up")
             self.catching_up = None
 

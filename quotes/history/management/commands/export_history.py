@@ -13,7 +13,7 @@ from quotes.history.candles.intervals import Interval
 from quotes.history.files.exporting import Export, format_of_file, history_export
 from quotes.history.queries.ranges import MOST_MS, TimeRange, parse_range
 from quotes.runtime.clock import now_ms
-from quotes.runtime.row_progress import RowProgress
+from quotes.runtime.progress import Progress
 
 
 class Command(BaseCommand):
@@ -31,7 +31,7 @@ class Command(BaseCommand):
         parser.add_argument("--times", choices=["ms", "iso"], default="ms", help="in CSV")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        progress = RowProgress("exported", stream=sys.stderr)
+        progress = Progress(stream=sys.stderr, unit="rows", action="exported")
         path = options["file"]
         try:
             index.refresh()

@@ -14,7 +14,7 @@ from quotes.history.files.import_rows import RowReader
 from quotes.history.files.importing import history_import
 from quotes.history.queries.ranges import MOST_MS
 from quotes.runtime.clock import midnight_of, today_in_india
-from quotes.runtime.row_progress import RowProgress
+from quotes.runtime.progress import Progress
 
 
 class Command(BaseCommand):
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        progress = RowProgress("imported", stream=sys.stderr)
+        progress = Progress(stream=sys.stderr, unit="rows", action="imported")
         try:
             index.refresh()
             today = midnight_of(today_in_india())
