@@ -107,7 +107,7 @@ class InstrumentsSettings(SettingsGroup):
         True, "Keep the instrument master in memory, so that any name of an instrument resolves."
     )
     latest_prices = Setting(
-        "quotes.store.names.latest_prices",
+        "quotes.store.latest.latest_prices",
         "Dotted name of the function that returns latest prices to admin and REST.",
     )
     price_guard = Setting(

@@ -10,7 +10,7 @@ from urllib.error import URLError
 
 from redis import Redis
 
-from quotes.store.names import idle_shards
+from quotes.store.shards import idle_shards
 from tests.ports import free_port
 from tests.waiting import wait_until
 

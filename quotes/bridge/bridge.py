@@ -25,9 +25,9 @@ from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import Messages, RedisDown, RedisLink
 from quotes.runtime.warnings import Complaints
 from quotes.store.inbox import first_position, newest_id, trim_inbox
+from quotes.store.latest import SCAN_COUNT, scan_keys, scan_latest
 from quotes.store.lease import Lease
 from quotes.store.names import lease_key, own_key, status_keys
-from quotes.store.scanning import CHUNK, keys_like, latest_records
 from quotes.store.tick_log import trim
 
 logger = logging.getLogger(__name__)
@@ -156,16 +156,16 @@ class Bridge:
         """Go on with the numbering that Redis has."""
         if self.market.streams and not await link.command("EXISTS", own_key("latest")):
             # Redis came back empty: what this bridge knows is written again.
-            for at in range(0, len(streams := list(self.market.streams.values())), CHUNK):
-                known = {one.field: one.record for one in streams[at : at + CHUNK]}
+            for at in range(0, len(streams := list(self.market.streams.values())), SCAN_COUNT):
+                known = {one.field: one.record for one in streams[at : at + SCAN_COUNT]}
                 await flush.write_records(known)
             return
-        records = await latest_records(link)
+        records = await scan_latest(link)
         self.market.restore(records)
 
     async def adopt(self, link: RedisLink, sub: RedisLink) -> None:
         """Show what publishers' keys hold and nobody was shown yet."""
-        async for keys in keys_like(link, conf.channel_prefix + "*"):
+        async for keys in scan_keys(link, conf.channel_prefix + "*"):
             await self.adopt_keys(link, sub, keys)
 
     async def adopt_keys(self, link: RedisLink, sub: RedisLink, keys: list[bytes]) -> None:
@@ -217,7 +217,7 @@ class Bridge:
             logger.warning("dropped what is no request to the bridge")
             return
         if names := request.get("adopt"):
-            keys = [(conf.channel_prefix + name).encode() for name in names[:CHUNK]]
+            keys = [(conf.channel_prefix + name).encode() for name in names[:SCAN_COUNT]]
             task = asyncio.create_task(self.adopt_asked(keys))
             task.add_done_callback(lambda done: done.exception())
 

@@ -19,7 +19,7 @@ from quotes.errors import BadTick, quoted
 from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import Messages
 from quotes.store.inbox import MARK, InboxEntry
-from quotes.store.names import LatestPrice
+from quotes.store.latest import LatestPrice
 from quotes.ticks import Tick, parse_tick, segment_text, usual_frame, usual_head
 
 # Each stream costs about 1 KiB; more than this many is a publisher gone wild.

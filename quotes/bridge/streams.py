@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from instruments.keys import InstrumentKey
 from quotes.layer.lanes import lane_of
-from quotes.store.names import LatestPrice
+from quotes.store.latest import LatestPrice
 from quotes.store.tick_log import LogRow
 from quotes.ticks import Tick, encode_tick
 

@@ -17,7 +17,7 @@ from quotes.kafka import clients
 from quotes.kafka.conf import conf
 from quotes.kafka.log_reader import CountingReader, id_of, number_of
 from quotes.publish.patient_publisher import FATAL, LONGEST_PAUSE_S, PASSING
-from quotes.store.names import shard_count
+from quotes.store.shards import shard_count
 from quotes.store.tick_log import LoggedTick
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.store.inbox import FORGET, MAX_ENTRY, inbox_keys, put
-from quotes.store.names import decode_latest, own_key, stock_key
+from quotes.store.latest import decode_latest
+from quotes.store.names import own_key, stock_key
 from quotes.ticks import Tick, encode_tick
 
 

@@ -8,7 +8,8 @@ from redis.exceptions import RedisError
 
 from quotes.kafka.conf import conf as kafka_conf
 from quotes.kafka.status import kafka_lag, kafka_state
-from quotes.store.names import idle_shards, sync_client
+from quotes.store.clients import sync_client
+from quotes.store.shards import idle_shards
 
 
 def healthz(request: HttpRequest) -> JsonResponse:

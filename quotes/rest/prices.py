@@ -30,8 +30,8 @@ from quotes.access.rest.permissions import (
 )
 from quotes.conf import conf
 from quotes.rest.publish import SCHEMA, RawJSONParser, publish
-from quotes.store.names import LatestPrice, sync_client
-from quotes.store.snapshots import Snapshot, Wanted, read_snapshot
+from quotes.store.clients import sync_client
+from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, read_snapshot
 
 MAX_SYMBOLS = 1000
 RETRY_AFTER_S = 2
@@ -85,7 +85,7 @@ def wanted(name: str) -> Wanted:
         raise ValidationError(str(error)) from error
 
 
-def snapshot_of(names: list[Wanted]) -> Snapshot:
+def snapshot_of(names: list[Wanted]) -> PriceSnapshot:
     try:
         return read_snapshot(names, client=sync_client())
     except RedisError as error:

@@ -19,7 +19,8 @@ from quotes.conf import conf
 from quotes.errors import BadTick, InboxFull
 from quotes.publish.publishing import publish_ticks, stale_ticks, tick_name
 from quotes.runtime.clock import now_ms
-from quotes.store.names import own_key, sync_client
+from quotes.store.clients import sync_client
+from quotes.store.names import own_key
 from quotes.ticks import Tick, parse_tick
 
 MAX_TICKS = 1000

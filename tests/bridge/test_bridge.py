@@ -8,7 +8,8 @@ import pytest
 from redis import Redis
 
 from quotes.publish.publishing import forget_all_prices, forget_prices, publish_ticks, stale_ticks
-from quotes.store.names import decode_latest, lease_key, own_key
+from quotes.store.latest import decode_latest
+from quotes.store.names import lease_key, own_key
 from tests.live import LiveServer
 from tests.ticks import MOMENT, message, publish, tick
 from tests.valkey import ValkeyProcess

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from instruments.keys import InstrumentKey
 from quotes.bridge.market import Market
 from quotes.bridge.streams import Stream, Verdict
-from quotes.store.names import decode_latest
+from quotes.store.latest import decode_latest
 from quotes.ticks import Tick
 from tests.ticks import MOMENT, message, tick
 

@@ -15,7 +15,7 @@ def main() -> None:
     django.setup()
     from quotes.kafka.consumer import PriceConsumer
     from quotes.kafka.message_reader import Reader
-    from quotes.store.names import sync_client
+    from quotes.store.clients import sync_client
 
     pid = 0
     for _ in sys.stdin:

@@ -18,7 +18,8 @@ from quotes.publish.replay import checks as replay_checks
 from quotes.publish.replay.checks import HiddenWatch
 from quotes.publish.replay.recordings import Selection, read_recording, scan_recording
 from quotes.runtime.clock import IST, today_in_india
-from quotes.store.names import LatestPrice, encode_latest, own_key, status_keys
+from quotes.store.latest import LatestPrice, encode_latest
+from quotes.store.names import own_key, status_keys
 from quotes.ticks import Tick, encode_tick
 from tests.waiting import wait_until
 

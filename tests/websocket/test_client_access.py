@@ -13,7 +13,7 @@ from quotes.access.entitlements import Entitlements
 from quotes.access.errors import BadCredentials
 from quotes.access.service import AccessService
 from quotes.errors import ProtocolError
-from quotes.store.names import async_client
+from quotes.store.clients import async_client
 from quotes.websocket.client_access import Client, SocketAccess
 from quotes.websocket.protocol import Authenticate, CloseCode
 from quotes.websocket.session import ClientSession

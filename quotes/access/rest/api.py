@@ -26,7 +26,7 @@ from quotes.access.models import ApiKey
 from quotes.access.rest.permissions import AUTHENTICATION, LoginThrottle, Unavailable
 from quotes.access.selectors import read_accounts, stamp_of
 from quotes.conf import conf
-from quotes.store.names import sync_client
+from quotes.store.clients import sync_client
 
 REFUSED = OpenApiResponse(ApiErrorSerializer, "Not good, or good no more; the text says why.")
 BUSY = OpenApiResponse(ApiErrorSerializer, "Too many requests; Retry-After says when.")

@@ -34,7 +34,7 @@ from quotes.access.rest.throttling import requests_this_minute
 from quotes.access.selectors import anonymous_entitlements, read_accounts, user_of
 from quotes.conf import conf
 from quotes.runtime.clock import now_ms
-from quotes.store.names import sync_client
+from quotes.store.clients import sync_client
 
 PUBLISH = "access.publish_prices"
 

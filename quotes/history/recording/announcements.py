@@ -21,7 +21,7 @@ from quotes.history.candles.deriving import Change
 from quotes.history.rows import candle_json
 from quotes.layer.any_layer import adapted
 from quotes.layer.lanes import Entry
-from quotes.store.names import pool
+from quotes.store.clients import pool
 
 PREFIX = "candles."
 MAX_GROUP_LENGTH = 99

@@ -27,8 +27,8 @@ from quotes.history.recording.writer import Fenced, HistoryWriter
 from quotes.runtime.clock import now_ms
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress
-from quotes.store.names import shard_count
 from quotes.store.recorder_lease import RecorderLease
+from quotes.store.shards import shard_count
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from quotes.errors import QuotesError
 from quotes.kafka.availability import check_topics, need_library
 from quotes.runtime.interrupts import interrupt_on_signals
-from quotes.store.names import sync_client
+from quotes.store.clients import sync_client
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 
 from instruments.errors import InstrumentsError
 from quotes.publish.publishing import forget_all_prices, forget_prices
-from quotes.store.names import sync_client
+from quotes.store.clients import sync_client
 
 
 class Command(BaseCommand):

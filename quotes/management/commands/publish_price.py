@@ -11,7 +11,7 @@ from quotes.kafka.availability import kafka_sink
 from quotes.publish.json_lines import publish_price_file, stale_warning
 from quotes.publish.publishing import publish_ticks, stale_ticks
 from quotes.runtime.clock import now_ms
-from quotes.store.names import sync_client
+from quotes.store.clients import sync_client
 from quotes.ticks import KNOWN_FIELDS, make_tick
 
 EXAMPLES = """

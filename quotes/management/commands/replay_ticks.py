@@ -11,7 +11,7 @@ from quotes.errors import QuotesError
 from quotes.kafka.availability import kafka_sink
 from quotes.publish.replay.command import plan_of, run_replay
 from quotes.runtime.interrupts import interrupt_on_signals
-from quotes.store.names import sync_client
+from quotes.store.clients import sync_client
 
 EXAMPLES = """
 examples:

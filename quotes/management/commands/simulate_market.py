@@ -10,7 +10,7 @@ from quotes.publish.simulation.feed import simulate
 from quotes.publish.simulation.market import SimulatedMarket
 from quotes.runtime.clock import today_in_india
 from quotes.runtime.interrupts import interrupt_on_signals
-from quotes.store.names import sync_client
+from quotes.store.clients import sync_client
 
 MAX_RATE = 20_000
 

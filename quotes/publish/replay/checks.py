@@ -11,7 +11,7 @@ import redis
 
 from quotes.publish.publishing import StaleTick, stale_ticks
 from quotes.publish.replay.replay import Publish, ist
-from quotes.store.names import idle_shards
+from quotes.store.shards import idle_shards
 from quotes.ticks import Tick
 
 LOOK_EVERY_S = 5.0

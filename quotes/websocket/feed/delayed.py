@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from instruments.keys import InstrumentKey
 from quotes.runtime.clock import now_ms
-from quotes.store.names import shard_count_async
+from quotes.store.shards import shard_count_async
 from quotes.store.tick_log import BEGINNING, LoggedTick, decode_entry, read_after, tick_message
 
 logger = logging.getLogger(__name__)

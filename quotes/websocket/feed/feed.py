@@ -24,9 +24,10 @@ from quotes.access.service import AccessService
 from quotes.conf import conf
 from quotes.layer.any_layer import Layer, adapted
 from quotes.runtime.clock import now_ms
-from quotes.store.names import LatestPrice, async_client, own_key, status_keys
+from quotes.store.clients import async_client
+from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, aread_snapshot
+from quotes.store.names import own_key, status_keys
 from quotes.store.positions import StreamPosition
-from quotes.store.snapshots import Snapshot, Wanted, aread_snapshot
 from quotes.store.tick_log import tick_message
 from quotes.websocket.delivery.pacing import Pacers
 from quotes.websocket.feed.day_reader import DaysReader
@@ -167,7 +168,7 @@ class Feed:
 
     # -- the latest prices ---------------------------------------------------------------------
 
-    async def snapshot(self, wanted: Sequence[Wanted]) -> Snapshot | None:
+    async def snapshot(self, wanted: Sequence[Wanted]) -> PriceSnapshot | None:
         """Return the latest prices, or None while Redis is away; have the bridge catch up."""
         try:
             snapshot = await aread_snapshot(wanted, client=self.client)

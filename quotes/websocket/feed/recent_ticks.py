@@ -11,7 +11,7 @@ from typing import Any
 import redis.asyncio
 
 from quotes.conf import conf
-from quotes.store.names import shard_count_async
+from quotes.store.shards import shard_count_async
 from quotes.store.tick_log import BEGINNING, RawEntry, entry_rows, read_after, read_before
 
 Row = list[Any]  # the attributes of `LoggedTick`

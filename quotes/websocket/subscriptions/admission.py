@@ -8,7 +8,7 @@ from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.conf import conf
 from quotes.errors import ProtocolError
-from quotes.store.snapshots import Wanted
+from quotes.store.latest import Wanted
 from quotes.websocket.protocol import ErrorCode, rejection
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from instruments.keys import InstrumentKey
 from quotes.layer.any_layer import Layer
 from quotes.layer.groups import Receiver
-from quotes.store.names import LatestPrice
+from quotes.store.latest import LatestPrice
 from quotes.store.positions import StreamPosition
 from quotes.websocket.feed.positions import ClientPositions, is_tick, position_of
 

@@ -6,7 +6,7 @@ from instruments.errors import InstrumentsError
 from instruments.index import index
 from quotes.access.entitlements import Entitlements
 from quotes.errors import ProtocolError, quoted
-from quotes.store.snapshots import Wanted
+from quotes.store.latest import Wanted
 from quotes.websocket.feed.feed import Feed
 from quotes.websocket.protocol import ErrorCode, Subscribe
 

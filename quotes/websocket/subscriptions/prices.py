@@ -11,9 +11,8 @@ from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.layer.groups import Receiver
 from quotes.layer.lanes import Message as Event
-from quotes.store.names import LatestPrice
+from quotes.store.latest import LatestPrice, Wanted
 from quotes.store.positions import StreamPosition
-from quotes.store.snapshots import Wanted
 from quotes.websocket.client_access import SocketAccess
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.feed.delayed import LateSubscriptions

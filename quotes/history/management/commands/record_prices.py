@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from quotes.history.recording.recorder import Recorder
 from quotes.runtime.interrupts import interrupt_on_signals
-from quotes.store.names import sync_client
+from quotes.store.clients import sync_client
 
 
 class Command(BaseCommand):

@@ -1,0 +1,31 @@
+"""Clients of Redis for everything off the path of a tick; bridge and layer use `RedisLink`."""
+
+from functools import lru_cache
+from typing import Any
+
+import redis
+import redis.asyncio
+from django.conf import settings
+
+_TIMEOUT_S = 5.0
+
+
+def sync_client() -> redis.Redis:
+    """Return a client over the process's pool, for threads and commands; it need not be closed."""
+    return redis.Redis(connection_pool=pool(settings.REDIS_URL))
+
+
+def async_client() -> redis.asyncio.Redis:
+    """Return a new client of the running event loop; the caller closes it."""
+    return redis.asyncio.Redis.from_url(settings.REDIS_URL, **_connection_options())
+
+
+@lru_cache(maxsize=4)
+def pool(url: str) -> redis.ConnectionPool:
+    """Return the process's pool of connections to a URL."""
+    return redis.ConnectionPool.from_url(url, **_connection_options())
+
+
+def _connection_options() -> dict[str, Any]:
+    # redis-py 8 gives up after 5 s by default; a command that waits longer sets its own timeout.
+    return {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}

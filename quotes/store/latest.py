@@ -1,0 +1,190 @@
+"""Latest prices: their record in Redis, and reading them in bulk, by name, or all of them.
+
+The bridge writes a record of each instrument's latest price. Publishers' own keys may hold newer
+prices: a bridge is about to show these, or none works.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import redis
+import redis.asyncio
+
+from instruments.errors import InstrumentsError
+from instruments.index import index
+from instruments.keys import InstrumentKey
+from quotes.errors import BadTick
+from quotes.runtime.clock import now_ms
+from quotes.runtime.redis_link import RedisLink
+from quotes.store.clients import sync_client
+from quotes.store.names import lease_key, own_key, stock_key
+from quotes.ticks import Tick, encode_tick, parse_tick
+
+# Epoch, seq, timestamp and frame. A format, not a function: a flush fills it in for each
+# instrument from the values of a log row.
+RECORD_FORMAT: Final = b"%d %d %d %b"
+
+SCAN_COUNT: Final = 1000  # keys or records that are read, or written, in one command
+
+
+class LatestPrice(msgspec.Struct, frozen=True, gc=False):
+    """The newest tick of an instrument that was shown.
+
+    Attributes:
+        epoch: Unix milliseconds at which the stream's numbering began; 0: not yet numbered.
+        seq: the tick's number within the epoch, from 1.
+        timestamp: the tick's own, Unix milliseconds.
+        frame: the price frame as clients get it.
+    """
+
+    epoch: int
+    seq: int
+    timestamp: int
+    frame: bytes
+
+    @property
+    def price(self) -> Decimal:
+        """In rupees, with the digits that were published."""
+        return parse_tick(self.frame, now_ms=self.timestamp).price
+
+
+def encode_latest(latest: LatestPrice) -> bytes:
+    """Return the record of a latest price."""
+    return RECORD_FORMAT % (latest.epoch, latest.seq, latest.timestamp, latest.frame)
+
+
+def decode_latest(record: bytes) -> LatestPrice:
+    """Return the latest price of a record."""
+    epoch, seq, timestamp, frame = record.split(b" ", 3)
+    return LatestPrice(int(epoch), int(seq), int(timestamp), frame)
+
+
+def latest_prices(keys: Iterable[InstrumentKey]) -> dict[InstrumentKey, LatestPrice]:
+    """Return the latest price of each instrument that has one; raise redis.RedisError.
+
+    Only what the bridge wrote: see `read_snapshot` for what publishers' keys hold beyond it.
+    """
+    wanted = list(keys)
+    if not wanted:
+        return {}
+    records: list[Any] = sync_client().hmget(own_key("latest"), [str(key) for key in wanted])
+    return {
+        key: decode_latest(record)
+        for key, record in zip(wanted, records, strict=True)
+        if record is not None
+    }
+
+
+# -- snapshots: what the bridge wrote, and what publishers' keys hold beyond it --------------------
+
+
+class Wanted(NamedTuple):
+    """An instrument, and the name by which a caller requested it."""
+
+    key: InstrumentKey
+    name: str
+
+
+class PriceSnapshot(NamedTuple):
+    """The latest prices at one moment.
+
+    Attributes:
+        bridge_up: whether a bridge works, that of the first shard if there are several.
+        latest: instrument key -> the price that the bridge showed last.
+        ahead: instrument key -> the newer price in a publisher's key. While a bridge works it is
+            about to be shown, or was never published as a message.
+        names: the names whose publishers' keys are ahead.
+    """
+
+    bridge_up: bool
+    latest: dict[str, LatestPrice]
+    ahead: dict[str, LatestPrice]
+    names: list[str]
+
+    def newest(self, key: InstrumentKey) -> LatestPrice | None:
+        """Return an instrument's newest price, from the bridge or a publisher's key."""
+        return self.ahead.get(str(key)) or self.latest.get(str(key))
+
+
+def read_snapshot(wanted: Sequence[Wanted], *, client: redis.Redis) -> PriceSnapshot:
+    """Read the latest prices in one round trip; raise redis.RedisError if Redis is away."""
+    pipeline = client.pipeline(transaction=True)
+    _queue_reads(pipeline, wanted)
+    return _snapshot(wanted, pipeline.execute())
+
+
+async def aread_snapshot(wanted: Sequence[Wanted], *, client: redis.asyncio.Redis) -> PriceSnapshot:
+    """As `read_snapshot`, for an event loop."""
+    pipeline = client.pipeline(transaction=True)
+    _queue_reads(pipeline, wanted)
+    return _snapshot(wanted, await pipeline.execute())
+
+
+def _queue_reads(pipeline: Any, wanted: Sequence[Wanted]) -> None:
+    pipeline.exists(lease_key(1))
+    if wanted:
+        pipeline.hmget(own_key("latest"), [str(one.key) for one in wanted])
+        pipeline.mget([stock_key(one.name) for one in wanted])
+
+
+def _snapshot(wanted: Sequence[Wanted], replies: list[Any]) -> PriceSnapshot:
+    snapshot = PriceSnapshot(bool(replies[0]), {}, {}, [])
+    if not wanted:
+        return snapshot
+    now = now_ms()
+    for (key, name), record, value in zip(wanted, replies[1], replies[2], strict=True):
+        field = str(key)
+        latest = None
+        if record is not None:
+            latest = snapshot.latest[field] = decode_latest(record)
+        tick = _published_tick(value, key, name, now) if value is not None else None
+        if tick is not None and (latest is None or tick.timestamp > latest.timestamp):
+            frame = encode_tick(tick, symbol=key.symbol, segment=key.segment)
+            epoch, seq = (latest.epoch, latest.seq) if latest else (0, 0)
+            snapshot.ahead[field] = LatestPrice(epoch, seq, tick.timestamp, frame)
+            snapshot.names.append(name)
+    return snapshot
+
+
+def _published_tick(value: bytes, key: InstrumentKey, name: str, now: int) -> Tick | None:
+    """Return the tick in a publisher's key, if it is one of this instrument."""
+    try:
+        tick = parse_tick(value, now_ms=now, symbol=name)
+        if tick.symbol not in (name, key.symbol) and index.resolve(tick.symbol) != key:
+            return None
+    except (BadTick, InstrumentsError):
+        return None
+    return tick
+
+
+# -- scans: all of Redis, a chunk at a time, over the bridge's own connection ----------------------
+
+
+async def scan_latest(link: RedisLink) -> list[tuple[str, LatestPrice]]:
+    """Return every instrument key with its latest price."""
+    records = []
+    cursor = b"0"
+    while True:
+        cursor, pairs = await link.command(
+            "HSCAN", own_key("latest"), cursor, "COUNT", str(SCAN_COUNT)
+        )
+        records += [
+            (pairs[at].decode(), decode_latest(pairs[at + 1])) for at in range(0, len(pairs), 2)
+        ]
+        if cursor == b"0":
+            return records
+
+
+async def scan_keys(link: RedisLink, pattern: str) -> AsyncIterator[list[bytes]]:
+    """Yield the string keys that match a pattern; a key may come twice."""
+    cursor = b"0"
+    while True:
+        cursor, keys = await link.command(
+            "SCAN", cursor, "MATCH", pattern, "COUNT", str(SCAN_COUNT), "TYPE", "string"
+        )
+        if keys:
+            yield keys
+        if cursor == b"0":
+            return
