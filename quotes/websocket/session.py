@@ -69,7 +69,7 @@ class ClientSession:
         self.transport = transport
         self.outbox = Outbox(
             transport,
-            feed.pacers,
+            feed.scheduler,
             on_overflow=self.too_slow,
             on_gap=self.gap,
             encoding=encoding,
@@ -151,7 +151,7 @@ class ClientSession:
         if message.mode is not None:
             outbox.framing.set_mode(message.mode)
         if message.seq is not None:
-            outbox.framing.number(message.seq)
+            outbox.framing.set_numbered(message.seq)
         batch = outbox.batch if message.batch is None else message.batch
         interval_ms = message.interval_ms
         outbox.configure(
@@ -244,7 +244,7 @@ class ClientSession:
         self.outbox.close()
         self.transport.close(code, reason)
         # The close frame waits behind what the client has yet to take.
-        self.feed.pacers.loop.call_later(conf.write_timeout_s, self.transport.abort)
+        self.feed.scheduler.loop.call_later(conf.write_timeout_s, self.transport.abort)
 
     def end(self) -> None:
         """Leave all groups; called on every way out, and may be called twice.

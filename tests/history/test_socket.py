@@ -15,7 +15,7 @@ from quotes.history.router import ALIAS
 from quotes.publish.publishing import forget_prices, publish_ticks
 from quotes.runtime.clock import DAY_MS
 from quotes.ticks import Tick
-from quotes.websocket.delivery.day_fields import days
+from quotes.websocket.delivery.day_fields import day_fields
 from quotes.websocket.protocol import CloseCode
 from tests.history.conftest import HistoryDatabase
 from tests.history.logs import record
@@ -269,7 +269,7 @@ async def test_quotes_say_what_is_known_of_the_day(live: LiveServer, redis: Redi
         await client.ask(action="configure", mode="quote")
         await client.subscribe("A")
         await client.price()
-        await eventually(lambda: days.known)
+        await eventually(lambda: day_fields.days)
         await publish(redis, tick("A", "102.10", MOMENT + 2, low=1), tick("A", "101", MOMENT + 3))
         quote, after = await client.price(), await client.price()
         assert {name: quote[name] for name in quote if name not in ("symbol", "timestamp")} == {

@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.outbox import Outbox
-from quotes.websocket.delivery.pacing import Pacers
 
 
 class MemoryTransport:
@@ -57,14 +57,14 @@ def test_slow_client_loses_only_intermediate_values(steps: list[Any]) -> None:
     """Whatever the pace: per symbol in order, none twice, the newest last, and skips are told."""
     loop = asyncio.new_event_loop()
     try:
-        transport, pacers = MemoryTransport(), Pacers(loop)
-        outbox = Outbox(transport, pacers, on_overflow=lambda: None, on_gap=lambda: None)
+        transport, scheduler = MemoryTransport(), FlushScheduler(loop)
+        outbox = Outbox(transport, scheduler, on_overflow=lambda: None, on_gap=lambda: None)
         outbox.high_water = 40
         newest: dict[str, str] = {}
         count = 0
         for number, step in enumerate(steps):
             if step == "flush":
-                pacers.flush()
+                scheduler.flush()
             elif step == "drain":
                 transport.drain()
             else:
@@ -73,7 +73,7 @@ def test_slow_client_loses_only_intermediate_values(steps: list[Any]) -> None:
                 count += 1
             assert len(outbox.frames) * 6 <= 40 + 6 and len(outbox.newest) <= 3
         for _ in range(5):
-            pacers.flush()
+            scheduler.flush()
             transport.drain()
         prices = [text for text in transport.taken if "conflated" not in text]
         skipped = sum(
@@ -90,8 +90,8 @@ def test_slow_client_loses_only_intermediate_values(steps: list[Any]) -> None:
 async def test_frames_due_together_leave_in_one_write() -> None:
     """What becomes due in one go of the loop is one write, an idle client's at once."""
     transport = MemoryTransport()
-    pacers = Pacers(asyncio.get_running_loop())
-    outbox = Outbox(transport, pacers, on_overflow=lambda: None, on_gap=lambda: None)
+    scheduler = FlushScheduler(asyncio.get_running_loop())
+    outbox = Outbox(transport, scheduler, on_overflow=lambda: None, on_gap=lambda: None)
     outbox.price(event("A", 1))
     outbox.price(event("B", 2))
     assert transport.waiting == []
@@ -105,7 +105,7 @@ def test_client_that_reads_no_answer_is_cut_off() -> None:
     overflowed: list[bool] = []
     outbox = Outbox(
         MemoryTransport(),
-        Pacers(loop),
+        FlushScheduler(loop),
         on_overflow=lambda: overflowed.append(True),
         on_gap=lambda: None,
     )
@@ -128,7 +128,7 @@ async def test_burst_makes_nobody_slow() -> None:
     gaps: list[bool] = []
     outbox = Outbox(
         transport,
-        Pacers(asyncio.get_running_loop()),
+        FlushScheduler(asyncio.get_running_loop()),
         on_overflow=lambda: None,
         on_gap=lambda: gaps.append(True),
     )
@@ -143,8 +143,8 @@ async def test_burst_makes_nobody_slow() -> None:
 async def test_price_of_an_interval_is_not_lost_when_the_interval_ends_early() -> None:
     """Who configures intervals away gets what the last one gathered, before newer prices."""
     transport = TakingTransport()
-    pacers = Pacers(asyncio.get_running_loop())
-    outbox = Outbox(transport, pacers, on_overflow=lambda: None, on_gap=lambda: None)
+    scheduler = FlushScheduler(asyncio.get_running_loop())
+    outbox = Outbox(transport, scheduler, on_overflow=lambda: None, on_gap=lambda: None)
     outbox.configure(batch=False, interval_ms=60_000)
     outbox.price(event("A", 1))
     assert transport.taken == []
@@ -157,14 +157,14 @@ async def test_price_of_an_interval_is_not_lost_when_the_interval_ends_early() -
 async def test_shared_interval_gives_each_client_its_own_in_order_of_change() -> None:
     """Who shares an interval gets the newest of its own instruments; when slow, once it drained."""
     transport = MemoryTransport()
-    pacers = Pacers(asyncio.get_running_loop())
-    outbox = Outbox(transport, pacers, on_overflow=lambda: None, on_gap=lambda: None)
+    scheduler = FlushScheduler(asyncio.get_running_loop())
+    outbox = Outbox(transport, scheduler, on_overflow=lambda: None, on_gap=lambda: None)
     takers: list[Callable[[dict[str, Any]], None]] = [outbox.price]
-    sharing = outbox.sharing
-    sharing.keys, sharing.route = dict.fromkeys("AB").keys(), takers.append
+    membership = outbox.interval_membership
+    membership.keys, membership.route = dict.fromkeys("AB").keys(), takers.append
     outbox.configure(batch=False, interval_ms=60_000)
-    sharing.settled_at = pacers.now = pacers.loop.time()
-    interval = sharing.interval
+    membership.settled_at = scheduler.now = scheduler.loop.time()
+    interval = membership.interval
     assert interval is not None
 
     def pass_interval(*numbers: int) -> list[str]:
@@ -191,10 +191,10 @@ async def test_frames_wait_longer_the_more_clients_there_are() -> None:
     """Between two flushes lie 1 to 5 ms, by how many clients were written to."""
     loop = asyncio.get_running_loop()
     for clients, pause_s in ((1, 0.001), (120, 0.003), (1000, 0.005)):
-        pacers = Pacers(loop)
+        scheduler = FlushScheduler(loop)
         for _ in range(clients):
-            outbox = Outbox(TakingTransport(), pacers, on_overflow=print, on_gap=print)
+            outbox = Outbox(TakingTransport(), scheduler, on_overflow=print, on_gap=print)
             outbox.price(event("A", 1))
-        pacers.flush()
-        assert pacers.next_flush - loop.time() <= pause_s
-        assert pacers.next_flush - pacers.now >= pause_s
+        scheduler.flush()
+        assert scheduler.next_flush - loop.time() <= pause_s
+        assert scheduler.next_flush - scheduler.now >= pause_s

@@ -28,7 +28,7 @@ from quotes.layer import QuotesChannelLayer
 from quotes.layer.lanes import lane_channel, pack_entries
 from quotes.store.names import own_key
 from quotes.websocket.client_access import SocketAccess
-from quotes.websocket.delivery import sharing
+from quotes.websocket.delivery import intervals
 from quotes.websocket.feed.feed import Feed
 from quotes.websocket.protocol import CloseCode
 from quotes.websocket.session import ClientSession
@@ -321,7 +321,7 @@ class Machine(RuleBasedStateMachine):
         state = self.layer.state
         assert not (state.groups or state.joined or state.receivers or any(state.lane_users))
         assert not self.feed.listeners
-        assert not any(one.members for one in self.feed.pacers.intervals.values())
+        assert not any(one.members for one in self.feed.scheduler.intervals.values())
 
     async def end(self) -> None:
         await self.feed.close()
@@ -346,7 +346,7 @@ def test_every_tick_comes_once_and_in_order_whatever_happens(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who keeps up gets each tick, who does not or asked for fewer the newest, nobody any twice."""
-    monkeypatch.setattr(sharing, "SETTLED_S", 0.0)
+    monkeypatch.setattr(intervals, "SETTLED_S", 0.0)
     monkeypatch.setattr(Machine, "redis", redis, raising=False)
     run_state_machine_as_test(
         Machine,

@@ -19,7 +19,7 @@ from websockets.streams import StreamReader
 
 from quotes.publish.publishing import publish_ticks
 from quotes.runtime.clock import now_ms
-from quotes.websocket.delivery.shapes import json_shape, packed, payload_array
+from quotes.websocket.delivery.framing import json_text, msgpack_of, payload_array
 from quotes.websocket.transports.base import BINARY, TEXT, wire_frame
 from quotes.websocket.transports.daphne import check_versions
 from quotes.websocket.transports.uvicorn import check_version
@@ -46,16 +46,16 @@ def test_modes_keep_the_contracts_keys_and_digits() -> None:
     """ltp has the three and the segment, quote those of the day, full everything."""
     frame = message("A", "1.50", segment="NSE_EQ", volume=7, bid=1, x=[1]).replace(": ", ":")
     frame = frame.replace(", ", ",")
-    assert json_shape(frame, "full") == frame
+    assert json_text(frame, "full") == frame
     head = f'{{"symbol":"A","price":1.50,"timestamp":{MOMENT},"segment":"NSE_EQ"'
-    assert json_shape(frame, "quote") == head + ',"volume":7}'
-    assert json_shape(frame, "ltp") == head + "}"
+    assert json_text(frame, "quote") == head + ',"volume":7}'
+    assert json_text(frame, "ltp") == head + "}"
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**14), max_value=10**14))
 def test_messagepack_price_has_every_digit(price: Decimal) -> None:
     """A price in MessagePack is a number that gives the decimal back, or its text."""
-    value = msgspec.msgpack.decode(packed(message("A", f"{price:f}"[:30])))["price"]
+    value = msgspec.msgpack.decode(msgpack_of(message("A", f"{price:f}"[:30])))["price"]
     expected = Decimal(f"{price:f}"[:30])
     assert (Decimal(value) if isinstance(value, str) else Decimal(repr(value))) == expected
 

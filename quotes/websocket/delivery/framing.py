@@ -1,25 +1,41 @@
 """Framing: how one client gets its prices, as which fields, in which encoding and on which wire.
 
-What is made of a price is made once for all clients alike, and kept in the group message.
+Each product of a price is made once per process, for the first client that needs it, and kept in
+the group message for all others: its payload (a mode and an encoding) and its frame (a payload in
+the form of a transport).
 """
 
+import json
+from decimal import Decimal
 from typing import Any
 
-from quotes.websocket.delivery.shapes import NUMBERED, payload, payload_array
+import msgspec
+
+from quotes.layer.lanes import Message
+from quotes.ticks import Tick, encode_tick, joined, parse_tick
+from quotes.websocket.delivery.day_fields import day_fields
 from quotes.websocket.transports.base import FrameTransport
 
+# Most prices in one array.
 MAX_ARRAY = 500
+# Behind a mode: with the tick's epoch and number.
+NUMBERED = "#"
+QUOTE_FIELDS = frozenset(
+    {"open", "high", "low", "prev_close", "change", "change_pct", "volume", "oi"}
+)
+# A 64-bit float gives back every decimal of up to this many significant digits (IEEE 754).
+EXACT_DIGITS = 15
 
-Message = dict[str, Any]
+_pack = msgspec.msgpack.Encoder().encode
 
 
 class Framing:
-    """The shape of one client's prices.
+    """How one client gets its prices.
 
     Attributes:
-        shape: what all clients with the same encoding and mode share.
-        slot: where messages keep the frame of all of them whose transports are of one form too;
-            empty if the client's frames differ by instrument.
+        shape: the encoding and mode, for clients whose modes do not differ by instrument.
+        slot: the key under which messages keep the frame that all clients of one form of transport
+            and one shape share; empty if the client's frames differ by instrument.
         modes: instrument key -> mode, where it is not the client's.
     """
 
@@ -33,44 +49,35 @@ class Framing:
         self.set_mode("full")
 
     def set_mode(self, mode: str, key: str | None = None) -> None:
-        """Give the client these fields, of one instrument or of all others."""
+        """Set the mode of one instrument; without a key, of all that have none of their own."""
         if key is None:
             self.mode = mode
         else:
             self.modes[key] = mode
-        self.find_slot()
+        self._find_slot()
 
-    def number(self, numbered: bool) -> None:
-        """Give each price its epoch and number from now on, or do not."""
+    def set_numbered(self, numbered: bool) -> None:
+        """Set whether each price has its epoch and number, from now on."""
         self.numbered = numbered
-        self.find_slot()
+        self._find_slot()
 
     def forget(self, key: str) -> None:
+        """Drop an instrument's own mode."""
         if self.modes.pop(key, None) is not None:
-            self.find_slot()
-
-    def find_slot(self) -> None:
-        self.shape = f"{self.encoding}.{self.full_mode(self.mode)}"
-        self.slot = "" if self.modes else f"{self.transport.form}.{self.shape}"
-
-    def full_mode(self, mode: str) -> str:
-        return mode + NUMBERED if self.numbered else mode
-
-    def mode_of(self, message: Message) -> str:
-        return self.full_mode(self.modes.get(message["key"], self.mode))
+            self._find_slot()
 
     def text(self, message: Message) -> str:
         """Return a price as JSON in the client's mode, whatever its encoding is."""
-        text: str = payload(message, "json", self.mode_of(message))
+        text: str = payload(message, "json", self._mode_of(message))
         return text
 
     def payload(self, message: Message) -> Any:
         """Return a price in the client's encoding and mode."""
-        return payload(message, self.encoding, self.mode_of(message))
+        return payload(message, self.encoding, self._mode_of(message))
 
     def frame(self, message: Message) -> Any:
         """Return a price's frame in the transport's form."""
-        mode = self.mode_of(message)
+        mode = self._mode_of(message)
         slot = f"{self.transport.form}.{self.encoding}.{mode}"
         found = message.get(slot)
         if found is None:
@@ -78,8 +85,88 @@ class Framing:
         return found
 
     def arrays(self, payloads: list[Any]) -> list[Any]:
-        """Return the frames of arrays of payloads."""
+        """Return the frames of arrays of payloads, each of at most MAX_ARRAY."""
         return [
             self.transport.frame(payload_array(payloads[at : at + MAX_ARRAY], self.encoding))
             for at in range(0, len(payloads), MAX_ARRAY)
         ]
+
+    def _find_slot(self) -> None:
+        self.shape = f"{self.encoding}.{self._full_mode(self.mode)}"
+        self.slot = "" if self.modes else f"{self.transport.form}.{self.shape}"
+
+    def _full_mode(self, mode: str) -> str:
+        return mode + NUMBERED if self.numbered else mode
+
+    def _mode_of(self, message: Message) -> str:
+        return self._full_mode(self.modes.get(message["key"], self.mode))
+
+
+def payload(message: Message, encoding: str, mode: str) -> Any:
+    """Return a group message's price, made at the first call and kept in the message.
+
+    Args:
+        encoding: "json" for a str, "msgpack" for bytes.
+        mode: ltp, quote or full, with NUMBERED behind it or without.
+    """
+    slot = f"{encoding}.{mode}"
+    found = message.get(slot)
+    if found is None:
+        if message["type"] != "quote.tick":
+            text = message["frame"]
+        else:
+            text = json_text(message["frame"], mode.removesuffix(NUMBERED), message["key"])
+            if mode.endswith(NUMBERED):
+                text = f'{text[:-1]},"epoch":{message["epoch"]},"seq":{message["seq"]}}}'
+        found = message[slot] = text if encoding == "json" else msgpack_of(text)
+    return found
+
+
+def json_text(frame: str, mode: str, key: str = "") -> str:
+    """Return the JSON text of a price in a mode.
+
+    Args:
+        frame: the JSON text with all of its fields.
+        mode: ltp, quote or full.
+        key: of its instrument; a quote gets fields of the day that the publisher did not send.
+    """
+    if mode == "full":
+        return frame
+    tick = parse_tick(frame.encode(), now_ms=2**60)
+    fields = {
+        name: text for name, text in tick.fields.items() if mode == "quote" and name in QUOTE_FIELDS
+    }
+    if mode == "quote":
+        fields = day_fields.enriched(key, tick, fields)
+    kept = Tick(tick.symbol, tick.price_text, tick.timestamp, tick.segment, joined(fields))
+    return encode_tick(kept).decode()
+
+
+def msgpack_of(text: str) -> bytes:
+    """Return JSON text as MessagePack, with the same keys.
+
+    MessagePack has no decimals: a number that a 64-bit float gives back digit for digit is a float
+    or an integer, any other is text.
+    """
+    return _pack(json.loads(text, parse_float=_exact))
+
+
+def payload_array(payloads: list[Any], encoding: str) -> Any:
+    """Return the payloads of many prices as one: a JSON array, or a MessagePack array."""
+    if encoding == "json":
+        return f"[{','.join(payloads)}]"
+    return _array_header(len(payloads)) + b"".join(payloads)
+
+
+def _exact(text: str) -> float | str:
+    number = Decimal(text)
+    return float(text) if len(number.as_tuple().digits) <= EXACT_DIGITS else text
+
+
+def _array_header(length: int) -> bytes:
+    """Return the header of a MessagePack array."""
+    if length < 16:
+        return bytes([0x90 | length])
+    if length < 65536:
+        return b"\xdc" + length.to_bytes(2, "big")
+    return b"\xdd" + length.to_bytes(4, "big")

@@ -1,91 +1,98 @@
-"""Delivery: what is due to one client, in order, in bounded memory, without waiting for it.
+"""What is due to one client, in order, in bounded memory, without waiting for the client.
 
 An `Outbox` holds what is due; a `FrameTransport` takes frames without ever blocking and knows how
 many of their bytes are unsent. Above the high-water mark a client is conflated: of each instrument
 only the newest price is kept, in order of change, until the client has caught up. A client that
-asked for prices at intervals is served the same way, by choice.
+asked for prices at intervals gets them the same way, by choice.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from quotes.conf import conf
+from quotes.layer.lanes import Message
+from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.framing import Framing
-from quotes.websocket.delivery.intervals import Interval
-from quotes.websocket.delivery.pacing import Pacers
-from quotes.websocket.delivery.sharing import Sharing
+from quotes.websocket.delivery.intervals import IntervalMembership, PriceInterval
 from quotes.websocket.protocol import frame
 from quotes.websocket.transports.base import FrameTransport
 
-# Frames that are no prices are never dropped; a client that lets so many bytes pile up is closed.
+# Frames that are no prices are never dropped; a client that lets more bytes pile up is closed.
 MAX_HELD_BYTES = 262_144
-
-Message = dict[str, Any]
 
 
 class Outbox:
     """What is due to one client.
 
+    Prices are delivered at most once and in order, each instrument's newest last; a client that is
+    slow, or asked for intervals, is not sent those in between. Frames that are no prices are
+    delivered in order and never dropped. Nothing here waits, and all calls come from the client's
+    event loop.
+
     Args:
         encoding: "json" for text frames, "msgpack" for binary ones.
-        on_overflow: called when the client does not take what may not be dropped.
-        on_gap: called when a price had to be dropped of which the client wants every tick.
+        on_overflow: called when the client does not take frames that may not be dropped.
+        on_gap: called when a price is dropped of an instrument whose every tick the client wants.
+
+    Attributes:
+        skipped: prices that a slow client was not sent and has yet to be told of.
+        sent_at: the loop time of the last write.
     """
 
     __slots__ = (
+        "_conflating",
+        "_is_due",
+        "_items",
+        "_on_gap",
+        "_on_overflow",
+        "_scheduler",
+        "_size",
+        "_transport",
         "batch",
-        "conflating",
         "frames",
         "framing",
         "high_water",
+        "interval_membership",
         "interval_ms",
-        "is_due",
-        "items",
         "lossless",
         "newest",
-        "on_gap",
-        "on_overflow",
-        "pacers",
         "sent_at",
-        "sharing",
-        "size",
         "skipped",
-        "transport",
     )
 
     def __init__(
         self,
         transport: FrameTransport,
-        pacers: Pacers,
+        scheduler: FlushScheduler,
         *,
         on_overflow: Callable[[], None],
         on_gap: Callable[[], None],
         encoding: str = "json",
     ) -> None:
-        self.transport = transport
-        self.pacers = pacers
-        self.on_overflow = on_overflow
-        self.on_gap = on_gap
+        self._transport = transport
+        self._scheduler = scheduler
+        self._on_overflow = on_overflow
+        self._on_gap = on_gap
         self.framing = Framing(transport, encoding)
         self.high_water = conf.high_water_bytes
         self.lossless: set[str] = set()  # instrument keys of which every tick is wanted
         self.batch = False
         self.interval_ms = 0
-        self.sharing = Sharing()
+        self.interval_membership = IntervalMembership()
         self.frames: list[Any] = []  # due, in the transport's form
-        self.items: list[Message] = []  # due in the next array
-        self.size = 0
-        self.is_due = False
-        self.sent_at = pacers.loop.time()
-        self.conflating = False
+        self._items: list[Message] = []  # due in the next array
+        self._size = 0
+        self._is_due = False
+        self.sent_at = scheduler.loop.time()
+        self._conflating = False
         self.newest: dict[str, Message] = {}  # instrument key -> message, in order of change
         self.skipped = 0
-        transport.on_drain = self.drained
+        transport.on_drain = self._drained
 
     # -- what the client asks for ---------------------------------------------------------------
 
     def want(self, key: str, *, mode: str | None, every_tick: bool) -> None:
-        """Take down what the client wants of one instrument; a mode of None is the client's."""
+        """Set how the client gets one instrument; a mode of None is the client's."""
         if mode is not None:
             self.framing.set_mode(mode, key)
         if every_tick:
@@ -98,62 +105,62 @@ class Outbox:
         self.framing.forget(key)
 
     def configure(self, *, batch: bool, interval_ms: int) -> None:
-        """Gather prices into arrays, or at intervals, from now on; what is due leaves first."""
+        """Gather prices into arrays, or at intervals in ms, from now on; what is due goes first."""
         self.stand_alone()
         self.flush()
-        if self.newest and not self.conflating:
-            self.send_newest()
+        if self.newest and not self._conflating:
+            self._send_newest()
         self.leave_interval()
         self.batch, self.interval_ms = batch, interval_ms
         if interval_ms:
-            self.sharing.interval = self.pacers.join(self, interval_ms)
+            self.interval_membership.interval = self._scheduler.join(self, interval_ms)
         self.settle()
 
     def price(self, message: Message) -> None:
         """Take a price: delivered in order; if the client is slow, the newest of its instrument."""
-        if self.conflating or self.interval_ms:
+        if self._conflating or self.interval_ms:
             key = message["key"]
-            if self.newest.pop(key, None) is not None and self.conflating:
+            if self.newest.pop(key, None) is not None and self._conflating:
                 self.skipped += 1
                 if key in self.lossless:
-                    self.on_gap()
+                    self._on_gap()
                     return
             self.newest[key] = message
             return
         if self.batch:
-            self.items.append(message)
-            self.size += len(message["frame"])
+            self._items.append(message)
+            self._size += len(message["frame"])
         else:
             framed = message.get(self.framing.slot)
             if framed is None:
                 framed = self.framing.frame(message)
             self.frames.append(framed)
-            self.size += len(framed)
-        if not self.is_due:
-            self.is_due = True
-            self.pacers.gather(self)
-        if self.size > self.high_water:
-            self.flush()  # a burst makes nobody slow who has not been given it yet
+            self._size += len(framed)
+        if not self._is_due:
+            self._is_due = True
+            self._scheduler.gather(self)
+        if self._size > self.high_water:
+            self.flush()  # a client is slow only if it does not take what was written
 
     def control(self, text: bytes) -> None:
         """Take a frame that is no price: JSON, never dropped, delivered in order."""
-        self.seal()
-        framed = self.transport.frame(text.decode())
+        self._seal()
+        framed = self._transport.frame(text.decode())
         self.frames.append(framed)
-        self.size += len(framed)
-        if self.size > MAX_HELD_BYTES + self.high_water:
-            self.on_overflow()
-        elif not self.is_due:
-            self.is_due = True
-            self.pacers.gather(self)
+        self._size += len(framed)
+        if self._size > MAX_HELD_BYTES + self.high_water:
+            self._on_overflow()
+        elif not self._is_due:
+            self._is_due = True
+            self._scheduler.gather(self)
 
-    def seal(self) -> None:
-        """Make a frame of the array that was begun."""
-        if self.items:
-            self.frames += self.made(self.items)
-            self.items = []
+    def _seal(self) -> None:
+        """Make frames of the prices that wait for an array."""
+        if self._items:
+            self.frames += self._frames_of(self._items)
+            self._items = []
 
-    def made(self, messages: list[Message]) -> list[Any]:
+    def _frames_of(self, messages: list[Message]) -> list[Any]:
         """Return the frames of these prices."""
         framing = self.framing
         if self.batch:
@@ -162,88 +169,92 @@ class Outbox:
 
     def flush(self) -> None:
         """Hand what is due to the transport, unless it has more than enough already."""
-        self.is_due = False
-        if self.transport.unsent() > self.high_water:
-            self.conflating = True
-            return  # `drained` will flush
-        if self.items:
-            self.seal()
+        self._is_due = False
+        if self._transport.unsent() > self.high_water:
+            self._conflating = True
+            return  # `_drained` will flush
+        if self._items:
+            self._seal()
         if self.frames:
             frames, self.frames = self.frames, []
-            self.size = 0
-            self.write(frames)
-        if self.conflating and self.transport.unsent() <= self.high_water:
-            self.conflating = False
-            self.send_newest()
+            self._size = 0
+            self._write(frames)
+        if self._conflating and self._transport.unsent() <= self.high_water:
+            self._conflating = False
+            self._send_newest()
 
-    def drained(self) -> None:
-        if self.conflating or self.frames:
+    def _drained(self) -> None:
+        """Go on after the transport was full."""
+        if self._conflating or self.frames:
             self.flush()
 
-    def send_newest(self) -> None:
-        """Send the newest prices, and say how many a slow client missed."""
-        frames = self.made(list(self.newest.values()))
+    def _send_newest(self) -> None:
+        """Send the newest prices, and report how many a slow client missed."""
+        frames = self._frames_of(list(self.newest.values()))
         self.newest.clear()
         if self.skipped:
             text = frame("conflated", skipped=self.skipped).decode()
-            frames.append(self.transport.frame(text))
+            frames.append(self._transport.frame(text))
             self.skipped = 0
         if frames:
-            self.write(frames)
+            self._write(frames)
 
-    def write(self, frames: list[Any]) -> None:
-        self.sent_at = self.pacers.now
-        self.transport.write(frames)
-        if self.transport.unsent() > self.high_water:
-            self.conflating = True
+    def _write(self, frames: list[Any]) -> None:
+        self.sent_at = self._scheduler.now
+        self._transport.write(frames)
+        if self._transport.unsent() > self.high_water:
+            self._conflating = True
 
     def interval_over(self) -> None:
         """Send the newest prices of an interval; a client that is slow gets them when it can."""
         self.flush()
-        sharing = self.sharing
-        if self.conflating:
-            if sharing.is_on:
+        membership = self.interval_membership
+        if self._conflating:
+            if membership.is_shared:
                 self.stand_alone()
                 self.settle()
             return
         if self.newest:
-            self.send_newest()
-        if sharing.is_on and sharing.interval is not None:
-            self.send_shared(sharing.interval)
-        elif self.pacers.now >= sharing.settled_at and not (self.framing.modes or self.lossless):
-            sharing.begin()
+            self._send_newest()
+        if membership.is_shared and membership.interval is not None:
+            self._send_shared(membership.interval)
+        elif self._scheduler.now >= membership.settled_at and not (
+            self.framing.modes or self.lossless
+        ):
+            membership.share()
 
-    def send_shared(self, interval: Interval) -> None:
-        """Send what the interval has gathered of the client's instruments."""
-        due = interval.due(self.sharing.keys)
+    def _send_shared(self, interval: PriceInterval) -> None:
+        """Send the prices that the interval has gathered of the client's instruments."""
+        due = interval.due(self.interval_membership.keys)
         if not due:
             return
         framing = self.framing
         if self.batch:
-            made = interval.making(framing.shape, framing.payload)
-            self.write(framing.arrays(list(map(made, due))))
+            product = interval.products(framing.shape, framing.payload)
+            self._write(framing.arrays(list(map(product, due))))
         else:
-            self.write(list(map(interval.making(framing.slot, framing.frame), due)))
+            self._write(list(map(interval.products(framing.slot, framing.frame), due)))
 
     def stand_alone(self) -> None:
-        """Take prices one by one until `settle`."""
-        self.sharing.end(self.price)
+        """Take prices here, not through the interval, until `settle`."""
+        self.interval_membership.stand_alone(self.price)
 
     def settle(self) -> None:
-        """Say that no change of subscriptions is under way."""
-        self.sharing.settle(self.pacers.loop.time())
+        """Note that no change of subscriptions is under way any more."""
+        self.interval_membership.settle(self._scheduler.loop.time())
 
     def leave_interval(self) -> None:
-        if self.sharing.interval is not None:
-            self.sharing.interval.members.discard(self)
-            self.sharing.interval = None
+        """Get no more prices of an interval; may be called twice."""
+        if self.interval_membership.interval is not None:
+            self.interval_membership.interval.members.discard(self)
+            self.interval_membership.interval = None
 
     def close(self) -> None:
-        """Send what can be sent at once, and take part in nothing any more."""
+        """Write what the client takes at once, and leave the interval."""
         self.flush()
         self.leave_interval()
 
     @property
     def is_behind(self) -> bool:
-        """Whether the client has yet to take more than is put before it at once."""
-        return self.conflating or max(self.size, self.transport.unsent()) > self.high_water
+        """Whether the client has yet to take more than the high-water mark."""
+        return self._conflating or max(self._size, self._transport.unsent()) > self.high_water

@@ -1,4 +1,4 @@
-"""Reading the days of the instruments of which somebody in this process wants quotes."""
+"""Reads the days of the instruments that some client of this process gets in the mode `quote`."""
 
 import time
 from typing import Any
@@ -7,26 +7,26 @@ import redis.asyncio
 
 from quotes.layer.any_layer import Layer
 from quotes.store.names import own_key
-from quotes.websocket.delivery.day_fields import days
+from quotes.websocket.delivery.day_fields import day_fields
 
 INTERVAL_S = 1.0
 
 
-class DaysReader:
-    """Reads what the recorder has written, once in a while."""
+class DayReader:
+    """Reads the days that the recorder has written, into `day_fields`."""
 
     def __init__(self, client: redis.asyncio.Redis, layer: Layer) -> None:
-        self.client = client
-        self.layer = layer
-        self.due_at = 0.0
+        self._client = client
+        self._layer = layer
+        self._due_at = 0.0
 
-    async def look(self) -> None:
-        """Read the days that are wanted, if that is due; raise redis.RedisError."""
-        if days.wanted and time.monotonic() >= self.due_at:
-            self.due_at = time.monotonic() + INTERVAL_S
-            if (wanted_here := self.layer.local_topics()) is not None:
-                days.keep(wanted_here)
-            if wanted := list(days.wanted):
-                records: Any = await self.client.hmget(own_key("day"), wanted)
+    async def read_if_due(self) -> None:
+        """Read the days that are wanted, once a second; raise redis.RedisError."""
+        if day_fields.wanted and time.monotonic() >= self._due_at:
+            self._due_at = time.monotonic() + INTERVAL_S
+            if (wanted_here := self._layer.local_topics()) is not None:
+                day_fields.keep(wanted_here)
+            if wanted := list(day_fields.wanted):
+                records: Any = await self._client.hmget(own_key("day"), wanted)
                 for key, record in zip(wanted, records, strict=True):
-                    days.take(key, record)
+                    day_fields.take(key, record)

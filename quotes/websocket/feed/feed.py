@@ -29,8 +29,8 @@ from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, aread_snapsh
 from quotes.store.names import own_key, status_keys
 from quotes.store.positions import StreamPosition
 from quotes.store.tick_log import tick_message
-from quotes.websocket.delivery.pacing import Pacers
-from quotes.websocket.feed.day_reader import DaysReader
+from quotes.websocket.delivery.flush_scheduler import FlushScheduler
+from quotes.websocket.feed.day_reader import DayReader
 from quotes.websocket.feed.delayed import LateReaders
 from quotes.websocket.feed.market_status import MarketWatch
 from quotes.websocket.feed.past import Past
@@ -75,7 +75,7 @@ class Feed:
     def __init__(self) -> None:
         self.layer: Layer = adapted(get_channel_layer())
         self.layer.decode_with(TickDecoder())
-        self.pacers = Pacers(asyncio.get_running_loop())
+        self.scheduler = FlushScheduler(asyncio.get_running_loop())
         self.client: redis.asyncio.Redis = async_client()
         self.access = AccessService(self.client)
         self.late = LateReaders(self.client)
@@ -87,7 +87,7 @@ class Feed:
         self.provisional = ProvisionalPrices()
         self.ready = asyncio.get_running_loop().create_future()
         self.markets = MarketWatch()
-        self.days = DaysReader(self.client, self.layer)
+        self.day_reader = DayReader(self.client, self.layer)
         self.past = Past(RecentTicks(self.client))
         self.task = asyncio.create_task(self.watch())
         self.layer.on_reconnect(self.refresh)
@@ -116,7 +116,7 @@ class Feed:
             try:
                 async with asyncio.timeout(conf.feed_timeout_s):
                     signs = await self.signs_of_life()
-                    await self.days.look()
+                    await self.day_reader.read_if_due()
                 self.last_tick = max(
                     (one["last_tick"] or 0 for one in signs if one is not None), default=0
                 ) or (self.last_tick)

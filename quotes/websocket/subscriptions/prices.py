@@ -49,7 +49,10 @@ class Subscriptions:
         self.ended = False
         self.late = LateSubscriptions(feed.late, outbox.price)
         if feed.layer.is_direct:
-            outbox.sharing.keys, outbox.sharing.route = self.groups.direct.keys(), self.route
+            outbox.interval_membership.keys, outbox.interval_membership.route = (
+                self.groups.direct.keys(),
+                self.route,
+            )
 
     async def add(self, message: Subscribe) -> None:
         """Subscribe to what a message asks for: acknowledgement, latest prices, live prices."""
@@ -63,7 +66,7 @@ class Subscriptions:
             self.feed.past, self.outbox, message, held=self.held, is_over=lambda: self.ended
         )
         if message.seq:
-            self.outbox.framing.number(True)
+            self.outbox.framing.set_numbered(True)
         wanted, taken, rejected = admit(names, message.segment, held=self.asked, access=self.access)
         for one in wanted:
             self.outbox.want(str(one.key), mode=message.mode, every_tick=not message.conflate)
@@ -230,7 +233,7 @@ class Subscriptions:
         if held is None:
             if not self.groups.positions.is_repeat(event):
                 self.outbox.price(event)
-                if not self.outbox.sharing.is_on:
+                if not self.outbox.interval_membership.is_shared:
                     self.groups.redirect([key], self.outbox.price)
             return
         if len(held) >= MAX_HELD:

@@ -1,8 +1,8 @@
-"""Pacing: when outboxes are flushed, all of one event loop together."""
+"""When outboxes are flushed: all of one event loop together, soon or when an interval is over."""
 
 import asyncio
 
-from quotes.websocket.delivery.intervals import Interval, Paced
+from quotes.websocket.delivery.intervals import PriceInterval, ScheduledOutbox
 
 # Frames that become due within this time of the last flush leave together, in one write: the least,
 # for each client that was written to (a write and what it wakes take about 10 us), and the most.
@@ -13,26 +13,28 @@ MAX_GATHER_S = 0.005
 STEP_MS = 10
 
 
-class Pacers:
+class FlushScheduler:
     """Flushes the outboxes of one event loop that have something due, all in one go.
 
     Attributes:
         now: the loop's time at the beginning of the flush that is under way.
+        next_flush: the loop's time before which frames are gathered.
+        intervals: length in ms -> interval that has members, or did until it is over.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.due: list[Paced] = []
         self.next_flush = float("-inf")
-        self.scheduled = False
         self.now = loop.time()
-        self.intervals: dict[int, Interval] = {}  # length in ms -> interval
+        self.intervals: dict[int, PriceInterval] = {}
+        self._due: list[ScheduledOutbox] = []
+        self._is_scheduled = False
 
-    def gather(self, outbox: Paced) -> None:
-        """Flush the outbox soon: at once if nothing was flushed for a moment."""
-        self.due.append(outbox)
-        if not self.scheduled:
-            self.scheduled = True
+    def gather(self, outbox: ScheduledOutbox) -> None:
+        """Flush the outbox soon, with others; at once if nothing was flushed for a moment."""
+        self._due.append(outbox)
+        if not self._is_scheduled:
+            self._is_scheduled = True
             wait = self.next_flush - self.loop.time()
             if wait <= 0:
                 self.loop.call_soon(self.flush)
@@ -40,29 +42,30 @@ class Pacers:
                 self.loop.call_later(wait, self.flush)
 
     def flush(self) -> None:
-        self.scheduled = False
+        """Flush the outboxes that were gathered."""
+        self._is_scheduled = False
         self.now = self.loop.time()
-        due, self.due = self.due, []
+        due, self._due = self._due, []
         for outbox in due:
             outbox.flush()
         pause = min(max(GATHER_S, len(due) * GATHER_PER_CLIENT_S), MAX_GATHER_S)
         self.next_flush = self.loop.time() + pause
 
-    def join(self, outbox: Paced, interval_ms: int) -> Interval:
-        """Tell the outbox whenever an interval of this length is over."""
+    def join(self, outbox: ScheduledOutbox, interval_ms: int) -> PriceInterval:
+        """Make the outbox a member of the interval of this length; it leaves by `members`."""
         length = -(-interval_ms // STEP_MS) * STEP_MS
         interval = self.intervals.get(length)
         if interval is None:
-            interval = self.intervals[length] = Interval()
-            self.loop.call_later(length / 1000, self.interval_over, length)
+            interval = self.intervals[length] = PriceInterval()
+            self.loop.call_later(length / 1000, self._interval_over, length)
         interval.members.add(outbox)
         return interval
 
-    def interval_over(self, length: int) -> None:
+    def _interval_over(self, length: int) -> None:
         interval = self.intervals[length]
         if not interval.members:
             del self.intervals[length]
             return
-        self.loop.call_later(length / 1000, self.interval_over, length)
+        self.loop.call_later(length / 1000, self._interval_over, length)
         self.now = self.loop.time()
         interval.over()
