@@ -9,7 +9,7 @@ from redis import Redis
 
 from instruments.keys import InstrumentKey
 from quotes.history.candles.bars import Bar
-from quotes.history.candles.deriving import Change
+from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import Interval
 from quotes.history.queries.selectors import candles
 from quotes.history.recording.announcements import (
@@ -24,10 +24,10 @@ from tests.history.test_recorder import RELIANCE
 from tests.waiting import wait_until
 
 
-def change(interval: Interval, start: int, *, series: int = 1) -> Change:
+def change(interval: Interval, start: int, *, series: int = 1) -> CandleChange:
     price = Decimal("10.50")
     ends = start + interval.step_ms
-    return Change(series, interval, Bar(start, ends, price, price, price, price, 5, None, 1))
+    return CandleChange(series, interval, Bar(start, ends, price, price, price, price, 5, None, 1))
 
 
 def test_messages_have_each_interval_once_and_in_order() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quotes.history.candles.bars import SESSION_START, advance
+from quotes.history.candles.bars import SESSION_START, count_volume
 
 
 @pytest.mark.parametrize(
@@ -23,9 +23,9 @@ from quotes.history.candles.bars import SESSION_START, advance
 )
 def test_volume_is_made_of_differences(readings: list[int], traded: list[int]) -> None:
     """Each reading adds what was traded since those before."""
-    standing, found = SESSION_START, []
+    state, found = SESSION_START, []
     for reading in readings:
-        amount, standing = advance(standing, reading)
+        amount, state = count_volume(state, reading)
         found.append(amount)
     assert found == traded
 
@@ -34,10 +34,10 @@ def test_volume_is_made_of_differences(readings: list[int], traded: list[int]) -
 def test_rising_volume_adds_up_to_its_last_reading(readings: list[int]) -> None:
     """Whatever was repeated or late by less than half, the sum is the exchange's."""
     rising = sorted(readings)
-    total, standing = 0, SESSION_START
+    total, state = 0, SESSION_START
     for reading in rising:
         for one in (reading, reading - reading // 3, reading):
-            amount, standing = advance(standing, one)
+            amount, state = count_volume(state, one)
             assert amount >= 0
             total += amount
     assert total == max(rising, default=0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from instruments.sessions import Hours, Session
 from quotes.history.candles.bars import Bar, Point, merge
 from quotes.history.candles.building import CandleBuilder
-from quotes.history.candles.deriving import Change
+from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import STORED, Interval
 from quotes.history.candles.sessions import Calendar, calendars
 from quotes.runtime.clock import DAY_MS
@@ -43,7 +43,7 @@ class Memory:
         found = self.bars(series, [Interval.MINUTE], start, end)
         return found[-1][1] if found else None
 
-    def take(self, changes: list[Change]) -> None:
+    def take(self, changes: list[CandleChange]) -> None:
         for change in changes:
             self.stored[change.interval, change.bar.start] = change.bar
 
@@ -63,7 +63,7 @@ def built(batches: Iterable[list[Point]], *, restart_every: int = 0) -> Memory:
 
 
 def seen(memory: Memory) -> dict[tuple[Interval, int], tuple[object, ...]]:
-    return {at: (*bar.values, bar.ends, bar.standing) for at, bar in memory.stored.items()}
+    return {at: (*bar.values, bar.ends, bar.volume_state) for at, bar in memory.stored.items()}
 
 
 # Event times over two sessions, many of them close together; the day's volume, mostly rising, with

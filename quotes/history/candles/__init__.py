@@ -1,1 +1,1 @@
-"""Candles: bars, the hours that they cover, and how they come of ticks."""
+"""Candles: bars, trading hours, and building candles of ticks."""

@@ -1,20 +1,20 @@
 """Candles from ticks and from shorter candles: pure rules, no I/O.
 
-The ticks of a candle are put in the order of their events: by time, then by the day's volume where
-given (a trade adds to it), then by arrival. So a candle does not depend on the order in which ticks
-of different times or volumes arrive, nor on how they come in batches.
+The ticks of a candle are sorted by event time, then by the day's volume if the tick has one (each
+trade adds to it), then by arrival. A candle therefore does not depend on the order in which ticks
+of different times or volumes arrive, nor on how they are cut into batches.
 
-Traded volume comes from readings of the day's volume so far. The readings of one session, in the
-order of their events, go up. Where they do not:
+The volume of a candle comes from readings of the day's volume so far. Within one session, in the
+order of events, the readings rise. If one does not:
 
-- a reading below the highest, but not below half of it, is a late or repeated one: adds nothing;
-- 0 after a greater reading is a feed that does not know: adds nothing;
-- a fall below half of the highest is a counter that began anew: what it shows was traded since,
-  and it counts from there;
-- a jump from there, from below half, back to the height before the fall or above it shows that the
-  fall was a bad reading: only what is above that height was traded.
+- A reading below the highest, but not below half of it, is late or repeated and adds nothing.
+- 0 after a greater reading means that the feed does not know the volume. It adds nothing.
+- A fall below half of the highest means that the counter was reset. The new reading was traded
+  since then, and counting goes on from there.
+- If the readings jump from there back to the level before the fall, or above it, the fall was a
+  bad reading. Only the volume above that level was traded.
 
-What was traded before the first reading of a session counts as traded at that reading.
+The first reading of a session counts as traded at that moment.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,11 +27,11 @@ NO_VOLUME = -1
 # interest or None. Tuples compare in the order of events, since a series has a position once.
 Point = tuple[int, int, int, Decimal, int | None]
 
-# Where the day's volume stands: the highest reading of the present counter, and the height from
-# which the counter fell to begin anew (0: it did not).
-Standing = tuple[int, int]
+# The highest reading of the day's volume since the counter was last reset, and the level from
+# which it fell at that reset (0: no reset).
+VolumeState = tuple[int, int]
 
-SESSION_START: Standing = (0, 0)
+SESSION_START: VolumeState = (0, 0)
 
 
 @dataclass(slots=True)
@@ -39,12 +39,13 @@ class Bar:
     """One candle.
 
     Attributes:
-        start, ends: Unix milliseconds; the end is not part of it.
-        volume: None when no tick said how much was traded.
-        oi: the last one that a tick gave.
-        standing: where the day's volume stands at the close; of one-minute candles only.
-        final: whether its time is known to have passed.
-        revised: whether it changed after it was told to be final.
+        start, ends: Unix milliseconds; the end is exclusive.
+        volume: traded within the candle; None if no tick had a volume.
+        oi: open interest of the last tick that had one.
+        ticks: how many ticks the candle has.
+        volume_state: state of the day's volume at the close; of one-minute candles only.
+        final: its time has passed, and it was announced as final.
+        revised: it changed after it was announced as final.
     """
 
     start: int
@@ -56,25 +57,29 @@ class Bar:
     volume: int | None
     oi: int | None
     ticks: int
-    standing: Standing = (0, 0)
+    volume_state: VolumeState = (0, 0)
     final: bool = False
     revised: bool = False
 
     @property
     def values(self) -> tuple[object, ...]:
-        """What a reader sees of it, flags left out, digits included."""
+        """Prices as text, volume, open interest and ticks: what readers see, without the flags."""
         prices = (self.open, self.high, self.low, self.close)
         return (*map(str, prices), self.volume, self.oi, self.ticks)
 
 
 def fold(
-    points: Sequence[Point], start: int, ends: int, standing: Standing, bar: Bar | None = None
+    points: Sequence[Point],
+    start: int,
+    ends: int,
+    volume_state: VolumeState,
+    bar: Bar | None = None,
 ) -> Bar:
-    """Return the candle of points, at least one, in the order of events.
+    """Return the candle of one or more points that are in the order of events.
 
     Args:
-        standing: where the day's volume stood before; not used with a bar.
-        bar: the candle of points that come before these; it is left as it is.
+        volume_state: the state before the first point; ignored if there is a bar.
+        bar: the candle of earlier points of the same interval; it is not changed.
     """
     if bar is None:
         price = points[0][3]
@@ -82,7 +87,7 @@ def fold(
         volume, oi, ticks = None, None, 0
     else:
         opened, highest, lowest = bar.open, bar.high, bar.low
-        volume, oi, ticks, standing = bar.volume, bar.oi, bar.ticks, bar.standing
+        volume, oi, ticks, volume_state = bar.volume, bar.oi, bar.ticks, bar.volume_state
         price = bar.close
     for _, reading, _, price, interest in points:
         if price > highest:
@@ -90,37 +95,37 @@ def fold(
         elif price < lowest:
             lowest = price
         if reading >= 0:
-            # The usual cases at once: the counter stands, or goes on from where it was.
-            if reading == standing[0]:
+            # Most readings repeat the highest one.
+            if reading == volume_state[0]:
                 traded = 0
             else:
-                traded, standing = advance(standing, reading)
+                traded, volume_state = count_volume(volume_state, reading)
             volume = traded if volume is None else volume + traded
         if interest is not None:
             oi = interest
     return Bar(
-        start, ends, opened, highest, lowest, price, volume, oi, ticks + len(points), standing
+        start, ends, opened, highest, lowest, price, volume, oi, ticks + len(points), volume_state
     )
 
 
-def advance(standing: Standing, reading: int) -> tuple[int, Standing]:
-    """Return what was traded since the readings before, and where the volume stands now.
+def count_volume(volume_state: VolumeState, reading: int) -> tuple[int, VolumeState]:
+    """Return the volume traded since the previous readings, and the new state.
 
     Args:
         reading: the day's volume so far, at least 0.
     """
-    highest, fallen_from = standing
+    highest, fallen_from = volume_state
     if reading > highest:
         if 2 * highest < fallen_from <= reading:
             return reading - fallen_from, (reading, 0)
         return reading - highest, (reading, fallen_from)
     if reading and 2 * reading < highest:
         return reading, (reading, highest)
-    return 0, standing
+    return 0, volume_state
 
 
 def merge(bars: Iterable[Bar], start: int, ends: int) -> Bar:
-    """Return the candle that shorter ones, at least one, in order of time, make together."""
+    """Return the candle of one or more shorter ones that are in order of time."""
     parts = iter(bars)
     first = next(parts)
     highest, lowest, close = first.high, first.low, first.close

@@ -1,21 +1,21 @@
-"""Keeping candles up to date as ticks come: in any order, in any batches; pure rules, no I/O.
+"""Candles kept up to date as ticks arrive, in any order and in any batches; pure rules, no I/O.
 
-The candles at hand after each batch are those that all ticks together make (`candles.py`). Ticks
-that come in the order of their events, give or take some seconds, are added to what is in memory; a
-tick of a candle that is settled has that candle made anew of its stored ticks, and those behind it
-as far as the standing of the day's volume changes. Longer candles are
-made in `deriving.py`.
+After each batch the candles are those that all ticks together make (`bars.py`). Ticks that arrive
+in the order of their events, give or take some seconds, are added to the candles in memory. A tick
+of a settled candle rebuilds that candle from its stored ticks, and the candles after it as far as
+the state of the day's volume changes. `deriving.py` makes the longer candles.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 
 from quotes.history.candles.bars import SESSION_START, Bar, Point, fold
-from quotes.history.candles.deriving import Change, Level, LongerCandles, Source
+from quotes.history.candles.deriving import CandleChange, CandleSource, Level, LongerCandles
 from quotes.history.candles.intervals import Interval
 from quotes.history.candles.sessions import Calendar, TradingDay
 
-# Ticks of so long before the newest are expected: the real feed is one to two seconds out of order.
+# Ticks this much older than the newest are expected: the real feed is one to two seconds out of
+# order.
 SETTLE_MS = 4_000
 
 
@@ -23,38 +23,38 @@ class SeriesBuilder:
     """The candles of one series.
 
     Args:
-        is_final: whether what ends at a moment was told to be final by the last commit.
+        is_final: whether candles that end at a moment were announced as final by the last commit.
     """
 
     __slots__ = (
-        *("calendar", "known", "longer", "recent", "series"),
-        *("settled", "settled_at", "source"),
+        *("_calendar", "_loaded", "_longer", "_recent", "_series"),
+        *("_settled", "_settled_at", "_source"),
     )
 
     def __init__(
-        self, series: int, calendar: Calendar, source: Source, is_final: Callable[[int], bool]
+        self, series: int, calendar: Calendar, source: CandleSource, is_final: Callable[[int], bool]
     ) -> None:
-        self.series = series
-        self.calendar = calendar
-        self.source = source
-        self.longer = LongerCandles(series, calendar, source, is_final)
-        self.known = False  # whether the rest is what the stored ticks make
-        self.settled: Bar | None = None  # the candle of the ticks up to settled_at
-        self.settled_at: tuple[int, int, int] | Point = (0, 0, 0)
-        self.recent: list[Point] = []  # all ticks after that, in order
+        self._series = series
+        self._calendar = calendar
+        self._source = source
+        self._longer = LongerCandles(series, calendar, source, is_final)
+        self._loaded = False  # whether the attributes below agree with the stored ticks
+        self._settled: Bar | None = None  # the candle of the ticks up to settled_at
+        self._settled_at: tuple[int, int, int] | Point = (0, 0, 0)
+        self._recent: list[Point] = []  # all ticks after that, in order
 
-    def apply(self, points: list[Point]) -> list[Change]:
-        """Return the candles that some new ticks, at least one, change; the ticks are stored."""
+    def apply(self, points: list[Point]) -> list[CandleChange]:
+        """Return the candles changed by one or more new ticks, which are stored already."""
         points.sort()
-        if self.known and points[0] > self.settled_at:
-            minutes = self.extend(points)
+        if self._loaded and points[0] > self._settled_at:
+            minutes = self._extend(points)
         else:
-            minutes = self.mend(points)
-        return self.longer.derive(minutes)
+            minutes = self._rebuild(points)
+        return self._longer.derive(minutes)
 
-    def extend(self, points: list[Point]) -> list[Bar]:
-        """Add ticks behind all that is settled."""
-        recent = self.recent
+    def _extend(self, points: list[Point]) -> list[Bar]:
+        """Add ticks that are newer than the settled ones."""
+        recent = self._recent
         if recent and points[0] < recent[-1]:
             recent += points
             recent.sort()
@@ -63,134 +63,145 @@ class SeriesBuilder:
         split = bisect_left(recent, (recent[-1][0] - SETTLE_MS,))
         made: dict[int, Bar] = {}
         if split:
-            for bar in self.through(recent[:split], self.settled):
-                made[bar.start] = self.settled = bar
-            self.settled_at = recent[split - 1]
-            self.recent = recent[split:]
-        for bar in self.through(self.recent, self.settled):
+            for bar in self._bars_of(recent[:split], self._settled):
+                made[bar.start] = self._settled = bar
+            self._settled_at = recent[split - 1]
+            self._recent = recent[split:]
+        for bar in self._bars_of(self._recent, self._settled):
             made[bar.start] = bar
         return list(made.values())
 
-    def through(self, points: list[Point], bar: Bar | None) -> Iterable[Bar]:
-        """Yield the candles of ticks in order, the first going on from a candle."""
+    def _bars_of(self, points: list[Point], bar: Bar | None) -> Iterable[Bar]:
+        """Yield the candles of sorted ticks; the first may continue a candle."""
         at = 0
         while at < len(points):
-            day, start, ends, limit = self.place(points[at][0])
+            day, start, ends, limit = self._span(points[at][0])
             end = bisect_left(points, (limit,), at)
             run = points[at:end] if at or end < len(points) else points
             if bar is not None and bar.start == start:
-                bar = fold(run, start, ends, bar.standing, bar)
+                bar = fold(run, start, ends, bar.volume_state, bar)
             elif bar is not None and bar.start >= day.midnight:
-                bar = fold(run, start, ends, bar.standing)
+                bar = fold(run, start, ends, bar.volume_state)
             else:
                 bar = fold(run, start, ends, SESSION_START)
             yield bar
             at = end
 
-    def place(self, timestamp: int) -> tuple[TradingDay, int, int, int]:
-        """Return the day, start, end, and the time that bounds the ticks of a one-minute candle."""
-        day = self.calendar.day(timestamp)
-        assert day is not None, f"a tick out of hours was given, at {timestamp}"
+    def _span(self, timestamp: int) -> tuple[TradingDay, int, int, int]:
+        """Return day, start and end of a one-minute candle, and the exclusive end of its ticks."""
+        day = self._calendar.day(timestamp)
+        assert day is not None, f"a tick out of hours, at {timestamp}"
         start, ends = day.span(Interval.MINUTE, timestamp)
         return day, start, ends, ends if ends < day.ends else day.accepts_until
 
-    def mend(self, points: list[Point]) -> list[Bar]:
-        """Make the candles of ticks anew, and those behind them whose volume changes by that."""
-        counts: dict[int, int] = {}  # start -> how many of the new ticks are of that candle
+    def _rebuild(self, points: list[Point]) -> list[Bar]:
+        """Rebuild the candles of ticks, and the later ones whose volume changes with them."""
+        counts: dict[int, int] = {}  # start of a candle -> how many new ticks it has
         for point in points:
-            start = self.place(point[0])[1]
+            start = self._span(point[0])[1]
             counts[start] = counts.get(start, 0) + 1
         todo = sorted(counts)
         made: Level = {}
-        held: dict[int, list[Point]] = {}
+        stored_points: dict[int, list[Point]] = {}
         while todo:
             start = todo.pop(0)
-            day, _, ends, limit = self.place(start)
-            before = self.before(day, start, made)
-            standing = before.standing if before else SESSION_START
-            stored = sorted(self.source.points(self.series, start, limit))
-            old = self.source.last_bar(self.series, start, start + 1)
+            day, _, ends, limit = self._span(start)
+            previous = self._bar_before(day, start, made)
+            volume_state = previous.volume_state if previous else SESSION_START
+            stored = sorted(self._source.points(self._series, start, limit))
+            old = self._source.last_bar(self._series, start, start + 1)
             if len(stored) < counts.get(start, 0) + (old.ticks if old else 0):
-                continue  # of its ticks some are pruned: the candle stays what it was
-            bar = made[start] = fold(stored, start, ends, standing)
-            held[start] = stored
-            if bar.standing != (old.standing if old else standing):
-                following = self.following(day, start)
+                continue  # Some of its ticks were pruned: keep the candle as it is.
+            bar = made[start] = fold(stored, start, ends, volume_state)
+            stored_points[start] = stored
+            if bar.volume_state != (old.volume_state if old else volume_state):
+                following = self._next_start(day, start)
                 if following is not None and following not in todo:
                     todo.append(following)
                     todo.sort()
-        self.settle(made, held)
+        self._settle(made, stored_points)
         return list(made.values())
 
-    def before(self, day: TradingDay, start: int, made: Level) -> Bar | None:
+    def _bar_before(self, day: TradingDay, start: int, made: Level) -> Bar | None:
         """Return the last candle of the day that starts before a moment."""
-        stored = self.source.last_bar(self.series, day.begins, start)
+        stored = self._source.last_bar(self._series, day.begins, start)
         newest = max((one for one in made if day.begins <= one < start), default=None)
         if newest is not None and (stored is None or newest >= stored.start):
             return made[newest]
         return stored
 
-    def following(self, day: TradingDay, start: int) -> int | None:
+    def _next_start(self, day: TradingDay, start: int) -> int | None:
         """Return the start of the stored candle of the day that comes next."""
         minute = (Interval.MINUTE,)
-        found = self.source.bars(self.series, minute, start + 1, day.ends)
+        found = self._source.bars(self._series, minute, start + 1, day.ends)
         return found[0][1].start if found else None
 
-    def settle(self, made: Level, held: dict[int, list[Point]]) -> None:
-        """Go on from the newest candle, unless all that was made is before what is held."""
-        if self.known and self.settled is not None and max(made, default=0) < self.settled.start:
+    def _settle(self, made: Level, stored_points: dict[int, list[Point]]) -> None:
+        """Continue from the newest candle, unless only candles before the settled one changed."""
+        if (
+            self._loaded
+            and self._settled is not None
+            and max(made, default=0) < self._settled.start
+        ):
             return
-        stored = self.source.last_bar(self.series, 0, 2**62)
+        stored = self._source.last_bar(self._series, 0, 2**62)
         newest = max([*made, *([stored.start] if stored else [])], default=None)
         if newest is None:
             return
-        day, start, ends, limit = self.place(newest)
-        points = held.get(newest)
+        day, start, ends, limit = self._span(newest)
+        points = stored_points.get(newest)
         if points is None:
-            points = sorted(self.source.points(self.series, start, limit))
-        self.settled = self.before(day, start, made)
-        self.settled_at = (start, -2, 0)
+            points = sorted(self._source.points(self._series, start, limit))
+        self._settled = self._bar_before(day, start, made)
+        self._settled_at = (start, -2, 0)
         split = bisect_left(points, (points[-1][0] - SETTLE_MS,)) if points else 0
         if split:
-            standing = self.settled.standing if self.settled else SESSION_START
-            self.settled = fold(points[:split], start, ends, standing)
-            self.settled_at = points[split - 1]
-        self.recent = points[split:]
-        self.known = len(points) > 0
+            volume_state = self._settled.volume_state if self._settled else SESSION_START
+            self._settled = fold(points[:split], start, ends, volume_state)
+            self._settled_at = points[split - 1]
+        self._recent = points[split:]
+        self._loaded = len(points) > 0
 
 
 class CandleBuilder:
-    """The candles of all series.
+    """The candles of all series; for one thread.
+
+    After an exception, use another one: what is in memory may differ from what is stored.
 
     Args:
-        calendars: segment -> its calendar; "" is that of everything else.
-        grace_ms: a candle is final when its segment's clock is so far past its end.
+        calendars: segment -> its calendar; "" is for every other segment.
+        grace_ms: a candle is final when the clock of its segment is this far past its end.
+
+    Attributes:
+        clocks: segment -> time of its newest event, Unix milliseconds; the caller sets them.
     """
 
-    def __init__(self, source: Source, calendars: dict[str, Calendar], *, grace_ms: int) -> None:
-        self.source = source
-        self.calendars = calendars
+    def __init__(
+        self, source: CandleSource, calendars: dict[str, Calendar], *, grace_ms: int
+    ) -> None:
+        self._source = source
+        self._calendars = calendars
         self.grace_ms = grace_ms
-        self.builders: dict[int, SeriesBuilder] = {}
-        self.clocks: dict[str, int] = {}  # segment -> the newest event's time
-        self.told: dict[str, int] = {}  # the same as of the last commit
+        self._builders: dict[int, SeriesBuilder] = {}
+        self.clocks: dict[str, int] = {}
+        self._committed_clocks: dict[str, int] = {}  # clocks at the last commit
 
-    def calendar(self, segment: str) -> Calendar:
-        return self.calendars.get(segment) or self.calendars[""]
+    def _calendar(self, segment: str) -> Calendar:
+        return self._calendars.get(segment) or self._calendars[""]
 
-    def apply(self, segment: str, series: int, points: list[Point]) -> list[Change]:
-        """Return the candles that new ticks of one series change.
+    def apply(self, segment: str, series: int, points: list[Point]) -> list[CandleChange]:
+        """Return the candles changed by new ticks of one series.
 
         Args:
-            points: at least one; of hours in which candles are made; stored already.
+            points: one or more, within trading hours, and stored already.
         """
-        builder = self.builders.get(series)
+        builder = self._builders.get(series)
         if builder is None:
-            builder = self.builders[series] = SeriesBuilder(
+            builder = self._builders[series] = SeriesBuilder(
                 series,
-                self.calendar(segment),
-                self.source,
-                lambda ends: ends + self.grace_ms <= self.told.get(segment, 0),
+                self._calendar(segment),
+                self._source,
+                lambda ends: ends + self.grace_ms <= self._committed_clocks.get(segment, 0),
             )
         changes = builder.apply(points)
         passed = self.clocks.get(segment, 0) - self.grace_ms
@@ -199,5 +210,5 @@ class CandleBuilder:
         return changes
 
     def committed(self) -> None:
-        """Take note that what the clocks say is stored and told."""
-        self.told.update(self.clocks)
+        """Note that the changes up to now are stored, and finals announced."""
+        self._committed_clocks.update(self.clocks)

@@ -1,4 +1,4 @@
-"""The calendars of all segments by the hours that operators keep, and when these have changed."""
+"""The calendars of all segments, from the trading hours in the instrument master."""
 
 import logging
 import time
@@ -12,40 +12,44 @@ from quotes.history.candles.sessions import Calendar, calendars
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 5.0
+_CHECK_EVERY_S = 5.0
 
 
 class Calendars:
-    """Reads the hours of segments, at first and whenever the master has another version."""
+    """Reads the hours of segments, and reads them again when the version of the master changes.
+
+    While the database does not answer, it returns the calendars that it read last, and logs each
+    new reason once. Not for an event loop's thread.
+    """
 
     def __init__(self) -> None:
-        self.version = -1
-        self.current: dict[str, Calendar] = {}
-        self.looked_at = float("-inf")
-        self.problem = ""
+        self._version = -1
+        self._current: dict[str, Calendar] = {}
+        self._checked_at = float("-inf")
+        self._problem = ""
 
     def __call__(self) -> dict[str, Calendar]:
         """Return the calendars; the same object while nothing has changed.
 
         Raises:
-            DatabaseError: they were never read.
+            DatabaseError: the calendars were never read, and the database does not answer.
         """
-        if time.monotonic() - self.looked_at >= LOOK_EVERY_S:
-            self.looked_at = time.monotonic()
+        if time.monotonic() - self._checked_at >= _CHECK_EVERY_S:
+            self._checked_at = time.monotonic()
             try:
-                self.look()
-                self.problem = ""
+                self._refresh()
+                self._problem = ""
             except DatabaseError as error:
                 connection.close()
-                if not self.current:
+                if not self._current:
                     raise
-                if str(error) != self.problem:
+                if str(error) != self._problem:
                     logger.warning("the hours of segments cannot be read: %s", error)
-                self.problem = str(error)
-        return self.current
+                self._problem = str(error)
+        return self._current
 
-    def look(self) -> None:
+    def _refresh(self) -> None:
         version = MasterVersion.objects.values_list("version", flat=True).first() or 0
-        if version != self.version:
-            self.current = calendars(load_hours(), all_hours=conf.candles_all_hours)
-            self.version = version
+        if version != self._version:
+            self._current = calendars(load_hours(), all_hours=conf.candles_all_hours)
+            self._version = version

@@ -1,6 +1,6 @@
-"""Longer candles of a series out of its one-minute candles, as these change; pure rules, no I/O.
+"""Longer candles of a series, made of its one-minute candles as these change; pure rules, no I/O.
 
-Each interval is made of a shorter one, an hour at a time, and the day of its hours.
+Each interval is made of a shorter one within the same hour; the day is made of its hours.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,11 +10,11 @@ from quotes.history.candles.bars import Bar, Point, merge
 from quotes.history.candles.intervals import STORED, WITHIN_DAY, Interval
 from quotes.history.candles.sessions import Calendar, TradingDay
 
-# Hours of a series that are held in memory.
-HOURS_HELD = 2
+# How many hours of a series stay in memory.
+_MAX_HOURS = 2
 
 # Each interval and the shorter one it is made of.
-MADE_OF = {
+_MADE_OF = {
     Interval.MINUTES_3: Interval.MINUTE,
     Interval.MINUTES_5: Interval.MINUTE,
     Interval.MINUTES_10: Interval.MINUTES_5,
@@ -27,16 +27,16 @@ Level = dict[int, Bar]  # start -> candle, by time
 Levels = dict[Interval, Level]
 
 
-class Change(NamedTuple):
-    """A candle that is new or not what it was."""
+class CandleChange(NamedTuple):
+    """A candle that is new, or that differs from the stored one."""
 
     series: int
     interval: Interval
     bar: Bar
 
 
-class Source(Protocol):
-    """What is stored: every tick of the batches given so far, and every change returned before."""
+class CandleSource(Protocol):
+    """The store that candles are built from: all ticks so far, and all changes returned before."""
 
     def points(self, series: int, start: int, end: int) -> list[Point]:
         """Return the ticks whose event time is in a range, in any order."""
@@ -51,99 +51,103 @@ class Source(Protocol):
 
 
 class LongerCandles:
-    """The candles of one series of the last hours and the last day, in memory.
+    """The longer candles of one series; holds its last hours and last day in memory.
 
     Args:
-        is_final: whether what ends at a moment was told to be final by the last commit.
+        is_final: whether candles that end at a moment were announced as final by the last commit.
     """
 
-    __slots__ = ("calendar", "day", "day_level", "hours", "is_final", "series", "source")
+    __slots__ = ("_calendar", "_day", "_day_level", "_hours", "_is_final", "_series", "_source")
 
     def __init__(
-        self, series: int, calendar: Calendar, source: Source, is_final: Callable[[int], bool]
+        self, series: int, calendar: Calendar, source: CandleSource, is_final: Callable[[int], bool]
     ) -> None:
-        self.series = series
-        self.calendar = calendar
-        self.source = source
-        self.is_final = is_final
-        self.hours: dict[int, Levels] = {}
-        self.day: TradingDay | None = None
-        self.day_level: Levels = {}
+        self._series = series
+        self._calendar = calendar
+        self._source = source
+        self._is_final = is_final
+        self._hours: dict[int, Levels] = {}
+        self._day: TradingDay | None = None
+        self._day_level: Levels = {}
 
-    def day_of(self, start: int) -> TradingDay:
-        day = self.calendar.day(start)
-        assert day is not None, f"a candle out of hours was given, at {start}"
+    def _day_of(self, start: int) -> TradingDay:
+        day = self._calendar.day(start)
+        assert day is not None, f"a candle out of hours, at {start}"
         return day
 
-    def derive(self, minutes: list[Bar]) -> list[Change]:
-        """Return the candles that are not what they were, given one-minute candles made anew."""
-        changes: list[Change] = []
+    def derive(self, minutes: list[Bar]) -> list[CandleChange]:
+        """Return every candle, of any interval, that changes with these one-minute candles."""
+        changes: list[CandleChange] = []
         hours: dict[int, list[Bar]] = {}
         for bar in minutes:
-            day = self.day_of(bar.start)
+            day = self._day_of(bar.start)
             hours.setdefault(day.start_of(bar.start, Interval.HOUR.step_ms), []).append(bar)
         for hour, bars in sorted(hours.items()):
-            day = self.day_of(bars[0].start)
-            levels = self.hour(day, hour)
-            changed = [bar.start for bar in bars if self.put(changes, levels, Interval.MINUTE, bar)]
-            for interval, shorter in MADE_OF.items():
+            day = self._day_of(bars[0].start)
+            levels = self._hour(day, hour)
+            changed = [
+                bar.start for bar in bars if self._put(changes, levels, Interval.MINUTE, bar)
+            ]
+            for interval, shorter in _MADE_OF.items():
                 for start, ends in sorted({day.span(interval, start) for start in changed}):
                     members = [bar for at, bar in levels[shorter].items() if start <= at < ends]
-                    self.put(changes, levels, interval, merge(members, start, ends))
+                    self._put(changes, levels, interval, merge(members, start, ends))
             if changed:
-                self.put_day(changes, day, levels[Interval.HOUR][hour])
+                self._put_day(changes, day, levels[Interval.HOUR][hour])
         return changes
 
-    def hour(self, day: TradingDay, start: int) -> Levels:
-        """Return all candles within an hour."""
-        levels = self.hours.get(start)
+    def _hour(self, day: TradingDay, start: int) -> Levels:
+        """Return all candles within an hour: those in memory, or the stored ones."""
+        levels = self._hours.get(start)
         if levels is None:
             levels = {interval: {} for interval in WITHIN_DAY}
             end = day.end_of(start, Interval.HOUR.step_ms)
-            for interval, bar in self.source.bars(self.series, WITHIN_DAY, start, end):
+            for interval, bar in self._source.bars(self._series, WITHIN_DAY, start, end):
                 levels[interval][bar.start] = bar
-            self.hours[start] = levels
-            if len(self.hours) > HOURS_HELD:
-                del self.hours[min(self.hours)]
+            self._hours[start] = levels
+            if len(self._hours) > _MAX_HOURS:
+                del self._hours[min(self._hours)]
         return levels
 
-    def put(self, changes: list[Change], levels: Levels, interval: Interval, bar: Bar) -> bool:
-        """Put a candle into its level; say whether it is not what was there."""
+    def _put(
+        self, changes: list[CandleChange], levels: Levels, interval: Interval, bar: Bar
+    ) -> bool:
+        """Put a candle into its level; return whether it differs from the one before."""
         level = levels[interval]
         old = level.get(bar.start)
         if old is not None:
             if (
                 old.ticks == bar.ticks
                 and old.volume == bar.volume
-                and old.standing == bar.standing
+                and old.volume_state == bar.volume_state
                 and interval is Interval.MINUTE
             ):
                 return False
-            told = bar.final = old.final or self.is_final(old.ends)
-            bar.revised = old.revised or (told and old.values != bar.values)
-            if interval is not Interval.MINUTE and not told and old.values == bar.values:
+            was_final = bar.final = old.final or self._is_final(old.ends)
+            bar.revised = old.revised or (was_final and old.values != bar.values)
+            if interval is not Interval.MINUTE and not was_final and old.values == bar.values:
                 return False
         in_order = old is not None or not level or bar.start > next(reversed(level))
         level[bar.start] = bar
         if not in_order:
             levels[interval] = dict(sorted(level.items()))
-        changes.append(Change(self.series, interval, bar))
+        changes.append(CandleChange(self._series, interval, bar))
         return True
 
-    def put_day(self, changes: list[Change], day: TradingDay, hour: Bar) -> None:
-        """Make the day's candle of its hours."""
-        if self.day != day:
+    def _put_day(self, changes: list[CandleChange], day: TradingDay, hour: Bar) -> None:
+        """Make the day's candle of its hours, one of which has changed."""
+        if self._day != day:
             levels: Levels = {interval: {} for interval in STORED}
             kinds = (Interval.HOUR, Interval.DAY)
-            for interval, bar in self.source.bars(
-                self.series, kinds, day.midnight, max(day.ends, day.midnight + 1)
+            for interval, bar in self._source.bars(
+                self._series, kinds, day.midnight, max(day.ends, day.midnight + 1)
             ):
                 levels[interval][bar.start] = bar
-            self.day, self.day_level = day, levels
-        hours = self.day_level[Interval.HOUR]
+            self._day, self._day_level = day, levels
+        hours = self._day_level[Interval.HOUR]
         in_order = hour.start in hours or not hours or hour.start > next(reversed(hours))
         hours[hour.start] = hour
         if not in_order:
-            self.day_level[Interval.HOUR] = hours = dict(sorted(hours.items()))
+            self._day_level[Interval.HOUR] = hours = dict(sorted(hours.items()))
         whole = merge(hours.values(), day.midnight, day.ends)
-        self.put(changes, self.day_level, Interval.DAY, whole)
+        self._put(changes, self._day_level, Interval.DAY, whole)

@@ -1,4 +1,4 @@
-"""Intervals: how long candles are, and what people and vendors call them."""
+"""Intervals of candles, and their names: ours and Kite's."""
 
 from enum import IntEnum
 
@@ -6,9 +6,9 @@ from quotes.errors import BadInterval, quoted
 
 
 class Interval(IntEnum):
-    """The length of a candle; the number is that of minutes, and the code in the table.
+    """The length of a candle in minutes; the number is also the code in the table.
 
-    Weeks and months have no rows of their own: they are made of days when they are asked for.
+    Weeks and months are not stored: a query makes them of days.
     """
 
     MINUTE = 1
@@ -29,6 +29,7 @@ class Interval(IntEnum):
 
     @property
     def step_ms(self) -> int:
+        """The length in milliseconds."""
         return int(self) * 60_000
 
     @classmethod
@@ -36,7 +37,7 @@ class Interval(IntEnum):
         """Return the interval of a name, ours or Kite's (`minute`, `5minute`, `day`).
 
         Raises:
-            BadInterval: it is the name of none.
+            BadInterval: no interval has that name.
         """
         try:
             return NAMES[text]
@@ -50,7 +51,7 @@ LABELS = {
     interval: f"{interval.value}m" for interval in Interval if interval.value <= Interval.HOUR
 } | {Interval.DAY: "1d", Interval.WEEK: "1w", Interval.MONTH: "1M"}
 
-# In the order in which they are made: each of the ones before it.
+# In the order in which they are made: each of a shorter one.
 WITHIN_DAY = tuple(interval for interval in Interval if interval <= Interval.HOUR)
 STORED = (*WITHIN_DAY, Interval.DAY)
 

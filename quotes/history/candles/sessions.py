@@ -1,9 +1,9 @@
-"""Where a moment falls: its trading day, its candle, its week and month; pure rules.
+"""The trading day, candle, week and month of a moment; pure rules.
 
-Candles of a segment with hours are aligned to the opening of its session; a tick stamped at the
-close, or within the minute after it, is of the last candle. Ticks out of hours are in no candle,
-unless candles are made at all hours. A segment without hours, and what is of no segment, trades
-around the clock, its days are those of India.
+Candles of a segment with hours are aligned to the opening of its session. A tick at the close, or
+within the minute after it, belongs to the last candle. Ticks out of hours are in no candle, unless
+candles are made at all hours. Segments without hours, and instruments without a segment, trade
+around the clock; their days are those of India.
 """
 
 from collections.abc import Mapping
@@ -31,8 +31,8 @@ class TradingDay:
 
     Attributes:
         midnight: when the day begins in India; the start of its day candle.
-        begins, accepts_until: ticks from the one until before the other are in candles.
-        origin: what candles are aligned to.
+        begins, accepts_until: ticks in [begins, accepts_until) are in candles.
+        origin: the time that candles are aligned to.
         ends: when the last candle ends.
     """
 
@@ -43,16 +43,16 @@ class TradingDay:
     accepts_until: int
 
     def start_of(self, timestamp: int, step_ms: int) -> int:
-        """Return when the candle of a tick of this day starts."""
+        """Return the start of the candle that holds a tick of this day."""
         at = min(timestamp, self.ends - 1)
         return max(self.begins, self.origin + (at - self.origin) // step_ms * step_ms)
 
     def end_of(self, start: int, step_ms: int) -> int:
-        """Return when the candle that starts there ends."""
+        """Return the end of the candle that starts at a moment."""
         return min(self.ends, self.origin + ((start - self.origin) // step_ms + 1) * step_ms)
 
     def span(self, interval: Interval, timestamp: int) -> tuple[int, int]:
-        """Return start and end of the candle, of at most a day, of a tick of this day."""
+        """Return start and end of the candle, up to a day long, that holds a tick of this day."""
         if interval is Interval.DAY:
             return self.midnight, self.ends
         start = self.start_of(timestamp, interval.step_ms)
@@ -63,41 +63,41 @@ class Calendar:
     """The trading days of one segment.
 
     Args:
-        hours: None for what trades around the clock.
-        all_hours: whether ticks out of hours are in candles too.
+        hours: None: the segment trades around the clock.
+        all_hours: include ticks out of hours in candles.
     """
 
     def __init__(self, hours: Hours | None, *, all_hours: bool = False) -> None:
-        self.hours = hours
-        self.all_hours = all_hours
-        self.days: dict[int, TradingDay | None] = {}  # days since 1970, in India -> what it is
+        self._hours = hours
+        self._all_hours = all_hours
+        self._days: dict[int, TradingDay | None] = {}  # days since 1970, in India -> the day
 
     def day_of(self, timestamp: int) -> TradingDay | None:
-        """Return the trading day of a tick, None when the tick is in no candle."""
+        """Return the trading day of a tick; None if no candle includes the tick."""
         day = self.day(timestamp)
         if day is None or not day.begins <= timestamp < day.accepts_until:
             return None
         return day
 
     def day(self, timestamp: int) -> TradingDay | None:
-        """Return the trading day of the date of a moment, None when nothing trades on it."""
+        """Return the trading day of the Indian date of a moment; None if nothing trades then."""
         number = day_number(timestamp)
         try:
-            return self.days[number]
+            return self._days[number]
         except KeyError:
-            found = self.days[number] = self.look_up(number)
+            found = self._days[number] = self._make_day(number)
             return found
 
-    def look_up(self, number: int) -> TradingDay | None:
+    def _make_day(self, number: int) -> TradingDay | None:
         midnight = midnight_of_day(number)
         next_midnight = midnight + DAY_MS
         opens = closes = None
-        if self.hours is not None:
-            _, periods = day_plan(self.hours, date_of_day(number))
+        if self._hours is not None:
+            _, periods = day_plan(self._hours, date_of_day(number))
             for phase, begin, end in periods:
                 if phase == OPEN:
                     opens, closes = midnight + ms_of_day(begin), midnight + ms_of_day(end)
-        if self.hours is None or self.all_hours:
+        if self._hours is None or self._all_hours:
             origin = midnight if opens is None else opens
             return TradingDay(midnight, midnight, origin, next_midnight, next_midnight)
         if opens is None or closes is None:
@@ -106,7 +106,7 @@ class Calendar:
 
 
 def calendars(hours: Mapping[str, Hours], *, all_hours: bool = False) -> dict[str, Calendar]:
-    """Return the calendar of each segment that has hours; "" is that of everything else."""
+    """Return the calendar of each segment that has hours; "" is for every other segment."""
     found = {
         segment: Calendar(own, all_hours=all_hours)
         for segment, own in hours.items()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from django.db import transaction
 
 from quotes.history.candles.bars import Bar
-from quotes.history.candles.deriving import Change, LongerCandles
+from quotes.history.candles.deriving import CandleChange, LongerCandles
 from quotes.history.candles.intervals import Interval
 from quotes.history.candles.sessions import Calendar
 from quotes.history.files.import_report import ImportReport
@@ -55,13 +55,13 @@ class CandleImport:
 
     def changes(
         self, segment: str, number: int, interval: Interval, bars: list[Bar]
-    ) -> list[Change]:
+    ) -> list[CandleChange]:
         """Return the candles to store, given new ones of a series."""
         if interval is Interval.DAY:
-            return [Change(number, interval, bar) for bar in bars]
+            return [CandleChange(number, interval, bar) for bar in bars]
         calendar = self.calendars.get(segment) or self.calendars[""]
         longer = LongerCandles(number, calendar, self.tables, lambda ends: True)
-        made: dict[tuple[Interval, int], Change] = {}
+        made: dict[tuple[Interval, int], CandleChange] = {}
         for change in longer.derive(bars):
             change.bar.final = True
             made[change.interval, change.bar.start] = change

@@ -10,7 +10,7 @@ from django.db import transaction
 from quotes.conf import conf
 from quotes.history.candles.bars import NO_VOLUME, Point
 from quotes.history.candles.building import CandleBuilder
-from quotes.history.candles.deriving import Change
+from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import Interval
 from quotes.history.candles.sessions import Calendar
 from quotes.history.files.import_report import ImportReport
@@ -77,7 +77,7 @@ class TickImport:
                     points.setdefault((segment, number), []).append(point_of(record))
             if rows:
                 self.tables.insert_ticks(rows)
-            changes: dict[tuple[int, Interval, int], Change] = {}
+            changes: dict[tuple[int, Interval, int], CandleChange] = {}
             for (segment, number), new in points.items():
                 for change in self.builder.apply(segment, number, new):
                     changes[number, change.interval, change.bar.start] = change

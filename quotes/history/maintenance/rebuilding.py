@@ -12,7 +12,7 @@ from django.db import transaction
 
 from instruments.keys import InstrumentKey
 from quotes.history.candles.bars import SESSION_START, Bar, Point, fold, merge
-from quotes.history.candles.deriving import Change
+from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import STORED, Interval
 from quotes.history.candles.sessions import Calendar, TradingDay
 from quotes.history.models import Candle, LogPosition, Series, Tick
@@ -128,7 +128,7 @@ def rebuild_day(
         return
     right = bars_of_day(points, day) if day is not None and points else {}
     report.candles += len(right)
-    changes: list[Change] = []
+    changes: list[CandleChange] = []
     for (interval, start), bar in right.items():
         old = stored.get((interval, start))
         if old is not None and same(old, bar, interval):
@@ -137,7 +137,7 @@ def rebuild_day(
         tell(sentence(series, interval, old, bar))
         bar.final = old.final if old is not None else True
         bar.revised = old is not None
-        changes.append(Change(series.id, interval, bar))
+        changes.append(CandleChange(series.id, interval, bar))
     surplus = stored.keys() - right.keys()
     for interval, start in sorted(surplus):
         report.wrong += 1
@@ -154,13 +154,13 @@ def bars_of_day(points: list[Point], day: TradingDay) -> Bars:
     """Return all candles of a day's ticks, at least one, in order."""
     found: Bars = {}
     minutes: list[Bar] = []
-    standing = SESSION_START
+    volume_state = SESSION_START
     spans: dict[tuple[int, int], list[Point]] = {}
     for point in points:
         spans.setdefault(day.span(Interval.MINUTE, point[0]), []).append(point)
     for (start, ends), members in spans.items():
-        bar = fold(members, start, ends, standing)
-        standing = bar.standing
+        bar = fold(members, start, ends, volume_state)
+        volume_state = bar.volume_state
         minutes.append(bar)
         found[Interval.MINUTE, start] = bar
     for interval in STORED[1:]:
@@ -177,7 +177,7 @@ def same(old: Bar, new: Bar, interval: Interval) -> bool:
     return (
         (old.open, old.high, old.low, old.close) == (new.open, new.high, new.low, new.close)
         and (old.volume, old.oi, old.ticks, old.ends) == (new.volume, new.oi, new.ticks, new.ends)
-        and (interval is not Interval.MINUTE or old.standing == new.standing)
+        and (interval is not Interval.MINUTE or old.volume_state == new.volume_state)
     )
 
 

@@ -17,7 +17,7 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 
 from instruments.keys import InstrumentKey
-from quotes.history.candles.deriving import Change
+from quotes.history.candles.deriving import CandleChange
 from quotes.history.rows import candle_json
 from quotes.layer.any_layer import adapted
 from quotes.layer.lanes import Entry
@@ -39,7 +39,7 @@ def candle_group(key: InstrumentKey) -> str:
     return name
 
 
-def candle_messages(key: str, changes: Iterable[Change]) -> list[dict[str, Any]]:
+def candle_messages(key: str, changes: Iterable[CandleChange]) -> list[dict[str, Any]]:
     """Return the messages of an instrument's changed candles, each interval's by time."""
     messages: list[dict[str, Any]] = []
     counts: dict[str, int] = {}  # interval -> in how many messages it is
@@ -57,10 +57,10 @@ class PendingCandles:
 
     def __init__(self, *, every_s: float) -> None:
         self.every_s = every_s
-        self.pending: dict[int, dict[tuple[int, int], Change]] = {}
+        self.pending: dict[int, dict[tuple[int, int], CandleChange]] = {}
         self.sent_at: dict[int, float] = {}
 
-    def add(self, changes: Iterable[Change], *, newest_only: bool = False) -> None:
+    def add(self, changes: Iterable[CandleChange], *, newest_only: bool = False) -> None:
         """Take changes to send.
 
         Args:
@@ -76,7 +76,7 @@ class PendingCandles:
             elif len(waiting) > MAX_PENDING:
                 del waiting[min(waiting, key=lambda at: at[1])]
 
-    def take_due(self, now_s: float) -> dict[int, list[Change]]:
+    def take_due(self, now_s: float) -> dict[int, list[CandleChange]]:
         """Return the changes of the instruments whose turn it is; they are not kept."""
         due = [
             series
@@ -105,7 +105,7 @@ class Announcer:
         self.pending = PendingCandles(every_s=EVERY_S)
         self.layer = adapted(get_channel_layer())
 
-    def add(self, changes: Iterable[Change], *, newest_only: bool = False) -> None:
+    def add(self, changes: Iterable[CandleChange], *, newest_only: bool = False) -> None:
         self.pending.add(changes, newest_only=newest_only)
 
     def send_due(self) -> None:

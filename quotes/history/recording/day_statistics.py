@@ -14,7 +14,7 @@ from typing import Any
 import redis
 
 from quotes.history.candles.bars import Bar
-from quotes.history.candles.deriving import Change
+from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import Interval
 from quotes.history.recording.writer import HistoryWriter, database
 from quotes.history.rows import number_text
@@ -52,7 +52,7 @@ class DayStatistics:
         for at in range(0, len(numbers), CHUNK):
             self.write({number: self.read(number) for number in numbers[at : at + CHUNK]})
 
-    def update(self, changes: Iterable[Change]) -> None:
+    def update(self, changes: Iterable[CandleChange]) -> None:
         """Write what changes of day candles change."""
         newest: dict[int, Bar] = {}
         for series, interval, bar in changes:

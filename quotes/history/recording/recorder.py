@@ -17,7 +17,7 @@ import redis
 from quotes.conf import conf
 from quotes.errors import HistoryDown
 from quotes.history.candles.calendars import Calendars
-from quotes.history.candles.deriving import Change
+from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.sessions import Calendar
 from quotes.history.recording.announcements import Announcer
 from quotes.history.recording.batches import Entry
@@ -170,7 +170,7 @@ class Recorder:
                 self.interrupt.sleep_until(began + max(conf.record_every_ms / 1000, 2 * took))
         return bool(entries)
 
-    def store(self, writer: HistoryWriter, entries: list[Entry], now: int) -> list[Change]:
+    def store(self, writer: HistoryWriter, entries: list[Entry], now: int) -> list[CandleChange]:
         began = time.monotonic()
         stored = writer.store(entries, now_ms=now)
         self.counters.commit_ms = round((time.monotonic() - began) * 1000)

@@ -12,7 +12,7 @@ from django.db import Error, connections, transaction
 
 from quotes.errors import HistoryDown
 from quotes.history.candles.building import CandleBuilder
-from quotes.history.candles.deriving import Change
+from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import Interval
 from quotes.history.candles.sessions import Calendar
 from quotes.history.models import Gap, Series
@@ -38,7 +38,7 @@ class Stored(NamedTuple):
     """
 
     ticks: int
-    changes: list[Change]
+    changes: list[CandleChange]
     gaps: list[Gap]
     bad: int
 
@@ -118,7 +118,7 @@ class HistoryWriter:
                     if not self.tables.advance(shard, self.places[shard], new):
                         raise Fenced
                 self.tables.insert_ticks(batch.rows)
-                changes: dict[tuple[int, Interval, int], Change] = {}
+                changes: dict[tuple[int, Interval, int], CandleChange] = {}
                 for (segment, series), points in batch.points.items():
                     for change in self.builder.apply(segment, series, points):
                         changes[series, change.interval, change.bar.start] = change
@@ -134,7 +134,7 @@ class HistoryWriter:
         self.committed()
         return Stored(len(batch.rows), [*changes.values(), *finals], gaps, batch.bad)
 
-    def idle(self, *, now_ms: int, patience_ms: int) -> list[Change]:
+    def idle(self, *, now_ms: int, patience_ms: int) -> list[CandleChange]:
         """Let the clocks of segments that are silent go on, when all that was logged is stored.
 
         Args:
@@ -155,9 +155,9 @@ class HistoryWriter:
         self.committed()
         return finals
 
-    def finalise(self) -> list[Change]:
+    def finalise(self) -> list[CandleChange]:
         """Make final what ended so long ago that the clocks say so."""
-        finals: list[Change] = []
+        finals: list[CandleChange] = []
         for segment, event in self.builder.clocks.items():
             passed = event - self.builder.grace_ms
             # Candles end with a minute.

@@ -13,7 +13,7 @@ from django.db import connections
 
 from instruments.keys import InstrumentKey
 from quotes.history.candles.bars import NO_VOLUME, Bar, Point
-from quotes.history.candles.deriving import Change
+from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import Interval
 from quotes.history.models import Gap, LogPosition, Series
 from quotes.history.router import ALIAS
@@ -72,7 +72,7 @@ class Tables(abc.ABC):
         """Store ticks; those that are there already stay as they are."""
 
     @abc.abstractmethod
-    def put_candles(self, changes: Sequence[Change]) -> None:
+    def put_candles(self, changes: Sequence[CandleChange]) -> None:
         """Store candles in place of what was there; none comes twice."""
 
     def committed(self) -> None:  # noqa: B027 - not every database has something to do
@@ -116,10 +116,10 @@ class Tables(abc.ABC):
         """Return the day candle of a date, or the last one before it, and the one before that."""
         return [bar_of(row[1:]) for row in self.query(LAST_DAYS, (series, midnight))]
 
-    def finalise(self, segment: str, passed: int) -> list[Change]:
+    def finalise(self, segment: str, passed: int) -> list[CandleChange]:
         """Mark as final what ended by a moment; return what was not before."""
         return [
-            Change(row[0], Interval(row[1]), bar_of(row[2:]))
+            CandleChange(row[0], Interval(row[1]), bar_of(row[2:]))
             for row in self.query(FINALISE, (passed, segment))
         ]
 
@@ -162,17 +162,17 @@ def bar_of(row: Sequence[Any]) -> Bar:
     )
     return Bar(
         *(start, ends, opened, high, low, close, volume, oi, ticks),
-        standing=(day_volume, fallen_from),
+        volume_state=(day_volume, fallen_from),
         final=bool(final),
         revised=bool(revised),
     )
 
 
-def candle_values(change: Change) -> tuple[Any, ...]:
+def candle_values(change: CandleChange) -> tuple[Any, ...]:
     """Return the row of CANDLE_COLUMNS of a candle, prices as text."""
     series, interval, bar = change
     return (
         *(series, int(interval), bar.start, bar.ends),
         *(str(bar.open), str(bar.high), str(bar.low), str(bar.close)),
-        *(bar.volume, bar.oi, bar.ticks, *bar.standing, bar.final, bar.revised),
+        *(bar.volume, bar.oi, bar.ticks, *bar.volume_state, bar.final, bar.revised),
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from quotes.history.candles.deriving import Change
+from quotes.history.candles.deriving import CandleChange
 from quotes.history.router import ALIAS
 from quotes.history.rows import TickValues
 from quotes.history.tables.base import (
@@ -64,7 +64,7 @@ class PostgresTables(Tables):
             self.run(INSERT_TICKS)
             self.run("TRUNCATE staged_tick")
 
-    def put_candles(self, changes: Sequence[Change]) -> None:
+    def put_candles(self, changes: Sequence[CandleChange]) -> None:
         lines = [line(candle_values(change)) for change in changes]
         self.copy(COPY_CANDLES, "".join(lines).encode())
         self.run(PUT_CANDLES)

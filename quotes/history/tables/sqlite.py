@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from quotes.history.candles.deriving import Change
+from quotes.history.candles.deriving import CandleChange
 from quotes.history.rows import TickValues
 from quotes.history.tables.base import (
     CANDLE_COLUMNS,
@@ -28,7 +28,7 @@ class SqliteTables(Tables):
         # In the order of the table's own tree: neighbours go to the same page.
         self.many(INSERT_TICKS, sorted(rows))
 
-    def put_candles(self, changes: Sequence[Change]) -> None:
+    def put_candles(self, changes: Sequence[CandleChange]) -> None:
         self.many(PUT_CANDLES, [candle_values(change) for change in changes])
 
     def many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
