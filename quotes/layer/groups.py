@@ -199,4 +199,7 @@ class LoopState:
     async def _reconnected(self) -> None:
         """Run the reconnect hooks: messages may have been missed."""
         for hook in list(self.reconnect_hooks):
-            await hook()
+            try:
+                await hook()
+            except Exception:
+                logger.exception("a reconnect hook failed")

@@ -75,12 +75,14 @@ class LaneLink:
     async def _open(self, *, again: bool) -> None:
         """Try to connect until it succeeds."""
         pause = FIRST_PAUSE_S
+        reason = ""
         while not self._closed:
             try:
                 await self._connect()
             except RedisDown as error:
-                if self._attempt is not None:
-                    logger.warning("%s, trying again", error)
+                if str(error) != reason:
+                    reason = str(error)
+                    logger.warning("%s, trying again", reason)
                 again = True
                 self._attempted()
                 await asyncio.sleep(pause)
@@ -101,6 +103,7 @@ class LaneLink:
     async def _connect(self) -> None:
         link = await RedisLink.connect(self.url, on_messages=self._take, on_lost=self._lost)
         confirmed: set[int] = set()
+        await link.ping()  # there may be no lane to subscribe to, and Redis not be ready
         while fresh := self.lanes - confirmed:  # lanes may be asked for during the wait
             await link.subscribe(*self._channels(sorted(fresh)))
             confirmed |= fresh
@@ -132,7 +135,7 @@ class LaneLink:
             elif fresh:
                 await self.link.subscribe(*self._channels(fresh))
             else:
-                await self.link.command("PING")  # comes back behind another caller's subscription
+                await self.link.ping()  # comes back behind another caller's subscription
         except RedisDown:
             return  # the reconnect hooks run when the lanes are listened to
         self.confirmed.update(lane for lane in lanes if lane in self.lanes)

@@ -114,14 +114,31 @@ class RedisLink(asyncio.Protocol):
         return future
 
     async def subscribe(self, *channels: str) -> None:
-        """Return when the server has subscribed this link to the channels."""
+        """Return when the server has subscribed this link to the channels.
+
+        Raises:
+            RedisDown: it has not, and the link is closed; `on_lost` was called.
+        """
         self.listen("SUBSCRIBE", channels)
-        await self.command("PING")
+        await self.ping()
 
     async def psubscribe(self, pattern: str) -> None:
-        """Return when the server has subscribed this link to the pattern."""
+        """Return when the server has subscribed this link to the pattern; as `subscribe`."""
         self.listen("PSUBSCRIBE", (pattern,))
-        await self.command("PING")
+        await self.ping()
+
+    async def ping(self) -> None:
+        """Return when the server has carried out what was sent before.
+
+        Raises:
+            RedisDown: it answers with an error, as while it loads its file (LOADING), runs a script
+                for too long (BUSY) or has lost its primary (MASTERDOWN); the link is closed.
+        """
+        try:
+            await self.command("PING")
+        except hiredis.ReplyError as error:
+            self.abort()
+            raise RedisDown(f"Redis is not ready: {error}") from error
 
     def unsubscribe(self, *channels: str) -> None:
         self.listen("UNSUBSCRIBE", channels)
