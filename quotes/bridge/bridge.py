@@ -26,7 +26,7 @@ from quotes.runtime.redis_link import Messages, RedisDown, RedisLink
 from quotes.runtime.warnings import Complaints
 from quotes.store.inbox import first_position, newest_id, trim_inbox
 from quotes.store.latest import SCAN_COUNT, scan_keys, scan_latest
-from quotes.store.lease import Lease
+from quotes.store.lease import AsyncLease
 from quotes.store.names import lease_key, own_key, status_keys
 from quotes.store.tick_log import trim
 
@@ -57,10 +57,10 @@ class Bridge:
         self.shard, self.shards = number, _ = shard
         self.market = Market(prefix=conf.channel_prefix, complain=Complaints(logger), shard=shard)
         self.control = own_key("control").encode()
-        self.lease = Lease(
+        self.lease = AsyncLease(
             lease_key(number),
             status_key=status_keys(number)[-1],
-            life_ms=conf.bridge_lease_ms,
+            ttl_ms=conf.bridge_lease_ms,
         )
         self.bridging = False  # whether this bridge works, rather than stands by
         self.stopping = asyncio.Event()
@@ -147,7 +147,7 @@ class Bridge:
             if not told:
                 logger.info("another bridge works, standing by")
                 told = True
-            await self.pause(self.lease.life_ms / 4000)
+            await self.pause(self.lease.ttl_ms / 4000)
             if self.stopping.is_set():
                 return False
         return True
@@ -187,7 +187,7 @@ class Bridge:
             if held:
                 await trim(link, self.shard, now_ms=now_ms())
                 await trim_inbox(link)
-                await self.pause(self.lease.life_ms / 4000)
+                await self.pause(self.lease.ttl_ms / 4000)
                 count, now = self.market.counters.received, self.loop_time()
                 is_busy = count - received > BUSY_RATE * (now - looked_at)
                 sub.gather_s = BUSY_GATHER_S if is_busy else GATHER_S

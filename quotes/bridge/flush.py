@@ -15,11 +15,11 @@ from quotes.layer.any_layer import Layer
 from quotes.layer.lanes import Entry, pack_entries
 from quotes.runtime.redis_link import RedisLink
 from quotes.store.inbox import positions_key
-from quotes.store.lease import HOLD, Lease
+from quotes.store.lease import HOLD, AsyncLease
 from quotes.store.names import own_key
 from quotes.store.tick_log import SHOWN, LogRow, count_key, log_key, tick_message
 
-# KEYS: lease, last holder, latest, log, its count, positions in the inbox. ARGV: token, life in ms,
+# KEYS: lease, last holder, latest, log, its count, positions in the inbox. ARGV: token, TTL in ms,
 # shard, position or "", count of ticks, count of keys to forget, count of fields and records, then
 # those keys, fields and records, and for each lane its number, its channel or "" where another
 # way leads there, and its message. Lua unpacks at most some 8,000 values.
@@ -67,13 +67,13 @@ class Changes(NamedTuple):
 class Flush:
     """Writes batches over one link under one lease, in the order in which they are started."""
 
-    def __init__(self, link: RedisLink, layer: Layer, *, lease: Lease, shard: int) -> None:
+    def __init__(self, link: RedisLink, layer: Layer, *, lease: AsyncLease, shard: int) -> None:
         self.link = link
         self.layer = layer
         self.lease = lease
         self.shard = shard
         log = (log_key(shard), count_key(shard))
-        self.keys = (lease.name, lease.last_holder, own_key("latest"), *log, positions_key())
+        self.keys = (*lease.keys, own_key("latest"), *log, positions_key())
         self.sha = b""
         # Looked up once: a setting takes as long to read as a tick to decide on.
         self.lane_channels = layer.lane_channels() if layer.is_direct else []
@@ -119,7 +119,7 @@ class Flush:
         self, batch: Batch, changes: Changes, lanes: Lanes, elsewhere: set[int]
     ) -> "asyncio.Future[Any]":
         ticks = sum(row is not None for _, row in batch.outcomes)
-        args: list[str | bytes | int] = [self.lease.token, self.lease.life_ms, self.shard]
+        args: list[str | bytes | int] = [self.lease.token, self.lease.ttl_ms, self.shard]
         records = changes.records
         args += (batch.position or "", ticks, len(changes.forgotten), 2 * len(records))
         args += changes.forgotten

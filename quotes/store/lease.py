@@ -1,16 +1,20 @@
-"""A lease in Redis: one process works, the others stand by; the worker's writes are fenced by it.
+"""A lease in Redis: one process works, the others stand by; the lease fences the worker's writes.
 
-The lease is a key with a short life that holds the worker's token. Each write of the worker is a
-script that first looks whether the lease still holds the token, so a worker that was paused for
-longer than the lease's life cannot write what another has written since. A lease that ran out and
-was taken by nobody is still the last holder's: a worker that was only slow goes on.
+The lease is a key that expires soon and holds the worker's token. Each write of the worker is a
+script that first checks that the lease still holds the token, so a worker that was paused for
+longer than the lease lasts cannot overwrite the work of another. An expired lease that nobody has
+taken is still the last holder's: a worker that was only slow goes on.
 """
 
+import time
 import uuid
+
+import redis
 
 from quotes.runtime.redis_link import RedisLink
 
-# KEYS: lease, last holder, ... ARGV: token, life in ms, ...
+# The beginning of each fenced script, which returns 0 when the lease is lost.
+# KEYS: lease, last holder, ... ARGV: token, TTL in ms, ...
 HOLD = """
 local holder = redis.call('GET', KEYS[1])
 if not holder then holder = redis.call('GET', KEYS[2]) end
@@ -18,8 +22,8 @@ if holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 """
 
-# KEYS: lease, last holder. ARGV: token, life in ms.
-ACQUIRE = """
+# KEYS: lease, last holder. ARGV: token, TTL in ms.
+_ACQUIRE = """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -27,8 +31,8 @@ redis.call('SET', KEYS[2], ARGV[1])
 return 1
 """
 
-# KEYS: lease, last holder, status. ARGV: token, life in ms, status.
-RENEW = (
+# KEYS: lease, last holder, status. ARGV: token, TTL in ms, status.
+_RENEW = (
     HOLD
     + """
 redis.call('SET', KEYS[3], ARGV[3], 'PX', ARGV[2])
@@ -37,39 +41,66 @@ return 1
 )
 
 # KEYS: lease, last holder, status. ARGV: token.
-RELEASE = """
+_RELEASE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
 """
 
 
-class Lease:
+class _Contender:
     """One contender for a lease.
 
     Args:
         name: the Redis key of the lease.
-        status_key: a key that lives as long as the lease is renewed.
-        life_ms: how long the lease outlives its last renewal.
+        status_key: a key that is set, and expires, with the lease.
+        ttl_ms: how long the lease outlasts its last renewal.
     """
 
-    def __init__(self, name: str, *, status_key: str, life_ms: int) -> None:
-        self.name = name
-        self.last_holder = f"{name}:last"
-        self.status_key = status_key
-        self.life_ms = life_ms
+    def __init__(self, name: str, *, status_key: str, ttl_ms: int) -> None:
+        self.keys = (name, f"{name}:last")
         self.token = uuid.uuid4().hex
+        self.ttl_ms = ttl_ms
+        self._all_keys = (*self.keys, status_key)
+
+
+class AsyncLease(_Contender):
+    """A contender in an event loop; raises RedisDown when Redis does not answer."""
 
     async def acquire(self, link: RedisLink) -> bool:
-        """Take the lease if it is free, or still this contender's; say whether it was taken."""
-        keys = (self.name, self.last_holder)
-        return bool(await link.command("EVAL", ACQUIRE, 2, *keys, self.token, self.life_ms))
+        """Take the lease if it is free or still this contender's; return whether it was taken."""
+        return bool(await link.command("EVAL", _ACQUIRE, 2, *self.keys, self.token, self.ttl_ms))
 
     async def renew(self, link: RedisLink, status: bytes) -> bool:
-        """Prolong the lease and set the status; False when the lease is lost."""
-        keys = (self.name, self.last_holder, self.status_key)
-        return bool(await link.command("EVAL", RENEW, 3, *keys, self.token, self.life_ms, status))
+        """Prolong the lease and set the status; return False when the lease is lost."""
+        args = (*self._all_keys, self.token, self.ttl_ms, status)
+        return bool(await link.command("EVAL", _RENEW, 3, *args))
 
     async def release(self, link: RedisLink) -> None:
         """Give the lease up, so that a standby takes over at once."""
-        keys = (self.name, self.last_holder, self.status_key)
-        await link.command("EVAL", RELEASE, 3, *keys, self.token)
+        await link.command("EVAL", _RELEASE, 3, *self._all_keys, self.token)
+
+
+class SyncLease(_Contender):
+    """A contender without an event loop; raises redis.RedisError when Redis does not answer."""
+
+    def __init__(self, client: redis.Redis, name: str, *, status_key: str, ttl_ms: int) -> None:
+        super().__init__(name, status_key=status_key, ttl_ms=ttl_ms)
+        self._client = client
+        self._renewed_at = float("-inf")
+
+    def acquire(self) -> bool:
+        """Take the lease if it is free or still this contender's; return whether it was taken."""
+        self._renewed_at = time.monotonic()
+        return bool(self._client.eval(_ACQUIRE, 2, *self.keys, self.token, self.ttl_ms))
+
+    def renew_if_due(self, status: bytes) -> bool:
+        """Prolong the lease and set the status each quarter of its time; return False if lost."""
+        if time.monotonic() - self._renewed_at < self.ttl_ms / 4000:
+            return True
+        self._renewed_at = time.monotonic()
+        args = (*self._all_keys, self.token, self.ttl_ms, status)
+        return bool(self._client.eval(_RENEW, 3, *args))
+
+    def release(self) -> None:
+        """Give the lease up, so that a standby takes over at once."""
+        self._client.eval(_RELEASE, 3, *self._all_keys, self.token)

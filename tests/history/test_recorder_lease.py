@@ -1,7 +1,6 @@
 """Several recorders share one lease, and survive a restart of Redis or of the database."""
 
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -10,24 +9,11 @@ from redis import Redis
 
 from quotes.history.models import Tick
 from quotes.history.router import ALIAS
-from quotes.store.recorder_lease import RecorderLease
 from tests.history.conftest import HistoryDatabase, use
 from tests.history.logs import OPENING, log, log_row, recorder
 from tests.postgres import PostgresServer
 from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until
-
-
-def test_one_holds_the_lease_and_another_takes_it_when_it_is_given_up(redis: Redis) -> None:
-    """At once when released, after its life when not."""
-    one, other = (RecorderLease(redis, life_ms=300) for _ in range(2))
-    assert one.acquire() and not other.acquire()
-    one.release()
-    assert other.acquire() and not one.acquire()
-    wait_until(one.acquire, timeout_s=3)
-    time_to_renew = time.monotonic() + 0.1
-    wait_until(lambda: time.monotonic() > time_to_renew)
-    assert one.keep(b"{}") and not other.keep(b"{}")
 
 
 class InThread:

@@ -27,7 +27,8 @@ from quotes.history.recording.writer import Fenced, HistoryWriter
 from quotes.runtime.clock import now_ms
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress
-from quotes.store.recorder_lease import RecorderLease
+from quotes.store.lease import SyncLease
+from quotes.store.names import own_key
 from quotes.store.shards import shard_count
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,12 @@ class Recorder:
         self.once = once
         self.done = False
         self.calendars = calendars or Calendars()
-        self.lease = RecorderLease(client, life_ms=conf.recorder_lease_ms)
+        self.lease = SyncLease(
+            client,
+            own_key("recorder:lease"),
+            status_key=own_key("recorder:status"),
+            ttl_ms=conf.recorder_lease_ms,
+        )
         self.counters = Counters()
         self.reported_at = time.monotonic()
         self.looked_at = time.monotonic()
@@ -201,12 +207,12 @@ class Recorder:
             if not told:
                 logger.info("another recorder works, standing by")
                 told = True
-            if not self.interrupt.sleep_until(time.monotonic() + self.lease.life_ms / 4000):
+            if not self.interrupt.sleep_until(time.monotonic() + self.lease.ttl_ms / 4000):
                 return False
         return True
 
     def keep_lease(self) -> None:
-        if not self.lease.keep(msgspec.json.encode(vars(self.counters))):
+        if not self.lease.renew_if_due(msgspec.json.encode(vars(self.counters))):
             raise LeaseLost
 
     def look_around(self, writer: HistoryWriter, reader: BatchReader) -> None:
