@@ -216,12 +216,12 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "instruments.rest.answer_error",
     "COERCE_DECIMAL_TO_STRING": False,
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "quotes.access.rest.permissions.BearerAuthentication",
-        "quotes.access.rest.permissions.ApiKeyAuthentication",
+        "quotes.access.rest.authentication.BearerAuthentication",
+        "quotes.access.rest.authentication.ApiKeyAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["quotes.access.rest.permissions.CallerIsKnown"],
-    "DEFAULT_THROTTLE_CLASSES": ["quotes.access.rest.permissions.CallerThrottle"],
+    "DEFAULT_PERMISSION_CLASSES": ["quotes.access.rest.permissions.MayRead"],
+    "DEFAULT_THROTTLE_CLASSES": ["quotes.access.rest.throttling.CallerThrottle"],
 }
 # Lifetimes, keys and algorithm are settings of `quotes/conf.py`, see quotes/access/credentials.
 SIMPLE_JWT = {"ROTATE_REFRESH_TOKENS": True, "BLACKLIST_AFTER_ROTATION": True}

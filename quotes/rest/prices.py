@@ -21,13 +21,8 @@ from rest_framework.views import APIView
 from instruments.errors import InstrumentsError, UnknownSymbol
 from instruments.index import index
 from instruments.rest import ApiErrorSerializer
-from quotes.access.rest.permissions import (
-    AUTHENTICATION,
-    CallerIsKnown,
-    MayPublish,
-    refusal,
-    require_now,
-)
+from quotes.access.rest.authentication import AUTHENTICATION
+from quotes.access.rest.permissions import MayPublish, MayRead, refusal, require_now
 from quotes.conf import conf
 from quotes.rest.publish import SCHEMA, RawJSONParser, publish
 from quotes.store.clients import sync_client
@@ -103,7 +98,7 @@ class PricesView(APIView):
     parser_classes = [RawJSONParser]
 
     def get_permissions(self) -> list[BasePermission]:
-        return [MayPublish() if self.request.method == "POST" else CallerIsKnown()]
+        return [MayPublish() if self.request.method == "POST" else MayRead()]
 
     @extend_schema(**SCHEMA)
     def post(self, request: Request) -> HttpResponse:

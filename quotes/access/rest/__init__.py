@@ -1,1 +1,1 @@
-"""Access over HTTP: permissions, throttles, log-in and tickets."""
+"""Access over HTTP: authentication, permissions, throttles, log-in and tickets."""

@@ -23,7 +23,8 @@ from quotes.access.credentials.tickets import TICKET_S, ticket_issue
 from quotes.access.credentials.tokens import own_claims, verify
 from quotes.access.errors import AccessDown, BadCredentials
 from quotes.access.models import ApiKey
-from quotes.access.rest.permissions import AUTHENTICATION, LoginThrottle, Unavailable
+from quotes.access.rest.authentication import AUTHENTICATION, Unavailable
+from quotes.access.rest.throttling import LoginThrottle
 from quotes.access.selectors import read_accounts, stamp_of
 from quotes.conf import conf
 from quotes.store.clients import sync_client

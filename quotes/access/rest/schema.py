@@ -1,4 +1,4 @@
-"""How the OpenAPI schema names the ways in; found by drf-spectacular when it is imported."""
+"""The security schemes of the OpenAPI schema; importing this registers them."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = "quotes.access.rest.permissions.BearerAuthentication"
+    target_class = "quotes.access.rest.authentication.BearerAuthentication"
     name = "token"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
@@ -14,7 +14,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = "quotes.access.rest.permissions.ApiKeyAuthentication"
+    target_class = "quotes.access.rest.authentication.ApiKeyAuthentication"
     name = "api key"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
