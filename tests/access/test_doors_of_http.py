@@ -53,7 +53,10 @@ def test_guesses_of_passwords_are_locked_out(redis: Redis, settings: Any) -> Non
     assert answers[-1][0] == 429 and answers[-1][1]["code"] == 429
     assert ask("/api/token/", {"username": "asha", "password": PASSWORD})[0] == 429
     form = {"username": "asha", "password": PASSWORD, "next": "/admin/"}
-    assert Client().post("/admin/login/", form).status_code == 429
+    refused = Client().post("/admin/login/", form)
+    assert refused.status_code == 429 and refused["Retry-After"] == "900"
+    refused = Client().post("/api/token/", form, content_type="application/json")
+    assert refused.status_code == 429 and refused["Retry-After"] == "900"
     # From another address, and for another user, log-ins go on.
     assert Client(REMOTE_ADDR="192.0.2.7").post("/admin/login/", form).status_code == 302
 

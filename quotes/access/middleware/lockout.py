@@ -1,7 +1,9 @@
 """Lock-outs of who guesses passwords: what django-axes asks of this project, by settings."""
 
+import math
 from typing import Any
 
+from axes.helpers import get_cool_off
 from django.http import HttpRequest, HttpResponse
 
 from instruments.rest import is_api, json_error
@@ -15,7 +17,13 @@ def address_of(request: HttpRequest) -> str:
 
 
 def locked_out(request: HttpRequest, response: Any = None, credentials: Any = None) -> HttpResponse:
-    """Answer somebody who has failed to log in too often."""
+    """Answer 429 to an attempt to log in after too many failed ones."""
+    answer: HttpResponse
     if is_api(request):
-        return json_error(429, TOO_MANY)
-    return HttpResponse(TOO_MANY, status=429, content_type="text/plain")
+        answer = json_error(429, TOO_MANY)
+    else:
+        answer = HttpResponse(TOO_MANY, status=429, content_type="text/plain")
+    # The whole time: django-axes starts it again with each attempt, this one included.
+    if cool_off := get_cool_off(request):
+        answer["Retry-After"] = str(math.ceil(cool_off.total_seconds()))
+    return answer
