@@ -1,51 +1,70 @@
-"""What a bridge counts, and how it tells operators: a line in its output, a status in Redis."""
+"""Counters of a bridge, for operators: a line in its output, a status in Redis."""
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import msgspec
 
-from quotes.bridge.market import Counters
 from quotes.conf import conf
+
+
+@dataclass
+class TickCounters:
+    """How many messages came since the start, and how each was decided.
+
+    Attributes:
+        last_tick: when the last good message came, Unix milliseconds.
+    """
+
+    received: int = 0
+    shown: int = 0
+    stale: int = 0
+    bad: int = 0
+    repeated: int = 0
+    history: int = 0
+    last_tick: int | None = None
 
 
 class BridgeCounters:
     """The counters of one bridge.
 
     Attributes:
-        sent: ticks that Redis has taken for the clients.
-        lag_ms: the longest that a write to Redis took since the last report.
+        sent: how many ticks for clients Redis has taken.
+        lag_ms: how long the slowest write to Redis took since the last report.
     """
 
-    def __init__(self, market: Counters, last_tick: Callable[[], int | None]) -> None:
-        self.market = market
-        self.last_tick = last_tick
+    def __init__(self, ticks: TickCounters) -> None:
         self.sent = 0
         self.lag_ms = 0.0
+        self._ticks = ticks
 
     def wrote(self, count: int, seconds: float) -> None:
+        """Count the ticks for clients of a write that has succeeded."""
         self.sent += count
         self.lag_ms = max(self.lag_ms, seconds * 1000)
 
-    def values(self) -> dict[str, int]:
-        return {
-            "received": self.market.received,
-            "sent": self.sent,
-            "stale": self.market.stale,
-            "bad": self.market.bad,
-            "repeated": self.market.repeated,
-            "lag_ms": round(self.lag_ms),
-        }
-
     def line(self) -> str:
-        return " ".join(f"{name}={value}" for name, value in self.values().items())
+        """Return the line for the bridge's output."""
+        return " ".join(f"{name}={value}" for name, value in self._values().items())
 
     def status(self) -> bytes:
         """Return the JSON that web processes and `/readyz` read."""
-        return msgspec.json.encode({"last_tick": self.last_tick(), **self.values()})
+        return msgspec.json.encode({"last_tick": self._ticks.last_tick, **self._values()})
 
     async def report_regularly(self, report: Callable[[str], None]) -> None:
+        """Call `report` with a line every QUOTES_REPORT_INTERVAL_S until it is cancelled."""
         while True:
             await asyncio.sleep(conf.report_interval_s)
             report(self.line())
             self.lag_ms = 0.0
+
+    def _values(self) -> dict[str, int]:
+        return {
+            "received": self._ticks.received,
+            "sent": self.sent,
+            "stale": self._ticks.stale,
+            "bad": self._ticks.bad,
+            "repeated": self._ticks.repeated,
+            "lag_ms": round(self.lag_ms),
+        }

@@ -1,4 +1,4 @@
-"""Reading the inbox for a bridge: what the project's own publishers put there, in order."""
+"""Reading the inbox for a bridge: the ticks of the project's own publishers, in order."""
 
 import asyncio
 
@@ -9,58 +9,60 @@ from quotes.store.inbox import read_inbox
 
 
 class InboxReader:
-    """Takes the inbox's entries to a market, no faster than what is decided can be written.
+    """Takes the inbox's entries to a market, no faster than decided ticks can be written.
+
+    Each entry once and in order, from `after` on.
 
     Args:
-        link: a connection of its own, since reading waits for what is to come.
+        link: a connection of its own, since reading waits for the next entry.
         after: the id of the last entry that is in the log.
     """
 
     def __init__(
         self, link: RedisLink, market: Market, writer: TickWriter, *, after: bytes
     ) -> None:
-        self.link = link
-        self.market = market
-        self.writer = writer
-        self.after = after
-        self.running = False
-        self.progress = asyncio.Event()
+        self._link = link
+        self._market = market
+        self._writer = writer
+        self._after = after
+        self._running = False
+        self._progress = asyncio.Event()
 
     async def catch_up(self) -> None:
-        """Take what is there; raise RedisDown when the connection is lost."""
-        while await self.read(wait=False):
+        """Take the entries that are there; raise RedisDown when the connection is lost."""
+        while await self._read(wait=False):
             pass
 
     async def run(self) -> None:
-        """Take what comes until the connection is lost, which RedisDown tells."""
-        self.running = True
+        """Take entries as they come; raise RedisDown when the connection is lost."""
+        self._running = True
         try:
             while True:
-                await self.read(wait=True)
+                await self._read(wait=True)
         finally:
-            self.progress.set()
+            self._progress.set()
 
     async def reach(self, id: bytes) -> None:
         """Return when the entries up to this one have been taken."""
-        while number(self.after) < number(id) and not self.link.closed:
-            if self.running:
-                self.progress.clear()
-                await self.progress.wait()
+        while _number(self._after) < _number(id) and not self._link.closed:
+            if self._running:
+                self._progress.clear()
+                await self._progress.wait()
             else:
-                await self.read(wait=False)
+                await self._read(wait=False)
 
-    async def read(self, *, wait: bool) -> bool:
-        await self.writer.room.wait()
-        entries = await read_inbox(self.link, self.after, wait=wait)
+    async def _read(self, *, wait: bool) -> bool:
+        await self._writer.room.wait()
+        entries = await read_inbox(self._link, self._after, wait=wait)
         for entry in entries:
-            self.market.take_inbox(entry)
-            self.after = entry.id
-        self.progress.set()
-        self.writer.kick()
+            self._market.take_inbox(entry)
+            self._after = entry.id
+        self._progress.set()
+        self._writer.schedule()
         return bool(entries)
 
 
-def number(id: bytes) -> tuple[int, int]:
-    """Return an id of a stream's entry in a form that can be compared."""
+def _number(id: bytes) -> tuple[int, int]:
+    """Return the id of an entry in a form that can be compared."""
     at, _, count = id.partition(b"-")
     return int(at), int(count)

@@ -1,4 +1,4 @@
-"""What a market has decided and nobody has written yet, in order."""
+"""Decided ticks that wait to be written, in order."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -6,65 +6,68 @@ from dataclasses import dataclass
 from quotes.bridge.streams import Stream
 from quotes.store.tick_log import LogRow
 
-# A stream and its tick; None: the stream starts over.
-Outcome = tuple[Stream, LogRow | None]
+# A stream and its tick; None instead of a tick: the stream starts over.
+PendingTick = tuple[Stream, LogRow | None]
 
 
 @dataclass(slots=True)
-class Batch:
-    """What is to be written at once.
+class PendingBatch:
+    """Ticks that are written in one step.
 
     Attributes:
-        position: that in the inbox up to which the batch, and those before it, hold all ticks.
+        position: the position in the inbox up to which this batch and those before it hold all
+            ticks; None if it does not change.
     """
 
-    outcomes: list[Outcome]
+    ticks: list[PendingTick]
     position: bytes | None = None
 
 
-class Outcomes:
-    """A queue of outcomes, which remembers what of the inbox is in it.
+class PendingTicks:
+    """A first-in, first-out queue of decided ticks that knows which inbox entries they are from.
 
     Attributes:
-        pending: what is to be written, the oldest first.
+        ticks: the oldest first. To add one, append it.
     """
 
     def __init__(self) -> None:
-        self.pending: list[Outcome] = []
-        self.taken = 0  # how many outcomes were taken out
-        # Of each inbox entry: the numbers of its first outcome and of the one behind it, position.
-        self.marks: deque[tuple[int, int, bytes]] = deque()
+        self.ticks: list[PendingTick] = []
+        self._taken = 0  # how many ticks were taken out
+        # For each inbox entry: the numbers of its first tick and of the one behind its last, and
+        # its position.
+        self._entries: deque[tuple[int, int, bytes]] = deque()
 
     def __len__(self) -> int:
-        return len(self.pending)
+        return len(self.ticks)
 
     def __bool__(self) -> bool:
-        return bool(self.pending or self.marks)
+        return bool(self.ticks or self._entries)
 
     @property
-    def number(self) -> int:
-        """The number of the next outcome."""
-        return self.taken + len(self.pending)
+    def next_number(self) -> int:
+        """The number of the next tick that is appended, counted from the start."""
+        return self._taken + len(self.ticks)
 
-    def mark(self, first: int, position: bytes) -> None:
-        """Note that all outcomes since the first are of an inbox entry, the last of it now."""
-        self.marks.append((first, self.number, position))
+    def mark_entry(self, first: int, position: bytes) -> None:
+        """Note that all ticks from number `first` on are those of the inbox entry at `position`."""
+        self._entries.append((first, self.next_number, position))
 
     def clear(self) -> None:
-        self.pending.clear()
-        self.marks.clear()
+        """Drop everything."""
+        self.ticks.clear()
+        self._entries.clear()
 
-    def take(self, most: int) -> Batch:
-        """Take out the oldest, some `most` of them.
+    def take(self, limit: int) -> PendingBatch:
+        """Take out the oldest ticks, about `limit` of them.
 
-        The outcomes of an inbox entry stay together, since only a whole one counts as read.
+        The ticks of an inbox entry stay together, since only a whole entry counts as read.
         """
-        cut = min(most, len(self.pending))
+        cut = min(limit, len(self.ticks))
         position = None
-        while self.marks and self.marks[0][0] - self.taken < max(cut, 1):
-            _, end, position = self.marks.popleft()
-            cut = max(cut, end - self.taken)
-        batch = self.pending[:cut]
-        del self.pending[:cut]
-        self.taken += cut
-        return Batch(batch, position)
+        while self._entries and self._entries[0][0] - self._taken < max(cut, 1):
+            _, end, position = self._entries.popleft()
+            cut = max(cut, end - self._taken)
+        batch = self.ticks[:cut]
+        del self.ticks[:cut]
+        self._taken += cut
+        return PendingBatch(batch, position)

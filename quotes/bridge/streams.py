@@ -1,4 +1,4 @@
-"""Streams: the numbered sequence of one instrument's ticks, and the rules of what is shown.
+"""Streams: the numbered sequence of one instrument's ticks, and the rules for showing them.
 
 Newest wins: a tick older than the last of its instrument is stale; equal timestamps pass, since the
 real feed has several ticks in one second. Each tick shown gets the next number of its epoch.
@@ -14,7 +14,7 @@ from quotes.ticks import Tick, encode_tick
 
 
 class Verdict(Enum):
-    """What becomes of a tick."""
+    """How a tick was decided: only SHOWN is sent to clients, all but REPEATED are logged."""
 
     SHOWN = auto()
     STALE = auto()
@@ -25,22 +25,25 @@ class Verdict(Enum):
 class Stream:
     """One instrument's stream.
 
+    The numbers of shown ticks have no gap within an epoch, and their times never go back.
+
     Attributes:
         epoch: Unix milliseconds at which the numbering began.
         seq: the number of the last tick shown; 0 before the first.
         timestamp: that tick's time; a tick older than this is stale.
         frame: that tick's price frame.
+        heard: whether a message came since the bridge began to listen: a key is then no newer.
     """
 
     __slots__ = (
-        "adopted",
+        "_from_key",
         "epoch",
         "field",
         "frame",
         "group",
+        "heard",
         "key",
         "lane",
-        "live",
         "seq",
         "timestamp",
     )
@@ -54,13 +57,12 @@ class Stream:
         self.seq = 0
         self.timestamp = 0
         self.frame = b""
-        # Whether the last tick was read from its key; its message may still come, and is no news.
-        self.adopted = False
-        # Whether a message came since the bridge began to listen: a key is then no newer.
-        self.live = False
+        self.heard = False
+        # Whether the last tick was read from its key; its message may still come, as a repetition.
+        self._from_key = False
 
     def restore(self, latest: LatestPrice) -> None:
-        """Go on from the latest price that Redis has."""
+        """Continue from the latest price in Redis."""
         self.epoch, self.seq = latest.epoch, latest.seq
         self.timestamp, self.frame = latest.timestamp, latest.frame
 
@@ -70,11 +72,11 @@ class Stream:
 
     def take(self, timestamp: int, frame: bytes) -> Verdict:
         """Decide on a tick that was published, and number it if it is to be shown."""
-        self.live = True
+        self.heard = True
         if timestamp < self.timestamp:
             return Verdict.STALE
-        if self.adopted:
-            self.adopted = False
+        if self._from_key:
+            self._from_key = False
             if frame == self.frame:
                 return Verdict.REPEATED
         self.seq += 1
@@ -82,13 +84,13 @@ class Stream:
         self.frame = frame
         return Verdict.SHOWN
 
-    def adopt(self, timestamp: int, frame: bytes) -> Verdict:
+    def take_key(self, timestamp: int, frame: bytes) -> Verdict:
         """Decide on a tick that was read from a publisher's key."""
         if timestamp < self.timestamp:
             return Verdict.STALE
-        if frame == self.frame or (self.live and timestamp == self.timestamp):
+        if frame == self.frame or (self.heard and timestamp == self.timestamp):
             return Verdict.REPEATED
-        self.adopted = True
+        self._from_key = True
         self.seq += 1
         self.timestamp = timestamp
         self.frame = frame
@@ -103,6 +105,6 @@ class Stream:
         return self.field, self.epoch, self.seq, timestamp, frame, False, received
 
     @property
-    def record(self) -> bytes:
-        """The record of the latest price, see `store.encode_latest`."""
-        return b"%d %d %d %b" % (self.epoch, self.seq, self.timestamp, self.frame)
+    def latest(self) -> LatestPrice:
+        """The last tick shown, as Redis has it."""
+        return LatestPrice(self.epoch, self.seq, self.timestamp, self.frame)

@@ -9,7 +9,7 @@ from quotes.errors import KafkaDown
 from quotes.kafka.clients import producer
 from quotes.kafka.conf import conf
 from quotes.kafka.sorting import Poison
-from quotes.runtime.warnings import Complaints
+from quotes.runtime.warnings import RateLimitedWarnings
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class DeadLetters:
     def __init__(self) -> None:
         self.topic = conf.dead_letter_topic
         self.producer: Producer | None = producer() if self.topic else None
-        self.complain = Complaints(logger)
+        self.complain = RateLimitedWarnings(logger)
         self.sent = 0
         self.failed = ""
 

@@ -16,7 +16,7 @@ from quotes.kafka.sorting import Batch, Partition
 from quotes.kafka.status import ConsumerStatus, forget_status, tell_status
 from quotes.kafka.stored_offsets import Source
 from quotes.runtime.clock import now_ms
-from quotes.runtime.warnings import Complaints
+from quotes.runtime.warnings import RateLimitedWarnings
 
 STATUS_EVERY_S = 1.0
 ASK_TIMEOUT_S = 0.5
@@ -44,7 +44,7 @@ class Reports:
         self.client = client
         self.report = report
         self.name = f"{conf.client_id}@{socket.gethostname()}:{os.getpid()}"
-        self.complain = Complaints(logging.getLogger(__name__))
+        self.complain = RateLimitedWarnings(logging.getLogger(__name__))
         self.status = ConsumerStatus()
         self.problem = ""
         self.brokers_down = False

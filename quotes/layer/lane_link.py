@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from quotes.layer.lanes import lane_channel, pack_entries
-from quotes.runtime.redis_link import Messages, RedisDown, RedisLink
+from quotes.runtime.redis_link import PublishedMessages, RedisDown, RedisLink
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class LaneLink:
         if gone := confirmed - self.lanes:  # left meanwhile
             link.unsubscribe(*self._channels(sorted(gone)))
 
-    def _take(self, messages: Messages) -> None:
+    def _take(self, messages: PublishedMessages) -> None:
         for _, payload in messages:
             self._on_payload(payload)
 

@@ -1,7 +1,7 @@
 """One connection to Redis for the path of a tick: all messages of a read in one call.
 
 redis-py awaits each message; here a read of the socket hands over all that it held, without a task.
-Everything that is not on the path of a tick uses redis-py (`store.py`).
+Everything off the path of a tick uses redis-py (`quotes/store/clients.py`).
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from redis.asyncio.connection import parse_url
 
 CONNECT_TIMEOUT_S = 5.0
 PING_INTERVAL_S = 1.0
-# A server that answers nothing for so long is taken for dead.
+# Silence after which a server counts as dead.
 DEAD_AFTER_S = 3.0
 
-Messages = list[tuple[bytes, bytes]]
+PublishedMessages = list[tuple[bytes, bytes]]
 
-pack: Callable[[tuple[str | bytes | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
+_pack: Callable[[tuple[str | bytes | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
 
 
 class RedisDown(ConnectionError):
@@ -31,25 +31,26 @@ class RedisLink(asyncio.Protocol):
     """A RESP3 connection (Redis 6 or newer, Valkey) that can publish while it is subscribed.
 
     Published messages come to `on_messages` as (channel, payload), all of one read in one list, in
-    order. `on_lost` is called once when the connection ends, however it ends, but not when it is
-    closed by `close`. A link is used once: who loses it opens another.
+    order and at most once. `on_lost` is called once when the connection ends, however it ends, but
+    not when it is closed by `close`. A link is used once: to reconnect, open another. All of it
+    runs in one event loop. A command whose future is cancelled may still be carried out.
 
-    With `gather_s` messages that follow a read within so many seconds are read together: waking up
-    for one costs as much as deciding on ten.
+    With `gather_s`, reading pauses for that time after each read, so that the messages that come
+    meanwhile are read together: waking up for one costs as much as deciding on ten.
     """
 
     def __init__(
         self,
         *,
-        on_messages: Callable[[Messages], None] | None = None,
+        on_messages: Callable[[PublishedMessages], None] | None = None,
         on_lost: Callable[[], None] | None = None,
         gather_s: float = 0.0,
     ) -> None:
         self.on_messages = on_messages
         self.gather_s = gather_s
         self.on_lost = on_lost
-        self.reader = hiredis.Reader(replyError=hiredis.ReplyError)
-        self.replies: deque[asyncio.Future[Any]] = deque()
+        self._reader = hiredis.Reader(replyError=hiredis.ReplyError)
+        self._replies: deque[asyncio.Future[Any]] = deque()
         self.transport: asyncio.Transport | None = None
         self.closed = False
         self.reading = True
@@ -61,19 +62,19 @@ class RedisLink(asyncio.Protocol):
         cls,
         url: str,
         *,
-        on_messages: Callable[[Messages], None] | None = None,
+        on_messages: Callable[[PublishedMessages], None] | None = None,
         on_lost: Callable[[], None] | None = None,
         gather_s: float = 0.0,
     ) -> "RedisLink":
         """Open a link and log in.
 
         Raises:
-            RedisDown: nothing answers at the address, or it refuses the log-in.
+            RedisDown: nothing answers at the address, or the server refuses the log-in.
         """
         link = cls(on_messages=on_messages, on_lost=None, gather_s=gather_s)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await link.open(url)
+                await link._open(url)
         except (OSError, TimeoutError, hiredis.ReplyError, hiredis.ProtocolError) as error:
             link.close()
             raise RedisDown(f"Redis does not answer: {error or type(error).__name__}") from error
@@ -82,7 +83,7 @@ class RedisLink(asyncio.Protocol):
             raise RedisDown("Redis closed the connection")
         return link
 
-    async def open(self, url: str) -> None:
+    async def _open(self, url: str) -> None:
         options: Any = parse_url(url)
         loop = asyncio.get_running_loop()
         self.loop = loop
@@ -93,9 +94,9 @@ class RedisLink(asyncio.Protocol):
                 lambda: self,
                 options.get("host", "localhost"),
                 options.get("port", 6379),
-                ssl=tls_context(options) if url.startswith("rediss:") else None,
+                ssl=_tls_context(options) if url.startswith("rediss:") else None,
             )
-        self.watch = loop.call_later(PING_INTERVAL_S, self.watch_over)
+        self._watch = loop.call_later(PING_INTERVAL_S, self._watch_over)
         login: list[str] = []
         if options.get("password"):
             login = ["AUTH", options.get("username") or "default", options["password"]]
@@ -109,8 +110,8 @@ class RedisLink(asyncio.Protocol):
         if self.closed or self.transport is None:
             future.set_exception(RedisDown("Redis closed the connection"))
             return future
-        self.replies.append(future)
-        self.transport.write(pack(args))
+        self._replies.append(future)
+        self.transport.write(_pack(args))
         return future
 
     async def subscribe(self, *channels: str) -> None:
@@ -119,12 +120,12 @@ class RedisLink(asyncio.Protocol):
         Raises:
             RedisDown: it has not, and the link is closed; `on_lost` was called.
         """
-        self.listen("SUBSCRIBE", channels)
+        self._listen("SUBSCRIBE", channels)
         await self.ping()
 
     async def psubscribe(self, pattern: str) -> None:
         """Return when the server has subscribed this link to the pattern; as `subscribe`."""
-        self.listen("PSUBSCRIBE", (pattern,))
+        self._listen("PSUBSCRIBE", (pattern,))
         await self.ping()
 
     async def ping(self) -> None:
@@ -141,40 +142,41 @@ class RedisLink(asyncio.Protocol):
             raise RedisDown(f"Redis is not ready: {error}") from error
 
     def unsubscribe(self, *channels: str) -> None:
-        self.listen("UNSUBSCRIBE", channels)
+        """Begin to unsubscribe; messages may still come for a moment."""
+        self._listen("UNSUBSCRIBE", channels)
 
-    def listen(self, command: str, channels: tuple[str, ...]) -> None:
+    def _listen(self, command: str, channels: tuple[str, ...]) -> None:
         # RESP3 confirms these by push messages, not by a reply.
         if self.transport is not None and not self.closed:
-            self.transport.write(pack((command, *channels)))
+            self.transport.write(_pack((command, *channels)))
 
     # -- asyncio.Protocol -----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
-        self.heard_at = self.loop.time()
+        self._heard_at = self.loop.time()
 
     def data_received(self, data: bytes) -> None:
-        self.heard_at = self.loop.time()
-        self.reader.feed(data)
-        messages: Messages = []
+        self._heard_at = self.loop.time()
+        self._reader.feed(data)
+        messages: PublishedMessages = []
         try:
-            while (item := self.reader.gets()) is not False:
+            while (item := self._reader.gets()) is not False:
                 if isinstance(item, hiredis.PushNotification):
                     kind = item[0]
                     if kind == b"pmessage":
                         messages.append((item[2], item[3]))
                     elif kind == b"message":
                         messages.append((item[1], item[2]))
-                elif self.replies:
-                    answer(self.replies.popleft(), item)
+                elif self._replies:
+                    _answer(self._replies.popleft(), item)
         except hiredis.ProtocolError:
             self.abort()
         if messages and self.on_messages is not None:
             self.on_messages(messages)
             if self.gather_s and self.reading and self.transport is not None and not self.closed:
                 self.transport.pause_reading()
-                self.loop.call_later(self.gather_s, self.read_on)
+                self.loop.call_later(self.gather_s, self._read_on)
 
     def pause_writing(self) -> None:
         self.writable.clear()
@@ -183,31 +185,33 @@ class RedisLink(asyncio.Protocol):
         self.writable.set()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.end()
+        self._end()
 
     # -- the end ------------------------------------------------------------------------------
 
-    def watch_over(self) -> None:
-        """Ask for a sign of life each second and give up on a server that gives none."""
+    def _watch_over(self) -> None:
+        """Ping the server each second; end the connection when it stays silent."""
         if self.closed:
             return
-        if self.reading and self.loop.time() - self.heard_at > DEAD_AFTER_S:
+        if self.reading and self.loop.time() - self._heard_at > DEAD_AFTER_S:
             self.abort()
             return
         self.command("PING").add_done_callback(lambda future: future.exception())
-        self.watch = self.loop.call_later(PING_INTERVAL_S, self.watch_over)
+        self._watch = self.loop.call_later(PING_INTERVAL_S, self._watch_over)
 
     def pause_reading(self) -> None:
+        """Read nothing until `resume_reading`, so that Redis or the kernel holds what comes."""
         if self.transport is not None and not self.closed:
             self.reading = False
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
+        """Read again after `pause_reading`."""
         self.reading = True
-        self.heard_at = self.loop.time()
-        self.read_on()
+        self._heard_at = self.loop.time()
+        self._read_on()
 
-    def read_on(self) -> None:
+    def _read_on(self) -> None:
         """Read again after a pause, unless reading was paused for longer meanwhile."""
         if self.reading and self.transport is not None and not self.closed:
             self.transport.resume_reading()
@@ -217,30 +221,31 @@ class RedisLink(asyncio.Protocol):
         self.on_lost = None
         if self.transport is not None:
             self.transport.close()
-        self.end()
+        self._end()
 
     def abort(self) -> None:
+        """End the connection at once; `on_lost` is called."""
         if self.transport is not None:
             self.transport.abort()
-        self.end()
+        self._end()
 
-    def end(self) -> None:
+    def _end(self) -> None:
         if self.closed:
             return
         self.closed = True
         self.writable.set()
-        if hasattr(self, "watch"):
-            self.watch.cancel()
-        while self.replies:
-            future = self.replies.popleft()
+        if hasattr(self, "_watch"):
+            self._watch.cancel()
+        while self._replies:
+            future = self._replies.popleft()
             if not future.done():
                 future.set_exception(RedisDown("Redis closed the connection"))
-                future.exception()  # nobody has to ask for it
+                future.exception()  # no warning if nobody awaits it
         if self.on_lost is not None:
             self.on_lost()
 
 
-def answer(future: "asyncio.Future[Any]", item: Any) -> None:
+def _answer(future: "asyncio.Future[Any]", item: Any) -> None:
     if future.done():
         return
     if isinstance(item, hiredis.ReplyError):
@@ -249,8 +254,8 @@ def answer(future: "asyncio.Future[Any]", item: Any) -> None:
         future.set_result(item)
 
 
-def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
-    """Return what a rediss:// URL asks for; certificates are checked unless it says not to."""
+def _tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
+    """Return the TLS options of a rediss:// URL; by default certificates are checked."""
     context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
     if options.get("ssl_certfile"):
         context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))

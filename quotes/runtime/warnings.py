@@ -1,30 +1,33 @@
-"""Complaints: warnings about input, a few of each kind at a time however many there are."""
+"""Warnings about input: only the first few of each kind in a window of time are logged."""
 
 import logging
 import time
 from collections.abc import Callable
 
-WINDOW_S = 10.0
-PER_WINDOW = 3
+_WINDOW_S = 10.0
+_PER_WINDOW = 3
 
 
-class Complaints:
-    """Logs the first few of each kind in a window of time, then how many more there were."""
+class RateLimitedWarnings:
+    """Logs the first few warnings of each kind in a window, then how many more there were.
+
+    Call it with the kind and the text of a warning. The number of kinds must be bounded.
+    """
 
     def __init__(
         self, logger: logging.Logger, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.logger = logger
-        self.clock = clock
-        self.windows: dict[str, tuple[float, int]] = {}  # kind -> begin of window, count in it
+        self._logger = logger
+        self._clock = clock
+        self._windows: dict[str, tuple[float, int]] = {}  # kind -> begin of window, count in it
 
     def __call__(self, kind: str, text: str) -> None:
-        began, count = self.windows.get(kind, (-WINDOW_S, 0))
-        now = self.clock()
-        if now - began >= WINDOW_S:
-            if count > PER_WINDOW:
-                self.logger.warning("%s: %d more like these", kind, count - PER_WINDOW)
+        began, count = self._windows.get(kind, (-_WINDOW_S, 0))
+        now = self._clock()
+        if now - began >= _WINDOW_S:
+            if count > _PER_WINDOW:
+                self._logger.warning("%s: %d more like these", kind, count - _PER_WINDOW)
             began, count = now, 0
-        self.windows[kind] = (began, count + 1)
-        if count < PER_WINDOW:
-            self.logger.warning("%s: %s", kind, text)
+        self._windows[kind] = (began, count + 1)
+        if count < _PER_WINDOW:
+            self._logger.warning("%s: %s", kind, text)

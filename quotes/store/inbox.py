@@ -19,7 +19,7 @@ import redis
 
 from quotes.conf import conf
 from quotes.errors import InboxFull, PositionMoved
-from quotes.runtime.redis_link import Messages, RedisLink
+from quotes.runtime.redis_link import PublishedMessages, RedisLink
 from quotes.store.names import own_key
 
 # White space behind JSON text means nothing to a parser, and nobody sends just this.
@@ -112,7 +112,7 @@ class InboxEntry(NamedTuple):
 
     id: bytes
     position: bytes
-    messages: Messages
+    messages: PublishedMessages
     live: bool = True
     forget: bytes = b""
 

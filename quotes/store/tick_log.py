@@ -61,7 +61,7 @@ class RawEntry(NamedTuple):
 
 BEGINNING = "0-0"  # the position before the first entry
 ROW_LENGTH = len(LoggedTick.__struct_fields__)
-# The places of these attributes in a row.
+# Where these attributes are in a row.
 KEY: Final = 0
 EPOCH: Final = 1
 SEQ: Final = 2
@@ -69,6 +69,7 @@ TIMESTAMP: Final = 3
 FRAME: Final = 4
 SHOWN: Final = 5
 RECEIVED: Final = 6
+RECORD: Final = slice(EPOCH, SHOWN)  # what the record of a latest price is made of
 
 unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 

@@ -1,19 +1,19 @@
+"""The market: which ticks are shown, which are not, and their numbers."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from instruments.keys import InstrumentKey
 from quotes.bridge.market import Market
 from quotes.bridge.streams import Stream, Verdict
-from quotes.store.latest import decode_latest
+from quotes.store.tick_log import KEY, SEQ, SHOWN, TIMESTAMP
 from quotes.ticks import Tick
 from tests.ticks import MOMENT, message, tick
 
 
 def market() -> tuple[Market, list[tuple[str, str]]]:
-    complaints: list[tuple[str, str]] = []
-    return Market(
-        prefix="stock:", complain=lambda kind, text: complaints.append((kind, text))
-    ), complaints
+    warnings: list[tuple[str, str]] = []
+    return Market(prefix="stock:", warn=lambda kind, text: warnings.append((kind, text))), warnings
 
 
 @given(
@@ -30,22 +30,22 @@ def test_newest_wins_and_every_shown_tick_has_the_next_number(
     ]
     one.take(messages)
     for symbol in "AB":
-        shown = [row for _, row in one.outcomes.pending if row and row[0] == symbol and row[5]]
-        times = [row[3] for row in shown]
+        shown = [row for _, row in one.pending.ticks if row and row[KEY] == symbol and row[SHOWN]]
+        times = [row[TIMESTAMP] for row in shown]
         assert times == sorted(times)
-        assert [row[2] for row in shown] == list(range(1, len(shown) + 1))
+        assert [row[SEQ] for row in shown] == list(range(1, len(shown) + 1))
         newest = max((at for name, at, _ in feed if name == symbol), default=None)
         assert (times[-1] if times else None) == (None if newest is None else MOMENT + newest)
     counters = one.counters
     assert counters.received == len(feed) == counters.shown + counters.stale
 
 
-def test_stale_complaint_names_symbol_times_and_cure() -> None:
-    """Who publishes an older tick can read why it is not shown."""
-    one, complaints = market()
+def test_stale_warning_names_symbol_times_and_cure() -> None:
+    """The warning says why the older tick is not shown, and what to do."""
+    one, warnings = market()
     one.take([(b"stock:TCS", message("TCS", "1", MOMENT).encode())])
     one.take([(b"stock:TCS", message("TCS", "1", MOMENT - 1).encode())])
-    ((kind, text),) = complaints
+    ((kind, text),) = warnings
     assert kind == "stale"
     for part in ("TCS", str(MOMENT), str(MOMENT - 1), "forget_price"):
         assert part in text
@@ -61,9 +61,9 @@ def test_segment_in_the_message_narrows_the_channels_name() -> None:
 
 def test_message_of_another_symbol_is_bad() -> None:
     """A tick whose symbol is not its channel's is dropped: nobody is shown another's price."""
-    one, complaints = market()
+    one, warnings = market()
     one.take([(b"stock:AAPL", message("MSFT").encode())])
-    assert one.counters.bad == 1 and not one.outcomes and complaints[0][0] == "bad"
+    assert one.counters.bad == 1 and not one.pending and warnings[0][0] == "bad"
 
 
 def test_forgotten_stream_starts_over_in_a_new_epoch() -> None:
@@ -76,14 +76,14 @@ def test_forgotten_stream_starts_over_in_a_new_epoch() -> None:
     one.take([(b"stock:A", message("A", "1", MOMENT - 5).encode())])
     stream = one.streams["A"]
     assert (stream.seq, stream.timestamp) == (1, MOMENT - 5) and stream.epoch > before
-    assert [row is None for _, row in one.outcomes.pending] == [False, True, False]
+    assert [row is None for _, row in one.pending.ticks] == [False, True, False]
 
 
 def test_restored_stream_goes_on_with_its_numbers() -> None:
     """A bridge that takes over numbers on where the other one ended."""
     one, _ = market()
     one.take([(b"stock:A", message("A", "1", MOMENT).encode())])
-    record = decode_latest(one.streams["A"].record)
+    record = one.streams["A"].latest
     two, _ = market()
     two.restore([("A", record)])
     two.take([(b"stock:A", message("A", "2", MOMENT).encode())])
@@ -91,18 +91,18 @@ def test_restored_stream_goes_on_with_its_numbers() -> None:
 
 
 def test_value_read_from_a_key_is_not_shown_twice() -> None:
-    """A tick that was adopted is no news when its message comes; the same tick later on is."""
+    """A tick that was read from a key is not shown again for its message, but for a later one."""
     stream = Stream(InstrumentKey("", "A"), epoch=1)
 
-    def adopt(one: Tick) -> Verdict:
-        return stream.adopt(one.timestamp, stream.frame_of(one))
+    def take_key(one: Tick) -> Verdict:
+        return stream.take_key(one.timestamp, stream.frame_of(one))
 
     def take(one: Tick) -> Verdict:
         return stream.take(one.timestamp, stream.frame_of(one))
 
-    assert adopt(tick("A", "1")) is Verdict.SHOWN
+    assert take_key(tick("A", "1")) is Verdict.SHOWN
     assert take(tick("A", "1")) is Verdict.REPEATED
     assert take(tick("A", "1")) is Verdict.SHOWN
-    assert adopt(tick("A", "2")) is Verdict.REPEATED  # its message came or will come
-    assert adopt(tick("A", "2", MOMENT + 1)) is Verdict.SHOWN
-    assert adopt(tick("A", "3", MOMENT)) is Verdict.STALE
+    assert take_key(tick("A", "2")) is Verdict.REPEATED  # its message came or will come
+    assert take_key(tick("A", "2", MOMENT + 1)) is Verdict.SHOWN
+    assert take_key(tick("A", "3", MOMENT)) is Verdict.STALE

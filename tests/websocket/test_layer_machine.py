@@ -26,6 +26,7 @@ from instruments.keys import InstrumentKey
 from quotes.bridge.streams import Stream
 from quotes.layer import QuotesChannelLayer
 from quotes.layer.lanes import lane_channel, pack_entries
+from quotes.store.latest import encode_latest
 from quotes.store.names import own_key
 from quotes.websocket.client_access import SocketAccess
 from quotes.websocket.delivery import intervals
@@ -193,7 +194,7 @@ class Machine(RuleBasedStateMachine):
             at = MOMENT + number
             stream.take(at, stream.frame_of(tick(name, str(number), at)))
             with self.redis.pipeline() as pipeline:
-                pipeline.hset(own_key("latest"), stream.field, stream.record)
+                pipeline.hset(own_key("latest"), stream.field, encode_latest(stream.latest))
                 pipeline.publish(
                     lane_channel("quotes:", stream.lane), pack_entries([stream.row(at)])
                 )

@@ -162,7 +162,7 @@ async def test_clients_follow_a_name_that_the_master_learns(
         assert "segment" not in await client.price()
         learnt = snapshot_of(m_and_m(), equity("TCS", name="TATA CONSULTANCY"))
         monkeypatch.setattr(index, "_snapshot", learnt)
-        live.bridges[0][0].market.relearn()
+        live.bridges[0][0].market.rebind_names()
         master_changed()
         await eventually(lambda: live.layer.local_groups() == ["NSE_EQ.-TCS"])
         publish(redis, "TCS", message("TCS", "2", MOMENT + 1))

@@ -53,5 +53,5 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, bridge.stop)
         if instruments_conf.follow_master:
-            index.follow(lambda: loop.call_soon_threadsafe(bridge.market.relearn))
+            index.follow(lambda: loop.call_soon_threadsafe(bridge.market.rebind_names))
         await bridge.run()
