@@ -9,7 +9,7 @@ from redis import Redis
 from instruments.keys import InstrumentKey
 from instruments.sessions import Hours, Session
 from quotes.history.candles.sessions import Calendar, calendars
-from quotes.history.recording.recorder import Counters, Recorder
+from quotes.history.recording.recorder import Recorder, RecorderCounters
 from quotes.layer.lanes import pack_entries
 from quotes.runtime.clock import now_ms
 from quotes.runtime.interrupts import Interrupt
@@ -74,7 +74,7 @@ def recorder(redis: Redis, *, once: bool = True, all_hours: bool = False) -> Rec
     )
 
 
-def record(redis: Redis, *, all_hours: bool = False) -> Counters:
+def record(redis: Redis, *, all_hours: bool = False) -> RecorderCounters:
     """Record what the logs hold, and return what the recorder counted."""
     one = recorder(redis, all_hours=all_hours)
     one.run()

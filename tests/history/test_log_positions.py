@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quotes.history.tables.log_positions import BEGINNING, follow, pass_over
+from quotes.history.tables.log_positions import START, after_entry, after_unreadable_entry
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.sampled_from("rrrtlu")), max_size=30))
 def test_positions_grow_and_nothing_is_missing_unsaid(steps: list[tuple[int, str]]) -> None:
     """Read, trimmed, lost, unreadable: each tick's position is new, each hole is told."""
-    place, log_n, entry, newest = BEGINNING, 0, 0, 0
+    position, log_n, entry, newest = START, 0, 0, 0
     for count, what in steps:
         entry += 1
         if what == "t":
@@ -19,15 +19,15 @@ def test_positions_grow_and_nothing_is_missing_unsaid(steps: list[tuple[int, str
             log_n = 0
             continue
         log_n += count
-        known = place.n
+        last_n = position.n
         if what == "u":
-            place, missing = pass_over(place, f"{entry}-0", log_n)
+            position, missing = after_unreadable_entry(position, f"{entry}-0", log_n)
             assert missing.reason == "unreadable"
         else:
-            place, gap = follow(place, f"{entry}-0", log_n, count)
-            assert (gap is None) == (log_n - count == known)
+            position, gap = after_entry(position, f"{entry}-0", log_n, count)
+            assert (gap is None) == (log_n - count == last_n)
             if gap is not None and gap.reason == "trimmed":
-                assert gap.ticks == log_n - count - known
-            assert place.base + place.n - count >= newest
-        newest = max(newest, place.base + place.n)
-        assert place.n == log_n or what == "u"
+                assert gap.ticks == log_n - count - last_n
+            assert position.base + position.n - count >= newest
+        newest = max(newest, position.base + position.n)
+        assert position.n == log_n or what == "u"

@@ -6,7 +6,7 @@ from redis import Redis
 from quotes.history.candles.sessions import calendars
 from quotes.history.models import Candle, Tick
 from quotes.history.queries.selectors import ticks
-from quotes.history.recording.batches import Entry, read_entry
+from quotes.history.recording.batches import LogEntry, read_entry
 from quotes.history.recording.writer import Fenced, HistoryWriter
 from quotes.store.tick_log import BEGINNING, LogReader
 from tests.history.conftest import HistoryDatabase
@@ -18,7 +18,7 @@ def writer() -> HistoryWriter:
     return HistoryWriter(shards=[1], calendars=calendars(HOURS), grace_ms=0)
 
 
-def entries(redis: Redis) -> list[Entry]:
+def entries(redis: Redis) -> list[LogEntry]:
     return [read_entry(raw) for raw in LogReader(redis, {1: BEGINNING}, page=10).read(wait_ms=None)]
 
 
@@ -43,6 +43,6 @@ def test_entries_that_come_again_are_stored_once(redis: Redis, history: HistoryD
     one = writer()
     one.store(entries(redis), now_ms=0)
     batch = one.maker
-    batch.places = dict.fromkeys(batch.places, type(one.places[1])())
+    batch.positions = dict.fromkeys(batch.positions, type(one.positions[1])())
     one.store(entries(redis), now_ms=0)
     assert Tick.objects.count() == 1

@@ -2,8 +2,8 @@
 
     {"type": "quote.candles", "key": "NSE_EQ:RELIANCE", "candles": {"1m": TEXT, "5m": TEXT}}
 
-Each text is the JSON object of a candle (`rows.candle_json`). Where two candles of one interval
-have changed, the earlier one is in an earlier message.
+Each text is the JSON object of a candle (`rows.candle_json`). If two candles of one interval have
+changed, the earlier candle is in the earlier message.
 """
 
 import time
@@ -23,26 +23,26 @@ from quotes.layer.any_layer import adapted
 from quotes.layer.lanes import Entry
 from quotes.store.clients import pool
 
-PREFIX = "candles."
-MAX_GROUP_LENGTH = 99
+_PREFIX = "candles."
+_MAX_GROUP_LENGTH = 99
 
-# More changes than this of one instrument are not kept for sending: the oldest candles go first.
+# At most this many changes of one instrument wait to be sent: the oldest candles are dropped.
 MAX_PENDING = 64
-EVERY_S = 1.0
+_EVERY_S = 1.0
 
 
 def candle_group(key: InstrumentKey) -> str:
     """Return the channel-layer group of the candles of an instrument."""
-    name = PREFIX + key.group_name
-    if len(name) > MAX_GROUP_LENGTH:
-        name = f"{PREFIX}.{sha256(key.group_name.encode()).hexdigest()}"
+    name = _PREFIX + key.group_name
+    if len(name) > _MAX_GROUP_LENGTH:
+        name = f"{_PREFIX}.{sha256(key.group_name.encode()).hexdigest()}"
     return name
 
 
 def candle_messages(key: str, changes: Iterable[CandleChange]) -> list[dict[str, Any]]:
     """Return the messages of an instrument's changed candles, each interval's by time."""
     messages: list[dict[str, Any]] = []
-    counts: dict[str, int] = {}  # interval -> in how many messages it is
+    counts: dict[str, int] = {}  # interval -> how many messages have it
     for _, interval, bar in sorted(changes, key=lambda one: (one.bar.start, one.interval)):
         at = counts.get(interval.label, 0)
         counts[interval.label] = at + 1
@@ -53,21 +53,25 @@ def candle_messages(key: str, changes: Iterable[CandleChange]) -> list[dict[str,
 
 
 class PendingCandles:
-    """Changed candles that are still to be sent, at most once in a while for each instrument."""
+    """Changed candles that wait to be sent.
+
+    Args:
+        every_s: the least time between two messages about one instrument.
+    """
 
     def __init__(self, *, every_s: float) -> None:
-        self.every_s = every_s
-        self.pending: dict[int, dict[tuple[int, int], CandleChange]] = {}
-        self.sent_at: dict[int, float] = {}
+        self._every_s = every_s
+        self._pending: dict[int, dict[tuple[int, int], CandleChange]] = {}
+        self._sent_at: dict[int, float] = {}
 
     def add(self, changes: Iterable[CandleChange], *, newest_only: bool = False) -> None:
-        """Take changes to send.
+        """Add changes to send.
 
         Args:
-            newest_only: of each interval keep the newest candle alone, as while catching up.
+            newest_only: keep only the newest candle of each interval, as while catching up.
         """
         for change in changes:
-            waiting = self.pending.setdefault(change.series, {})
+            waiting = self._pending.setdefault(change.series, {})
             waiting[change.interval, change.bar.start] = change
             if newest_only:
                 for at in [at for at in waiting if at[0] == change.interval]:
@@ -77,48 +81,49 @@ class PendingCandles:
                 del waiting[min(waiting, key=lambda at: at[1])]
 
     def take_due(self, now_s: float) -> dict[int, list[CandleChange]]:
-        """Return the changes of the instruments whose turn it is; they are not kept."""
+        """Return and remove the changes of the instruments that are due."""
         due = [
             series
-            for series in self.pending
-            if now_s - self.sent_at.get(series, float("-inf")) >= self.every_s
+            for series in self._pending
+            if now_s - self._sent_at.get(series, float("-inf")) >= self._every_s
         ]
         for series in due:
-            self.sent_at[series] = now_s
-        return {series: list(self.pending.pop(series).values()) for series in due}
+            self._sent_at[series] = now_s
+        return {series: list(self._pending.pop(series).values()) for series in due}
 
 
-group_of = lru_cache(maxsize=100_000)(lambda key: candle_group(InstrumentKey.parse(key)))
+_group_of = lru_cache(maxsize=100_000)(lambda key: candle_group(InstrumentKey.parse(key)))
 
 
 class Announcer:
     """Sends changed candles to their groups, at most once a second for each instrument.
 
-    At most once: what is not sent when the recorder ends comes with the next change.
+    Delivery is at most once. Changes that wait when the recorder ends are not sent: the next change
+    of the candle has them. For one thread without an event loop.
 
     Args:
-        key_of: gives the instrument key of a series.
+        key_of: returns the instrument key of a series.
     """
 
     def __init__(self, key_of: Callable[[int], str]) -> None:
-        self.key_of = key_of
-        self.pending = PendingCandles(every_s=EVERY_S)
-        self.layer = adapted(get_channel_layer())
+        self._key_of = key_of
+        self._pending = PendingCandles(every_s=_EVERY_S)
+        self._layer = adapted(get_channel_layer())
 
     def add(self, changes: Iterable[CandleChange], *, newest_only: bool = False) -> None:
-        self.pending.add(changes, newest_only=newest_only)
+        self._pending.add(changes, newest_only=newest_only)
 
     def send_due(self) -> None:
-        """Send what is due; raise redis.RedisError."""
+        """Send the changes that are due; raise redis.RedisError when Redis does not answer."""
         entries: list[Entry] = []
-        for series, changes in self.pending.take_due(time.monotonic()).items():
-            key = self.key_of(series)
-            group = group_of(key)
+        for series, changes in self._pending.take_due(time.monotonic()).items():
+            key = self._key_of(series)
+            group = _group_of(key)
             entries.extend([(group, message) for message in candle_messages(key, changes)])
         if not entries:
             return
-        if not self.layer.is_direct:
-            async_to_sync(self.layer.group_send_many)(entries)
+        if not self._layer.is_direct:
+            async_to_sync(self._layer.group_send_many)(entries)
             return
-        for host, channel, payload in self.layer.lane_messages(entries):
+        for host, channel, payload in self._layer.lane_messages(entries):
             redis.Redis(connection_pool=pool(host)).publish(channel, payload)

@@ -1,6 +1,6 @@
-"""Batches: what was read from the tick logs, made ready to be stored in one transaction.
+"""Batches: entries of the tick logs as rows and points, to be stored in one transaction.
 
-No table is touched here; the numbers of series come from whoever keeps them.
+No table is used here; the caller supplies the numbers of series.
 """
 
 import logging
@@ -16,17 +16,27 @@ from quotes.errors import BadTick
 from quotes.history.candles.bars import NO_VOLUME, Point
 from quotes.history.candles.sessions import Calendar
 from quotes.history.rows import TickValues, contents_of
-from quotes.history.tables.log_positions import LogPlace, Missing, follow, pass_over
+from quotes.history.tables.log_positions import (
+    MissingTicks,
+    ReadPosition,
+    after_entry,
+    after_unreadable_entry,
+)
 from quotes.store.tick_log import LoggedTick, RawEntry, entry_rows
 
 logger = logging.getLogger(__name__)
 
-decode_ticks = msgspec.msgpack.Decoder(list[LoggedTick]).decode
-NOWHERE = (0, 0)  # bounds that hold no moment
+_decode_ticks = msgspec.msgpack.Decoder(list[LoggedTick]).decode
+_NO_HOURS = (0, 0)  # bounds without a moment between them
 
 
-class Entry(NamedTuple):
-    """One entry of a shard's log; no ticks and `readable` false for one that is none."""
+class LogEntry(NamedTuple):
+    """One entry of a shard's log.
+
+    Attributes:
+        n: the log's count of ticks at this entry; None: unknown.
+        readable: False: the entry could not be decoded, and has no ticks.
+    """
 
     shard: int
     id: str
@@ -35,36 +45,36 @@ class Entry(NamedTuple):
     readable: bool = True
 
 
-class Clock(NamedTuple):
-    """The newest event of a segment: its time, and when it arrived."""
+class SegmentClock(NamedTuple):
+    """The newest event of a segment: its time and its arrival, Unix milliseconds."""
 
     event: int = 0
     arrived: int = 0
 
 
-def read_entry(raw: RawEntry) -> Entry:
-    """Return the entry of what Redis sent; one that cannot be read is said to be so."""
+def read_entry(raw: RawEntry) -> LogEntry:
+    """Return the entry that Redis sent; log an entry that cannot be decoded."""
     n: int | None = None
     try:
         n = raw.n
-        return Entry(raw.shard, raw.id, n, ticks_of(raw.fields))
+        return LogEntry(raw.shard, raw.id, n, _ticks_of(raw.fields))
     except (KeyError, ValueError, msgspec.DecodeError) as error:
-        logger.warning("entry %s of log %d cannot be read: %s", raw.id, raw.shard, error)
-        return Entry(raw.shard, raw.id, n, [], readable=False)
+        logger.warning("cannot decode entry %s of tick log %d: %s", raw.id, raw.shard, error)
+        return LogEntry(raw.shard, raw.id, n, [], readable=False)
 
 
-def ticks_of(fields: Mapping[bytes, bytes]) -> list[LoggedTick]:
-    """Return the ticks of an entry, as `ticklog.decode_entry` does, each looked at.
+def _ticks_of(fields: Mapping[bytes, bytes]) -> list[LoggedTick]:
+    """Return the ticks of an entry as `tick_log.decode_entry` does, and check their types.
 
     Raises:
-        msgspec.DecodeError: there is something else in it.
+        msgspec.DecodeError: the entry holds something else.
     """
     ticks: list[LoggedTick] = []
     for name, payload in fields.items():
         if name == b"n":
             continue
         try:
-            ticks += decode_ticks(payload)
+            ticks += _decode_ticks(payload)
         except msgspec.ValidationError:
             # Other messages are among the ticks.
             rows = entry_rows({name: payload})
@@ -72,13 +82,13 @@ def ticks_of(fields: Mapping[bytes, bytes]) -> list[LoggedTick]:
     return ticks
 
 
-class Stream:
-    """What a batch needs to know of one series.
+class RecordedSeries:
+    """A series while it is recorded.
 
     Attributes:
-        bounds: event times from the one until before the other are in candles; of the day that
-            was looked up last.
-        points: the ticks of the batch that are in candles.
+        bounds: event times in [begin, end) are in candles, for the day that was looked up last.
+        points: those ticks of the present batch that are in candles.
+        newest, newest_arrived: event time and arrival of the newest event.
     """
 
     __slots__ = (
@@ -90,115 +100,118 @@ class Stream:
         self.number = number
         self.segment = segment
         self.calendar = calendar
-        self.bounds = NOWHERE
+        self.bounds = _NO_HOURS
         self.points: list[Point] = []
-        self.newest = self.newest_arrived = 0  # the newest event, and its arrival
+        self.newest = self.newest_arrived = 0
 
-    def look_up(self, timestamp: int) -> bool:
-        """Say whether a tick of that time is in a candle; know the day from now on."""
+    def find_hours(self, timestamp: int) -> bool:
+        """Set the bounds to the day of a tick; return whether candles include the tick."""
         day = self.calendar.day_of(timestamp)
-        self.bounds = (day.begins, day.accepts_until) if day else NOWHERE
+        self.bounds = (day.begins, day.accepts_until) if day else _NO_HOURS
         return day is not None
 
 
 @dataclass(slots=True)
-class Batch:
-    """What is stored at once.
+class TickBatch:
+    """The rows of one transaction.
 
     Attributes:
-        points: segment and series -> its ticks that are in candles.
-        places: shard -> how far its log is read with this batch.
+        points: segment and series -> ticks that are in candles.
+        positions: shard -> how far its log is read after this batch.
+        gaps: shard and the ticks missing from its log.
         clocks: segment -> its newest event.
-        bad: ticks that could not be read.
+        bad: how many ticks could not be parsed.
     """
 
     rows: list[TickValues] = field(default_factory=list)
     points: dict[tuple[str, int], list[Point]] = field(default_factory=dict)
-    places: dict[int, LogPlace] = field(default_factory=dict)
-    gaps: list[tuple[int, Missing]] = field(default_factory=list)
-    clocks: dict[str, Clock] = field(default_factory=dict)
+    positions: dict[int, ReadPosition] = field(default_factory=dict)
+    gaps: list[tuple[int, MissingTicks]] = field(default_factory=list)
+    clocks: dict[str, SegmentClock] = field(default_factory=dict)
     bad: int = 0
 
 
 class BatchMaker:
-    """Makes batches of entries, each from where the one before it ended.
+    """Makes batches of entries; each continues where the one before it ended.
 
     Args:
-        numbers: gives the numbers of series, new ones where there is none.
-        calendars: segment -> its calendar; "" is that of everything else.
-        places: shard -> how far its log is read.
+        numbers: returns the series number of each key, and numbers new series.
+        calendars: segment -> its calendar; "" is for every other segment.
+        positions: shard -> how far its log was read.
     """
 
     def __init__(
         self,
         numbers: Callable[[Collection[str]], dict[str, int]],
         calendars: dict[str, Calendar],
-        places: dict[int, LogPlace],
+        positions: dict[int, ReadPosition],
     ) -> None:
-        self.numbers = numbers
+        self._numbers = numbers
         self.calendars = calendars
-        self.places = places
-        self.streams: dict[str, Stream] = {}
+        self.positions = positions
+        self._series: dict[str, RecordedSeries] = {}
 
-    def make(self, entries: Sequence[Entry]) -> Batch:
-        """Return the batch of entries, those of one shard in their order."""
-        batch = Batch()
-        self.learn({tick.key for entry in entries for tick in entry.ticks} - self.streams.keys())
+    def make(self, entries: Sequence[LogEntry]) -> TickBatch:
+        """Return the batch of entries; those of one shard must be in order."""
+        batch = TickBatch()
+        self._add_series(
+            {tick.key for entry in entries for tick in entry.ticks} - self._series.keys()
+        )
         touched: set[str] = set()
         for entry in entries:
-            place = self.places[entry.shard]
-            missing: Missing | None
+            position = self.positions[entry.shard]
+            gap: MissingTicks | None
             if entry.readable and entry.n is not None:
-                place, missing = follow(place, entry.id, entry.n, len(entry.ticks))
-                self.add(batch, entry.ticks, place.base + place.n - len(entry.ticks) + 1)
+                position, gap = after_entry(position, entry.id, entry.n, len(entry.ticks))
+                self._add(batch, entry.ticks, position.base + position.n - len(entry.ticks) + 1)
                 touched.update([tick.key for tick in entry.ticks])
             else:
-                place, missing = pass_over(place, entry.id, entry.n)
-            if missing is not None:
-                batch.gaps.append((entry.shard, missing))
-            self.places[entry.shard] = batch.places[entry.shard] = place
+                position, gap = after_unreadable_entry(position, entry.id, entry.n)
+            if gap is not None:
+                batch.gaps.append((entry.shard, gap))
+            self.positions[entry.shard] = batch.positions[entry.shard] = position
         for key in touched:
-            stream = self.streams[key]
-            if stream.points:
-                batch.points[stream.segment, stream.number] = stream.points
-                stream.points = []
-            batch.clocks[stream.segment] = max(
-                batch.clocks.get(stream.segment, Clock()),
-                Clock(stream.newest, stream.newest_arrived),
+            series = self._series[key]
+            if series.points:
+                batch.points[series.segment, series.number] = series.points
+                series.points = []
+            batch.clocks[series.segment] = max(
+                batch.clocks.get(series.segment, SegmentClock()),
+                SegmentClock(series.newest, series.newest_arrived),
             )
         return batch
 
-    def learn(self, keys: Collection[str]) -> None:
+    def _add_series(self, keys: Collection[str]) -> None:
         if not keys:
             return
-        for key, number in self.numbers(keys).items():
+        for key, number in self._numbers(keys).items():
             segment = InstrumentKey.parse(key).segment
             calendar = self.calendars.get(segment) or self.calendars[""]
-            self.streams[key] = Stream(number, segment, calendar)
+            self._series[key] = RecordedSeries(number, segment, calendar)
 
-    def recalendar(self, calendars: dict[str, Calendar]) -> None:
-        """Go by other calendars from now on."""
+    def set_calendars(self, calendars: dict[str, Calendar]) -> None:
+        """Use other calendars from now on."""
         self.calendars = calendars
-        for stream in self.streams.values():
-            stream.calendar = calendars.get(stream.segment) or calendars[""]
-            stream.bounds = NOWHERE
+        for series in self._series.values():
+            series.calendar = calendars.get(series.segment) or calendars[""]
+            series.bounds = _NO_HOURS
 
-    def add(self, batch: Batch, ticks: Iterable[LoggedTick], first: int) -> None:
-        """Add the ticks of an entry, the first at a position."""
+    def _add(self, batch: TickBatch, ticks: Iterable[LoggedTick], first: int) -> None:
+        """Add the ticks of an entry; `first` is the position of the first one."""
         rows = batch.rows
-        streams = self.streams
+        all_series = self._series
         for position, tick in enumerate(ticks, first):
-            stream = streams[tick.key]
+            series = all_series[tick.key]
             try:
                 price, volume, oi, rest = contents_of(tick.frame)
             except BadTick as error:
                 batch.bad += 1
-                logger.warning("a tick of the log cannot be read: %s", error)
+                logger.warning("skipped a tick of the log that cannot be parsed: %s", error)
                 continue
             timestamp = tick.timestamp
             # Written out: unpacking shorter tuples would take as long as all the rest.
             row = (
-                stream.number,
+                series.number,
                 timestamp,
                 position,
                 tick.epoch,
@@ -210,11 +223,11 @@ class BatchMaker:
                 rest,
             )
             rows.append(row)
-            # A clock gone wrong does not take its segment's clock along.
+            # A tick from the future does not move the clock of its segment ahead.
             event = timestamp if timestamp < tick.received else tick.received
-            if event > stream.newest:
-                stream.newest, stream.newest_arrived = event, tick.received
-            begins, until = stream.bounds
-            if begins <= timestamp < until or stream.look_up(timestamp):
+            if event > series.newest:
+                series.newest, series.newest_arrived = event, tick.received
+            begins, until = series.bounds
+            if begins <= timestamp < until or series.find_hours(timestamp):
                 reading = NO_VOLUME if volume is None else volume
-                stream.points.append((timestamp, reading, position, Decimal(price), oi))
+                series.points.append((timestamp, reading, position, Decimal(price), oi))

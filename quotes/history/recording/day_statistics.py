@@ -1,10 +1,10 @@
-"""Day statistics: what a quote says of the day besides the price, in the Redis hash `day`.
+"""Day statistics for quotes, in the Redis hash `day`.
 
     quotes:day  hash  instrument key -> {"date":"2021-04-16","open":..,"high":..,"low":..,
                       "prev_close":..,"volume":..}
 
-Numbers have their digits. `prev_close` is the close of the session before, null when it is not
-known; `volume` is what was traded within the session, null when no tick said.
+Prices keep their digits. `prev_close` is the close of the previous session, null if unknown;
+`volume` was traded within the session, null if no tick had a volume.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,16 +16,16 @@ import redis
 from quotes.history.candles.bars import Bar
 from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import Interval
-from quotes.history.recording.writer import HistoryWriter, database
+from quotes.history.recording.writer import HistoryWriter, database_errors
 from quotes.history.rows import number_text
 from quotes.runtime.clock import date_of
 from quotes.store.names import own_key
 
-ALWAYS = 2**62
-CHUNK = 500
+_FOREVER = 2**62
+_CHUNK = 500
 
 
-def statistics(day: Bar, prev_close: Decimal | None) -> bytes:
+def _day_json(day: Bar, prev_close: Decimal | None) -> bytes:
     """Return the JSON object of a day."""
     return b'{"date":"%b","open":%b,"high":%b,"low":%b,"prev_close":%b,"volume":%b}' % (
         date_of(day.start).isoformat().encode(),
@@ -38,47 +38,50 @@ def statistics(day: Bar, prev_close: Decimal | None) -> bytes:
 
 
 class DayStatistics:
-    """Keeps the hash up to date with the day candles of a writer."""
+    """Keeps the hash up to date with the day candles of a writer.
+
+    Methods raise `redis.RedisError` and `HistoryDown`; `refresh` then makes up for what is missing.
+    """
 
     def __init__(self, writer: HistoryWriter, client: redis.Redis) -> None:
-        self.writer = writer
-        self.client = client
-        self.days: dict[int, tuple[int, Decimal | None]] = {}  # series -> newest day, prev_close
+        self._writer = writer
+        self._client = client
+        self._days: dict[int, tuple[int, Decimal | None]] = {}  # series -> newest day, prev_close
 
     def refresh(self) -> None:
-        """Write what the tables say of all series: the last commit may not have been told."""
-        with database():
-            numbers = sorted(self.writer.all_keys())
-        for at in range(0, len(numbers), CHUNK):
-            self.write({number: self.read(number) for number in numbers[at : at + CHUNK]})
+        """Write the statistics of all series: a recorder may have stopped after its commit."""
+        with database_errors():
+            numbers = sorted(self._writer.all_keys())
+        for at in range(0, len(numbers), _CHUNK):
+            self._write({number: self._read(number) for number in numbers[at : at + _CHUNK]})
 
     def update(self, changes: Iterable[CandleChange]) -> None:
-        """Write what changes of day candles change."""
+        """Write the statistics of series whose day candle changed."""
         newest: dict[int, Bar] = {}
         for series, interval, bar in changes:
-            known = newest.get(series)
-            if interval is Interval.DAY and (known is None or bar.start >= known.start):
+            present = newest.get(series)
+            if interval is Interval.DAY and (present is None or bar.start >= present.start):
                 newest[series] = bar
         found: dict[int, bytes | None] = {}
         for series, bar in newest.items():
-            day, prev_close = self.days.get(series, (None, None))
+            day, prev_close = self._days.get(series, (None, None))
             same = day == bar.start
-            found[series] = statistics(bar, prev_close) if same else self.read(series)
-        self.write(found)
+            found[series] = _day_json(bar, prev_close) if same else self._read(series)
+        self._write(found)
 
-    def read(self, series: int) -> bytes | None:
-        """Return the statistics of a series' newest day; None when it has none."""
-        with database():
-            days: Sequence[Bar] = self.writer.tables.last_days(series, ALWAYS)
+    def _read(self, series: int) -> bytes | None:
+        """Return the statistics of the newest day of a series; None if it has no day."""
+        with database_errors():
+            days: Sequence[Bar] = self._writer.tables.last_days(series, _FOREVER)
         if not days:
             return None
         prev_close = days[1].close if len(days) > 1 else None
-        self.days[series] = (days[0].start, prev_close)
-        return statistics(days[0], prev_close)
+        self._days[series] = (days[0].start, prev_close)
+        return _day_json(days[0], prev_close)
 
-    def write(self, found: dict[int, bytes | None]) -> None:
+    def _write(self, found: dict[int, bytes | None]) -> None:
         fields: Any = {
-            self.writer.key_of(series): text for series, text in found.items() if text is not None
+            self._writer.key_of(series): text for series, text in found.items() if text is not None
         }
         if fields:
-            self.client.hset(own_key("day"), mapping=fields)
+            self._client.hset(own_key("day"), mapping=fields)

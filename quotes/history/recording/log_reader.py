@@ -1,35 +1,36 @@
-"""Batches out of the tick logs of all shards: what the recorder stores at a time."""
+"""The recorder's position in the tick logs of all shards, over `store/tick_log.py`."""
 
 from collections.abc import Sequence
 
 import redis
 
-from quotes.history.recording.batches import Entry, read_entry
+from quotes.history.recording.batches import LogEntry, read_entry
 from quotes.store.tick_log import BEGINNING, LogReader, newest_position, order
 
-# What one batch holds, about: more makes a commit longer than what it saves.
-BATCH_TICKS = 20_000
-# How many entries are read at a time, of all shards together. An entry may have one tick or two
-# thousand, and what is read is held.
-READ_ENTRIES = 64
-MAX_READS = 200
+# Ticks in a batch, about: larger batches make commits longer and save little.
+_BATCH_TICKS = 20_000
+# Entries read at a time, over all shards. An entry has one to two thousand ticks, all in memory.
+_READ_ENTRIES = 64
+_MAX_READS = 200
 
 
 class BatchReader(LogReader):
-    """Reads as many entries as make a good batch.
+    """Reads entries in batches of about _BATCH_TICKS; blocks, so not for an event loop's thread.
+
+    Methods raise `redis.RedisError` when Redis does not answer.
 
     Args:
         positions: shard -> the id of the last entry that is stored.
     """
 
     def __init__(self, client: redis.Redis, positions: dict[int, str]) -> None:
-        super().__init__(client, positions, page=max(1, READ_ENTRIES // max(1, len(positions))))
+        super().__init__(client, positions, page=max(1, _READ_ENTRIES // max(1, len(positions))))
 
-    def start_over(self) -> list[int]:
-        """Go to the beginning of each log that is not the one read before; return their shards.
+    def rewind_replaced(self) -> list[int]:
+        """Read each log that was replaced from its beginning; return the shards of such logs.
 
-        Such a log's newest id is older than the last one read: Redis lost the log, or came back
-        with an older copy of it.
+        The newest id of such a log is older than the last one read: Redis lost the log, or restored
+        an older copy of it.
         """
         found = []
         for shard, last in self.positions.items():
@@ -38,20 +39,20 @@ class BatchReader(LogReader):
                 found.append(shard)
         return found
 
-    def read_batch(self, wait_ms: int) -> list[Entry]:
-        """Return the next entries, waiting for one; none when the time is up."""
-        batch: list[Entry] = []
+    def read_batch(self, wait_ms: int) -> list[LogEntry]:
+        """Return the next entries; wait for the first, and return an empty list if none comes."""
+        batch: list[LogEntry] = []
         ticks = 0
         wait: int | None = wait_ms
-        for _ in range(MAX_READS + 1):
+        for _ in range(_MAX_READS + 1):
             entries = [read_entry(raw) for raw in self.read(wait_ms=wait)]
             batch += entries
             ticks += sum(len(entry.ticks) for entry in entries)
-            if not entries or ticks >= BATCH_TICKS:
+            if not entries or ticks >= _BATCH_TICKS:
                 break
             wait = None
         return batch
 
-    def full(self, entries: Sequence[Entry]) -> bool:
-        """Say whether there is likely more than was read."""
-        return sum(len(entry.ticks) for entry in entries) >= BATCH_TICKS // 4
+    def has_more(self, entries: Sequence[LogEntry]) -> bool:
+        """Return whether the log probably holds more than these entries."""
+        return sum(len(entry.ticks) for entry in entries) >= _BATCH_TICKS // 4

@@ -1,8 +1,8 @@
-"""The recorder: from the tick logs to the tables of history.
+"""The recorder: stores the tick logs in the tables of history.
 
-One recorder works, under a lease; others stand by. What it stores is fenced by the place in the log
-besides, in the same transaction: a recorder that was paused for longer than its lease stores
-nothing that another has. It goes on after Redis or the database was away.
+One recorder is active, under a lease; others stand by. Each transaction is also fenced by the
+position in the log, so a recorder that was paused for longer than its lease stores no tick twice.
+The recorder reconnects to Redis and to the database after a failure.
 """
 
 import logging
@@ -20,7 +20,7 @@ from quotes.history.candles.calendars import Calendars
 from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.sessions import Calendar
 from quotes.history.recording.announcements import Announcer
-from quotes.history.recording.batches import Entry
+from quotes.history.recording.batches import LogEntry
 from quotes.history.recording.day_statistics import DayStatistics
 from quotes.history.recording.log_reader import BatchReader
 from quotes.history.recording.writer import Fenced, HistoryWriter
@@ -33,19 +33,19 @@ from quotes.store.shards import shard_count
 
 logger = logging.getLogger(__name__)
 
-FIRST_PAUSE_S = 0.1
-MAX_PAUSE_S = 2.0
-BLOCK_MS = 250
-# How long after a segment's last tick its clock goes on by itself.
-PATIENCE_MS = 30_000
-# From how many ticks behind on catching up is worth a progress line.
-FAR_BEHIND = 50_000
-LOOK_EVERY_S = 2.0
+_FIRST_PAUSE_S = 0.1
+_MAX_PAUSE_S = 2.0
+_BLOCK_MS = 250
+# The clock of a segment runs on by itself this long after its last tick.
+_PATIENCE_MS = 30_000
+# Catching up with more ticks than this shows progress.
+_FAR_BEHIND = 50_000
+_CHECK_EVERY_S = 2.0
 
 
 @dataclass
-class Counters:
-    """What a recorder counts; `behind` and `commit_ms` are of the last commit."""
+class RecorderCounters:
+    """Counts of a recorder since its start; `behind` and `commit_ms` are of the last commit."""
 
     recorded: int = 0
     candles: int = 0
@@ -58,19 +58,19 @@ class Counters:
         return " ".join(f"{name}={value}" for name, value in vars(self).items())
 
 
-class LeaseLost(Exception):
-    """Another recorder works now."""
+class _LeaseLost(Exception):
+    """Another recorder holds the lease."""
 
 
 class Recorder:
-    """Records until it is told to stop.
+    """Records until it is interrupted; each tick of the log is stored exactly once.
 
     Args:
-        interrupt: whether it is told to stop.
+        interrupt: returns whether to stop; the batch in hand is stored first.
         report: called with a line of counters every QUOTES_REPORT_INTERVAL_S, and at the end.
-        stream: where progress of catching up is shown.
-        once: end when all that is logged is stored.
-        calendars: gives the calendars of all segments, the same object while nothing changed.
+        stream: shows progress while catching up.
+        once: stop when every logged tick is stored.
+        calendars: returns the calendars of all segments, the same object while nothing changed.
     """
 
     def __init__(
@@ -83,100 +83,102 @@ class Recorder:
         once: bool = False,
         calendars: Callable[[], dict[str, Calendar]] | None = None,
     ) -> None:
-        self.client = client
+        self._client = client
         self.interrupt = interrupt
-        self.report = report
-        self.stream = stream
-        self.once = once
-        self.done = False
-        self.calendars = calendars or Calendars()
-        self.lease = SyncLease(
+        self._report = report
+        self._stream = stream
+        self._once = once
+        self._done = False
+        self._calendars = calendars or Calendars()
+        self._lease = SyncLease(
             client,
             own_key("recorder:lease"),
             status_key=own_key("recorder:status"),
             ttl_ms=conf.recorder_lease_ms,
         )
-        self.counters = Counters()
-        self.reported_at = time.monotonic()
-        self.looked_at = time.monotonic()
-        self.catching_up: Progress | None = None
+        self.counters = RecorderCounters()
+        self._reported_at = time.monotonic()
+        self._checked_at = time.monotonic()
+        self._progress: Progress | None = None
 
     def run(self) -> None:
-        """Work, or stand by, until told to stop."""
-        pause = FIRST_PAUSE_S
-        while not (self.interrupt() or self.done):
+        """Record, or stand by, until interrupted."""
+        pause = _FIRST_PAUSE_S
+        while not (self.interrupt() or self._done):
             try:
-                self.session()
-                pause = FIRST_PAUSE_S
+                self._record()
+                pause = _FIRST_PAUSE_S
             except (redis.RedisError, HistoryDown) as error:
                 logger.warning("%s, trying again", error or type(error).__name__)
-                HistoryWriter.hang_up()
+                HistoryWriter.close_connection()
                 self.interrupt.sleep_until(time.monotonic() + pause)
-                pause = min(2 * pause, MAX_PAUSE_S)
-            except (Fenced, LeaseLost):
+                pause = min(2 * pause, _MAX_PAUSE_S)
+            except (Fenced, _LeaseLost):
                 logger.warning("another recorder works now")
-                HistoryWriter.hang_up()
-        self.report(self.counters.line())
+                HistoryWriter.close_connection()
+        self._report(self.counters.line())
 
-    def session(self) -> None:
-        """Wait for the lease and work until it is lost, something fails, or told to stop."""
-        if not self.take_lease():
+    def _record(self) -> None:
+        """Wait for the lease, then record until it is lost, something fails, or an interrupt."""
+        if not self._acquire_lease():
             return
         writer = HistoryWriter(
-            shards=range(1, shard_count(self.client) + 1),
-            calendars=self.calendars(),
+            shards=range(1, shard_count(self._client) + 1),
+            calendars=self._calendars(),
             grace_ms=conf.candle_grace_ms,
         )
         reader = BatchReader(
-            self.client, {shard: place.entry_id for shard, place in writer.places.items()}
+            self._client, {shard: position.entry_id for shard, position in writer.positions.items()}
         )
-        statistics = DayStatistics(writer, self.client)
+        day_statistics = DayStatistics(writer, self._client)
         announcer = Announcer(writer.key_of)
-        self.start_over(reader)
-        self.see_how_far(writer, reader)
-        statistics.refresh()
-        logger.info("recording %d tick logs", len(writer.places))
+        self._rewind_replaced(reader)
+        self._start_progress(writer, reader)
+        day_statistics.refresh()
+        logger.info("recording %d tick logs", len(writer.positions))
         try:
-            while not (self.interrupt() or self.done):
-                self.keep_lease()
-                read = self.step(writer, reader, statistics, announcer)
-                self.done = self.once and not read
-            self.behind(writer, reader)
-            self.lease.release()
+            while not (self.interrupt() or self._done):
+                self._renew_lease()
+                read = self._step(writer, reader, day_statistics, announcer)
+                self._done = self._once and not read
+            self._count_behind(writer, reader)
+            self._lease.release()
         finally:
-            self.caught_up()
-            HistoryWriter.hang_up()
+            self._end_progress()
+            HistoryWriter.close_connection()
 
-    def step(
+    def _step(
         self,
         writer: HistoryWriter,
         reader: BatchReader,
-        statistics: DayStatistics,
+        day_statistics: DayStatistics,
         announcer: Announcer,
     ) -> bool:
-        """Read once, store what was read, and tell what it changed; say whether there was any."""
-        calendars = self.calendars()
+        """Read, store and announce one batch; return whether there were any entries."""
+        calendars = self._calendars()
         if calendars is not writer.maker.calendars:
-            writer.recalendar(calendars)
-        entries = reader.read_batch(1 if self.once else BLOCK_MS)
+            writer.set_calendars(calendars)
+        entries = reader.read_batch(1 if self._once else _BLOCK_MS)
         began = time.monotonic()
         now = now_ms()
         if entries:
-            changes = self.store(writer, entries, now)
-            statistics.update(changes)
-            announcer.add(changes, newest_only=reader.full(entries))
-        elif not self.once:
-            announcer.add(writer.idle(now_ms=now, patience_ms=PATIENCE_MS))
+            changes = self._store(writer, entries, now)
+            day_statistics.update(changes)
+            announcer.add(changes, newest_only=reader.has_more(entries))
+        elif not self._once:
+            announcer.add(writer.idle(now_ms=now, patience_ms=_PATIENCE_MS))
         announcer.send_due()
-        if not reader.full(entries):
-            self.look_around(writer, reader)
-            if not self.once:
+        if not reader.has_more(entries):
+            self._check_logs(writer, reader)
+            if not self._once:
                 took = time.monotonic() - began
-                # At most half of the time is spent on storing little.
+                # Small batches take at most half of the time.
                 self.interrupt.sleep_until(began + max(conf.record_every_ms / 1000, 2 * took))
         return bool(entries)
 
-    def store(self, writer: HistoryWriter, entries: list[Entry], now: int) -> list[CandleChange]:
+    def _store(
+        self, writer: HistoryWriter, entries: list[LogEntry], now: int
+    ) -> list[CandleChange]:
         began = time.monotonic()
         stored = writer.store(entries, now_ms=now)
         self.counters.commit_ms = round((time.monotonic() - began) * 1000)
@@ -193,65 +195,65 @@ class Recorder:
                 gap.begins,
                 gap.ends,
             )
-        if self.catching_up is not None:
-            self.catching_up.add(stored.ticks)
-            if self.catching_up.is_complete:
-                self.caught_up()
-        self.report_regularly()
+        if self._progress is not None:
+            self._progress.add(stored.ticks)
+            if self._progress.is_complete:
+                self._end_progress()
+        self._report_regularly()
         return stored.changes
 
-    def take_lease(self) -> bool:
-        """Return True when the lease is held; False when told to stop."""
-        told = False
-        while not self.lease.acquire():
-            if not told:
+    def _acquire_lease(self) -> bool:
+        """Wait for the lease; return False if interrupted."""
+        announced = False
+        while not self._lease.acquire():
+            if not announced:
                 logger.info("another recorder works, standing by")
-                told = True
-            if not self.interrupt.sleep_until(time.monotonic() + self.lease.ttl_ms / 4000):
+                announced = True
+            if not self.interrupt.sleep_until(time.monotonic() + self._lease.ttl_ms / 4000):
                 return False
         return True
 
-    def keep_lease(self) -> None:
-        if not self.lease.renew_if_due(msgspec.json.encode(vars(self.counters))):
-            raise LeaseLost
+    def _renew_lease(self) -> None:
+        if not self._lease.renew_if_due(msgspec.json.encode(vars(self.counters))):
+            raise _LeaseLost
 
-    def look_around(self, writer: HistoryWriter, reader: BatchReader) -> None:
-        """Now and then see how far behind history is, and whether the logs are still the same."""
-        if time.monotonic() - self.looked_at < LOOK_EVERY_S:
+    def _check_logs(self, writer: HistoryWriter, reader: BatchReader) -> None:
+        """Every few seconds count the ticks behind, and look for replaced logs."""
+        if time.monotonic() - self._checked_at < _CHECK_EVERY_S:
             return
-        self.looked_at = time.monotonic()
-        self.start_over(reader)
-        self.behind(writer, reader)
-        self.report_regularly()
-        if shard_count(self.client) != len(writer.places):
+        self._checked_at = time.monotonic()
+        self._rewind_replaced(reader)
+        self._count_behind(writer, reader)
+        self._report_regularly()
+        if shard_count(self._client) != len(writer.positions):
             raise HistoryDown("the number of shards has changed")
 
-    def start_over(self, reader: BatchReader) -> None:
-        for shard in reader.start_over():
+    def _rewind_replaced(self, reader: BatchReader) -> None:
+        for shard in reader.rewind_replaced():
             logger.warning("log %d is not the one that was read before", shard)
 
-    def behind(self, writer: HistoryWriter, reader: BatchReader) -> int:
-        """Return how many ticks are logged and not stored."""
+    def _count_behind(self, writer: HistoryWriter, reader: BatchReader) -> int:
+        """Return how many logged ticks are not stored yet."""
         logged = reader.logged()
         self.counters.behind = sum(
-            max(0, count - writer.places[shard].n) for shard, count in logged.items()
+            max(0, count - writer.positions[shard].n) for shard, count in logged.items()
         )
         return self.counters.behind
 
-    def see_how_far(self, writer: HistoryWriter, reader: BatchReader) -> None:
-        left = self.behind(writer, reader)
-        if left >= FAR_BEHIND:
-            self.report(f"catching up with {left:,} ticks")
-            self.catching_up = Progress(left, stream=self.stream)
+    def _start_progress(self, writer: HistoryWriter, reader: BatchReader) -> None:
+        left = self._count_behind(writer, reader)
+        if left >= _FAR_BEHIND:
+            self._report(f"catching up with {left:,} ticks")
+            self._progress = Progress(left, stream=self._stream)
 
-    def caught_up(self) -> None:
-        if self.catching_up is not None:
-            self.catching_up.close()
-            if self.catching_up.is_complete:
-                self.report("caught up")
-            self.catching_up = None
+    def _end_progress(self) -> None:
+        if self._progress is not None:
+            self._progress.close()
+            if self._progress.is_complete:
+                self._report("caught up")
+            self._progress = None
 
-    def report_regularly(self) -> None:
-        if time.monotonic() - self.reported_at >= conf.report_interval_s:
-            self.reported_at = time.monotonic()
-            self.report(self.counters.line())
+    def _report_regularly(self) -> None:
+        if time.monotonic() - self._reported_at >= conf.report_interval_s:
+            self._reported_at = time.monotonic()
+            self._report(self.counters.line())

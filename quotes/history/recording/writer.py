@@ -1,6 +1,6 @@
-"""Storing batches of the tick logs: ticks, candles and places in the logs, all or nothing.
+"""Storing batches of the tick logs: ticks, candles and log positions in one transaction.
 
-Reading the logs is not here but in `recorder.py`.
+`recorder.py` reads the logs.
 """
 
 import contextlib
@@ -16,25 +16,26 @@ from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import Interval
 from quotes.history.candles.sessions import Calendar
 from quotes.history.models import Gap, Series
-from quotes.history.recording.batches import BatchMaker, Clock, Entry
+from quotes.history.recording.batches import BatchMaker, LogEntry, SegmentClock
 from quotes.history.router import ALIAS
 from quotes.history.tables.opening import open_tables
 from quotes.runtime.clock import MINUTE_MS
 
-decode_clocks = msgspec.json.Decoder(dict[str, Clock]).decode
-encode_json = msgspec.json.Encoder().encode
+_decode_clocks = msgspec.json.Decoder(dict[str, SegmentClock]).decode
+_encode_json = msgspec.json.Encoder().encode
 
 
 class Fenced(Exception):
-    """Another recorder has stored what this one was about to."""
+    """Another recorder has stored these entries already."""
 
 
-class Stored(NamedTuple):
-    """What one batch did.
+class StoredBatch(NamedTuple):
+    """The result of storing one batch.
 
     Attributes:
-        changes: candles that are new, not what they were, or final now; each once.
-        bad: ticks that could not be read.
+        ticks: how many were stored.
+        changes: candles that are new, changed, or final now; each once.
+        bad: how many ticks could not be parsed.
     """
 
     ticks: int
@@ -44,21 +45,23 @@ class Stored(NamedTuple):
 
 
 @contextlib.contextmanager
-def database() -> Iterator[None]:
-    """Turn what goes wrong with the database into HistoryDown."""
+def database_errors() -> Iterator[None]:
+    """Raise HistoryDown for errors of the database."""
     try:
         yield
     except Error as error:
-        raise HistoryDown(f"the database of history failed: {error}") from error
+        raise HistoryDown(f"the history database failed: {error}") from error
 
 
 class HistoryWriter:
-    """Stores batches, each from where the one before it ended.
+    """Stores batches; each continues where the one before it ended.
 
-    After any error it is of no more use: what it holds in memory may not be what is stored.
+    Each entry is stored exactly once: the rows and the log position are written in one transaction
+    that fails if another recorder has moved the position. After an exception, make another writer:
+    what this one has in memory may differ from what is stored. For one thread.
 
     Args:
-        shards: the logs that are read.
+        shards: whose logs are read.
         grace_ms: see `CandleBuilder`.
 
     Raises:
@@ -68,119 +71,120 @@ class HistoryWriter:
     def __init__(
         self, *, shards: Collection[int], calendars: dict[str, Calendar], grace_ms: int
     ) -> None:
-        with database():
+        with database_errors():
             self.tables = open_tables()
             self.tables.prepare()
-            self.places = {shard: self.tables.place(shard) for shard in shards}
-        self.builder = CandleBuilder(self.tables, calendars, grace_ms=grace_ms)
-        self.maker = BatchMaker(self.numbers, calendars, dict(self.places))
-        self.keys: dict[int, str] = {}  # series -> instrument key
-        self.clocks: dict[str, Clock] = {}
-        for place in self.places.values():
-            self.advance_clocks(decode_clocks(place.clocks))
-        self.finalised: dict[str, int] = {}  # segment -> up to when its candles were made final
+            self.positions = {shard: self.tables.position(shard) for shard in shards}
+        self._builder = CandleBuilder(self.tables, calendars, grace_ms=grace_ms)
+        self.maker = BatchMaker(self._numbers, calendars, dict(self.positions))
+        self._keys: dict[int, str] = {}  # series -> instrument key
+        self._clocks: dict[str, SegmentClock] = {}
+        for position in self.positions.values():
+            self._advance_clocks(_decode_clocks(position.clocks))
+        self._finalised: dict[str, int] = {}  # segment -> up to when its candles were made final
 
-    def numbers(self, keys: Collection[str]) -> dict[str, int]:
+    def _numbers(self, keys: Collection[str]) -> dict[str, int]:
         found = self.tables.series(keys)
-        self.keys.update((number, key) for key, number in found.items())
+        self._keys.update((number, key) for key, number in found.items())
         return found
 
-    def recalendar(self, calendars: dict[str, Calendar]) -> None:
-        """Go by other calendars from now on; candles that are there stay."""
-        self.maker.recalendar(calendars)
-        grace_ms = self.builder.grace_ms
-        self.builder = CandleBuilder(self.tables, calendars, grace_ms=grace_ms)
-        self.advance_clocks(self.clocks)
-        self.builder.committed()
+    def set_calendars(self, calendars: dict[str, Calendar]) -> None:
+        """Use other calendars from now on; stored candles stay as they are."""
+        self.maker.set_calendars(calendars)
+        grace_ms = self._builder.grace_ms
+        self._builder = CandleBuilder(self.tables, calendars, grace_ms=grace_ms)
+        self._advance_clocks(self._clocks)
+        self._builder.committed()
 
-    def advance_clocks(self, clocks: dict[str, Clock]) -> None:
+    def _advance_clocks(self, clocks: dict[str, SegmentClock]) -> None:
         for segment, clock in clocks.items():
-            self.clocks[segment] = max(clock, self.clocks.get(segment, clock))
-            self.advance_clock(segment, self.clocks[segment].event)
+            self._clocks[segment] = max(clock, self._clocks.get(segment, clock))
+            self._advance_clock(segment, self._clocks[segment].event)
 
-    def advance_clock(self, segment: str, event: int) -> None:
-        """Let a segment's clock show a moment, unless it shows a later one."""
-        self.builder.clocks[segment] = max(event, self.builder.clocks.get(segment, 0))
+    def _advance_clock(self, segment: str, event: int) -> None:
+        """Move the clock of a segment forward to a moment; never backward."""
+        self._builder.clocks[segment] = max(event, self._builder.clocks.get(segment, 0))
 
-    def store(self, entries: Sequence[Entry], *, now_ms: int) -> Stored:
-        """Store entries that follow those stored before.
+    def store(self, entries: Sequence[LogEntry], *, now_ms: int) -> StoredBatch:
+        """Store entries that follow the last stored ones.
 
         Raises:
-            Fenced, HistoryDown: nothing is stored.
+            Fenced: another recorder has stored entries since; nothing is stored.
+            HistoryDown: the database failed; nothing is stored.
         """
-        with database():
+        with database_errors():
             batch = self.maker.make(entries)
-            self.advance_clocks(batch.clocks)
+            self._advance_clocks(batch.clocks)
             with transaction.atomic(using=ALIAS):
-                for shard, place in batch.places.items():
-                    # Behind this nobody else stores anything until the transaction ends.
-                    new = place._replace(clocks=encode_json(self.clocks).decode())
-                    if not self.tables.advance(shard, self.places[shard], new):
+                for shard, position in batch.positions.items():
+                    # This locks the position: other recorders wait until the transaction ends.
+                    new = position._replace(clocks=_encode_json(self._clocks).decode())
+                    if not self.tables.advance(shard, self.positions[shard], new):
                         raise Fenced
                 self.tables.insert_ticks(batch.rows)
                 changes: dict[tuple[int, Interval, int], CandleChange] = {}
                 for (segment, series), points in batch.points.items():
-                    for change in self.builder.apply(segment, series, points):
+                    for change in self._builder.apply(segment, series, points):
                         changes[series, change.interval, change.bar.start] = change
                 self.tables.put_candles(list(changes.values()))
-                finals = self.finalise()
+                finals = self._finalise()
                 gaps = [
                     Gap(shard=shard, found_at=now_ms, **missing._asdict())
                     for shard, missing in batch.gaps
                 ]
                 for gap in gaps:
                     self.tables.add_gap(gap)
-        self.places.update(batch.places)
-        self.committed()
-        return Stored(len(batch.rows), [*changes.values(), *finals], gaps, batch.bad)
+        self.positions.update(batch.positions)
+        self._committed()
+        return StoredBatch(len(batch.rows), [*changes.values(), *finals], gaps, batch.bad)
 
     def idle(self, *, now_ms: int, patience_ms: int) -> list[CandleChange]:
-        """Let the clocks of segments that are silent go on, when all that was logged is stored.
+        """Let the clocks of silent segments run on; call it when all logged ticks are stored.
 
         Args:
-            patience_ms: how long a segment is silent before its clock goes on.
+            patience_ms: how long a segment must be silent before its clock runs on.
 
         Returns:
-            The candles that are final by that.
+            The candles that became final.
 
         Raises:
             HistoryDown: nothing is stored.
         """
-        for segment, clock in self.clocks.items():
+        for segment, clock in self._clocks.items():
             silence = now_ms - clock.arrived
             if silence > patience_ms:
-                self.advance_clock(segment, clock.event + silence)
-        with database(), transaction.atomic(using=ALIAS):
-            finals = self.finalise()
-        self.committed()
+                self._advance_clock(segment, clock.event + silence)
+        with database_errors(), transaction.atomic(using=ALIAS):
+            finals = self._finalise()
+        self._committed()
         return finals
 
-    def finalise(self) -> list[CandleChange]:
-        """Make final what ended so long ago that the clocks say so."""
+    def _finalise(self) -> list[CandleChange]:
+        """Mark candles as final that ended more than the grace period before their clock."""
         finals: list[CandleChange] = []
-        for segment, event in self.builder.clocks.items():
-            passed = event - self.builder.grace_ms
+        for segment, event in self._builder.clocks.items():
+            passed = event - self._builder.grace_ms
             # Candles end with a minute.
             minute = passed // MINUTE_MS
-            if minute > self.finalised.get(segment, 0):
-                self.finalised[segment] = minute
+            if minute > self._finalised.get(segment, 0):
+                self._finalised[segment] = minute
                 finals += self.tables.finalise(segment, passed)
         return finals
 
-    def committed(self) -> None:
-        self.builder.committed()
+    def _committed(self) -> None:
+        self._builder.committed()
         self.tables.committed()
 
     def key_of(self, series: int) -> str:
-        """Return the instrument key of a series."""
-        return self.keys.get(series) or self.all_keys()[series]
+        """Return the instrument key of a series; KeyError for an unknown one."""
+        return self._keys.get(series) or self.all_keys()[series]
 
     def all_keys(self) -> dict[int, str]:
         """Return the instrument key of every series."""
-        self.keys.update(Series.objects.values_list("id", "key"))
-        return self.keys
+        self._keys.update(Series.objects.values_list("id", "key"))
+        return self._keys
 
     @staticmethod
-    def hang_up() -> None:
-        """Close the connection, so that the next use opens another."""
+    def close_connection() -> None:
+        """Close the connection of this thread; the next query opens another."""
         connections[ALIAS].close()

@@ -1,7 +1,7 @@
-"""The tables of history as the recorder uses them: reads and small writes in plain SQL.
+"""The tables of history that the recorder, imports and rebuilding use, in plain SQL.
 
-Bulk writes differ by database, so each has a subclass of its own; `opening.py` chooses. Everything
-runs on the connection of the alias `history`, in whatever transaction is open there.
+Bulk writes differ by database: each database has a subclass, and `opening.py` chooses one. All
+statements run on the connection of the alias `history`, in the transaction that is open there.
 """
 
 import abc
@@ -18,73 +18,76 @@ from quotes.history.candles.intervals import Interval
 from quotes.history.models import Gap, LogPosition, Series
 from quotes.history.router import ALIAS
 from quotes.history.rows import TickValues
-from quotes.history.tables.log_positions import BEGINNING, LogPlace
+from quotes.history.tables.log_positions import START, ReadPosition
 
-BAR_COLUMNS = (
+_BAR_COLUMNS = (
     '"start", "ends", "open", "high", "low", "close", "volume", "oi", "ticks",'
     ' "day_volume", "fallen_from", "final", "revised"'
 )
-CANDLE_COLUMNS = f'"series_id", "interval", {BAR_COLUMNS}'
-UPDATES = ", ".join(
-    f"{column} = excluded.{column}" for column in BAR_COLUMNS.replace(" ", "").split(",")[1:]
+CANDLE_COLUMNS = f'"series_id", "interval", {_BAR_COLUMNS}'
+_UPDATES = ", ".join(
+    f"{column} = excluded.{column}" for column in _BAR_COLUMNS.replace(" ", "").split(",")[1:]
 )
-ON_CONFLICT = f'ON CONFLICT ("series_id", "interval", "start") DO UPDATE SET {UPDATES}'
+ON_CONFLICT = f'ON CONFLICT ("series_id", "interval", "start") DO UPDATE SET {_UPDATES}'
 
-SELECT_BARS = f'SELECT "interval", {BAR_COLUMNS} FROM history_candle'
-POINTS = (
+_SELECT_BARS = f'SELECT "interval", {_BAR_COLUMNS} FROM history_candle'
+_POINTS = (
     'SELECT "timestamp", volume, position, price, oi FROM history_tick'
     ' WHERE series_id = %s AND "timestamp" >= %s AND "timestamp" < %s'
 )
-BARS = SELECT_BARS + (
+_BARS = _SELECT_BARS + (
     ' WHERE series_id = %s AND "interval" BETWEEN %s AND %s AND "start" >= %s AND "start" < %s'
     ' ORDER BY "start"'
 )
-LAST_BAR = SELECT_BARS + (
+_LAST_BAR = _SELECT_BARS + (
     ' WHERE series_id = %s AND "interval" = 1 AND "start" >= %s AND "start" < %s'
     ' ORDER BY "start" DESC LIMIT 1'
 )
-LAST_DAYS = SELECT_BARS + (
+_LAST_DAYS = _SELECT_BARS + (
     ' WHERE series_id = %s AND "interval" = 1440 AND "start" <= %s ORDER BY "start" DESC LIMIT 2'
 )
-FINALISE = (
+_FINALISE = (
     "UPDATE history_candle SET final = true WHERE NOT final AND ends <= %s"
     " AND series_id IN (SELECT id FROM history_series WHERE segment = %s)"
-    f' RETURNING "series_id", "interval", {BAR_COLUMNS}'
+    f' RETURNING "series_id", "interval", {_BAR_COLUMNS}'
 )
-ADVANCE = (
+_ADVANCE = (
     "UPDATE history_logposition SET entry_id = %s, n = %s, base = %s, clocks = %s"
     " WHERE shard = %s AND entry_id = %s AND n = %s"
 )
 
 
 class Tables(abc.ABC):
-    """The tables over the connection of this thread; also a `deriving.Source`."""
+    """The tables over the connection of this thread; also a `deriving.CandleSource`.
+
+    Methods raise `django.db.Error` when the database fails. For the thread that made it alone.
+    """
 
     def __init__(self) -> None:
         self.connection = connections[ALIAS]
 
     @abc.abstractmethod
     def prepare(self) -> None:
-        """Make ready for bulk writes; before a transaction."""
+        """Prepare bulk writes; call it before a transaction."""
 
     @abc.abstractmethod
     def insert_ticks(self, rows: Sequence[TickValues]) -> None:
-        """Store ticks; those that are there already stay as they are."""
+        """Store ticks; those that are stored already stay as they are."""
 
     @abc.abstractmethod
     def put_candles(self, changes: Sequence[CandleChange]) -> None:
-        """Store candles in place of what was there; none comes twice."""
+        """Store candles, replacing stored ones; each candle may be there once."""
 
     def committed(self) -> None:  # noqa: B027 - not every database has something to do
-        """Take note that the transaction was committed."""
+        """Note that the transaction was committed."""
 
-    def query(self, sql: str, values: Sequence[Any]) -> list[Any]:
+    def _query(self, sql: str, values: Sequence[Any]) -> list[Any]:
         with self.connection.cursor() as cursor:
             cursor.execute(sql, values)
             rows: list[Any] = cursor.fetchall()
             return rows
 
-    # -- deriving.Source --------------------------------------------------------------------------
+    # -- deriving.CandleSource --------------------------------------------------------------------
 
     def points(self, series: int, start: int, end: int) -> list[Point]:
         return [
@@ -95,36 +98,36 @@ class Tables(abc.ABC):
                 price if isinstance(price, Decimal) else Decimal(price),
                 oi,
             )
-            for timestamp, volume, position, price, oi in self.query(POINTS, (series, start, end))
+            for timestamp, volume, position, price, oi in self._query(_POINTS, (series, start, end))
         ]
 
     def bars(
         self, series: int, intervals: Iterable[Interval], start: int, end: int
     ) -> list[tuple[Interval, Bar]]:
-        # The intervals asked for lie side by side.
+        # The intervals of one query are neighbours.
         wanted = sorted(intervals)
-        rows = self.query(BARS, (series, int(wanted[0]), int(wanted[-1]), start, end))
-        return [(Interval(row[0]), bar_of(row[1:])) for row in rows]
+        rows = self._query(_BARS, (series, int(wanted[0]), int(wanted[-1]), start, end))
+        return [(Interval(row[0]), _bar_of(row[1:])) for row in rows]
 
     def last_bar(self, series: int, start: int, end: int) -> Bar | None:
-        rows = self.query(LAST_BAR, (series, start, end))
-        return bar_of(rows[0][1:]) if rows else None
+        rows = self._query(_LAST_BAR, (series, start, end))
+        return _bar_of(rows[0][1:]) if rows else None
 
-    # -- what else a commit reads and writes ------------------------------------------------------
+    # -- days, finals, series, positions and gaps -------------------------------------------------
 
     def last_days(self, series: int, midnight: int) -> list[Bar]:
-        """Return the day candle of a date, or the last one before it, and the one before that."""
-        return [bar_of(row[1:]) for row in self.query(LAST_DAYS, (series, midnight))]
+        """Return the last two day candles up to a date, newest first."""
+        return [_bar_of(row[1:]) for row in self._query(_LAST_DAYS, (series, midnight))]
 
     def finalise(self, segment: str, passed: int) -> list[CandleChange]:
-        """Mark as final what ended by a moment; return what was not before."""
+        """Mark the candles of a segment that ended by a moment as final; return those candles."""
         return [
-            CandleChange(row[0], Interval(row[1]), bar_of(row[2:]))
-            for row in self.query(FINALISE, (passed, segment))
+            CandleChange(row[0], Interval(row[1]), _bar_of(row[2:]))
+            for row in self._query(_FINALISE, (passed, segment))
         ]
 
     def series(self, keys: Collection[str]) -> dict[str, int]:
-        """Return the numbers of instruments, with new ones for those that had none."""
+        """Return the series number of each instrument key; new instruments get one."""
         found = dict(Series.objects.filter(key__in=keys).values_list("key", "id"))
         if missing := [key for key in keys if key not in found]:
             Series.objects.bulk_create(
@@ -135,27 +138,30 @@ class Tables(abc.ABC):
             found.update(rows)
         return found
 
-    def place(self, shard: int) -> LogPlace:
-        """Return how far a shard's log was read."""
+    def position(self, shard: int) -> ReadPosition:
+        """Return how far the log of a shard was read."""
         rows = LogPosition.objects.filter(shard=shard)
         row = rows.values_list("entry_id", "n", "base", "clocks").first()
-        return LogPlace(*row) if row else BEGINNING
+        return ReadPosition(*row) if row else START
 
-    def advance(self, shard: int, old: LogPlace, new: LogPlace) -> bool:
-        """Store how far a log was read; False when another has since stored another place."""
-        if old == BEGINNING:
+    def advance(self, shard: int, old: ReadPosition, new: ReadPosition) -> bool:
+        """Store how far a log was read; return False if another recorder stored a position since.
+
+        The row stays locked until the transaction ends.
+        """
+        if old == START:
             first = LogPosition(shard=shard, entry_id=old.entry_id)
             LogPosition.objects.bulk_create([first], ignore_conflicts=True)
         with self.connection.cursor() as cursor:
-            cursor.execute(ADVANCE, (*new, shard, old.entry_id, old.n))
+            cursor.execute(_ADVANCE, (*new, shard, old.entry_id, old.n))
             return bool(cursor.rowcount == 1)
 
     def add_gap(self, gap: Gap) -> None:
         gap.save(force_insert=True)
 
 
-def bar_of(row: Sequence[Any]) -> Bar:
-    """Return the candle of a row of BAR_COLUMNS."""
+def _bar_of(row: Sequence[Any]) -> Bar:
+    """Return the candle of a row of _BAR_COLUMNS."""
     start, ends, *prices, volume, oi, ticks, day_volume, fallen_from, final, revised = row
     opened, high, low, close = (
         price if isinstance(price, Decimal) else Decimal(price) for price in prices
@@ -169,7 +175,7 @@ def bar_of(row: Sequence[Any]) -> Bar:
 
 
 def candle_values(change: CandleChange) -> tuple[Any, ...]:
-    """Return the row of CANDLE_COLUMNS of a candle, prices as text."""
+    """Return the values of CANDLE_COLUMNS of a candle, prices as text."""
     series, interval, bar = change
     return (
         *(series, int(interval), bar.start, bar.ends),

@@ -1,7 +1,7 @@
-"""Where in a shard's tick log an entry lies, and what is missing before it; pure rules.
+"""Positions in a shard's tick log, and the ticks missing between two of them; pure rules.
 
-The log counts its ticks (`n`), so entries that follow each other show it. Ticks are numbered on in
-history when a log begins anew, so that their order stays that of their arrival.
+The log counts its ticks (`n`), so a jump of the count shows a gap. When a log starts over, history
+continues its own numbering of ticks, so that their order stays the order of arrival.
 """
 
 from typing import NamedTuple
@@ -9,8 +9,8 @@ from typing import NamedTuple
 TRIMMED, LOST, UNREADABLE = "trimmed", "lost", "unreadable"
 
 
-class LogPlace(NamedTuple):
-    """How far a shard's log was read; see `models.LogPosition`."""
+class ReadPosition(NamedTuple):
+    """How far a shard's log was read, as in the table; see `models.LogPosition`."""
 
     entry_id: str = "0-0"
     n: int = 0
@@ -19,15 +19,15 @@ class LogPlace(NamedTuple):
 
     @property
     def arrived(self) -> int:
-        """When the entry came into the log, Unix milliseconds."""
-        return arrival(self.entry_id)
+        """When the entry arrived into the log, Unix milliseconds."""
+        return _arrived_at(self.entry_id)
 
 
-class Missing(NamedTuple):
-    """Ticks that were in the log before an entry and were not read; times of arrival.
+class MissingTicks(NamedTuple):
+    """A gap: ticks of the log that were not read. Times are of arrival, in Unix milliseconds.
 
     Attributes:
-        ticks: how many; None when not known.
+        ticks: how many; None: unknown.
     """
 
     reason: str
@@ -36,46 +36,52 @@ class Missing(NamedTuple):
     ticks: int | None
 
 
-BEGINNING = LogPlace()
+START = ReadPosition()
 
 
-def arrival(entry_id: str) -> int:
+def _arrived_at(entry_id: str) -> int:
     return int(entry_id.partition("-")[0])
 
 
-def follow(place: LogPlace, entry_id: str, n: int, count: int) -> tuple[LogPlace, Missing | None]:
-    """Return the place behind an entry, and what is missing between the place before and it.
+def after_entry(
+    position: ReadPosition, entry_id: str, n: int, count: int
+) -> tuple[ReadPosition, MissingTicks | None]:
+    """Return the position after an entry, and the gap between the old position and the entry.
 
-    The entry's ticks have the positions up to the new place's base + n.
+    The ticks of the entry are numbered up to base + n of the new position.
 
     Args:
         n: how many ticks the log has taken in all, this entry's included.
         count: how many ticks the entry has.
     """
     before = n - count
-    came = arrival(entry_id)
-    since = place.arrived or came
-    if before == place.n:
-        return LogPlace(entry_id, n, place.base), None
-    if before > place.n:
-        missing = Missing(TRIMMED, since, came, before - place.n)
-        return LogPlace(entry_id, n, place.base), missing
-    # The log's count went back: it was lost, or Redis came back with an older copy.
-    base = place.base + place.n - before
-    return LogPlace(entry_id, n, base), Missing(LOST, since, came, None)
+    arrived = _arrived_at(entry_id)
+    since = position.arrived or arrived
+    if before == position.n:
+        return ReadPosition(entry_id, n, position.base), None
+    if before > position.n:
+        missing = MissingTicks(TRIMMED, since, arrived, before - position.n)
+        return ReadPosition(entry_id, n, position.base), missing
+    # The count went back: Redis lost the log, or restored an older copy of it.
+    base = position.base + position.n - before
+    return ReadPosition(entry_id, n, base), MissingTicks(LOST, since, arrived, None)
 
 
-def pass_over(place: LogPlace, entry_id: str, n: int | None) -> tuple[LogPlace, Missing]:
-    """Return the place behind an entry that cannot be read, and that it is missing.
+def after_unreadable_entry(
+    position: ReadPosition, entry_id: str, n: int | None
+) -> tuple[ReadPosition, MissingTicks]:
+    """Return the position after an entry that cannot be read, and the gap that it leaves.
 
     Args:
-        n: None when not even that can be read.
+        n: the log's count at the entry; None if that cannot be read either.
     """
-    came = arrival(entry_id)
-    since = place.arrived or came
-    if n is None or n < place.n:
-        return LogPlace(entry_id, place.n, place.base), Missing(UNREADABLE, since, came, None)
+    arrived = _arrived_at(entry_id)
+    since = position.arrived or arrived
+    if n is None or n < position.n:
+        return ReadPosition(entry_id, position.n, position.base), MissingTicks(
+            UNREADABLE, since, arrived, None
+        )
     return (
-        LogPlace(entry_id, n, place.base),
-        Missing(UNREADABLE, since, came, n - place.n),
+        ReadPosition(entry_id, n, position.base),
+        MissingTicks(UNREADABLE, since, arrived, n - position.n),
     )

@@ -1,4 +1,4 @@
-"""Opening the tables of history in the database that is configured: PostgreSQL or SQLite."""
+"""Opening the tables of history in the configured database: PostgreSQL or SQLite."""
 
 from django.db import connections
 

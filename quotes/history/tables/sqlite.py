@@ -12,25 +12,25 @@ from quotes.history.tables.base import (
     candle_values,
 )
 
-INSERT_TICKS = f"INSERT OR IGNORE INTO history_tick VALUES ({', '.join('?' * 10)})"
-PUT_CANDLES = (
+_INSERT_TICKS = f"INSERT OR IGNORE INTO history_tick VALUES ({', '.join('?' * 10)})"
+_PUT_CANDLES = (
     f"INSERT INTO history_candle ({CANDLE_COLUMNS}) VALUES ({', '.join('?' * 15)}) {ON_CONFLICT}"
 )
 
 
 class SqliteTables(Tables):
-    """Statements with many rows on the driver's own connection."""
+    """Uses executemany on the driver's own connection."""
 
     def prepare(self) -> None:
         self.connection.ensure_connection()
 
     def insert_ticks(self, rows: Sequence[TickValues]) -> None:
-        # In the order of the table's own tree: neighbours go to the same page.
-        self.many(INSERT_TICKS, sorted(rows))
+        # In key order: neighbours are stored on the same page.
+        self._execute_many(_INSERT_TICKS, sorted(rows))
 
     def put_candles(self, changes: Sequence[CandleChange]) -> None:
-        self.many(PUT_CANDLES, [candle_values(change) for change in changes])
+        self._execute_many(_PUT_CANDLES, [candle_values(change) for change in changes])
 
-    def many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _execute_many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         with self.connection.wrap_database_errors:
             self.connection.connection.executemany(sql, rows)
