@@ -15,9 +15,9 @@ from quotes.serve.supervisor import OWN_NAME, ChildNotReady, Supervisor, Timing
 
 
 def main() -> None:
-    given = json.loads(sys.argv[1])
+    description = json.loads(sys.argv[1])
     children = []
-    for child in given["children"]:
+    for child in description["children"]:
         ready = child.pop("ready", None)
         children.append(Child(**child, ready=Path(ready).exists if ready else None))
     console = Console(sys.stdout, [OWN_NAME, *(child.name for child in children)])
@@ -26,7 +26,7 @@ def main() -> None:
         console.line(OWN_NAME, "everything is started")
 
     supervisor = Supervisor(
-        children, console, started=started, timing=Timing(**given.get("timing", {}))
+        children, console, started=started, timing=Timing(**description.get("timing", {}))
     )
     try:
         asyncio.run(supervisor.run())

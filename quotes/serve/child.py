@@ -1,6 +1,6 @@
-"""One child process of the supervisor: its start behind a gate, its output, its end.
+"""One child process of the supervisor: how it starts, what it prints, how it ends.
 
-When it is started again, and when all end, is not here but in `supervisor.py`.
+Restarting it, and ending all children, is in `supervisor.py`.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from quotes.serve.console import Console, LineSplitter
 
-# The shell waits for a line before it becomes the child. It comes when the keeper knows the child;
-# when the supervisor dies before that, the pipe ends and so does the shell.
-GATE = 'read go && exec "$@" </dev/null'
+# The shell waits for a line before it becomes the child. The line comes once the orphan guard
+# watches the child; if the supervisor dies before that, the pipe ends and so does the shell.
+WAIT_FOR_START = 'read go && exec "$@" </dev/null'
 NOT_FOUND = 127
 OUTPUT_TIMEOUT_S = 0.5
 
@@ -26,9 +26,9 @@ class Child:
     Attributes:
         command: the program and its arguments; no secret, since anyone on the machine can read it.
         stage: a child starts after those of lower stages, and ends before them.
-        ready: whether the child does its work yet, asked in a thread; later stages wait for it.
-        pass_fds: descriptors it inherits.
-        muted: a line that has one of these in it is not shown.
+        ready: returns whether the child works yet, called in a thread; later stages wait for it.
+        pass_fds: descriptors that it inherits.
+        muted: lines that contain one of these are not shown.
     """
 
     name: str
@@ -41,8 +41,8 @@ class Child:
     muted: Sequence[str] = ()
 
 
-class Output(asyncio.Protocol):
-    """What a child prints, on its way to the console."""
+class ChildOutput(asyncio.Protocol):
+    """Passes what a child prints to the console, line by line."""
 
     def __init__(self, child: Child, console: Console) -> None:
         self.child = child
@@ -63,40 +63,40 @@ class Output(asyncio.Protocol):
                 self.console.line(self.child.name, text)
 
 
-class Run:
+class ChildRun:
     """One run of a child, in a session and process group of its own."""
 
     def __init__(
         self,
         process: asyncio.subprocess.Process,
-        gate: int,
-        output: Output,
+        start_pipe: int,
+        output: ChildOutput,
         transport: asyncio.ReadTransport,
     ) -> None:
         self.group = process.pid
         self.process = process
-        self.gate = gate
+        self.start_pipe = start_pipe
         self.output = output
         self.transport = transport
 
     @classmethod
-    async def begin(cls, child: Child, console: Console) -> "Run":
-        """Start the child behind its gate; raise OSError."""
-        gate_read, gate_write = os.pipe()
+    async def begin(cls, child: Child, console: Console) -> "ChildRun":
+        """Start the shell that becomes the child on `release`; raise OSError."""
+        start_read, start_write = os.pipe()
         output_read, output_write = os.pipe()
         # Process.wait() waits for the end of asyncio's own pipes too, which a child's child can
         # hold open: so the output is read apart from it.
         transport, output = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: Output(child, console), os.fdopen(output_read, "rb", 0)
+            lambda: ChildOutput(child, console), os.fdopen(output_read, "rb", 0)
         )
         try:
             process = await asyncio.create_subprocess_exec(
                 "/bin/sh",
                 "-c",
-                GATE,
+                WAIT_FOR_START,
                 child.name,
                 *child.command,
-                stdin=gate_read,
+                stdin=start_read,
                 stdout=output_write,
                 stderr=output_write,
                 cwd=child.folder,
@@ -105,20 +105,21 @@ class Run:
                 start_new_session=True,
             )
         except BaseException:
-            os.close(gate_write)
+            os.close(start_write)
             transport.close()
             raise
         finally:
-            os.close(gate_read)
+            os.close(start_read)
             os.close(output_write)
-        return cls(process, gate_write, output, transport)
+        return cls(process, start_write, output, transport)
 
-    def open_gate(self) -> None:
-        os.write(self.gate, b"go\n")
-        os.close(self.gate)
+    def release(self) -> None:
+        """Let the shell become the child; call once, when the orphan guard watches it."""
+        os.write(self.start_pipe, b"go\n")
+        os.close(self.start_pipe)
 
     async def end(self) -> int:
-        """Wait for the child's end; return its exit code, or minus the signal that ended it."""
+        """Wait until the child ends; return its exit code, or minus the signal that ended it."""
         return await self.process.wait()
 
     async def finish_output(self) -> None:

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 BACKLOG = 2048
-KNOCK_TIMEOUT_S = 0.5
+CONNECT_TIMEOUT_S = 0.5
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound here
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -35,7 +35,7 @@ def open_listeners(host: str, port: int, count: int = 1) -> list[socket.socket]:
         CannotListen: the port is in use or not allowed, or the address is not this machine's.
     """
     if port and in_use(host, port):
-        raise CannotListen(taken(port))
+        raise CannotListen(port_in_use_text(port))
     try:
         family, _, _, _, address = socket.getaddrinfo(
             "127.0.0.1" if host == "localhost" else host,
@@ -56,7 +56,7 @@ def open_listeners(host: str, port: int, count: int = 1) -> list[socket.socket]:
         except OSError as error:
             for opened in (*listeners, listener):
                 opened.close()
-            raise CannotListen(trouble(error, host, port)) from error
+            raise CannotListen(bind_error_text(error, host, port)) from error
         listeners.append(listener)
     return listeners
 
@@ -85,23 +85,23 @@ def in_use(host: str, port: int) -> bool:
     local = host in EVERYWHERE or host in LOOPBACK
     for address in ("127.0.0.1", "::1") if local else (host,):
         try:
-            socket.create_connection((address, port), KNOCK_TIMEOUT_S).close()
+            socket.create_connection((address, port), CONNECT_TIMEOUT_S).close()
         except OSError:
             continue
         return True
     return False
 
 
-def taken(port: int) -> str:
+def port_in_use_text(port: int) -> str:
     text = f"port {port} is in use: stop the program that listens there, or set PORT (or --port)"
     if sys.platform == "darwin" and port in (5000, 7000):
         text += "; on macOS that may be the AirPlay receiver"
     return text
 
 
-def trouble(error: OSError, host: str, port: int) -> str:
+def bind_error_text(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return taken(port)
+        return port_in_use_text(port)
     if error.errno == errno.EACCES:
         return f"port {port} is not allowed to this user: set PORT (or --port) to one above 1023"
     if error.errno == errno.EADDRNOTAVAIL:

@@ -1,8 +1,8 @@
-"""The keeper: a process that ends a supervisor's children when SIGKILL ended the supervisor.
+"""The orphan guard: a process that ends a supervisor's children when the supervisor is killed.
 
-Both ends of its pipe are here. The supervisor writes which process groups live, `+GROUP` and
-`-GROUP`, a line each; however it dies, the pipe closes, and the keeper ends every group that is
-left and itself. A pipe works on every Unix and takes a child's own children along; Linux's
+Both ends of its pipe are here. The supervisor writes which process groups run, `+GROUP` and
+`-GROUP`, a line each. However the supervisor dies, the pipe closes; the guard then ends every group
+that is left, and itself. A pipe works on every Unix and covers a child's own children; Linux's
 PR_SET_PDEATHSIG does neither.
 """
 
@@ -18,12 +18,16 @@ GRACE_S = 2.0
 PAUSE_S = 0.02
 
 
-class Keeper:
-    """The supervisor's end: a keeper process that knows some groups."""
+class OrphanGuard:
+    """The supervisor's end: starts the guard process and says which groups it watches.
+
+    Attributes:
+        output: becomes readable, at its end, when the guard process dies.
+    """
 
     def __init__(self, groups: Iterable[int] = ()) -> None:
         reader, self.pipe = os.pipe()
-        # Before the process is there: at no moment does it live and not know them.
+        # Written before the process starts, so that it never runs without watching them.
         for group in groups:
             self.add(group)
         # Isolated and without site-packages it starts in some 15 ms.
@@ -37,28 +41,28 @@ class Keeper:
         )
         os.close(reader)
         assert self.process.stdout
-        self.life = self.process.stdout  # ends when the keeper does
+        self.output = self.process.stdout
 
     def add(self, group: int) -> None:
-        self.tell(f"+{group}\n")
+        self._write(f"+{group}\n")
 
     def remove(self, group: int) -> None:
-        self.tell(f"-{group}\n")
+        self._write(f"-{group}\n")
 
-    def tell(self, line: str) -> None:
-        # Who sees the end of `life` starts another keeper and tells it everything.
+    def _write(self, line: str) -> None:
+        # The supervisor sees the end of `output`, starts another guard and passes all groups to it.
         with contextlib.suppress(BrokenPipeError):
             os.write(self.pipe, line.encode())
 
     def close(self) -> None:
-        """Let the keeper end; what it still knows it ends first."""
+        """Let the guard end; it first ends the groups that it still watches."""
         os.close(self.pipe)
         self.process.wait()
-        self.life.close()
+        self.output.close()
 
 
 def read_groups() -> set[int]:
-    """Return the groups that live when standard input ends."""
+    """Return the groups that still run when standard input ends."""
     groups: set[int] = set()
     for line in sys.stdin.buffer:
         if line.startswith(b"+"):
@@ -69,23 +73,23 @@ def read_groups() -> set[int]:
 
 
 def end_groups(groups: set[int]) -> None:
-    """Send SIGTERM to the groups, and SIGKILL to what lives after the grace."""
+    """Send SIGTERM to the groups, and SIGKILL to those that still run 2 s later."""
     deadline = time.monotonic() + GRACE_S
     for group in groups:
         signal_group(group, signal.SIGTERM)
-    while time.monotonic() < deadline and any(map(lives, groups)):
+    while time.monotonic() < deadline and any(map(is_running, groups)):
         time.sleep(PAUSE_S)
     for group in groups:
         signal_group(group, signal.SIGKILL)
 
 
 def signal_group(group: int, number: signal.Signals) -> None:
-    """Send a signal to a process group that may be gone."""
+    """Send a signal to a process group that may have ended."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
 
 
-def lives(group: int) -> bool:
+def is_running(group: int) -> bool:
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -96,7 +100,7 @@ def lives(group: int) -> bool:
 
 
 if __name__ == "__main__":
-    # Ctrl-C and a service manager's SIGTERM are the supervisor's to answer.
+    # The supervisor alone answers Ctrl-C and a service manager's SIGTERM.
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     end_groups(read_groups())

@@ -29,8 +29,8 @@ REDIS, BRIDGE, EDGE = range(3)
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What to run, as the options of `manage.py serve`."""
+class ServeOptions:
+    """The options of `manage.py serve`."""
 
     host: str = "127.0.0.1"
     port: int = 5000
@@ -41,8 +41,8 @@ class Options:
     demo: bool = False
 
 
-def plan(
-    options: Options, listeners: Sequence[socket.socket], embedded: EmbeddedServer | None
+def planned_children(
+    options: ServeOptions, listeners: Sequence[socket.socket], embedded: EmbeddedServer | None
 ) -> list[Child]:
     """Return the processes to run; the web servers accept on the listeners, one each or shared."""
     # PORT: what a child prints or compares is the port that is really used.

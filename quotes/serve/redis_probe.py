@@ -88,7 +88,7 @@ def ping(url: str, *, timeout_s: float = PING_TIMEOUT_S) -> None:
     """
     address = RedisAddress.from_url(url)
     try:
-        knock(address, timeout_s)
+        check_reachable(address, timeout_s)
     except OSError as error:
         reason = (error.strerror or str(error) or "no answer").lower()
         elsewhere = "REDIS_URL" if address.path else "REDIS_URL (or REDIS_HOST and REDIS_PORT)"
@@ -107,7 +107,7 @@ def ping(url: str, *, timeout_s: float = PING_TIMEOUT_S) -> None:
     except redis_errors.BusyLoadingError:
         pass  # Redis it is, reading its data: clients wait for it by themselves.
     except redis_errors.RedisError as error:
-        raise RedisUnavailable(complaint(address, error)) from error
+        raise RedisUnavailable(ping_error_text(address, error)) from error
     except TypeError as error:
         raise RedisUnavailable(f"REDIS_URL has an option that is none: {error}") from error
     finally:
@@ -123,7 +123,7 @@ def answers(url: str) -> bool:
     return True
 
 
-def knock(address: RedisAddress, timeout_s: float) -> None:
+def check_reachable(address: RedisAddress, timeout_s: float) -> None:
     """Open and close a connection; raise OSError."""
     if address.path:
         with socket.socket(socket.AF_UNIX) as probe:
@@ -133,7 +133,7 @@ def knock(address: RedisAddress, timeout_s: float) -> None:
         socket.create_connection((address.host, address.port), timeout_s).close()
 
 
-def complaint(address: RedisAddress, error: redis_errors.RedisError) -> str:
+def ping_error_text(address: RedisAddress, error: redis_errors.RedisError) -> str:
     """Return what is wrong with a server that listens and did not answer PING, and the cure."""
     if isinstance(error, redis_errors.AuthenticationError):
         if address.password:

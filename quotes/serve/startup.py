@@ -21,7 +21,7 @@ from quotes.conf import conf
 from quotes.serve.console import Console
 from quotes.serve.embedded_redis import EmbeddedServer, embedded_server
 from quotes.serve.listening import EVERYWHERE, LOOPBACK, open_listeners
-from quotes.serve.processes import Options, plan
+from quotes.serve.processes import ServeOptions, planned_children
 from quotes.serve.redis_probe import NothingListens, RedisAddress, ping
 from quotes.serve.supervisor import OWN_NAME, Supervisor
 
@@ -41,7 +41,7 @@ class DatabaseNotReady(Exception):
     """The database can't be used; the text says what to do."""
 
 
-def serve(options: Options) -> None:
+def serve(options: ServeOptions) -> None:
     """Run the price server until Ctrl-C or SIGTERM.
 
     Raises:
@@ -55,12 +55,12 @@ def serve(options: Options) -> None:
         for listener in listeners:
             stack.enter_context(listener)
         address = listeners[0].getsockname()[:2]
-        children = plan(options, listeners, embedded)
+        children = planned_children(options, listeners, embedded)
         console = Console(sys.stdout, [OWN_NAME, *(child.name for child in children)])
 
         async def started() -> None:
             problem = await wait_until_ready(options, address)
-            for line in addresses(options, address, embedded, problem=problem):
+            for line in ready_lines(options, address, embedded, problem=problem):
                 console.line(OWN_NAME, line)
 
         try:
@@ -108,7 +108,7 @@ def find_redis(url: str) -> EmbeddedServer | None:
     return None
 
 
-async def wait_until_ready(options: Options, address: tuple[str, int]) -> str:
+async def wait_until_ready(options: ServeOptions, address: tuple[str, int]) -> str:
     """Wait until the web server answers and finds Redis, database and bridge.
 
     Returns:
@@ -154,7 +154,7 @@ def readiness_problem(address: tuple[str, int], path: str, *, host: str) -> str:
     return wrong or f"the web server answers {status} to {path}"
 
 
-def shown_host(options: Options) -> str:
+def shown_host(options: ServeOptions) -> str:
     """Return the host name that a person on this machine opens."""
     local = options.host in EVERYWHERE or options.host in LOOPBACK
     name = "localhost" if local else options.host
@@ -168,8 +168,8 @@ def shown_host(options: Options) -> str:
     return own[0] if own else name
 
 
-def addresses(
-    options: Options,
+def ready_lines(
+    options: ServeOptions,
     address: tuple[str, int],
     embedded: EmbeddedServer | None,
     *,

@@ -1,8 +1,8 @@
-"""The supervisor: starts child processes, starts again what dies, and ends them all.
+"""The supervisor: starts child processes, restarts those that die, and ends them all.
 
-Knows nothing of prices: which processes there are is in `processes.py`. Each child leads a
-session of its own, so Ctrl-C reaches the supervisor alone, which then ends the stages from the
-last to the first: what writes to Redis ends before Redis does.
+It knows nothing of prices: `processes.py` lists the processes. Each child leads a session of its
+own, so Ctrl-C reaches the supervisor alone, which then ends the stages from the last to the first:
+what writes to Redis ends before Redis does.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from quotes.serve.child import Child, Run, exit_phrase
+from quotes.serve.child import Child, ChildRun, exit_phrase
 from quotes.serve.console import Console
-from quotes.serve.orphan_guard import Keeper, signal_group
+from quotes.serve.orphan_guard import OrphanGuard, signal_group
 
 OWN_NAME = "serve"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-QUICK_FAILURES = 5
+MAX_FAILED_STARTS = 5
 
 
 class ChildNotReady(Exception):
@@ -26,12 +26,12 @@ class ChildNotReady(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds that the supervisor allows."""
+    """Periods of the supervisor, in seconds."""
 
     first_delay: float = 0.5
     longest_delay: float = 10.0
-    steady: float = 30.0  # a child that ran so long starts over with the first delay
-    quick: float = 5.0  # a child that ended sooner did not get to work: Django takes 2 s to load
+    stable: float = 30.0  # a child that ran this long starts again after the first delay
+    failed_start: float = 5.0  # a child that ended sooner never worked: Django takes 2 s to load
     ready: float = 10.0
     stop: float = 4.0  # from SIGTERM to SIGKILL, for all stages together
     stage_reserve: float = 0.75  # of it, what a stage leaves to each stage that ends after it
@@ -40,9 +40,10 @@ class Timing:
 class Supervisor:
     """Keeps children running until SIGINT, SIGTERM or SIGHUP.
 
-    A child that dies is started again after a delay that doubles from 0.5 s to 10 s. None is given
-    up, since what stopped it (a disk, a network, a wrong setting of a service) may be mended while
-    the others work. Only a child that others wait for at the start, and in vain, ends everything.
+    A child that dies is restarted after a delay that doubles from 0.5 s to 10 s, however often,
+    since its cause (a disk, a network, a wrong setting of a service) may be repaired while the
+    others work. Only a child that does not become ready at the start ends everything. Runs once, in
+    the main thread's event loop, whose signal handlers it takes.
     """
 
     def __init__(
@@ -61,8 +62,8 @@ class Supervisor:
         self.console = console
         self.started = started
         self.timing = timing or Timing()
-        self.runs: dict[str, Run] = {}  # child's name -> its present run
-        self.tasks: dict[str, asyncio.Task[None]] = {}  # child's name -> the care for it
+        self.runs: dict[str, ChildRun] = {}  # child's name -> its current run
+        self.tasks: dict[str, asyncio.Task[None]] = {}  # child's name -> what keeps it running
         self.stopping = asyncio.Event()
 
     def say(self, text: str) -> None:
@@ -78,7 +79,7 @@ class Supervisor:
         for number in STOP_SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
                 loop.add_signal_handler(number, self.interrupt)
-        self.engage_keeper()
+        self._start_guard()
         starting = asyncio.create_task(self.start())
         stopped = asyncio.create_task(self.stopping.wait())
         try:
@@ -90,23 +91,23 @@ class Supervisor:
             self.stopping.set()
             starting.cancel()
             await self.stop()
-            loop.remove_reader(self.keeper.life)
-            self.keeper.close()
+            loop.remove_reader(self.guard.output)
+            self.guard.close()
         for task in self.tasks.values():
             if task.done():
                 task.result()
 
-    def engage_keeper(self) -> None:
-        """Start a keeper that knows every run, and another whenever it dies."""
+    def _start_guard(self) -> None:
+        """Start a guard that watches every run, and another when it dies."""
 
         def replace() -> None:
-            loop.remove_reader(self.keeper.life)
-            self.keeper.close()
-            self.engage_keeper()
+            loop.remove_reader(self.guard.output)
+            self.guard.close()
+            self._start_guard()
 
         loop = asyncio.get_running_loop()
-        self.keeper = Keeper(run.group for run in self.runs.values())
-        loop.add_reader(self.keeper.life, replace)
+        self.guard = OrphanGuard(run.group for run in self.runs.values())
+        loop.add_reader(self.guard.output, replace)
 
     def interrupt(self) -> None:
         """Stop; the second time, kill."""
@@ -125,7 +126,7 @@ class Supervisor:
         for stage in sorted({child.stage for child in self.children}):
             members = [child for child in self.children if child.stage == stage]
             for child in members:
-                self.tasks[child.name] = asyncio.create_task(self.care(child))
+                self.tasks[child.name] = asyncio.create_task(self.keep_running(child))
                 self.tasks[child.name].add_done_callback(check)
             for child in members:
                 await self.until_ready(child)
@@ -142,24 +143,25 @@ class Supervisor:
                 )
             await asyncio.sleep(0.05)
 
-    async def care(self, child: Child) -> None:
+    async def keep_running(self, child: Child) -> None:
         """Run the child again and again until the supervisor stops."""
         timing, loop = self.timing, asyncio.get_running_loop()
-        delay, quick = timing.first_delay, 0
+        delay, failed_starts = timing.first_delay, 0
         while not self.stopping.is_set():
             begun = loop.time()
             ending = await self.run_once(child)
             ran = loop.time() - begun
             if self.stopping.is_set():
                 return
-            if ran >= timing.steady:
+            if ran >= timing.stable:
                 delay = timing.first_delay
-            quick = quick + 1 if ran < timing.quick else 0
+            failed_starts = failed_starts + 1 if ran < timing.failed_start else 0
             self.say(f"{child.name} {ending}, starts again in {delay:g} s")
-            if quick >= QUICK_FAILURES:
+            if failed_starts >= MAX_FAILED_STARTS:
                 self.say(
-                    f"{child.name} ended {quick} times in a row within {timing.quick:g} s of its "
-                    "start: it can't work until what its lines above say is mended"
+                    f"{child.name} ended {failed_starts} times in a row within "
+                    f"{timing.failed_start:g} s of its start: it can't work until what its lines "
+                    "above say is mended"
                 )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), delay)
@@ -168,12 +170,12 @@ class Supervisor:
     async def run_once(self, child: Child) -> str:
         """Run the child until it ends; return how it ended, as a phrase."""
         try:
-            run = await Run.begin(child, self.console)
+            run = await ChildRun.begin(child, self.console)
         except OSError as error:
             return f"could not be started ({error.strerror})"
         self.runs[child.name] = run
-        self.keeper.add(run.group)
-        run.open_gate()
+        self.guard.add(run.group)
+        run.release()
         if self.stopping.is_set():
             signal_group(run.group, signal.SIGTERM)
         try:
@@ -182,7 +184,7 @@ class Supervisor:
             # What it started itself and left behind would hold its port or its files.
             signal_group(run.group, signal.SIGKILL)
             del self.runs[child.name]
-            self.keeper.remove(run.group)
+            self.guard.remove(run.group)
         await run.finish_output()
         return exit_phrase(status)
 

@@ -21,8 +21,8 @@ from redis import Redis
 
 from quotes.serve import startup
 from quotes.serve.listening import open_listeners
-from quotes.serve.processes import Options, plan
-from quotes.serve.startup import addresses, shown_host
+from quotes.serve.processes import ServeOptions, planned_children
+from quotes.serve.startup import ready_lines, shown_host
 from tests.ports import free_port
 from tests.programs import ROOT, Program, descendants, gone, processes
 from tests.valkey import ValkeyProcess
@@ -86,7 +86,7 @@ def test_serve_runs_everything_and_ends_it(serve: Callable[..., Program]) -> Non
         assert re.search(rf"Redis +localhost:{redis_port} \(embedded", text)
         assert "only this machine can connect" in text
         assert "hush" not in text
-        check_pages_and_end(program, least=3)  # Redis, the web server, the keeper
+        check_pages_and_end(program, least=3)  # Redis, the web server, the guard
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def test_a_redis_that_answers_is_used(
         program.wait_for("stop       Ctrl-C", timeout_s=START_S)
         assert "embedded" not in program.text
         assert f"Redis      127.0.0.1:{redis_server.port}" in program.text
-        check_pages_and_end(program, least=3)  # two web servers, the keeper
+        check_pages_and_end(program, least=3)  # two web servers, the guard
     assert redis_server.answers()
 
 
@@ -251,7 +251,7 @@ def test_wrong_options_are_refused(options: dict[str, int], text: str) -> None:
 def test_the_plan_has_the_bridge_before_what_feeds_it() -> None:
     """Redis, bridge and recorder, web servers and market; no command shows the password."""
     listeners = open_listeners("127.0.0.1", 0, 2)
-    children = plan(Options(demo=True, workers=2), listeners, None)
+    children = planned_children(ServeOptions(demo=True, workers=2), listeners, None)
     assert [(child.name, child.stage) for child in children] == [
         ("bridge", 1),
         ("recorder", 1),
@@ -282,7 +282,7 @@ def test_the_address_shown_is_one_that_opens(
 ) -> None:
     """A name that ALLOWED_HOSTS refuses is not shown while there is one that it allows."""
     settings.ALLOWED_HOSTS = allowed
-    assert shown_host(Options(host=host)) == shown
+    assert shown_host(ServeOptions(host=host)) == shown
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_the_address_shown_is_one_that_opens(
 def test_who_can_connect_is_said(settings: Any, host: str, allowed: list[str], line: str) -> None:
     """The last line says whether other machines get in, and what to set."""
     settings.ALLOWED_HOSTS = allowed
-    assert line in addresses(Options(host=host), (host, 5000), None)[-1]
+    assert line in ready_lines(ServeOptions(host=host), (host, 5000), None)[-1]
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ async def test_what_does_not_work_after_the_start_is_named(
     monkeypatch.setattr(startup, "READY_TIMEOUT_S", 0.0)
     answer = f"HTTP/1.1 {status} ?\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     with web_server(answer) as address:
-        assert await startup.wait_until_ready(Options(), address) == problem
+        assert await startup.wait_until_ready(ServeOptions(), address) == problem
 
 
 async def test_the_start_waits_for_what_does_not_work_yet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,20 +329,22 @@ async def test_the_start_waits_for_what_does_not_work_yet(monkeypatch: pytest.Mo
     monkeypatch.setattr(startup, "PAUSE_S", 0.01)
     wrong = 'HTTP/1.1 503 ?\r\nContent-Length: 16\r\n\r\n{"bridge": "no"}'
     with web_server(wrong, wrong, "", "HTTP/1.1 200 OK\r\n\r\n") as address:
-        assert await startup.wait_until_ready(Options(), address) == ""
+        assert await startup.wait_until_ready(ServeOptions(), address) == ""
 
 
 async def test_a_silent_web_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing listens there is no answer, with a bridge of its own or without."""
     monkeypatch.setattr(startup, "READY_TIMEOUT_S", 0.0)
-    with socket.socket() as deaf:
-        deaf.bind(("127.0.0.1", 0))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
         for bridge in (True, False):
-            problem = await startup.wait_until_ready(Options(bridge=bridge), deaf.getsockname())
+            problem = await startup.wait_until_ready(
+                ServeOptions(bridge=bridge), silent.getsockname()
+            )
             assert problem == "the web server does not answer"
 
 
 def test_what_is_missing_is_said(settings: Any) -> None:
     """When something does not work after the start, the first line says what."""
-    lines = addresses(Options(), ("127.0.0.1", 5000), None, problem="no bridge works")
+    lines = ready_lines(ServeOptions(), ("127.0.0.1", 5000), None, problem="no bridge works")
     assert lines[0] == "not ready yet: no bridge works, see the lines above"

@@ -1,4 +1,4 @@
-"""The supervisor and what it is made of: child, keeper. Every process here is real."""
+"""The supervisor with real children and a real orphan guard."""
 
 import json
 import os
@@ -26,8 +26,8 @@ def child(name: str, script: str, **more: Any) -> dict[str, Any]:
 
 
 def supervise(*children: dict[str, Any], **timing: float) -> Program:
-    given = json.dumps({"children": children, "timing": timing})
-    return Program([sys.executable, "-m", "tests.supervised", given])
+    description = json.dumps({"children": children, "timing": timing})
+    return Program([sys.executable, "-m", "tests.supervised", description])
 
 
 def pids(program: Program) -> list[int]:
@@ -74,7 +74,7 @@ def test_what_dies_is_started_again_with_a_growing_delay() -> None:
 
 def test_the_delay_starts_over_after_a_steady_run() -> None:
     """A child that ran for long before it died starts again after the first delay."""
-    timing = {"first_delay": 0.05, "longest_delay": 5, "steady": 0.3}
+    timing = {"first_delay": 0.05, "longest_delay": 5, "stable": 0.3}
     with supervise(child("bridge", "sleep 0.4; exit 1"), **timing) as program:
         program.wait_for("starts again in 0.05 s", count=3)
         assert "in 0.1 s" not in program.text
@@ -82,7 +82,7 @@ def test_the_delay_starts_over_after_a_steady_run() -> None:
 
 
 def test_a_child_that_cannot_start_is_called_so_and_not_given_up() -> None:
-    """After five quick ends in a row the text says that something must be mended."""
+    """After five failed starts in a row the text says to fix the cause."""
     timing = {"first_delay": 0.01, "longest_delay": 0.02}
     with supervise(
         child("web", "exit 1"), {"name": "market", "command": ["no-such-program"]}, **timing
@@ -141,10 +141,10 @@ def test_a_signal_ends_the_stages_from_the_last_to_the_first(number: signal.Sign
 
 def test_a_signal_that_the_parent_ignored_is_heard() -> None:
     """In the background of a script SIGINT begins ignored; under nohup only SIGHUP stays so."""
-    given = json.dumps({"children": [child("web", STAYS)]})
+    description = json.dumps({"children": [child("web", STAYS)]})
     for ignored, sent in (("INT", signal.SIGINT), ("HUP", signal.SIGTERM)):
         script = f"trap '' {ignored}; exec {sys.executable} -m tests.supervised \"$0\""
-        with Program(["/bin/sh", "-c", script, given]) as program:
+        with Program(["/bin/sh", "-c", script, description]) as program:
             program.wait_for("pid")
             if ignored == "HUP":
                 program.process.send_signal(signal.SIGHUP)
@@ -205,22 +205,22 @@ def test_a_killed_supervisor_leaves_no_orphan() -> None:
         wait_until(lambda: all(map(gone, pids(program))), timeout_s=5)
 
 
-def test_a_killed_keeper_is_replaced() -> None:
-    """Somebody kills the keeper, then the supervisor: still no orphan."""
+def test_a_killed_guard_is_replaced() -> None:
+    """Somebody kills the guard, then the supervisor: still no orphan."""
     with supervise(child("web", STAYS)) as program:
         program.wait_for("pid")
-        first = keepers(program)
+        first = guards(program)
         for pid in first:
             os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: keepers(program) and not set(keepers(program)) & set(first))
+        wait_until(lambda: guards(program) and not set(guards(program)) & set(first))
         program.end(signal.SIGKILL)
         wait_until(lambda: all(map(gone, pids(program))), timeout_s=5)
 
 
-def keepers(program: Program) -> list[int]:
-    """Return the ids of the supervisor's keepers."""
+def guards(program: Program) -> list[int]:
+    """Return the ids of the supervisor's guards."""
     family = descendants(program.process.pid)
-    return [pid for pid, process in family.items() if "keeper.py" in process.arguments]
+    return [pid for pid, process in family.items() if "orphan_guard.py" in process.arguments]
 
 
 def test_what_a_dead_child_left_behind_is_ended() -> None:

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from quotes.serve.listening import CannotListen
-from quotes.serve.processes import SERVERS, Options
+from quotes.serve.processes import SERVERS, ServeOptions
 from quotes.serve.redis_probe import RedisUnavailable
 from quotes.serve.startup import DatabaseNotReady, serve
 from quotes.serve.supervisor import ChildNotReady
@@ -51,6 +51,6 @@ class Command(BaseCommand):
         names = ("host", "port", "workers", "server", "bridge", "recorder", "demo")
         with contextlib.suppress(KeyboardInterrupt):
             try:
-                serve(Options(**{name: options[name] for name in names}))
+                serve(ServeOptions(**{name: options[name] for name in names}))
             except (CannotListen, ChildNotReady, DatabaseNotReady, RedisUnavailable) as error:
                 raise CommandError(str(error)) from error
