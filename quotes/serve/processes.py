@@ -1,7 +1,6 @@
-"""The processes of one machine: which there are, their commands and their order.
+"""The processes of one machine: their commands and the order of their start.
 
-How they are kept running is in `supervisor.py`; what happens before and after their start
-in `startup.py`.
+`supervisor.py` keeps them running; `startup.py` has what happens before and after their start.
 """
 
 import os
@@ -45,7 +44,7 @@ def planned_children(
     options: ServeOptions, listeners: Sequence[socket.socket], embedded: EmbeddedServer | None
 ) -> list[Child]:
     """Return the processes to run; the web servers accept on the listeners, one each or shared."""
-    # PORT: what a child prints or compares is the port that is really used.
+    # PORT: the children print and compare the port that is really used.
     port = str(listeners[0].getsockname()[1])
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PORT": port}
     if options.demo:
@@ -102,7 +101,7 @@ def uvicorn_command(descriptor: int) -> list[str]:
         *("--ws-ping-interval", str(PING_S), "--ws-ping-timeout", str(PING_S)),
         # At level info each connection is two lines.
         *("--no-access-log", "--log-level", "warning", "--no-server-header"),
-        # Whom to believe about addresses is QUOTES_TRUSTED_PROXIES; uvicorn believes this machine.
+        # QUOTES_TRUSTED_PROXIES decides which proxies to trust; uvicorn would trust this machine.
         "--no-proxy-headers",
         *("--timeout-graceful-shutdown", "2"),
     ]

@@ -1,9 +1,9 @@
 """Redis at a URL: where it points, and whether a server answers there.
 
-The server that stands in when none does is in `embedded_redis.py`.
+The server that `serve` starts when none does is in `embedded_redis.py`.
 
-RedisUnavailable        what is wrong at the address and what to set, never a password
-└── NothingListens      no program listens there
+RedisUnavailable        Redis cannot be used; the text says what to set, and holds no password
+└── NothingListens      no program listens at the address
 """
 
 import socket
@@ -20,7 +20,7 @@ PING_TIMEOUT_S = 1.5
 
 
 class RedisUnavailable(Exception):
-    """Redis can't be used; the text says where, why and what to set."""
+    """Redis cannot be used; the text says where, why and what to set."""
 
 
 class NothingListens(RedisUnavailable):
@@ -41,7 +41,7 @@ class RedisAddress:
 
     @classmethod
     def from_url(cls, url: str) -> "RedisAddress":
-        """Return the address; raise RedisUnavailable when the URL is none."""
+        """Return the address; raise RedisUnavailable if this is not a Redis URL."""
         try:
             parts = parse_url(url)  # type: ignore[no-untyped-call]
         except (ValueError, TypeError):
@@ -83,8 +83,8 @@ def ping(url: str, *, timeout_s: float = PING_TIMEOUT_S) -> None:
 
     Raises:
         NothingListens: no program listens there.
-        RedisUnavailable: something is there and can't be used: it is not Redis, is silent, or
-            wants another password.
+        RedisUnavailable: the program there cannot be used: it is not Redis, is silent, or requires
+            another password.
     """
     address = RedisAddress.from_url(url)
     try:
@@ -93,8 +93,8 @@ def ping(url: str, *, timeout_s: float = PING_TIMEOUT_S) -> None:
         reason = (error.strerror or str(error) or "no answer").lower()
         elsewhere = "REDIS_URL" if address.path else "REDIS_URL (or REDIS_HOST and REDIS_PORT)"
         raise NothingListens(
-            f"no Redis answers at {address} ({reason}): "
-            f"start it there, or set {elsewhere} to where it runs"
+            f"Redis does not answer at {address} ({reason}): "
+            f"start it there, or set {elsewhere} to its address"
         ) from error
     client = Redis.from_url(
         url,
@@ -105,11 +105,11 @@ def ping(url: str, *, timeout_s: float = PING_TIMEOUT_S) -> None:
     try:
         client.ping()
     except redis_errors.BusyLoadingError:
-        pass  # Redis it is, reading its data: clients wait for it by themselves.
+        pass  # Redis is there and loads its data: clients wait for it by themselves.
     except redis_errors.RedisError as error:
         raise RedisUnavailable(ping_error_text(address, error)) from error
     except TypeError as error:
-        raise RedisUnavailable(f"REDIS_URL has an option that is none: {error}") from error
+        raise RedisUnavailable(f"REDIS_URL has an unknown option: {error}") from error
     finally:
         client.close()
 
@@ -134,27 +134,27 @@ def check_reachable(address: RedisAddress, timeout_s: float) -> None:
 
 
 def ping_error_text(address: RedisAddress, error: redis_errors.RedisError) -> str:
-    """Return what is wrong with a server that listens and did not answer PING, and the cure."""
+    """Say what is wrong with a server that listens but fails PING, and what to do."""
     if isinstance(error, redis_errors.AuthenticationError):
         if address.password:
             return (
                 f"Redis at {address} refuses the user name or password of REDIS_URL: "
-                "correct it there"
+                "correct them there"
             )
         return (
-            f"Redis at {address} asks for a password: "
+            f"Redis at {address} requires a password: "
             f"set REDIS_URL to redis://:PASSWORD@{address}/{address.db}"
         )
     if isinstance(error, redis_errors.InvalidResponse):
         return (
-            f"what listens at {address} is not Redis: "
-            "stop it, or set REDIS_URL (or REDIS_PORT) to where Redis runs"
+            f"the program at {address} is not Redis: "
+            "stop it, or set REDIS_URL (or REDIS_PORT) to the address of Redis"
         )
     if isinstance(error, redis_errors.TimeoutError):
         return (
-            f"what listens at {address} does not answer a PING: it hangs, is not Redis, or "
-            "only one of the two speaks TLS (rediss:// in REDIS_URL)"
+            f"the program at {address} does not answer PING: check that it is Redis, that it "
+            "does not hang, and that REDIS_URL says rediss:// if it expects TLS, redis:// if not"
         )
     if isinstance(error, redis_errors.ConnectionError):
-        return f"what listens at {address} drops the connection, so it may not be Redis: {error}"
+        return f"the program at {address} drops the connection, it may not be Redis: {error}"
     return f"Redis at {address} answers PING with an error: {error}"

@@ -1,6 +1,6 @@
-"""The start of a machine's processes: what must hold before, and what is said when they work.
+"""The start of a machine's processes: checks before it, and the addresses once they work.
 
-Which processes there are is in `processes.py`.
+`processes.py` lists the processes.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ DATABASES = (
 
 
 class DatabaseNotReady(Exception):
-    """The database can't be used; the text says what to do."""
+    """A database cannot be used; the text says what to do."""
 
 
 def serve(options: ServeOptions) -> None:
@@ -67,7 +67,7 @@ def serve(options: ServeOptions) -> None:
             if embedded:
                 console.line(
                     OWN_NAME,
-                    f"no Redis answers at {embedded.address}: starting an embedded Valkey there",
+                    f"Redis does not answer at {embedded.address}: starting an embedded Valkey",
                 )
             asyncio.run(Supervisor(children, console, started=started).run())
         finally:
@@ -83,12 +83,13 @@ def check_database() -> None:
             apps = None if alias == "default" else alias
             missing = executor.migration_plan(executor.loader.graph.leaf_nodes(apps))
         except DatabaseError as error:
-            raise DatabaseNotReady(f"the database of {setting} can't be used: {error}") from error
+            raise DatabaseNotReady(f"cannot use the database of {setting}: {error}") from error
         finally:
             connection.close()
         if missing:
             raise DatabaseNotReady(
-                f"the database of {setting} lacks {len(missing)} migrations: run {command}"
+                f"the database of {setting} is not up to date: run `{command}` "
+                f"(migrations to apply: {len(missing)})"
             )
 
 
@@ -112,14 +113,14 @@ async def wait_until_ready(options: ServeOptions, address: tuple[str, int]) -> s
     """Wait until the web server answers and finds Redis, database and bridge.
 
     Returns:
-        What is still missing after 20 s, or nothing.
+        What is still wrong after 20 s; "" when ready.
     """
-    # Without a bridge of its own, that there is none is for another machine to mend.
+    # With --no-bridge, another machine runs the bridge: its absence is no problem of this one.
     path = "/readyz" if options.bridge else "/healthz"
     host = f"{shown_host(options)}:{address[1]}"
     deadline = time.monotonic() + READY_TIMEOUT_S
     while True:
-        # One short question at a time: a thread can't be cancelled when Ctrl-C comes.
+        # Short requests: a thread cannot be cancelled when Ctrl-C comes.
         problem = await asyncio.to_thread(readiness_problem, address, path, host=host)
         if not problem or time.monotonic() > deadline:
             return problem
@@ -127,7 +128,7 @@ async def wait_until_ready(options: ServeOptions, address: tuple[str, int]) -> s
 
 
 def readiness_problem(address: tuple[str, int], path: str, *, host: str) -> str:
-    """Ask the web server; return what is wrong, or nothing.
+    """Ask the web server; return what is wrong, "" for nothing.
 
     Args:
         host: the Host header, a name that ALLOWED_HOSTS allows.
@@ -151,11 +152,11 @@ def readiness_problem(address: tuple[str, int], path: str, *, host: str) -> str:
     for name in ("status", "kafka_lag"):
         parts.pop(name, None)
     wrong = ", ".join(f"{name}: {state}" for name, state in parts.items() if state != "ok")
-    return wrong or f"the web server answers {status} to {path}"
+    return wrong or f"the web server answers {path} with status {status}"
 
 
 def shown_host(options: ServeOptions) -> str:
-    """Return the host name that a person on this machine opens."""
+    """Return the host name to open in a browser on this machine."""
     local = options.host in EVERYWHERE or options.host in LOOPBACK
     name = "localhost" if local else options.host
     if ":" in name:
@@ -175,7 +176,7 @@ def ready_lines(
     *,
     problem: str = "",
 ) -> list[str]:
-    """Return the lines that tell a person what to open, how to publish and how to stop."""
+    """Return the lines that say what to open, how to publish and how to stop."""
     where = f"{shown_host(options)}:{address[1]}"
     redis = str(RedisAddress.from_url(settings.REDIS_URL))
     if embedded:
@@ -184,7 +185,7 @@ def ready_lines(
     if python.startswith(".."):
         python = "python"
     lines = [
-        f"not ready yet: {problem}, see the lines above" if problem else "ready",
+        f"not ready yet, see the lines above: {problem}" if problem else "ready",
         f"  page       http://{where}/",
         f"  prices     ws://{where}/live-price",
         f"  API        http://{where}/api/docs/",
@@ -194,7 +195,9 @@ def ready_lines(
         "  stop       Ctrl-C",
     ]
     if options.host in LOOPBACK:
-        lines.append("only this machine can connect; --host 0.0.0.0 lets others in")
+        lines.append("only this machine can connect; to let others in, start with --host 0.0.0.0")
     elif all(host in (*LOOPBACK, "[::1]") for host in settings.ALLOWED_HOSTS):
-        lines.append("requests from other machines are refused until ALLOWED_HOSTS names this one")
+        lines.append(
+            "other machines are refused: add the name or address of this one to ALLOWED_HOSTS"
+        )
     return lines

@@ -139,7 +139,7 @@ class Supervisor:
             if asyncio.get_running_loop().time() > deadline:
                 raise ChildNotReady(
                     f"{child.name} was not ready within {self.timing.ready:g} s: "
-                    "its lines above say why"
+                    "see its lines above"
                 )
             await asyncio.sleep(0.05)
 
@@ -156,12 +156,11 @@ class Supervisor:
             if ran >= timing.stable:
                 delay = timing.first_delay
             failed_starts = failed_starts + 1 if ran < timing.failed_start else 0
-            self.say(f"{child.name} {ending}, starts again in {delay:g} s")
+            self.say(f"{child.name} {ending}, restarting in {delay:g} s")
             if failed_starts >= MAX_FAILED_STARTS:
                 self.say(
-                    f"{child.name} ended {failed_starts} times in a row within "
-                    f"{timing.failed_start:g} s of its start: it can't work until what its lines "
-                    "above say is mended"
+                    f"{child.name} failed to start {failed_starts} times in a row: fix the error "
+                    "in its lines above, and it starts by itself"
                 )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), delay)
@@ -202,7 +201,7 @@ class Supervisor:
             await self.wait_for(names, deadline - len(stages) * timing.stage_reserve)
         await self.wait_for(self.tasks, deadline)
         for name in self.runs:
-            self.say(f"{name} did not end within {timing.stop:g} s and is killed")
+            self.say(f"killing {name}, which did not stop within {timing.stop:g} s")
         self.signal(self.runs, signal.SIGKILL)
         await self.wait_for(self.tasks, loop.time() + 0.5)
         self.say(f"stopped in {loop.time() - begun:.1f} s")

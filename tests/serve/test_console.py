@@ -110,7 +110,7 @@ def test_a_terminal_that_takes_nothing_stops_nobody() -> None:
         assert time.monotonic() - begun < 5
         assert console.left_out >= 100
         taken = b""
-        while b"lines left out: the terminal took none" not in taken:
+        while b"lines dropped: the terminal accepted none" not in taken:
             taken += os.read(reader, 1 << 16)
         console.close()
     os.close(reader)

@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 
 @contextmanager
 def started(server: EmbeddedServer, url: str) -> Iterator[None]:
-    """Run an embedded server until it is told to end."""
+    """Run an embedded server for the length of a block."""
     process = subprocess.Popen(server.command, cwd=server.folder, stdout=subprocess.DEVNULL)
     try:
         wait_until(lambda: answers(url))
@@ -75,7 +75,7 @@ def test_the_password_is_asked_for_and_kept_secret(tmp_path: Path) -> None:
     assert "h@sh" not in path.read_text()
     with started(server, url):
         ping(url)
-        with pytest.raises(RedisUnavailable, match="asks for a password: set REDIS_URL"):
+        with pytest.raises(RedisUnavailable, match="requires a password: set REDIS_URL"):
             ping(f"redis://127.0.0.1:{port}/0")
         with pytest.raises(RedisUnavailable, match=r"refuses the .*password") as caught:
             ping(f"redis://:wrong-one@127.0.0.1:{port}/0")
@@ -88,7 +88,7 @@ def test_a_user_name_in_the_url_is_the_only_user(tmp_path: Path) -> None:
     url = f"redis://feed:hush@127.0.0.1:{port}/0"
     with started(embedded_server(url, tmp_path), url):
         ping(url)
-        with pytest.raises(RedisUnavailable, match="asks for a password"):
+        with pytest.raises(RedisUnavailable, match="requires a password"):
             ping(f"redis://127.0.0.1:{port}/0")
 
 
@@ -116,5 +116,5 @@ def test_files_are_for_this_user_only(tmp_path: Path) -> None:
 
 def test_a_remote_address_has_no_embedded_server(tmp_path: Path) -> None:
     """Only a local address can be stood in for."""
-    with pytest.raises(ValueError, match="is for a local address"):
+    with pytest.raises(ValueError, match="needs a local address"):
         embedded_server("redis://redis.example.com:6379/0", tmp_path)

@@ -22,8 +22,11 @@ def test_a_port_in_use_is_named(holder: str, host: str) -> None:
 @pytest.mark.parametrize(
     ("host", "text"),
     [
-        ("no.such.host.invalid", "'no.such.host.invalid' is no address or name of this machine"),
-        ("192.0.2.1", "192.0.2.1 is no address of this machine"),
+        (
+            "no.such.host.invalid",
+            "'no.such.host.invalid' is not an address or name of this machine",
+        ),
+        ("192.0.2.1", "192.0.2.1 is not an address of this machine"),
     ],
 )
 def test_an_address_of_another_machine_is_named(host: str, text: str) -> None:

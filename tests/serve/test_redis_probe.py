@@ -97,7 +97,7 @@ def test_where_nothing_listens_the_address_is_named(url: str, place: str) -> Non
     port = free_port()
     with pytest.raises(NothingListens, match="REDIS_URL") as caught:
         ping(url.format(port=port))
-    assert f"no Redis answers at {place.format(port=port)} (" in str(caught.value)
+    assert f"Redis does not answer at {place.format(port=port)} (" in str(caught.value)
     assert "hush" not in str(caught.value)
 
 
@@ -114,7 +114,7 @@ def test_silence_is_called_so() -> None:
     """What takes connections and says nothing is not waited for."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        with pytest.raises(RedisUnavailable, match=f"127.0.0.1:{port} does not answer a PING"):
+        with pytest.raises(RedisUnavailable, match=f"127.0.0.1:{port} does not answer PING"):
             ping(f"redis://127.0.0.1:{port}/0", timeout_s=0.2)
 
 
@@ -141,7 +141,7 @@ def test_a_database_that_is_not_there_is_called_so(redis_server: ValkeyProcess) 
 
 def test_an_option_that_is_none_is_called_so(redis_server: ValkeyProcess) -> None:
     """A URL's query may hold options of the client only."""
-    with pytest.raises(RedisUnavailable, match="option that is none"):
+    with pytest.raises(RedisUnavailable, match="unknown option"):
         ping(f"{redis_server.url}?tiemout=5")
 
 

@@ -80,7 +80,7 @@ def test_serve_runs_everything_and_ends_it(serve: Callable[..., Program]) -> Non
     with serve(PORT=str(port), REDIS_URL=f"redis://:hush@localhost:{redis_port}/0") as program:
         program.wait_for("stop       Ctrl-C", timeout_s=START_S)
         text = program.text
-        said = f"no Redis answers at localhost:{redis_port}: starting an embedded Valkey there"
+        said = f"Redis does not answer at localhost:{redis_port}: starting an embedded Valkey"
         assert said in text
         assert f"ws://localhost:{port}/live-price" in text
         assert re.search(rf"Redis +localhost:{redis_port} \(embedded", text)
@@ -126,7 +126,7 @@ def test_what_is_killed_comes_back_or_leaves_nothing(serve: Callable[..., Progra
         family = descendants(program.process.pid)
         web = next(pid for pid, process in family.items() if "uvicorn" in process.arguments)
         os.kill(web, signal.SIGKILL)
-        program.wait_for("web was killed by SIGKILL, starts again in 0.5 s")
+        program.wait_for("web was killed by SIGKILL, restarting in 0.5 s")
         # Between the two servers a client waits and is answered.
         assert status_of(f"http://localhost:{port}/admin/") < 500
 
@@ -152,11 +152,17 @@ def test_runserver_is_daphne(database_url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("redis://:hush@redis.invalid:6390/0", r"no Redis answers at redis\.invalid:6390 \(.*set"),
-        ("rediss://:hush@localhost:{free}/0", r"no Redis answers at localhost:{free} \(.*set"),
-        ("unix://:hush@/no/redis.sock", r"no Redis answers at /no/redis\.sock \(.*set REDIS_URL"),
-        ("redis://:hush@localhost:{http}/0", r"what listens at localhost:{http} is not Redis"),
-        ("redis://localhost:{secret}/0", r"Redis at localhost:{secret} asks for a password: set"),
+        (
+            "redis://:hush@redis.invalid:6390/0",
+            r"Redis does not answer at redis\.invalid:6390 \(.*set",
+        ),
+        ("rediss://:hush@localhost:{free}/0", r"Redis does not answer at localhost:{free} \(.*set"),
+        (
+            "unix://:hush@/no/redis.sock",
+            r"Redis does not answer at /no/redis\.sock \(.*set REDIS_URL",
+        ),
+        ("redis://:hush@localhost:{http}/0", r"the program at localhost:{http} is not Redis"),
+        ("redis://localhost:{secret}/0", r"Redis at localhost:{secret} requires a password: set"),
         ("redis://:wrong@localhost:{secret}/0", r"Redis at localhost:{secret} refuses the .*word"),
     ],
 )
@@ -221,7 +227,9 @@ def test_a_database_without_its_migrations_stops_the_start() -> None:
     """The text says how many are missing and the command that applies them."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'sessions'")
-    with pytest.raises(CommandError, match=r"lacks 1 migrations: run manage\.py migrate"):
+    with pytest.raises(
+        CommandError, match=r"not up to date: run `manage\.py migrate` \(migrations to apply: 1\)"
+    ):
         call_command("serve", port=free_port())
 
 
@@ -230,7 +238,9 @@ def test_a_history_without_its_migrations_stops_the_start() -> None:
     """The text says which database it is."""
     with connections["history"].cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'history'")
-    with pytest.raises(CommandError, match=r"HISTORY_DATABASE_URL lacks 1 .* --database history"):
+    with pytest.raises(
+        CommandError, match=r"HISTORY_DATABASE_URL is not up to date: .* --database history"
+    ):
         call_command("serve", port=free_port())
 
 
@@ -288,8 +298,12 @@ def test_the_address_shown_is_one_that_opens(
 @pytest.mark.parametrize(
     ("host", "allowed", "line"),
     [
-        ("127.0.0.1", ["localhost"], "only this machine can connect; --host 0.0.0.0"),
-        ("0.0.0.0", ["localhost", "[::1]"], "refused until ALLOWED_HOSTS names this one"),
+        (
+            "127.0.0.1",
+            ["localhost"],
+            "only this machine can connect; to let others in, start with --host 0.0.0.0",
+        ),
+        ("0.0.0.0", ["localhost", "[::1]"], "add the name or address of this one to ALLOWED_HOSTS"),
         ("0.0.0.0", ["*"], "stop       Ctrl-C"),
     ],
 )
@@ -309,9 +323,9 @@ def test_who_can_connect_is_said(settings: Any, host: str, allowed: list[str], l
             '{"status": "not ready", "redis": "ok", "bridge": "no bridge works", "database": "?"}',
             "bridge: no bridge works, database: ?",
         ),
-        (503, '{"redis": "ok"}', "the web server answers 503 to /readyz"),
-        (503, "[]", "the web server answers 503 to /readyz"),
-        (500, "<h1>Server Error</h1>", "the web server answers 500 to /readyz"),
+        (503, '{"redis": "ok"}', "the web server answers /readyz with status 503"),
+        (503, "[]", "the web server answers /readyz with status 503"),
+        (500, "<h1>Server Error</h1>", "the web server answers /readyz with status 500"),
     ],
 )
 async def test_what_does_not_work_after_the_start_is_named(
@@ -347,4 +361,4 @@ async def test_a_silent_web_server_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_is_missing_is_said(settings: Any) -> None:
     """When something does not work after the start, the first line says what."""
     lines = ready_lines(ServeOptions(), ("127.0.0.1", 5000), None, problem="no bridge works")
-    assert lines[0] == "not ready yet: no bridge works, see the lines above"
+    assert lines[0] == "not ready yet, see the lines above: no bridge works"

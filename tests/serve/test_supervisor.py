@@ -63,11 +63,11 @@ def test_what_dies_is_started_again_with_a_growing_delay() -> None:
         child("bridge", "exit 3"), child("market", "kill -KILL $$"), **timing
     ) as program:
         program.wait_for("bridge ended", count=5)
-        program.wait_for("market was killed by SIGKILL, starts again in 0.2 s")
+        program.wait_for("market was killed by SIGKILL, restarting in 0.2 s")
         said = [line.partition("| ")[2] for line in program.lines if "bridge ended" in line]
         delays = ["0.05", "0.1", "0.2", "0.2"]
         assert said[:4] == [
-            f"bridge ended with exit code 3, starts again in {delay} s" for delay in delays
+            f"bridge ended with exit code 3, restarting in {delay} s" for delay in delays
         ]
         program.end()
 
@@ -76,20 +76,20 @@ def test_the_delay_starts_over_after_a_steady_run() -> None:
     """A child that ran for long before it died starts again after the first delay."""
     timing = {"first_delay": 0.05, "longest_delay": 5, "stable": 0.3}
     with supervise(child("bridge", "sleep 0.4; exit 1"), **timing) as program:
-        program.wait_for("starts again in 0.05 s", count=3)
+        program.wait_for("restarting in 0.05 s", count=3)
         assert "in 0.1 s" not in program.text
         program.end()
 
 
 def test_a_child_that_cannot_start_is_called_so_and_not_given_up() -> None:
-    """After five failed starts in a row the text says to fix the cause."""
+    """After five failed starts in a row the supervisor says to fix the error."""
     timing = {"first_delay": 0.01, "longest_delay": 0.02}
     with supervise(
         child("web", "exit 1"), {"name": "market", "command": ["no-such-program"]}, **timing
     ) as program:
-        program.wait_for("web ended 5 times in a row within 5 s of its start")
-        program.wait_for("web ended 6 times in a row")
-        program.wait_for("market could not be started, starts again")
+        program.wait_for("web failed to start 5 times in a row: fix the error in its lines above")
+        program.wait_for("web failed to start 6 times in a row")
+        program.wait_for("market could not be started, restarting")
         assert "no-such-program: not found" in program.text
         program.end()
 
@@ -115,7 +115,7 @@ def test_a_child_that_does_not_become_ready_ends_everything() -> None:
     with supervise(
         child("web", STAYS), child("redis", "exit 1", ready="/no/such/file"), ready=0.3
     ) as program:
-        program.wait_for("redis was not ready within 0.3 s: its lines above say why")
+        program.wait_for("redis was not ready within 0.3 s: see its lines above")
         assert program.process.wait(10) == 1
         assert all(map(gone, pids(program)))
 
@@ -149,7 +149,7 @@ def test_a_signal_that_the_parent_ignored_is_heard() -> None:
             if ignored == "HUP":
                 program.process.send_signal(signal.SIGHUP)
                 os.kill(pids(program)[0], signal.SIGKILL)
-                program.wait_for("web was killed by SIGKILL, starts again")
+                program.wait_for("web was killed by SIGKILL, restarting")
             assert "stopping" not in program.text
             assert program.end(sent)[0] == 0
 
@@ -166,7 +166,7 @@ def test_what_does_not_end_is_killed_in_time() -> None:
         status, took = program.end()
         assert status == 0
         assert 0.9 < took < 2
-        assert "web did not end within 1 s and is killed" in program.text
+        assert "killing web, which did not stop within 1 s" in program.text
         assert "redis ends" in program.text
         assert all(map(gone, pids(program)))
 
@@ -190,7 +190,7 @@ def test_a_second_ctrl_c_kills_at_once() -> None:
 def test_ctrl_c_during_a_delay_does_not_wait_for_it() -> None:
     """A child that is about to start again is not started."""
     with supervise(child("web", "exit 1"), first_delay=30) as program:
-        program.wait_for("starts again in 30 s")
+        program.wait_for("restarting in 30 s")
         status, took = program.end()
         assert (status, took < 1) == (0, True)
 
