@@ -1,5 +1,6 @@
 """Kafka in and out: topics as a source of prices, and the tick log as a topic.
 
-Only `conf`, `fields`, `positions`, `status` and `library` can be imported without the package
-confluent-kafka (requirements-kafka.txt); the commands look for it by `library.need_library`.
+`conf`, `fields`, `stored_offsets`, `sorting`, `message_reader`, `status` and `availability` do not
+need the package confluent-kafka (requirements-kafka.txt); all other modules do, and the commands
+check for it with `availability.require_kafka`.
 """

@@ -1,4 +1,4 @@
-"""Kafka's clients as the settings ask for them. What is done with them is not here."""
+"""Kafka's clients, made by the settings. The modules that use them are beside this one."""
 
 import logging
 from typing import Any
@@ -9,13 +9,13 @@ from quotes.kafka.conf import conf
 
 logger = logging.getLogger("quotes.kafka")
 
-# What librdkafka may hold of each topic and partition that was not taken yet.
+# The messages of a partition that librdkafka may hold until they are consumed.
 QUEUED_KB = 16_384
 FETCH_BYTES = 4_194_304
 
 
-def connection() -> dict[str, Any]:
-    """Return how the brokers are reached; an option that is not set is left to the library."""
+def connection_options() -> dict[str, Any]:
+    """Return the options by which to reach the brokers; the library decides on those not set."""
     options = {
         "bootstrap.servers": conf.bootstrap_servers,
         "client.id": conf.client_id,
@@ -28,14 +28,14 @@ def connection() -> dict[str, Any]:
         "ssl.key.location": conf.ssl_key_location,
         "ssl.key.password": conf.ssl_key_password,
         "reconnect.backoff.max.ms": 2000,
-        "error_cb": tell_error,
+        "error_cb": log_error,
         "logger": logger,
     }
     return {name: value for name, value in options.items() if value != ""}
 
 
-def consumer(**more: Any) -> Consumer:
-    """Return a member-to-be of the group."""
+def new_consumer(**more: Any) -> Consumer:
+    """Return a consumer that is to join the group; `more` are further options."""
     options = {
         "group.id": conf.group_id,
         "group.protocol": conf.group_protocol,
@@ -43,35 +43,39 @@ def consumer(**more: Any) -> Consumer:
         "enable.auto.commit": True,
         "enable.auto.offset.store": False,
         "auto.commit.interval.ms": 1000,
-        # An offset that the topic does not have is looked into, and not passed over.
+        # The consumer decides where to continue if the topic lacks an offset.
         "auto.offset.reset": "error",
         "queued.max.messages.kbytes": QUEUED_KB,
         "fetch.message.max.bytes": FETCH_BYTES,
         "fetch.wait.max.ms": 100,
     }
     if conf.group_protocol == "classic":
-        # With `consumer` the brokers decide on these.
+        # With the protocol `consumer` the brokers decide on these.
         options |= {
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": conf.session_timeout_ms,
             "heartbeat.interval.ms": max(100, conf.session_timeout_ms // 4),
         }
-    return Consumer({**connection(), **options, **more})
+    return Consumer({**connection_options(), **options, **more})
 
 
-def producer(**more: Any) -> Producer:
-    """Return a producer that neither repeats nor reorders the messages of a partition."""
+def new_producer(**more: Any) -> Producer:
+    """Return a producer that neither repeats nor reorders the messages of a partition.
+
+    Args:
+        more: further options.
+    """
     options = {
         "enable.idempotence": True,
         "linger.ms": 5,
         "compression.type": "lz4",
-        # As Kafka's own producers do, so that a key has one partition whoever sends it.
+        # As in Kafka's Java clients, so that a key has one partition whichever client sends it.
         "partitioner": "murmur2_random",
     }
-    return Producer({**connection(), **options, **more})
+    return Producer({**connection_options(), **options, **more})
 
 
-def tell_error(error: KafkaError) -> None:
-    # The library repeats it with each attempt; a broker that is away for a moment is no news.
+def log_error(error: KafkaError) -> None:
+    """Log what an operator must act on; librdkafka reports each failed attempt."""
     if error.fatal() or error.code() in (KafkaError._AUTHENTICATION, KafkaError._ALL_BROKERS_DOWN):
         logger.error("%s", error.str())

@@ -1,8 +1,8 @@
 """The consumer of Kafka: takes messages of its partitions to the inbox, each once.
 
-How messages are sorted is in `sorting.py`. The position of a partition moves in Redis
-in the step that takes its ticks. So whatever goes wrong has one remedy: forget what was read, read
-the positions again and go on from there; nothing is held meanwhile.
+`sorting.py` sorts messages. Redis moves the position of a partition in the same step that takes
+its ticks, so every failure has one remedy: drop the messages in hand, read the positions again and
+continue from there.
 """
 
 import logging
@@ -23,9 +23,10 @@ from quotes.errors import InboxFull, KafkaDown, PositionMoved
 from quotes.kafka import clients
 from quotes.kafka.conf import conf
 from quotes.kafka.dead_letters import DeadLetters
-from quotes.kafka.reports import Reports
-from quotes.kafka.sorting import Batch, Partition, Put, Read, sort
-from quotes.kafka.starting_offsets import Places, Start
+from quotes.kafka.message_reader import MessageReader
+from quotes.kafka.reports import ConsumerReports
+from quotes.kafka.sorting import InboxPut, Partition, SortedBatch, sort_messages
+from quotes.kafka.starting_offsets import StartingOffset, StartingOffsets
 from quotes.kafka.stored_offsets import Source, positions_key
 from quotes.publish.backpressure import LOOK_EVERY, MOST_UNREAD
 from quotes.publish.patient_publisher import FATAL, FIRST_PAUSE_S, LONGEST_PAUSE_S, PASSING
@@ -35,22 +36,22 @@ from quotes.store.inbox import MAX_ENTRY, put, unread
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.1
-# A quiet topic's message waits so long for others, a busy topic's batch is full before.
+# How long to collect a batch: less than anyone notices; with a busy topic it fills sooner.
 GATHER_S = 0.004
-# The bridge is given so long to catch up before partitions are paused, which costs more.
+# How long to wait for the bridge to catch up before partitions are paused, which costs more.
 PATIENCE_S = 1.0
 PAUSE_S = 0.005
 
 
 class PriceConsumer:
-    """One member of the group.
+    """One member of the consumer group, run in one thread.
 
-    Exactly once in effect: each message is put once, whatever dies, as long as Redis keeps what it
-    has acknowledged; the order of a partition is kept.
+    Exactly once in effect: each message reaches the inbox once, whichever process dies, as long as
+    Redis keeps what it has acknowledged. The order within a partition is kept.
 
     Args:
         read: reads a message as a tick.
-        stopped: asked between batches.
+        stopped: returns whether to end, called between batches.
         report: called with a line of counters.
     """
 
@@ -58,30 +59,30 @@ class PriceConsumer:
         self,
         *,
         client: redis.Redis,
-        read: Read,
+        read: MessageReader,
         stopped: Callable[[], bool],
         report: Callable[[str], object],
     ) -> None:
         self.client = client
         self.read = read
         self.stopped = stopped
-        self.letters = DeadLetters()
+        self.dead_letters = DeadLetters()
         self.partitions: dict[Source, Partition] = {}
-        self.unplaced: set[Source] = set()  # what is to be read from where Redis says
-        self.since_look = 0
+        self.unpositioned: set[Source] = set()  # to be read from the position in Redis
+        self.ticks_since_check = 0
         self.putting = ThreadPoolExecutor(1, "put")
-        self.pending: tuple[Batch, Future[None]] | None = None  # what Redis is taking
+        self.pending: tuple[SortedBatch, Future[None]] | None = None  # on its way to Redis
         self.key = positions_key(conf.group_id)
-        self.consumer: Consumer = clients.consumer(error_cb=self.failed)
-        self.places = Places(self.consumer, client=client)
-        self.reports = Reports(self.consumer, self.partitions, client=client, report=report)
+        self.consumer: Consumer = clients.new_consumer(error_cb=self.on_error)
+        self.starting_offsets = StartingOffsets(self.consumer, client=client)
+        self.reports = ConsumerReports(self.consumer, self.partitions, client=client, report=report)
 
     def run(self) -> None:
-        """Take messages until asked to stop.
+        """Take messages until `stopped()`; the batch in hand is finished.
 
         Raises:
             KafkaException: the brokers refuse this member for good.
-            redis.RedisError: Redis refuses it for a reason that waiting does not mend.
+            redis.RedisError: Redis refuses for a reason that does not go away by waiting.
         """
         self.consumer.subscribe(
             conf.topic_list, on_assign=self.assigned, on_revoke=self.revoked, on_lost=self.revoked
@@ -89,7 +90,7 @@ class PriceConsumer:
         try:
             while not self.stopped():
                 self.step()
-                self.reports.regularly()
+                self.reports.update_when_due()
             self.settle()
         finally:
             self.consumer.close()
@@ -97,75 +98,84 @@ class PriceConsumer:
             self.reports.close()
 
     def step(self) -> None:
-        """Take one batch, or wait until one can be taken."""
+        """Take one batch, or wait until that is possible."""
         try:
-            if self.unplaced:
-                self.place()
+            if self.unpositioned:
+                self.resume_from_stored()
             messages = self.consumer.consume(1, POLL_S)
             if messages:
                 messages += self.consumer.consume(MAX_ENTRY - 1, GATHER_S)
-                self.take([one for one in messages if one.error() is None or self.mend(one)])
+                self.take(
+                    [one for one in messages if one.error() is None or self.handle_error(one)]
+                )
             else:
                 self.settle()
         except PositionMoved:
-            logger.warning("positions in Redis are not those of this consumer: reading them anew")
-            self.unplaced.update(self.partitions)
+            logger.warning(
+                "another consumer has moved the positions in Redis, or Redis lost them: "
+                "continuing from those in Redis"
+            )
+            self.unpositioned.update(self.partitions)
         except FATAL:
             raise
         except (InboxFull, KafkaDown, redis.OutOfMemoryError, *PASSING) as error:
-            self.wait(str(error))
+            self.wait_for_redis(str(error))
 
     def take(self, messages: Sequence[Message]) -> None:
-        """Have ticks put into the inbox, and what is none among the dead letters."""
+        """Put the ticks of messages into the inbox; send refused messages to the dead letters."""
         now = now_ms()
         live_since = now - self.reports.window_ms
-        batch = sort(messages, self.partitions, read=self.read, now_ms=now, live_since=live_since)
+        batch = sort_messages(
+            messages, self.partitions, read=self.read, now_ms=now, live_since=live_since
+        )
         self.settle()
-        if self.unplaced.issuperset(self.partitions):
-            return  # it had to wait: all is read again from where Redis says
-        if batch.poison:
-            self.letters.send(batch.poison)
+        if self.unpositioned.issuperset(self.partitions):
+            return  # these messages are read again from the positions in Redis
+        if batch.refused:
+            self.dead_letters.send(batch.refused)
         # The next batch is read while Redis takes this one.
         self.pending = batch, self.putting.submit(self.put, list(batch.puts()))
 
-    def put(self, puts: Sequence[Put]) -> None:
+    def put(self, puts: Sequence[InboxPut]) -> None:
         for ticks, advances, live in puts:
             put(ticks, client=self.client, live=live, positions=self.key, advances=advances)
 
     def settle(self) -> None:
-        """Wait until Redis has the batch before; raise what kept it from that."""
+        """Wait until Redis has the batch in hand; raise the error if it failed."""
         if self.pending is None:
             return
         (batch, future), self.pending = self.pending, None
         future.result()
-        batch.done()
+        batch.mark_stored()
         self.reports.count(batch)
-        self.store(batch)
-        self.since_look += len(batch.live) + len(batch.history)
-        if self.since_look >= LOOK_EVERY:
-            self.since_look = 0
-            self.let_catch_up()
+        self.store_offsets(batch)
+        self.ticks_since_check += len(batch.live) + len(batch.history)
+        if self.ticks_since_check >= LOOK_EVERY:
+            self.ticks_since_check = 0
+            self.wait_for_bridge()
 
-    def store(self, batch: Batch) -> None:
-        """Have the positions committed in Kafka too, some time."""
+    def store_offsets(self, batch: SortedBatch) -> None:
+        """Have the positions committed in Kafka too, for other programs to see the lag."""
         offsets = [TopicPartition(*one.source, offset) for one, offset in batch.ends.items()]
         try:
             if offsets:
                 self.consumer.store_offsets(offsets=offsets)
         except KafkaException as error:
-            logger.debug("not stored: %s", error)  # taken away just now; its next owner will
+            logger.debug("not stored: %s", error)  # just revoked; the next owner stores it
 
-    def let_catch_up(self) -> None:
+    def wait_for_bridge(self) -> None:
         """Wait while the bridge is far behind, with partitions paused if that takes long."""
         deadline = time.monotonic() + PATIENCE_S
         while (behind := unread(self.client)) > MOST_UNREAD:
             if time.monotonic() > deadline or self.stopped():
-                self.wait(f"{behind} ticks wait for a bridge: is `manage.py bridge_prices` there?")
+                self.wait_for_redis(
+                    f"{behind} ticks wait for a bridge: start `manage.py bridge_prices`"
+                )
                 return
             time.sleep(PAUSE_S)
 
-    def wait(self, problem: str) -> None:
-        """Take nothing until Redis has room; stay a member of the group."""
+    def wait_for_redis(self, problem: str) -> None:
+        """Take no messages until Redis has room, but stay a member of the group."""
         logger.warning("waiting: %s", problem)
         self.pending = None
         began = time.monotonic()
@@ -173,7 +183,7 @@ class PriceConsumer:
         self.reports.problem = problem
         while not self.stopped():
             self.consumer.pause(self.consumer.assignment())
-            self.consumer.consume(1, pause_s)  # nothing, but the group sees that this one lives
+            self.consumer.consume(1, pause_s)  # returns nothing; it keeps this member in the group
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             try:
                 if unread(self.client) <= MOST_UNREAD // 2:
@@ -183,63 +193,65 @@ class PriceConsumer:
             except PASSING:
                 continue
             finally:
-                self.reports.regularly()
+                self.reports.update_when_due()
         self.reports.problem = ""
-        self.unplaced.update(self.partitions)
-        logger.warning("going on after %.1f s", time.monotonic() - began)
+        self.unpositioned.update(self.partitions)
+        logger.warning("consuming again after %.1f s", time.monotonic() - began)
 
     # -- partitions -------------------------------------------------------------------------------
 
     def assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         sources = [(one.topic, one.partition) for one in partitions]
         try:
-            starts = self.places.find(sources)
+            starts = self.starting_offsets.find(sources)
         except (KafkaDown, redis.RedisError) as error:
-            logger.warning("not known where to begin: %s", error)
-            starts = {source: Start("", 0) for source in sources}
-            self.unplaced.update(sources)  # found out as soon as can be; nothing is read before
+            logger.warning("the starting offsets are not available yet: %s", error)
+            starts = {source: StartingOffset("", 0) for source in sources}
+            self.unpositioned.update(sources)  # paused until they are
         for source in sources:
             self.partitions[source] = Partition(source, *starts[source])
         consumer.incremental_assign(
             [TopicPartition(*source, starts[source].offset) for source in sources]
         )
-        if self.unplaced.intersection(sources):
+        if self.unpositioned.intersection(sources):
             consumer.pause(partitions)
 
     def revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for one in partitions:
             self.partitions.pop((one.topic, one.partition), None)
-            self.unplaced.discard((one.topic, one.partition))
+            self.unpositioned.discard((one.topic, one.partition))
 
-    def place(self) -> None:
-        """Go on, in the partitions that are not placed, from where Redis says."""
-        sources = sorted(self.unplaced)
-        starts = self.places.find(sources)
+    def resume_from_stored(self) -> None:
+        """Continue from the positions in Redis in the partitions that need it."""
+        sources = sorted(self.unpositioned)
+        starts = self.starting_offsets.find(sources)
         for source in sources:
             self.partitions[source] = Partition(source, *starts[source])
-        self.go_to({source: start.offset for source, start in starts.items()})
-        self.unplaced.difference_update(sources)
+        self.seek_to({source: start.offset for source, start in starts.items()})
+        self.unpositioned.difference_update(sources)
 
-    def go_to(self, offsets: dict[Source, int]) -> None:
-        places = [TopicPartition(*source, offset) for source, offset in offsets.items()]
+    def seek_to(self, offsets: dict[Source, int]) -> None:
+        positions = [TopicPartition(*source, offset) for source, offset in offsets.items()]
         self.consumer.incremental_unassign([TopicPartition(*source) for source in offsets])
-        self.consumer.incremental_assign(places)
-        self.consumer.resume(places)
+        self.consumer.incremental_assign(positions)
+        self.consumer.resume(positions)
 
-    def mend(self, message: Message) -> bool:
-        """Do what an error asks for; never is it a message to take."""
+    def handle_error(self, message: Message) -> bool:
+        """Act on a message that is an error; return False: it holds no tick."""
         error = message.error()
         assert error is not None
         if error.fatal():
             raise KafkaException(error)
         source = (str(message.topic()), int(message.partition() or 0))
         if error.code() == KafkaError._AUTO_OFFSET_RESET and source in self.partitions:
-            self.go_to({source: self.places.oldest(source, read_to=self.partitions[source].next)})
+            self.seek_to(
+                {source: self.starting_offsets.oldest(source, read_to=self.partitions[source].next)}
+            )
         else:
-            self.reports.complain(str(error.name()), error.str())
+            self.reports.warn(str(error.name()), error.str())
         return False
 
-    def failed(self, error: KafkaError) -> None:
-        clients.tell_error(error)
+    def on_error(self, error: KafkaError) -> None:
+        clients.log_error(error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self.reports.brokers_down = True

@@ -1,4 +1,4 @@
-"""Dead letters: messages that are no ticks, on their way to a topic of their own."""
+"""Dead letters: messages that are not ticks, sent to a topic of their own."""
 
 import logging
 from collections.abc import Sequence
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from quotes.errors import KafkaDown
-from quotes.kafka.clients import producer
+from quotes.kafka.clients import new_producer
 from quotes.kafka.conf import conf
-from quotes.kafka.sorting import Poison
+from quotes.kafka.sorting import RefusedMessage
 from quotes.runtime.warnings import RateLimitedWarnings
 
 logger = logging.getLogger(__name__)
@@ -18,9 +18,9 @@ MAX_REASON = 500
 
 
 class DeadLetters:
-    """Sends what is no tick to KAFKA_DEAD_LETTER_TOPIC, as it came; logs a few of them.
+    """Sends refused messages, unchanged, to KAFKA_DEAD_LETTER_TOPIC; logs a few of them.
 
-    At least once: when the consumer dies behind a letter, it sends it again.
+    At least once: a consumer that dies after a letter sends it again.
 
     Attributes:
         sent: how many messages the brokers have taken.
@@ -28,16 +28,16 @@ class DeadLetters:
 
     def __init__(self) -> None:
         self.topic = conf.dead_letter_topic
-        self.producer: Producer | None = producer() if self.topic else None
-        self.complain = RateLimitedWarnings(logger)
+        self.producer: Producer | None = new_producer() if self.topic else None
+        self.warn = RateLimitedWarnings(logger)
         self.sent = 0
         self.failed = ""
 
-    def send(self, letters: Sequence[Poison]) -> None:
-        """Return when the brokers have all of them; raise KafkaDown when they do not take them."""
+    def send(self, letters: Sequence[RefusedMessage]) -> None:
+        """Return when the brokers have all letters; raise KafkaDown if they do not take them."""
         for message, reason in letters:
             where = f"{message.topic()}/{message.partition()} at {message.offset()}"
-            self.complain("no tick", f"{where}: {reason}")
+            self.warn("message refused", f"{where}: {reason}")
         if self.producer is None:
             return
         self.failed = ""
@@ -54,12 +54,14 @@ class DeadLetters:
         except (BufferError, KafkaException) as error:
             self.producer.purge()
             self.producer.flush(0)
-            raise KafkaDown(f"{self.topic} takes no dead letters: {error}") from error
+            raise KafkaDown(f"cannot write dead letters to {self.topic}: {error}") from error
         if left:
             self.producer.purge()
             self.producer.flush(0)
         if self.failed or left:
-            raise KafkaDown(f"{self.topic} takes no dead letters: {self.failed or 'timed out'}")
+            raise KafkaDown(
+                f"cannot write dead letters to {self.topic}: {self.failed or 'timed out'}"
+            )
         self.sent += len(letters)
 
     def delivered(self, error: KafkaError | None, message: Message) -> None:
@@ -68,7 +70,7 @@ class DeadLetters:
 
 
 def headers(message: Message, reason: str) -> list[tuple[str, bytes]]:
-    """Return what tells where a message was and why it is no tick."""
+    """Return headers with the origin of a message and why it was refused."""
     return [
         ("dead-letter.reason", reason[:MAX_REASON].encode()),
         ("dead-letter.topic", str(message.topic()).encode()),

@@ -1,7 +1,6 @@
-"""Messages of topics as ticks: the contract's own JSON, or foreign fields by KAFKA_FIELDS.
+"""Messages of topics as ticks: the contract's own JSON, or other fields by KAFKA_FIELDS.
 
-The numbers of JSON keep the digits that came in. Avro and Protobuf are in
-`schemas.py`.
+JSON numbers keep the digits that came in. Avro and Protobuf are in `schemas.py`.
 """
 
 import re
@@ -25,7 +24,7 @@ from quotes.ticks import (
 )
 
 Headers = Sequence[tuple[str, str | bytes | None]]
-Place = Callable[["Message"], bytes | None]  # the JSON text that is found, None if there is none
+Location = Callable[["TopicMessage"], bytes | None]  # returns the JSON text found there, or None
 
 MAPPED = frozenset({"symbol", "price", "timestamp", "segment"}) | KNOWN_FIELDS
 UNITS = {name: Decimal(text) for name, text in (("s", "1e3"), ("us", "1e-3"), ("ns", "1e-6"))}
@@ -35,11 +34,11 @@ decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-class Message(NamedTuple):
-    """What a topic holds.
+class TopicMessage(NamedTuple):
+    """A message of a topic.
 
     Attributes:
-        at: the message's time, Unix milliseconds; 0: the topic keeps none.
+        at: its time, Unix milliseconds; 0: the topic keeps no times.
     """
 
     value: bytes
@@ -48,36 +47,36 @@ class Message(NamedTuple):
     at: int = 0
 
 
-class Reading(NamedTuple):
-    """A message as a publisher's tick: the name that it is published under, its frame, its time."""
+class TopicTick(NamedTuple):
+    """A message as a publisher's tick: the name that it is published under, frame and timestamp."""
 
     name: str
     frame: bytes
     timestamp: int
 
 
-def read_message(message: Message, *, now_ms: int) -> Reading:
+def read_message(message: TopicMessage, *, now_ms: int) -> TopicTick:
     """Return the tick of a message in the contract's JSON.
 
-    The message's key is the symbol, and its time the timestamp, of a value that has none.
+    For a value without a symbol or timestamp, the message's key or time stands in.
 
     Raises:
-        BadTick: it is no tick; the text says why.
+        BadTick: it is not a tick; the text says why.
     """
     value = message.value
     if (usual := read_usual(value, now_ms)) is not None:
-        return Reading(usual[0], value, usual[1])
-    # Asked only of values without a timestamp, which are rare.
+        return TopicTick(usual[0], value, usual[1])
+    # Matters only for values without a timestamp, which are rare.
     at = message.at if message.at and b'"timestamp"' not in value else now_ms
-    tick = parse_any_tick(value, now_ms=at, symbol=text_of(message.key))
+    tick = parse_any_tick(value, now_ms=at, symbol=key_text(message.key))
     name = f"{tick.segment}:{tick.symbol}" if tick.segment else tick.symbol
-    return Reading(name, encode_tick(tick), tick.timestamp)
+    return TopicTick(name, encode_tick(tick), tick.timestamp)
 
 
 def read_usual(value: bytes, now_ms: int) -> tuple[str, int] | None:
-    """Return name and timestamp of a value that is its own frame, None if it may be none.
+    """Return name and timestamp of a value that is its own frame; None if it may not be.
 
-    The usual layout is what the encoder writes: to write it again would change nothing.
+    The encoder writes this layout, so encoding the value again would change nothing.
     """
     usual = USUAL_TICK.fullmatch(value)
     if usual is None:
@@ -89,7 +88,7 @@ def read_usual(value: bytes, now_ms: int) -> tuple[str, int] | None:
     return None
 
 
-def text_of(key: bytes | None) -> str:
+def key_text(key: bytes | None) -> str:
     try:
         return (key or b"").decode()
     except UnicodeDecodeError:
@@ -97,38 +96,40 @@ def text_of(key: bytes | None) -> str:
 
 
 class FieldMap:
-    """Reads messages whose fields have other names and places.
+    """Reads messages whose fields have other names and locations.
 
     Args:
         text: `symbol=data.instrument, price=data.last, timestamp=header:time, volume=data.v[0]`.
-            A place is a path in the JSON, `header:NAME`, or `key`. What is not named is left out.
+            A location is a path in the JSON, `header:NAME`, or `key`. Other fields are ignored.
         unit: of the timestamps: s, ms, us or ns.
 
     Raises:
-        KafkaRefused: the text names no places, or not that of the price.
+        KafkaRefused: the text is not a list of locations, or has none of the price.
     """
 
     def __init__(self, text: str, *, unit: str = "ms") -> None:
         self.unit = unit
-        self.places: dict[str, Place] = {}
+        self.locations: dict[str, Location] = {}
         for part in filter(None, (part.strip() for part in text.split(","))):
             field, equals, where = (piece.strip() for piece in part.partition("="))
-            if not equals or field not in MAPPED or field in self.places or not where:
-                raise KafkaRefused(f"KAFKA_FIELDS must be field=place, ..., was {quoted(part)}")
-            self.places[field] = place(where)
-        if "price" not in self.places:
-            raise KafkaRefused("KAFKA_FIELDS must say where the price is")
+            if not equals or field not in MAPPED or field in self.locations or not where:
+                raise KafkaRefused(f"KAFKA_FIELDS must be field=location, ..., was {quoted(part)}")
+            self.locations[field] = locate(where)
+        if "price" not in self.locations:
+            raise KafkaRefused(
+                "KAFKA_FIELDS must give the location of the price, as price=data.last"
+            )
 
-    def __call__(self, message: Message, *, now_ms: int) -> Reading:
-        """Return the tick of a message; raise BadTick if it is none."""
+    def __call__(self, message: TopicMessage, *, now_ms: int) -> TopicTick:
+        """Return the tick of a message; raise BadTick if it is not one."""
         if len(message.value) > MAX_TICK_BYTES:
             raise BadTick(f"a message has at most {MAX_TICK_BYTES} bytes, was {len(message.value)}")
         found = []
-        for field, look in self.places.items():
+        for field, find in self.locations.items():
             try:
-                text = look(message)
+                text = find(message)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise BadTick(f"{field} is not to be found ({error})") from error
+                raise BadTick(f"cannot find {field} ({error})") from error
             if text is None:
                 continue
             if field == "timestamp" and self.unit != "ms":
@@ -139,8 +140,8 @@ class FieldMap:
         return read_message(message._replace(value=b"{%b}" % b",".join(found)), now_ms=now_ms)
 
 
-def place(where: str) -> Place:
-    """Return what finds a place in a message."""
+def locate(where: str) -> Location:
+    """Return a function that finds the JSON text at a location of a message."""
     if where == "key":
         return lambda message: None if message.key is None else encode_json(message.key.decode())
     if where.startswith("header:"):
@@ -150,12 +151,14 @@ def place(where: str) -> Place:
     steps: list[str | int] = [int(at) if at else name for name, at in STEP.findall(path)]
     shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
     if not steps or shown.lstrip(".") != path:
-        raise KafkaRefused(f"KAFKA_FIELDS must have places as data.items[0].price, was {where!r}")
+        raise KafkaRefused(
+            f"KAFKA_FIELDS must have locations as data.items[0].price, was {where!r}"
+        )
     return lambda message: at_path(message.value, steps)
 
 
 def header(headers: Headers, name: str) -> bytes | None:
-    """Return the last header of the name as JSON text."""
+    """Return the last header with the name as JSON text."""
     for one, value in reversed(headers):
         if one == name and value is not None:
             return encode_json(value if isinstance(value, str) else value.decode())
@@ -163,7 +166,7 @@ def header(headers: Headers, name: str) -> bytes | None:
 
 
 def at_path(value: bytes, steps: Sequence[str | int]) -> bytes | None:
-    """Return the JSON text at a path, with the digits that came in; None for null and nothing."""
+    """Return the JSON text at a path, with its digits; None if it is null or missing."""
     raw: Any = value
     for step in steps:
         if isinstance(step, int):
@@ -180,7 +183,7 @@ def at_path(value: bytes, steps: Sequence[str | int]) -> bytes | None:
 
 
 def in_milliseconds(text: bytes, unit: str) -> bytes:
-    """Return a timestamp of another unit, number or number in quotes, in milliseconds."""
+    """Return a timestamp in milliseconds; it may be a number or a number in quotes."""
     try:
         return b"%d" % int(Decimal(text.decode().strip('"')) * UNITS[unit])
     except (ArithmeticError, ValueError) as error:
@@ -188,9 +191,9 @@ def in_milliseconds(text: bytes, unit: str) -> bytes:
 
 
 def values_as_json(values: Mapping[str, Any]) -> bytes:
-    """Return a decoded record as JSON; what JSON cannot hold is left out.
+    """Return a decoded record as JSON; values that JSON cannot hold become null.
 
-    A decimal keeps its digits, a float is written with the fewest digits that mean it.
+    A decimal keeps its digits; a float is written with the fewest digits that identify it.
     """
 
     def plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Reading the tick log for a topic: positions as offsets of Kafka, and missed ticks counted."""
+"""The tick log as the producer reads it: positions as Kafka offsets, missed ticks counted."""
 
 import logging
 from collections.abc import Mapping
@@ -10,51 +10,52 @@ from quotes.store.tick_log import BEGINNING, LoggedTick, LogReader, decode_entry
 
 logger = logging.getLogger(__name__)
 
-# Entries of a shard in one reading; a bridge flushes some thousands of ticks at once.
+# Entries of a shard in one read; an entry may hold some thousands of ticks.
 READ_COUNT = 20
 SEQ_BITS = 20
 SEQ_MASK = (1 << SEQ_BITS) - 1
 
 
 def number_of(id: str) -> int:
-    """Return an entry's id as one number, which grows as ids do and fits an offset of Kafka."""
+    """Return an entry's id as a number that grows as ids do and fits a Kafka offset."""
     ms, _, seq = id.partition("-")
     # No Redis takes a million entries in a millisecond.
     return int(ms) << SEQ_BITS | min(int(seq), SEQ_MASK)
 
 
 def id_of(number: int) -> str:
+    """Return the id that a number of `number_of` stands for."""
     return f"{number >> SEQ_BITS}-{number & SEQ_MASK}"
 
 
-class CountingReader(LogReader):
-    """Reads on in the logs and counts what left them before it was read.
+class CountingLogReader(LogReader):
+    """Reads the logs onwards and counts ticks that left them before they were read.
 
     Attributes:
-        missed: how many ticks that were.
+        missed: how many ticks were missed.
     """
 
     def __init__(self, client: redis.Redis, positions: Mapping[int, str]) -> None:
         super().__init__(client, positions, page=READ_COUNT)
-        self.counts: dict[int, int] = {}  # shard -> ticks up to its position
+        self._counts: dict[int, int] = {}  # shard -> ticks up to its position
         self.missed = 0
         for shard, id in positions.items():
-            self.look_back(shard, id)
+            self._load_count(shard, id)
 
-    def look_back(self, shard: int, id: str) -> None:
-        """Learn how many ticks there were up to the position; without it a gap can't be counted."""
+    def _load_count(self, shard: int, id: str) -> None:
+        """Load the number of ticks up to the position, without which a gap cannot be counted."""
         found: Any = self.client.xrange(log_key(shard), id, id)
         if found:
-            self.counts[shard] = int(found[0][1][b"n"])
+            self._counts[shard] = int(found[0][1][b"n"])
         elif id != BEGINNING:
             logger.error(
-                "the log of shard %d no longer has the last tick that was read: "
-                "ticks behind it may be missing, how many is not known",
+                "the log of shard %d no longer has the entry that was read last: an unknown "
+                "number of ticks after it may be missing",
                 shard,
             )
 
     def read_ticks(self, *, wait_ms: int) -> tuple[list[LoggedTick], dict[int, str]]:
-        """Return the next ticks of all shards, and the positions of the shards that have some.
+        """Return the next ticks of all shards, and the new positions of the shards that have any.
 
         Raises:
             redis.RedisError: Redis does not answer.
@@ -63,14 +64,14 @@ class CountingReader(LogReader):
         entries = self.read(wait_ms=wait_ms)
         for entry in entries:
             found = decode_entry(entry.fields)
-            self.count(entry.shard, entry.n, len(found))
+            self._count_missing(entry.shard, entry.n, len(found))
             ticks += found
         return ticks, {entry.shard: entry.id for entry in entries}
 
-    def count(self, shard: int, n: int, ticks: int) -> None:
-        """Count the ticks that are missing before an entry."""
-        before = self.counts.get(shard)
+    def _count_missing(self, shard: int, n: int, ticks: int) -> None:
+        """Count and log the ticks that are missing before an entry."""
+        before = self._counts.get(shard)
         if before is not None and (missing := n - ticks - before) > 0:
             self.missed += missing
             logger.error("%d ticks left the log of shard %d before they were read", missing, shard)
-        self.counts[shard] = n
+        self._counts[shard] = n

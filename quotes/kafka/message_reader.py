@@ -1,64 +1,69 @@
-"""What reads the messages of a deployment: by its value format, its fields, its instruments."""
+"""The reader of a deployment's messages: its value format, its fields, its instruments."""
 
 from collections.abc import Callable
 
 from instruments.conf import conf as instruments_conf
 from instruments.index import index
 from quotes.kafka.conf import conf
-from quotes.kafka.fields import FieldMap, Message, Reading, read_message, read_usual
+from quotes.kafka.fields import FieldMap, TopicMessage, TopicTick, read_message, read_usual
 
-# More names than this are a publisher gone wild; the bridge takes no more either.
+# The bridge takes no more names either: more come from a faulty publisher.
 MAX_NAMES = 500_000
 
 
-class Reader:
-    """Reads messages as ticks of instruments that there can be.
+class MessageReader:
+    """Reads messages as ticks of instruments that the bridge accepts.
 
     Args:
         read: reads a message as a tick.
     """
 
-    def __init__(self, read: Callable[..., Reading] = read_message) -> None:
+    def __init__(self, read: Callable[..., TopicTick] = read_message) -> None:
         self.read = read
-        self.known: set[str] = set()
+        self._accepted: set[str] = set()
 
-    def __call__(self, message: Message, now_ms: int) -> Reading:
+    def __call__(self, message: TopicMessage, now_ms: int) -> TopicTick:
         """Return the tick of a message.
 
         Raises:
-            BadTick: it is none.
-            InstrumentsError: no instrument, or more than one, can be meant by its name.
+            BadTick: it is not a tick.
+            InstrumentsError: its name fits no instrument, or more than one.
         """
-        reading = self.read(message, now_ms=now_ms)
-        if reading.name not in self.known:
-            self.learn(reading.name)
-        return reading
+        tick = self.read(message, now_ms=now_ms)
+        if tick.name not in self._accepted:
+            self._accept(tick.name)
+        return tick
 
     def quick(self, value: bytes, now_ms: int) -> tuple[str, int] | None:
         """Return name and timestamp of a value in the contract's usual layout, or None."""
         if self.read is not read_message:
             return None
         usual = read_usual(value, now_ms)
-        return usual if usual is not None and usual[0] in self.known else None
+        return usual if usual is not None and usual[0] in self._accepted else None
 
-    def learn(self, name: str) -> None:
+    def forget_names(self) -> None:
+        """Check all names again, after the instrument master has changed."""
+        self._accepted.clear()
+
+    def _accept(self, name: str) -> None:
+        """Remember a name; raise InstrumentsError if it is not an instrument's."""
         index.resolve(name)
-        if len(self.known) >= MAX_NAMES:
-            self.known.clear()
-        self.known.add(name)
+        if len(self._accepted) >= MAX_NAMES:
+            self._accepted.clear()
+        self._accepted.add(name)
 
 
-def deployed_reader() -> Reader:
-    """Return the reader that the settings ask for; raise KafkaRefused if they can't be followed."""
-    read: Callable[..., Reading] = read_message
+def deployed_reader() -> MessageReader:
+    """Return the reader that the settings describe; raise KafkaRefused if they are wrong."""
+    read: Callable[..., TopicTick] = read_message
     if conf.fields:
         read = FieldMap(conf.fields, unit=conf.timestamp_unit)
     if conf.value_format != "json":
-        from quotes.kafka.schemas import decoding
+        from quotes.kafka.schemas import decoded_values
 
-        read = decoding(read)
-    reader = Reader(read)
+        read = decoded_values(read)
+    reader = MessageReader(read)
     if instruments_conf.follow_master:
         index.refresh()
-        index.follow(reader.known.clear)
+        index.follow(reader.forget_names)
     return reader

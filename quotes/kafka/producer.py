@@ -1,7 +1,7 @@
-"""The numbered ticks to a topic: each transaction takes ticks and the position in the log together.
+"""The producer: writes the numbered ticks to a topic, with its position in the same transaction.
 
-The position is kept in Kafka as the offset of a group: for shard 1 as that of the topic's partition
-0, and so on. So a restart neither skips nor repeats what the log still holds.
+Kafka keeps the position as the offset of a group: that of shard 1 as the offset of the topic's
+partition 0, and so on. So a restart neither skips nor repeats what the log still holds.
 """
 
 import logging
@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from quotes.errors import KafkaRefused, QuotesError
 from quotes.kafka import clients
 from quotes.kafka.conf import conf
-from quotes.kafka.log_reader import CountingReader, id_of, number_of
+from quotes.kafka.log_reader import CountingLogReader, id_of, number_of
 from quotes.publish.patient_publisher import FATAL, LONGEST_PAUSE_S, PASSING
 from quotes.store.shards import shard_count
 from quotes.store.tick_log import LoggedTick
@@ -26,18 +26,22 @@ TIMEOUT_S = 30.0
 WAIT_MS = 500
 
 
-class Aborted(QuotesError):
-    """A transaction was given up; its ticks are to be written again."""
+class TransactionAborted(QuotesError):
+    """A transaction was aborted; its ticks must be written again."""
 
 
 class TickProducer:
     """Writes the tick log to KAFKA_PRODUCE_TOPIC.
 
-    Exactly once for readers with `isolation.level=read_committed`, within what the log holds. One
-    works at a time: a second one takes over, and the first ends with an error.
+    Exactly once for readers with `isolation.level=read_committed`, within what the log holds; in
+    the order of the log. One producer writes at a time: a second one takes over, and the first ends
+    with an error.
 
     Args:
         late: also write ticks that came too late to be shown.
+
+    Attributes:
+        written: how many ticks this producer has written.
     """
 
     def __init__(self, *, client: redis.Redis, late: bool = False) -> None:
@@ -45,37 +49,40 @@ class TickProducer:
         self.late = late
         self.topic = conf.produce_topic
         name = f"{conf.client_id}.{self.topic}"
-        self.producer: Producer = clients.producer(**{"transactional.id": name})
-        # A group that nobody joins: its offsets are the positions.
-        self.group = Consumer({**clients.connection(), "group.id": name})
+        self.producer: Producer = clients.new_producer(**{"transactional.id": name})
+        # No consumer joins this group; its offsets are the positions.
+        self.group = Consumer({**clients.connection_options(), "group.id": name})
         self.written = 0
         self.shards = shard_count(client)
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Write until asked to stop; the transaction in hand is finished.
+        """Write until `stopped()`; the transaction in hand is finished.
 
         Raises:
-            KafkaRefused: the topic has fewer partitions than the market has shards.
-            KafkaException: the brokers don't take it; another one has taken over.
-            redis.RedisError: Redis refuses it for a reason that waiting does not mend.
+            KafkaRefused: the topic has fewer partitions than there are shards.
+            KafkaException: the brokers refuse it, or another producer has taken over.
+            redis.RedisError: Redis refuses for a reason that does not go away by waiting.
         """
         try:
             self.producer.init_transactions(TIMEOUT_S)
             while not stopped():
                 try:
                     self.write_log(stopped)
-                except Aborted as error:
-                    logger.warning("written again from the last position: %s", error)
+                except TransactionAborted as error:
+                    logger.warning(
+                        "the transaction was aborted, writing again from the last position: %s",
+                        error,
+                    )
                 except FATAL:
                     raise
                 except PASSING as error:
-                    logger.warning("Redis does not answer, trying again until it does (%s)", error)
+                    logger.warning("Redis does not answer, retrying until it does (%s)", error)
                     time.sleep(LONGEST_PAUSE_S)
         finally:
             self.group.close()
 
     def write_log(self, stopped: Callable[[], bool]) -> None:
-        reader = CountingReader(self.client, self.positions())
+        reader = CountingLogReader(self.client, self.positions())
         while not stopped():
             ticks, positions = reader.read_ticks(wait_ms=WAIT_MS)
             if positions:
@@ -88,19 +95,19 @@ class TickProducer:
         if metadata.error is not None or count < self.shards:
             raise KafkaRefused(
                 f"KAFKA_PRODUCE_TOPIC must be a topic of at least {self.shards} partitions, "
-                f"{self.topic!r} has {count}"
+                f"was {self.topic!r} with {count}"
             )
-        asked = [TopicPartition(self.topic, shard) for shard in range(self.shards)]
-        found = self.group.committed(asked, timeout=TIMEOUT_S)
-        # A negative offset stands for none.
+        shards = [TopicPartition(self.topic, shard) for shard in range(self.shards)]
+        found = self.group.committed(shards, timeout=TIMEOUT_S)
+        # Negative: no offset was committed yet.
         return {one.partition + 1: id_of(max(one.offset, 0)) for one in found}
 
     def write(self, ticks: Sequence[LoggedTick], positions: Mapping[int, str]) -> None:
-        """Write ticks and the positions behind them in one transaction.
+        """Write ticks and the positions after them in one transaction.
 
         Raises:
-            Aborted: nothing was written.
-            KafkaException: nothing is known, or nothing more is to be written here.
+            TransactionAborted: nothing was written.
+            KafkaException: the outcome is unknown, or this producer must end.
         """
         chosen = [tick for tick in ticks if tick.shown or self.late]
         self.producer.begin_transaction()
@@ -119,7 +126,7 @@ class TickProducer:
             if not error.args[0].txn_requires_abort():
                 raise
             self.producer.abort_transaction(TIMEOUT_S)
-            raise Aborted(error.args[0].str()) from error
+            raise TransactionAborted(error.args[0].str()) from error
         self.written += len(chosen)
 
     def produce(self, tick: LoggedTick) -> None:

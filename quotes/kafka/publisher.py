@@ -1,4 +1,4 @@
-"""Publishing ticks to a topic instead of Redis, as `--kafka` asks for."""
+"""Publishing ticks to a topic instead of Redis, for the option `--kafka`."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from quotes.errors import KafkaDown
-from quotes.kafka.clients import producer
+from quotes.kafka.clients import new_producer
 from quotes.publish.publishing import tick_name
 from quotes.ticks import Tick, encode_tick
 
@@ -16,14 +16,16 @@ TIMEOUT_S = 30.0
 class KafkaPublisher:
     """Publishes batches of ticks to a topic, keyed by name; the order of a name is kept.
 
+    A batch that fails may have been written in part.
+
     Args:
-        stopped: asked while brokers are away; when it says so, the batch in hand is given up.
+        stopped: returns whether to give up the batch in hand, called while brokers are away.
     """
 
     def __init__(self, topic: str, *, stopped: Callable[[], bool] = lambda: False) -> None:
         self.topic = topic
         self.stopped = stopped
-        self.producer: Producer = producer()
+        self.producer: Producer = new_producer()
         self.failed = ""
 
     def __call__(self, ticks: Sequence[Tick]) -> int:
@@ -40,16 +42,16 @@ class KafkaPublisher:
                     self.topic, encode_tick(tick), tick_name(tick), on_delivery=self.delivered
                 )
         except (BufferError, KafkaException) as error:
-            raise KafkaDown(f"{self.topic} takes no ticks: {error}") from error
+            raise KafkaDown(f"cannot publish to {self.topic}: {error}") from error
         while (left := self.producer.flush(0.5)) and not self.failed:
             if self.stopped() or time.monotonic() > deadline:
                 self.producer.purge()
                 self.producer.flush(0)
                 if self.stopped():
                     return 0
-                raise KafkaDown(f"{left} ticks were not taken by {self.topic} in {TIMEOUT_S:g} s")
+                raise KafkaDown(f"{self.topic} did not take {left} ticks within {TIMEOUT_S:g} s")
         if self.failed:
-            raise KafkaDown(f"{self.topic} takes no ticks: {self.failed}")
+            raise KafkaDown(f"cannot publish to {self.topic}: {self.failed}")
         return len(ticks)
 
     def delivered(self, error: KafkaError | None, message: Message) -> None:

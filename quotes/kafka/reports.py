@@ -1,4 +1,4 @@
-"""What a consumer counts, how far it is behind, and how it tells operators."""
+"""A consumer's counters and lag, and how it reports them to operators."""
 
 import contextlib
 import logging
@@ -12,8 +12,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPar
 
 from quotes.conf import conf as quotes_conf
 from quotes.kafka.conf import conf
-from quotes.kafka.sorting import Batch, Partition
-from quotes.kafka.status import ConsumerStatus, forget_status, tell_status
+from quotes.kafka.sorting import Partition, SortedBatch
+from quotes.kafka.status import ConsumerStatus, remove_status, write_status
 from quotes.kafka.stored_offsets import Source
 from quotes.runtime.clock import now_ms
 from quotes.runtime.warnings import RateLimitedWarnings
@@ -22,12 +22,12 @@ STATUS_EVERY_S = 1.0
 ASK_TIMEOUT_S = 0.5
 
 
-class Reports:
-    """Counts what a consumer does; a status in Redis each second, a line now and then.
+class ConsumerReports:
+    """Counts what a consumer does; writes a status to Redis each second and a line every 10 s.
 
     Attributes:
-        problem: why it takes no messages now.
-        brokers_down: whether no broker answered when last heard of.
+        problem: why it takes no messages now; "" while it does.
+        brokers_down: whether no broker has answered since the last error.
         window_ms: how old a message may be to be shown.
     """
 
@@ -44,7 +44,7 @@ class Reports:
         self.client = client
         self.report = report
         self.name = f"{conf.client_id}@{socket.gethostname()}:{os.getpid()}"
-        self.complain = RateLimitedWarnings(logging.getLogger(__name__))
+        self.warn = RateLimitedWarnings(logging.getLogger(__name__))
         self.status = ConsumerStatus()
         self.problem = ""
         self.brokers_down = False
@@ -52,26 +52,26 @@ class Reports:
         self.status_at = 0.0
         self.report_at = time.monotonic() + quotes_conf.report_interval_s
 
-    def count(self, batch: Batch) -> None:
+    def count(self, batch: SortedBatch) -> None:
         self.status.live += len(batch.live)
         self.status.history += len(batch.history)
-        self.status.bad += len(batch.poison)
+        self.status.bad += len(batch.refused)
 
-    def regularly(self) -> None:
-        """Tell how things are, if it is time to."""
+    def update_when_due(self) -> None:
+        """Write the status and the line of counters if they are due."""
         now = time.monotonic()
         if now < self.status_at:
             return
         self.status_at = now + STATUS_EVERY_S
-        self.look()
-        with contextlib.suppress(redis.RedisError):  # who publishes tells
-            tell_status(self.name, self.status, client=self.client)
+        self._refresh()
+        with contextlib.suppress(redis.RedisError):  # the consumer itself reports it
+            write_status(self.name, self.status, client=self.client)
         if now >= self.report_at:
             self.report_at = now + quotes_conf.report_interval_s
             self.report(self.status.line)
 
-    def look(self) -> None:
-        """Bring the status up to date."""
+    def _refresh(self) -> None:
+        """Update the status."""
         if self.brokers_down:
             with contextlib.suppress(KafkaException):
                 self.consumer.list_topics(timeout=ASK_TIMEOUT_S)
@@ -90,18 +90,18 @@ class Reports:
                     status.lag_s = max(status.lag_s, (now - partition.newest_ms) / 1000)
 
     def close(self) -> None:
-        """Say the last, and that this consumer is no more."""
+        """Report the last counters and remove the status."""
         self.report(self.status.line)
         with contextlib.suppress(redis.RedisError):
-            forget_status(self.name, client=self.client)
+            remove_status(self.name, client=self.client)
 
 
 def lag(next: int, low: int, high: int) -> int:
-    """Return how many messages there are from the next one on.
+    """Return how many messages a partition has from the next one on.
 
     Args:
-        next: its offset, or the place where the first message is awaited.
-        low, high: the ends of the partition, -1001 while they are not known.
+        next: its offset, or OFFSET_BEGINNING or OFFSET_END.
+        low, high: the ends of the partition, -1001 while unknown.
     """
     if next == OFFSET_BEGINNING:
         next = low

@@ -1,7 +1,7 @@
 """Avro and Protobuf messages, by the schemas of a registry (Confluent's wire format).
 
-A message is a zero byte, the schema's number in four bytes, and the record. What a record's fields
-mean is in `fields.py`. Needs requirements-kafka-schemas.txt.
+A message is a zero byte, the schema's id in four bytes, and the record. `fields.py` reads a tick
+from the record's fields. Needs requirements-kafka-schemas.txt.
 """
 
 import base64
@@ -17,9 +17,9 @@ from urllib.parse import quote, urlsplit
 
 from quotes.errors import BadTick, KafkaDown, KafkaRefused
 from quotes.kafka.conf import conf
-from quotes.kafka.fields import Message, Reading, values_as_json
+from quotes.kafka.fields import TopicMessage, TopicTick, values_as_json
 
-Decode = Callable[[int, bytes], dict[str, Any]]  # a schema's number, a record
+Decode = Callable[[int, bytes], dict[str, Any]]  # schema id, record -> its fields
 
 TIMEOUT_S = 5.0
 MAX_SCHEMA_BYTES = 1_048_576
@@ -27,8 +27,8 @@ HEAD = 5
 PACKAGES = {"avro": "fastavro", "protobuf": "google.protobuf"}
 
 
-def decoding(read: Callable[..., Reading]) -> Callable[..., Reading]:
-    """Return what decodes a message and hands its fields, as JSON, to a reader of JSON.
+def decoded_values(read: Callable[..., TopicTick]) -> Callable[..., TopicTick]:
+    """Return a reader that decodes a message and passes its fields, as JSON, to `read`.
 
     Raises:
         KafkaRefused: a package or a setting is missing.
@@ -40,17 +40,17 @@ def decoding(read: Callable[..., Reading]) -> Callable[..., Reading]:
         )
     decode: Decode = AvroDecoder() if conf.value_format == "avro" else ProtobufDecoder()
 
-    def decoded(message: Message, *, now_ms: int) -> Reading:
+    def decoded(message: TopicMessage, *, now_ms: int) -> TopicTick:
         value = message.value
         if len(value) < HEAD or value[0] != 0:
-            raise BadTick("the message does not begin with the number of a schema")
+            raise BadTick("the message does not begin with a schema id")
         try:
             values = decode(int.from_bytes(value[1:HEAD], "big"), value[HEAD:])
             text = values_as_json(values)
         except (KafkaDown, BadTick):
             raise
-        except Exception as error:  # whatever a decoder makes of foreign bytes
-            raise BadTick(f"not a {conf.value_format} record ({error})") from error
+        except Exception as error:  # decoders raise anything on bytes of another format
+            raise BadTick(f"not a valid {conf.value_format} record ({error})") from error
         return read(message._replace(value=text), now_ms=now_ms)
 
     return decoded
@@ -63,8 +63,8 @@ def installed(package: str) -> bool:
         return False
 
 
-class Registry:
-    """Reads schemas by their numbers, each once: a number's schema never changes."""
+class SchemaRegistry:
+    """Reads schemas and references from the registry."""
 
     def __init__(self) -> None:
         self.url = conf.schema_registry_url.rstrip("/")
@@ -76,10 +76,10 @@ class Registry:
             self.headers["Authorization"] = f"Basic {login}"
 
     def get(self, path: str) -> Any:
-        """Return what the registry answers.
+        """Return the decoded answer of the registry.
 
         Raises:
-            BadTick: there is no such thing.
+            BadTick: the registry has nothing at this path.
             KafkaDown: it does not answer.
         """
         request = urllib.request.Request(self.url + path, headers=self.headers)  # noqa: S310
@@ -95,11 +95,11 @@ class Registry:
 
 
 class AvroDecoder:
-    """Decodes by the schema that the record was written with."""
+    """Decodes by the schema that the record was written with; each schema is fetched once."""
 
     def __init__(self) -> None:
         self.fastavro: Any = import_module("fastavro")
-        self.registry = Registry()
+        self.registry = SchemaRegistry()
         self.schemas: dict[int, Any] = {}
 
     def __call__(self, number: int, record: bytes) -> dict[str, Any]:
@@ -108,11 +108,11 @@ class AvroDecoder:
             schema = self.schemas[number] = self.schema(f"/schemas/ids/{number}", {})
         values = self.fastavro.schemaless_reader(BytesIO(record), schema, None)
         if not isinstance(values, dict):
-            raise BadTick("the schema is not that of a record")
+            raise BadTick("the schema does not describe a record")
         return values
 
     def schema(self, path: str, named: dict[str, Any]) -> Any:
-        """Return a schema with all that it refers to."""
+        """Return a schema with all schemas that it refers to."""
         found = self.registry.get(path)
         for one in found.get("references") or ():
             subject, version = quote(one["subject"], safe=""), int(one["version"])
@@ -121,7 +121,7 @@ class AvroDecoder:
 
 
 class ProtobufDecoder:
-    """Decodes by a generated class, KAFKA_PROTOBUF_MESSAGE; Protobuf's rules make it fit."""
+    """Decodes by the generated class of KAFKA_PROTOBUF_MESSAGE, whatever the schema id."""
 
     def __init__(self) -> None:
         module, _, name = conf.protobuf_message.partition(":")
@@ -135,12 +135,12 @@ class ProtobufDecoder:
 
     def __call__(self, number: int, record: bytes) -> dict[str, Any]:
         message = self.message()
-        message.ParseFromString(record[behind_indexes(record) :])
+        message.ParseFromString(record[message_offset(record) :])
         return fields_of(message)
 
 
 def fields_of(message: Any) -> dict[str, Any]:
-    """Return the fields that are set, and those that can't tell; 64-bit numbers stay numbers."""
+    """Return the fields that are set or track no presence; 64-bit numbers stay numbers."""
     values: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
         if field.has_presence and not message.HasField(field.name):
@@ -153,16 +153,16 @@ def fields_of(message: Any) -> dict[str, Any]:
     return values
 
 
-def behind_indexes(record: bytes) -> int:
-    """Return where the message begins, behind the path of its type in the schema's file."""
-    count, at = zigzag(record, 0)
+def message_offset(record: bytes) -> int:
+    """Return where the message begins, after the path of its type in the schema's file."""
+    count, at = zigzag_varint(record, 0)
     for _ in range(count):
-        _, at = zigzag(record, at)
+        _, at = zigzag_varint(record, at)
     return at
 
 
-def zigzag(data: bytes, at: int) -> tuple[int, int]:
-    """Return a number of variable length, and where it ends."""
+def zigzag_varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return a zigzag varint and the offset of its end."""
     number = shift = 0
     while True:
         byte = data[at]

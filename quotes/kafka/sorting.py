@@ -1,116 +1,108 @@
-"""Batches of messages, sorted: what is shown, what is history, what is no tick.
+"""Sorting messages into live ticks, history and refused messages.
 
-Pure: no I/O. Within a partition the order is kept: what is history comes before what is shown.
+Pure: no I/O. Within a partition the order is kept: its history comes before its live ticks.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from instruments.errors import InstrumentsError
 from quotes.errors import BadTick
-from quotes.kafka import stored_offsets as positions
-from quotes.kafka.fields import Message, Reading
-from quotes.kafka.stored_offsets import Source
+from quotes.kafka.fields import TopicMessage
+from quotes.kafka.message_reader import MessageReader
+from quotes.kafka.stored_offsets import Source, position_field
 from quotes.store.inbox import Advance
 
 if TYPE_CHECKING:
     from confluent_kafka import Message as KafkaMessage
 
 
-class Read(Protocol):
-    """What reads messages as ticks."""
+class InboxPut(NamedTuple):
+    """Ticks, as names and frames, to put into the inbox in one step with new positions."""
 
-    def quick(self, value: bytes, now_ms: int) -> tuple[str, int] | None:
-        """Return the name and time of a value that is its own frame, as nearly all are, or None."""
-
-    def __call__(self, message: Message, now_ms: int) -> Reading:
-        """Return the tick of any message.
-
-        Raises:
-            BadTick, InstrumentsError: it is none.
-        """
-
-
-Put = tuple[list[tuple[str, bytes]], list[Advance], bool]  # ticks, positions, whether live
+    ticks: list[tuple[str, bytes]]
+    advances: list[Advance]
+    live: bool
 
 
 class Partition:
     """A partition that this consumer reads.
 
     Attributes:
-        stored: the position that Redis has, "" for none.
-        next: the offset of the next message, or a place as Kafka's clients number them.
-        newest_ms: the time of the last message that was read, Unix milliseconds; 0 for none.
+        stored: the position in Redis, "" for none.
+        next: the offset of the next message, or OFFSET_BEGINNING or OFFSET_END.
+        newest_ms: the time of the last message read, Unix milliseconds; 0 for none.
     """
 
     __slots__ = ("field", "newest_ms", "next", "source", "stored")
 
     def __init__(self, source: Source, stored: str, next: int) -> None:
         self.source = source
-        self.field = positions.field(source)
+        self.field = position_field(source)
         self.stored = stored
         self.next = next
         self.newest_ms = 0
 
 
-class Poison(NamedTuple):
-    """A message that is no tick, and why."""
+class RefusedMessage(NamedTuple):
+    """A message that is not a tick, and why."""
 
     message: "KafkaMessage"
     reason: str
 
 
 @dataclass
-class Batch:
-    """What is to be put, in this order, and where the partitions stand then."""
+class SortedBatch:
+    """Messages sorted into history, live ticks and refused ones, and the offsets after them."""
 
     history: list[tuple[str, bytes]] = field(default_factory=list)
     live: list[tuple[str, bytes]] = field(default_factory=list)
-    poison: list[Poison] = field(default_factory=list)
-    between: dict[Partition, int] = field(default_factory=dict)  # behind its history
-    ends: dict[Partition, int] = field(default_factory=dict)  # behind all of it
+    refused: list[RefusedMessage] = field(default_factory=list)
+    between: dict[Partition, int] = field(default_factory=dict)  # the offset after its history
+    ends: dict[Partition, int] = field(default_factory=dict)  # the offset after all of it
     newest: dict[Partition, int] = field(default_factory=dict)
 
-    def puts(self) -> Iterable[Put]:
-        """Yield what is to be put in one step, and whether it is to be shown."""
+    def puts(self) -> Iterator[InboxPut]:
+        """Yield the steps in which to put the batch into the inbox, in order."""
         stored = {partition: partition.stored for partition in self.ends}
         if self.history:
             advances = []
             for partition, offset in self.between.items():
                 advances.append(Advance(partition.field, stored[partition], str(offset)))
                 stored[partition] = str(offset)
-            yield self.history, advances, False
+            yield InboxPut(self.history, advances, live=False)
         advances = [
             Advance(partition.field, stored[partition], str(offset))
             for partition, offset in self.ends.items()
             if stored[partition] != str(offset)
         ]
         if self.live or advances:
-            yield self.live, advances, True
+            yield InboxPut(self.live, advances, live=True)
 
-    def done(self) -> None:
-        """Note that all of it is in Redis."""
+    def mark_stored(self) -> None:
+        """Move the partitions to the offsets after the batch, once Redis has all of it."""
         for partition, offset in self.ends.items():
             partition.stored = str(offset)
             partition.next = offset
             partition.newest_ms = self.newest[partition]
 
 
-def sort(
+def sort_messages(
     messages: Sequence["KafkaMessage"],
     partitions: dict[Source, Partition],
     *,
-    read: Read,
+    read: MessageReader,
     now_ms: int,
     live_since: int,
-) -> Batch:
-    """Sort messages of these partitions; those of others were taken away meanwhile.
+) -> SortedBatch:
+    """Sort messages; those of partitions that were revoked meanwhile are ignored.
 
     Args:
-        live_since: what is older is history, Unix milliseconds.
+        partitions: the partitions that the consumer has.
+        live_since: older messages are history, Unix milliseconds.
     """
-    batch = Batch()
+    batch = SortedBatch()
     quick = read.quick
     live, history = batch.live, batch.history
     ends, between, newest = batch.ends, batch.between, batch.newest
@@ -124,18 +116,18 @@ def sort(
         ends[partition] = offset + 1
         value = message.value()
         if value is None:
-            continue  # a tombstone: the key has no value any more, which is no price
+            continue  # a tombstone deletes its key and carries no price
         if (usual := quick(value, now_ms)) is not None:
             name, timestamp = usual
             frame = value
         else:
             try:
                 name, frame, timestamp = read(
-                    Message(value, message.key(), message.headers() or (), at if kind else 0),  # type: ignore[arg-type]
+                    TopicMessage(value, message.key(), message.headers() or (), at if kind else 0),  # type: ignore[arg-type]
                     now_ms,
                 )
             except (BadTick, InstrumentsError) as error:
-                batch.poison.append(Poison(message, str(error)))
+                batch.refused.append(RefusedMessage(message, str(error)))
                 continue
         newest[partition] = at = at if kind else timestamp
         if at >= live_since or partition in shown:

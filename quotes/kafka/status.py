@@ -1,4 +1,4 @@
-"""How the consumers of Kafka are doing, as they tell it in Redis and `/readyz` reads it.
+"""The status of Kafka's consumers, which they write to Redis and `/readyz` reads.
 
 quotes:kafka:consumers  hash  consumer -> JSON of its counters, written each second
 """
@@ -11,20 +11,20 @@ import redis
 from quotes.runtime.clock import now_ms
 from quotes.store.names import own_key
 
-# A consumer that has said nothing for so long does not count.
+# A consumer counts as ended when its status is older.
 SILENT_AFTER_MS = 10_000
 
 
 class ConsumerStatus(msgspec.Struct):
-    """What one consumer tells.
+    """The status of one consumer.
 
     Attributes:
-        at: when it told it, Unix milliseconds.
-        live, history, bad: messages taken since its start; `bad` are those that were no ticks.
+        at: when it was written, Unix milliseconds.
+        live, history, bad: messages taken since its start; `bad` were not ticks.
         lag: messages of its partitions that it has yet to read.
-        lag_s: how old the last message was that it read, while there are more.
+        lag_s: the age in seconds of the last message that it read; 0 when there are no more.
         partitions: how many it has.
-        problem: why it takes no messages now; empty: it does.
+        problem: why it takes no messages now; "" while it does.
     """
 
     at: int = 0
@@ -38,7 +38,7 @@ class ConsumerStatus(msgspec.Struct):
 
     @property
     def line(self) -> str:
-        """The line of counters that an operator reads."""
+        """The line of counters for operators."""
         text = (
             f"live={self.live} history={self.history} bad={self.bad} lag={self.lag} "
             f"lag_s={self.lag_s:.1f} partitions={self.partitions}"
@@ -50,20 +50,20 @@ def consumers_key() -> str:
     return own_key("kafka:consumers")
 
 
-def tell_status(name: str, status: ConsumerStatus, *, client: redis.Redis) -> None:
-    """Write how a consumer is doing."""
+def write_status(name: str, status: ConsumerStatus, *, client: redis.Redis) -> None:
+    """Write a consumer's status to Redis; raise redis.RedisError."""
     status.at = now_ms()
     client.hset(consumers_key(), name, msgspec.json.encode(status))
 
 
-def forget_status(name: str, *, client: redis.Redis) -> None:
+def remove_status(name: str, *, client: redis.Redis) -> None:
     client.hdel(consumers_key(), name)
 
 
 def consumer_statuses(client: redis.Redis) -> dict[str, ConsumerStatus]:
-    """Return how each consumer that works is doing; raise redis.RedisError.
+    """Return the status of each running consumer; raise redis.RedisError.
 
-    Those that are silent for a minute are taken out.
+    Consumers that have written nothing for a minute are removed.
     """
     now = now_ms()
     texts: Any = client.hgetall(consumers_key())
@@ -78,7 +78,7 @@ def consumer_statuses(client: redis.Redis) -> dict[str, ConsumerStatus]:
 
 
 def kafka_state(client: redis.Redis) -> str:
-    """Return "ok" when prices can flow from Kafka, else what is wrong; raise redis.RedisError."""
+    """Return "ok" when prices can flow from Kafka, else the problem; raise redis.RedisError."""
     statuses = consumer_statuses(client)
     if not statuses:
         return "no consumer works: start `manage.py consume_kafka`"

@@ -43,7 +43,7 @@ class Broker:
         return True
 
     def start(self) -> None:
-        """Start the broker unless it runs, and wait until it answers."""
+        """StartingOffset the broker unless it runs, and wait until it answers."""
         if self.process is None:
             url = f"tcp://127.0.0.1:{self.port}"
             options = ["--listener-url", url, "--advertised-listener-url", url]

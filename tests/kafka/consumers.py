@@ -7,8 +7,7 @@ from typing import Any
 from redis import Redis
 
 from quotes.kafka.consumer import PriceConsumer
-from quotes.kafka.message_reader import Reader
-from quotes.kafka.sorting import Read
+from quotes.kafka.message_reader import MessageReader
 from quotes.store.tick_log import LoggedTick, decode_entry
 from tests.waiting import DEADLINE_S, wait_until
 
@@ -16,7 +15,7 @@ from tests.waiting import DEADLINE_S, wait_until
 class RunningConsumer:
     """A consumer in a thread; ended with the block, which fails if it failed."""
 
-    def __init__(self, redis: Redis, *, read: Read | None = None) -> None:
+    def __init__(self, redis: Redis, *, read: MessageReader | None = None) -> None:
         self.client = Redis.from_url(
             "redis://{host}:{port}/0".format(**redis.get_connection_kwargs()),
             socket_timeout=0.5,
@@ -27,7 +26,7 @@ class RunningConsumer:
         self.error: BaseException | None = None
         self.consumer = PriceConsumer(
             client=self.client,
-            read=read or Reader(),
+            read=read or MessageReader(),
             stopped=self.stopped.is_set,
             report=self.lines.append,
         )
@@ -40,9 +39,9 @@ class RunningConsumer:
             self.error = error
 
     @property
-    def placed(self) -> bool:
+    def positioned(self) -> bool:
         """Whether it has partitions and reads them."""
-        return bool(self.consumer.partitions) and not self.consumer.unplaced
+        return bool(self.consumer.partitions) and not self.consumer.unpositioned
 
     def __enter__(self) -> "RunningConsumer":
         self.thread.start()
@@ -61,8 +60,8 @@ class RunningConsumer:
         if self.error is not None:
             raise self.error
 
-    def wait_placed(self) -> None:
-        wait_until(lambda: self.placed or self.error)
+    def wait_positioned(self) -> None:
+        wait_until(lambda: self.positioned or self.error)
 
 
 def logged(redis: Redis) -> list[LoggedTick]:

@@ -14,7 +14,7 @@ import django
 def main() -> None:
     django.setup()
     from quotes.kafka.consumer import PriceConsumer
-    from quotes.kafka.message_reader import Reader
+    from quotes.kafka.message_reader import MessageReader
     from quotes.store.clients import sync_client
 
     pid = 0
@@ -24,7 +24,10 @@ def main() -> None:
         pid = os.fork()
         if not pid:
             PriceConsumer(
-                client=sync_client(), read=Reader(), stopped=lambda: False, report=lambda line: None
+                client=sync_client(),
+                read=MessageReader(),
+                stopped=lambda: False,
+                report=lambda line: None,
             ).run()
         print(pid, flush=True)
     if pid:

@@ -55,13 +55,13 @@ async def test_brokers_that_go_and_come_back_lose_and_repeat_nothing(
 ) -> None:
     """Each broker in turn, then all at once: what is in the topic is logged once, in order."""
     with RunningConsumer(redis) as running:
-        await eventually(lambda: running.placed)
+        await eventually(lambda: running.positioned)
         for number, brokers in enumerate(((1,), (2,), (3,), cluster.BROKERS)):
             producer = producing(cluster, number * 2000, (number + 1) * 2000)
             producer.poll(0.02)
             for broker in brokers:
                 cluster.take_down(broker)
-            await eventually(lambda: not running.consumer.partitions or running.placed)
+            await eventually(lambda: not running.consumer.partitions or running.positioned)
             for broker in brokers:
                 cluster.bring_up(broker)
             assert producer.flush(DEADLINE_S) == 0

@@ -10,8 +10,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from redis import Redis
 
-from quotes.kafka.status import ConsumerStatus, consumers_key, tell_status
-from quotes.serve.processes import Options, plan
+from quotes.kafka.status import ConsumerStatus, consumers_key, write_status
+from quotes.serve.processes import ServeOptions, planned_children
 from quotes.store.inbox import unread
 from tests.kafka.broker import Broker
 from tests.kafka.consumers import RunningConsumer
@@ -59,7 +59,7 @@ def test_server_runs_without_the_package() -> None:
         ({"TOPICS": ""}, "KAFKA_TOPICS is not set"),
         ({"DEAD_LETTER_TOPIC": "prices"}, "KAFKA_DEAD_LETTER_TOPIC must not be among"),
         ({"TOPICS": "^pri.*", "PRODUCE_TOPIC": "prices.out"}, "KAFKA_PRODUCE_TOPIC must not be"),
-        ({"FIELDS": "symbol=s"}, "KAFKA_FIELDS must say where the price is"),
+        ({"FIELDS": "symbol=s"}, "KAFKA_FIELDS must give the location of the price"),
         ({"VALUE_FORMAT": "avro"}, "KAFKA_SCHEMA_REGISTRY_URL must be a URL"),
     ],
 )
@@ -119,7 +119,7 @@ def test_serve_runs_a_consumer_where_there_is_kafka(settings: Any) -> None:
             return 0
 
     def names() -> list[str]:
-        return [child.name for child in plan(Options(), [Listener()], None)]  # type: ignore[list-item]
+        return [child.name for child in planned_children(ServeOptions(), [Listener()], None)]  # type: ignore[list-item]
 
     assert names() == ["bridge", "recorder", "web"]
     settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPICS = "localhost:9092", "prices"
@@ -135,13 +135,13 @@ def test_readyz_tells_how_kafka_is(
     assert answer["kafka"] == "no consumer works: start `manage.py consume_kafka`"
     with RunningConsumer(redis) as running:
         broker.produce(topic, message("A", "1", MOMENT).encode(), key=b"A")
-        running.wait_placed()
+        running.wait_positioned()
         wait_until(lambda: client.get("/readyz").json()["kafka"] == "ok")
     assert not redis.hlen(consumers_key())
     for lag, lag_s in ((5, 1.25), (7, 61.0)):
-        tell_status(f"consumer {lag}", ConsumerStatus(lag=lag, lag_s=lag_s), client=redis)
+        write_status(f"consumer {lag}", ConsumerStatus(lag=lag, lag_s=lag_s), client=redis)
     assert client.get("/readyz").json()["kafka_lag"] == {"messages": 12, "seconds": 61.0}
-    tell_status("consumer 5", ConsumerStatus(problem="no broker answers"), client=redis)
+    write_status("consumer 5", ConsumerStatus(problem="no broker answers"), client=redis)
     assert client.get("/readyz").json()["kafka"] == "no broker answers"
     redis.hset(consumers_key(), "long gone", json.dumps({"at": MOMENT, "lag": 1000}))
     assert client.get("/readyz").json()["kafka_lag"]["messages"] == 7

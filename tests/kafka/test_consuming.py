@@ -110,7 +110,7 @@ async def test_consumer_goes_on_behind_what_it_has_put(
         ticks = [message("A", "1", MOMENT + n).encode() for n in range(first, first + 10)]
         broker.produce(topic, *ticks, key=b"A")
         with RunningConsumer(redis) as running:
-            running.consumer.store = lambda batch: None  # type: ignore[method-assign]
+            running.consumer.store_offsets = lambda batch: None  # type: ignore[method-assign]
             await eventually(partial(has_logged, redis, first + 10))
     assert [row.timestamp - MOMENT for row in logged(redis)] == list(range(20))
 
@@ -136,7 +136,7 @@ async def test_outage_of_redis_loses_and_repeats_nothing(
     """A Redis that stops in mid-flow is waited for; each message is put once."""
     ticks = [message("A", str(n), MOMENT + n).encode() for n in range(20_000)]
     with RunningConsumer(redis) as running:
-        running.wait_placed()
+        running.wait_positioned()
         for at in range(0, 20_000, 2000):
             broker.produce(topic, *ticks[at : at + 2000], key=b"A")
             if at == 8000:

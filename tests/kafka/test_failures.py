@@ -136,7 +136,7 @@ async def test_three_consumers_keep_the_order_of_each_symbol(
     parts = iter([messages[at : at + 4000] for at in range(0, len(messages), 4000)])
     produce(broker.servers, topic, next(parts))
     with RunningConsumer(redis) as first:
-        await eventually(lambda: first.placed)
+        await eventually(lambda: first.positioned)
         produce(broker.servers, topic, next(parts))
         with RunningConsumer(redis) as second:
             produce(broker.servers, topic, next(parts))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from quotes.errors import BadTick, KafkaRefused
-from quotes.kafka.fields import FieldMap, Message, read_message
+from quotes.kafka.fields import FieldMap, TopicMessage, read_message
 from quotes.runtime.clock import now_ms
 from quotes.ticks import encode_tick, parse_tick
 from tests.ticks import MOMENT, message
@@ -27,8 +27,8 @@ FOREIGN = (
     ],
 )
 def test_frame_is_what_the_parser_and_the_encoder_make(value: str) -> None:
-    """Whether taken as it is or written anew, the frame is that of any other publisher."""
-    reading = read_message(Message(value.encode()), now_ms=now_ms())
+    """Whether taken as it is or encoded again, the frame is that of any other publisher."""
+    reading = read_message(TopicMessage(value.encode()), now_ms=now_ms())
     assert reading.frame == encode_tick(parse_tick(value.encode(), now_ms=now_ms()))
 
 
@@ -38,7 +38,7 @@ def test_foreign_fields_are_found() -> None:
         "symbol=$.instrument.code, price=last.px[1], timestamp=when, volume=vol, oi=header:oi",
         unit="s",
     )
-    reading = read(Message(FOREIGN, b"k", [("oi", b"7")]), now_ms=now_ms())
+    reading = read(TopicMessage(FOREIGN, b"k", [("oi", b"7")]), now_ms=now_ms())
     assert reading.frame == (
         b'{"symbol":"M&M","price":612.50,"timestamp":1712331900250,"volume":12,"oi":7}'
     )
@@ -57,18 +57,18 @@ def test_units_of_time(unit: str, text: str) -> None:
     """Each unit comes out as milliseconds."""
     read = FieldMap("symbol=key,price=p,timestamp=t", unit=unit)
     value = f'{{"p":1,"t":{text}}}'.encode()
-    assert read(Message(value, b"A"), now_ms=now_ms()).timestamp == MOMENT
+    assert read(TopicMessage(value, b"A"), now_ms=now_ms()).timestamp == MOMENT
 
 
 @pytest.mark.parametrize(
     ("mapping", "reason"),
     [
-        ("symbol=s", "price is"),
-        ("price", "field=place"),
-        ("price=a,price=b", "field=place"),
-        ("price=a,colour=b", "field=place"),
-        ("price=a[x]", "places"),
-        ("price=", "field=place"),
+        ("symbol=s", "location of the price"),
+        ("price", "field=location"),
+        ("price=a,price=b", "field=location"),
+        ("price=a,colour=b", "field=location"),
+        ("price=a[x]", "locations"),
+        ("price=", "field=location"),
     ],
 )
 def test_mappings_that_are_refused(mapping: str, reason: str) -> None:
@@ -85,13 +85,14 @@ def test_foreign_messages_that_are_none(value: bytes) -> None:
     """What lacks the price, or is no JSON, is no tick."""
     read = FieldMap("symbol=key,price=last.px[1],timestamp=when", unit="s")
     with pytest.raises(BadTick):
-        read(Message(value, b"A"), now_ms=now_ms())
+        read(TopicMessage(value, b"A"), now_ms=now_ms())
 
 
 def test_message_time_stands_in_only_for_none(settings: Any) -> None:
     """A value's own timestamp counts, even when the message's differs."""
     value = b'{"price":1,"timestamp":%d, "symbol":"A"}' % MOMENT
-    assert read_message(Message(value, at=MOMENT + 5), now_ms=now_ms()).timestamp == MOMENT
+    assert read_message(TopicMessage(value, at=MOMENT + 5), now_ms=now_ms()).timestamp == MOMENT
     assert (
-        read_message(Message(b'{"price":1}', b"A", at=MOMENT), now_ms=now_ms()).timestamp == MOMENT
+        read_message(TopicMessage(b'{"price":1}', b"A", at=MOMENT), now_ms=now_ms()).timestamp
+        == MOMENT
     )

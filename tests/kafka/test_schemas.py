@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from quotes.errors import BadTick, KafkaDown, KafkaRefused
-from quotes.kafka.fields import FieldMap, Message, read_message
-from quotes.kafka.schemas import decoding
+from quotes.kafka.fields import FieldMap, TopicMessage, read_message
+from quotes.kafka.schemas import decoded_values
 from quotes.runtime.clock import now_ms
 from tests.ticks import MOMENT
 
@@ -66,17 +66,17 @@ def registry(settings: Any) -> Iterator[Any]:
         server.shutdown()
 
 
-def avro(number: int = 7, **values: Any) -> Message:
+def avro(number: int = 7, **values: Any) -> TopicMessage:
     out = io.BytesIO()
     schema = fastavro.parse_schema(TICK, {"Side": fastavro.parse_schema(SIDE)})
     record = {"symbol": "M&M", "price": Decimal("612.50"), "timestamp": MOMENT, "side": "BUY"}
     fastavro.schemaless_writer(out, schema, record | values)
-    return Message(b"\0" + number.to_bytes(4, "big") + out.getvalue())
+    return TopicMessage(b"\0" + number.to_bytes(4, "big") + out.getvalue())
 
 
 def test_avro_record_is_a_tick(registry: Any) -> None:
     """Decimals keep their digits, references are followed, each schema is asked for once."""
-    read = decoding(read_message)
+    read = decoded_values(read_message)
     for _ in range(2):
         reading = read(avro(volume=5), now_ms=now_ms())
     assert reading.frame == (
@@ -86,12 +86,13 @@ def test_avro_record_is_a_tick(registry: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [Message(b""), Message(b'{"price":1}'), avro(8), Message(avro().value[:9])]
+    "message",
+    [TopicMessage(b""), TopicMessage(b'{"price":1}'), avro(8), TopicMessage(avro().value[:9])],
 )
-def test_what_no_schema_describes_is_no_tick(registry: Any, message: Message) -> None:
+def test_what_no_schema_describes_is_no_tick(registry: Any, message: TopicMessage) -> None:
     """No schema's number, an unknown one and half a record are poison."""
     with pytest.raises(BadTick):
-        decoding(read_message)(message, now_ms=now_ms())
+        decoded_values(read_message)(message, now_ms=now_ms())
 
 
 def test_registry_that_is_away_is_waited_for(settings: Any) -> None:
@@ -99,18 +100,18 @@ def test_registry_that_is_away_is_waited_for(settings: Any) -> None:
     settings.KAFKA_VALUE_FORMAT = "avro"
     settings.KAFKA_SCHEMA_REGISTRY_URL = "http://127.0.0.1:9"
     with pytest.raises(KafkaDown):
-        decoding(read_message)(avro(), now_ms=now_ms())
+        decoded_values(read_message)(avro(), now_ms=now_ms())
 
 
 def test_protobuf_message_is_a_tick(settings: Any) -> None:
     """The fields of a generated class are read by their names, or where the mapping says."""
     settings.KAFKA_VALUE_FORMAT = "protobuf"
     settings.KAFKA_PROTOBUF_MESSAGE = "google.protobuf.timestamp_pb2:Timestamp"
-    read = decoding(FieldMap("symbol=key,price=nanos,timestamp=seconds", unit="s"))
+    read = decoded_values(FieldMap("symbol=key,price=nanos,timestamp=seconds", unit="s"))
     record = timestamp_pb2.Timestamp(seconds=MOMENT // 1000, nanos=42).SerializeToString()
     for path in (b"\0", b"\2\0", b"\4\2\x80\1"):
         value = b"\0\0\0\0\7" + path + record
-        reading = read(Message(value, b"A"), now_ms=now_ms())
+        reading = read(TopicMessage(value, b"A"), now_ms=now_ms())
         assert reading.frame == b'{"symbol":"A","price":42,"timestamp":1712331900000}'
 
 
@@ -120,4 +121,4 @@ def test_message_class_that_is_none_is_refused(settings: Any, name: str) -> None
     settings.KAFKA_VALUE_FORMAT = "protobuf"
     settings.KAFKA_PROTOBUF_MESSAGE = name
     with pytest.raises(KafkaRefused, match="KAFKA_PROTOBUF_MESSAGE"):
-        decoding(read_message)
+        decoded_values(read_message)

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
-from quotes.kafka.availability import check_topics, need_library
+from quotes.kafka.availability import check_topics, require_kafka
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.clients import sync_client
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            need_library()
+            require_kafka()
             check_topics()
             from confluent_kafka import KafkaException
 

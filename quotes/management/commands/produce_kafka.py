@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
-from quotes.kafka.availability import check_produce_topic, need_library
+from quotes.kafka.availability import check_produce_topic, require_kafka
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.clients import sync_client
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            need_library()
+            require_kafka()
             check_produce_topic()
         except QuotesError as error:
             raise CommandError(str(error)) from error
