@@ -122,7 +122,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "quotes.access.middleware.acting_request.remember_who_acts",
+    "quotes.access.middleware.acting_request.record_acting_request",
     "axes.middleware.AxesMiddleware",
     # Last, so that all before it run in one thread.
     "config.threads.one_thread",

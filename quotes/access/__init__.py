@@ -1,1 +1,1 @@
-"""Who may see what: tokens, entitlements, limits, and what they mean at every door."""
+"""Who may see what: credentials, entitlements, limits, and how each interface enforces them."""

@@ -1,7 +1,7 @@
-"""Reading users' accounts for an event loop: in a thread of its own, many in one reading.
+"""Reading accounts for an event loop: in a thread of its own, many in one read.
 
-Whoever asks while a reading is under way is served by the next one, so that a thousand clients that
-connect at once cost a few queries and one database connection.
+Requests that come while a read is under way are served together by the next one, so that a
+thousand clients that connect at once cost a few queries and one database connection.
 """
 
 import asyncio
@@ -18,69 +18,75 @@ from quotes.access.selectors import read_accounts
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500
+_BATCH = 500
 
 T = TypeVar("T")
-Question = tuple[int | str, str]  # a user, and a log-in or ""
+_Lookup = tuple[int | str, str]  # a user, and a log-in or ""
 
 
 class AccountReader:
-    """Reads accounts in one thread; belongs to one event loop."""
+    """Reads accounts in one thread; belongs to one event loop.
+
+    A caller of `read` may be cancelled; the read goes on for the others.
+    """
 
     def __init__(self) -> None:
-        self.executor = ThreadPoolExecutor(1, "access")
-        self.waiting: list[tuple[Question, asyncio.Future[Accounts]]] = []
-        self.task: asyncio.Task[None] | None = None
+        self._executor = ThreadPoolExecutor(1, "access")
+        self._waiting: list[tuple[_Lookup, asyncio.Future[Accounts]]] = []
+        self._task: asyncio.Task[None] | None = None
 
     async def read(self, user: int | str, login: str = "") -> Accounts:
-        """Return accounts that tell of the user and the log-in; raise AccessDown."""
+        """Return accounts with that of the user, and whether the log-in has ended.
+
+        Raises:
+            AccessDown: the database cannot be read.
+        """
         future: asyncio.Future[Accounts] = asyncio.get_running_loop().create_future()
-        self.waiting.append(((user, login), future))
-        if self.task is None or self.task.done():
-            self.task = asyncio.create_task(self.serve())
+        self._waiting.append(((user, login), future))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._serve())
         return await future
 
-    async def serve(self) -> None:
-        while self.waiting:
-            batch, self.waiting = self.waiting[:BATCH], self.waiting[BATCH:]
-            questions = [question for question, _ in batch]
+    async def _serve(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
             try:
-                answer = await self.in_thread(read_all, questions)
+                accounts = await self.run_in_thread(_read_all, [lookup for lookup, _ in batch])
             except BaseException as error:
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(AccessDown())
-                        future.exception()  # who asked may be gone
+                        future.exception()  # nobody may be left to retrieve it
                 if not isinstance(error, AccessDown):
                     raise
                 continue
             for _, future in batch:
                 if not future.done():
-                    future.set_result(answer)
+                    future.set_result(accounts)
 
-    async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+    async def run_in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function that reads the database; raise AccessDown when it cannot be read."""
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self.executor, in_database, function, *arguments)
+            return await loop.run_in_executor(self._executor, in_database, function, *arguments)
         except DatabaseError as error:
             logger.warning("users and entitlements cannot be read: %s", error)
             raise AccessDown from error
 
     async def close(self) -> None:
         """End the thread and its database connection."""
-        await asyncio.get_running_loop().run_in_executor(self.executor, connections.close_all)
-        self.executor.shutdown()
-        if self.task is not None:
-            self.task.cancel()
-            await asyncio.wait([self.task])
+        await asyncio.get_running_loop().run_in_executor(self._executor, connections.close_all)
+        self._executor.shutdown()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
 
 def in_database(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function with a database connection that works."""
     close_old_connections()
     return function(*arguments)
 
 
-def read_all(questions: list[Question]) -> Accounts:
-    users = {user for user, _ in questions}
-    return read_accounts(users, {login for _, login in questions})
+def _read_all(lookups: list[_Lookup]) -> Accounts:
+    return read_accounts({user for user, _ in lookups}, {login for _, login in lookups})

@@ -1,4 +1,4 @@
-"""What is known of a caller: who the credentials say it is, and how that user stands now."""
+"""Identities, which credentials prove, and accounts, which are what the database has of users."""
 
 from dataclasses import dataclass, field
 
@@ -11,12 +11,13 @@ from quotes.conf import conf
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who credentials say a caller is; their signature or origin has been checked.
+    """The user that credentials name; their signature or origin has been checked.
 
     Attributes:
         user: the id of a user here, or the user name that an outside issuer gives.
-        login: which log-in it comes from; "" where it comes from none that can be ended.
-        stamp: what changes with the user's password; "" where the password is not kept here.
+        login: the log-in that the credentials come from; "" if they come from none that can be
+            ended.
+        stamp: changes with the user's password; "" if the password is not kept here.
         expires: Unix seconds.
     """
 
@@ -28,7 +29,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one user's connections are held to."""
+    """Limits of one user; the defaults are the settings."""
 
     max_symbols: int = field(default_factory=lambda: conf.max_symbols)
     max_connections: int = field(default_factory=lambda: conf.max_connections_per_user)
@@ -39,10 +40,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """How a user stands in the database.
+    """A user's state in the database, as it was read; a later read may give another.
 
     Attributes:
-        stamp: what changes with the user's password.
+        stamp: changes with the user's password.
     """
 
     user_id: int

@@ -1,4 +1,4 @@
-"""Changes of who may see what: each is recorded once, and every web process reads of it here."""
+"""Changes of users and entitlements: recorded once each, read by every web process."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ from django.utils import timezone
 from quotes.access.models import AccessChange, EndedLogin
 from quotes.conf import conf
 
-# The request on whose behalf something is changed, if it is one.
-acting: ContextVar[Any] = ContextVar("acting", default=None)
+# The HTTP request that makes a change, if one does.
+acting_request: ContextVar[Any] = ContextVar("acting_request", default=None)
 
 # Of two changes that are made at the same time the one with the lower number may be seen later.
-OVERLAP = 200
-MOST = 1000
+_OVERLAP = 200
+_MAX_ROWS = 1000
 
 
-class Change(NamedTuple):
-    """A change as the web processes see it; without a user it may be about anybody."""
+class RecordedChange(NamedTuple):
+    """A change as web processes read it; without a user it may be about anybody."""
 
     id: int
     user_id: int | None
@@ -31,35 +31,38 @@ def change_record(*, what: str, user_id: int | None = None, group_id: int | None
     """Record that something about a user, or about many, has changed.
 
     Args:
-        what: for people, with no secret in it.
+        what: a text for people, without secrets; cut to 300 characters.
     """
     AccessChange.objects.create(
-        actor=actor_name(), what=what[:300], user_id=user_id, group_id=group_id
+        actor=_actor_name(), what=what[:300], user_id=user_id, group_id=group_id
     )
 
 
-def actor_name() -> str:
-    request = acting.get()
+def _actor_name() -> str:
+    request = acting_request.get()
     user = getattr(request, "user", None)
     return user.get_username()[:150] if user is not None and user.is_authenticated else ""
 
 
 def last_change() -> int:
-    """Return the number of the newest change; 0 when there is none."""
+    """Return the number of the newest change, 0 before the first."""
     return AccessChange.objects.aggregate(last=Max("id"))["last"] or 0
 
 
-def changes_since(number: int) -> Sequence[Change]:
-    """Return the changes after a number, and some before it that may have been seen already."""
-    rows = AccessChange.objects.filter(id__gt=number - OVERLAP).order_by("id")
-    return [Change(*row) for row in rows.values_list("id", "user_id")[: OVERLAP + MOST]]
+def changes_since(number: int) -> Sequence[RecordedChange]:
+    """Return the changes after a number, and some before it: the reader drops those it has seen."""
+    rows = AccessChange.objects.filter(id__gt=number - _OVERLAP).order_by("id")
+    return [
+        RecordedChange(*row) for row in rows.values_list("id", "user_id")[: _OVERLAP + _MAX_ROWS]
+    ]
 
 
 def login_end(*, login: str, user_id: int | None, why: str, expires: float = 0) -> None:
-    """Let every token and socket of a log-in be good no more.
+    """End a log-in: its tokens are refused from now on, and its sockets are closed.
 
     Args:
-        expires: the end of its last token in Unix seconds, where that is not one of this server's.
+        login: nothing happens if it is "".
+        expires: when its last token ends, in Unix seconds, if an outside issuer signed it.
     """
     if not login:
         return
@@ -71,6 +74,6 @@ def login_end(*, login: str, user_id: int | None, why: str, expires: float = 0) 
 
 
 def session_login(session: Any) -> str:
-    """Return the name of the log-in that a browser's session is; it does not give the key away."""
+    """Return the log-in of a browser's session, without giving its key away; "" without a key."""
     key = getattr(session, "session_key", None)
     return f"web:{hashlib.sha256(key.encode()).hexdigest()[:48]}" if key else ""

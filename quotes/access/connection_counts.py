@@ -1,15 +1,15 @@
-"""How many connections there are of each user and address, counted over all web processes.
+"""Connections of each user and address, counted and limited over all web processes.
 
-Each process writes its own counts into Redis beside its lease. The counts of a process whose lease
-has run out are not counted and are taken away by whoever meets them: a process that was killed
-leaves nothing behind for longer than its lease.
+Each process writes its own counts into Redis beside its lease. Counts of a process whose lease has
+ended are ignored, and deleted by the next process that reads them: a killed process leaves nothing
+behind for longer than its lease.
 
     quotes:process:ID             string  the lease of a web process
     quotes:connections:all        hash    process -> its connections
     quotes:connections:user:7     hash    the same of one user
     quotes:connections:address:A  hash    the same of one address
 
-While Redis is away each process holds its own connections to the limits.
+While Redis does not answer, each process limits its own connections.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ from quotes.store.names import own_key
 
 logger = logging.getLogger(__name__)
 
-REASSERT_S = 600.0
-ANSWER_S = 1.0
-REST_S = 2.0
-COUNTS_S = 3600  # counts that nobody asserts any more are gone after so long
+_REASSERT_S = 600.0
+_ANSWER_S = 1.0
+_REST_S = 2.0
+_COUNTS_S = 3600  # Redis drops counts that no process has written for this time
 
-# Takes one connection in each scope or in none; says in which one there is no room, from 1.
-TAKE = """
+# Counts one connection in each scope or in none; returns the first full scope, from 1, else 0.
+_ACQUIRE = """
 redis.call('SET', ARGV[2] .. ARGV[1], 1, 'PX', ARGV[3])
 for i, scope in ipairs(KEYS) do
   local total = tonumber(ARGV[3 + 2 * i])
@@ -59,7 +59,7 @@ return 0
 
 
 class Scope:
-    """What connections are counted by, and how many there may be of it."""
+    """What connections are counted by, how many there may be, and the text of a refusal."""
 
     __slots__ = ("limit", "name", "reason")
 
@@ -70,29 +70,37 @@ class Scope:
 
 
 class ConnectionCounts:
-    """The connections of this process, and whether there is room for more among all processes."""
+    """Counts the connections of this process, within limits over all processes.
+
+    `run` keeps Redis right. `acquire` may be cancelled: nothing is counted then. For a moment
+    after Redis was lost, all processes together may exceed a limit.
+
+    Attributes:
+        process: the name of this process in Redis, random.
+        counts: name of a scope -> connections of this process.
+    """
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
-        self.client = client
         self.process = uuid.uuid4().hex[:16]
-        self.counts: Counter[str] = Counter()  # scope -> connections of this process
-        self.changed: set[str] = set()  # scopes whose counts in Redis may be wrong
-        self.turn = asyncio.Lock()
-        self.closed = False
-        self.rests_until = 0.0  # before this loop time Redis is not asked
-        self.wake = asyncio.Event()
-        self.script: Any = client.register_script(TAKE)
+        self.counts: Counter[str] = Counter()
+        self._client = client
+        self._changed: set[str] = set()  # scopes whose counts in Redis may be wrong
+        self._turn = asyncio.Lock()
+        self._stopped = False
+        self._retry_at = 0.0  # loop time; before it connections do not wait for Redis
+        self._wake = asyncio.Event()
+        self._script: Any = client.register_script(_ACQUIRE)
 
     async def acquire(self, scopes: Sequence[Scope]) -> None:
         """Count one more connection in each scope.
 
         Raises:
-            LimitReached: there is no room in one of them; nothing is counted.
+            LimitReached: one of them is full; nothing is counted.
         """
         names = [scope.name for scope in scopes]
         self.counts.update(names)
         try:
-            full = await self.room(scopes)
+            full = await self._full_scope(scopes)
         except BaseException:
             self.release(names)
             raise
@@ -100,95 +108,104 @@ class ConnectionCounts:
             self.release(names)
             raise LimitReached(full.reason)
 
-    async def room(self, scopes: Sequence[Scope]) -> Scope | None:
-        """Return the scope in which there is no room."""
+    async def _full_scope(self, scopes: Sequence[Scope]) -> Scope | None:
+        """Return a scope in which the connection, counted already, is one too many."""
         for scope in scopes:
             if self.counts[scope.name] > scope.limit:
                 return scope
-        # One at a time: what is written last is then what there is.
-        async with self.turn:
+        # One at a time, so that the last count written is the newest.
+        async with self._turn:
             numbers = [n for scope in scopes for n in (self.counts[scope.name], scope.limit)]
-            lease = (self.process, own_key("process:"), conf.connection_lease_ms, COUNTS_S)
+            lease = (self.process, own_key("process:"), conf.connection_lease_ms, _COUNTS_S)
             loop = asyncio.get_running_loop()
             try:
-                if loop.time() < self.rests_until:
+                if loop.time() < self._retry_at:
                     raise TimeoutError
-                async with asyncio.timeout(ANSWER_S):
-                    keys = [counts_key(scope.name) for scope in scopes]
-                    full = await self.script(keys=keys, args=[*lease, *numbers])
+                async with asyncio.timeout(_ANSWER_S):
+                    keys = [_counts_key(scope.name) for scope in scopes]
+                    full = await self._script(keys=keys, args=[*lease, *numbers])
             except (RedisError, OSError, TimeoutError):
-                # A Redis that does not answer must not hold up all who connect, one by one.
-                if loop.time() >= self.rests_until:
-                    self.rests_until = loop.time() + REST_S
-                self.changed.update(scope.name for scope in scopes)
+                # While Redis hangs, connections must not wait for it one after the other.
+                if loop.time() >= self._retry_at:
+                    self._retry_at = loop.time() + _REST_S
+                self._changed.update(scope.name for scope in scopes)
                 return None
         return scopes[int(full) - 1] if full else None
 
     def release(self, names: Sequence[str]) -> None:
-        """Count one connection less in each scope."""
+        """Count one connection less under each name."""
         for name in names:
             self.counts[name] -= 1
             if self.counts[name] <= 0:
                 del self.counts[name]
-        self.changed.update(names)
-        self.wake.set()
+        self._changed.update(names)
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Let `run` return after its next renewal."""
+        self._stopped = True
+        self._wake.set()
 
     async def run(self) -> None:
-        """Keep the lease and the counts in Redis right until cancelled."""
+        """Keep the lease and the counts in Redis right until stopped or cancelled."""
         loop = asyncio.get_running_loop()
-        reassert_at = loop.time() + REASSERT_S
-        while not self.closed:
+        reassert_at = loop.time() + _REASSERT_S
+        while not self._stopped:
             pause_s = conf.connection_lease_ms / 4000
             try:
                 async with asyncio.timeout(pause_s):
-                    await self.wake.wait()
+                    await self._wake.wait()
             except TimeoutError:
                 pass
-            self.wake.clear()
+            self._wake.clear()
             if loop.time() >= reassert_at:
-                reassert_at = loop.time() + REASSERT_S
-                self.changed.update(self.counts)
+                reassert_at = loop.time() + _REASSERT_S
+                self._changed.update(self.counts)
             try:
                 await self.renew()
             except (RedisError, OSError) as error:
-                logger.warning("the counts of connections cannot be kept in Redis: %s", error)
+                logger.warning("counts of connections cannot be written to Redis: %s", error)
                 await asyncio.sleep(pause_s)
             # Connections mostly end many at a time: their counts go in one message.
             await asyncio.sleep(0.05)
 
     async def renew(self) -> None:
-        """Renew the lease, if there is anything to count, and write what has changed."""
-        if not self.counts and not self.changed:
+        """Renew the lease if anything is counted, and write the counts that changed.
+
+        Raises:
+            RedisError, OSError, TimeoutError: Redis does not answer; the counts stay due.
+        """
+        if not self.counts and not self._changed:
             return
-        async with self.turn, asyncio.timeout(ANSWER_S):
+        async with self._turn, asyncio.timeout(_ANSWER_S):
             key = own_key("process:" + self.process)
-            if not await self.client.set(key, 1, px=conf.connection_lease_ms, xx=True):
-                await self.client.set(key, 1, px=conf.connection_lease_ms)
-                self.changed.update(self.counts)  # Redis may have lost them with the lease
-            changed, self.changed = self.changed, set()
+            if not await self._client.set(key, 1, px=conf.connection_lease_ms, xx=True):
+                await self._client.set(key, 1, px=conf.connection_lease_ms)
+                self._changed.update(self.counts)  # Redis may have lost them with the lease
+            changed, self._changed = self._changed, set()
             try:
-                await self.write(changed)
+                await self._write(changed)
             except BaseException:
-                self.changed |= changed
+                self._changed |= changed
                 raise
 
-    async def write(self, names: set[str]) -> None:
-        pipeline = self.client.pipeline(transaction=False)
+    async def _write(self, names: set[str]) -> None:
+        pipeline = self._client.pipeline(transaction=False)
         for name in names:
             if count := self.counts.get(name, 0):
-                pipeline.hset(counts_key(name), self.process, count)
-                pipeline.expire(counts_key(name), COUNTS_S)
+                pipeline.hset(_counts_key(name), self.process, count)
+                pipeline.expire(_counts_key(name), _COUNTS_S)
             else:
-                pipeline.hdel(counts_key(name), self.process)
+                pipeline.hdel(_counts_key(name), self.process)
         await pipeline.execute()
 
     async def leave(self) -> None:
-        """Give up the lease: none of this process's connections counts any more."""
+        """Give up the lease, so that connections of this process no longer count; never raises."""
         try:
-            await self.client.delete(own_key("process:" + self.process))
+            await self._client.delete(own_key("process:" + self.process))
         except (RedisError, OSError):
-            logger.info("the lease of this process runs out by itself")
+            logger.info("the lease of this process could not be deleted and ends by itself")
 
 
-def counts_key(scope: str) -> str:
+def _counts_key(scope: str) -> str:
     return own_key(f"connections:{scope}")

@@ -1,6 +1,6 @@
-"""Entitlements: which segments' prices somebody may see, at once or late. Pure rules, no I/O.
+"""Entitlements: the segments whose prices a user may see, in real time or late. Pure, no I/O.
 
-Where grants are kept is `models.py`; how they are read `selectors.py`.
+Grants are stored by `models.py` and read by `selectors.py`.
 """
 
 from collections.abc import Iterable
@@ -12,19 +12,19 @@ from instruments.keys import SEGMENTS, InstrumentKey
 from quotes.errors import quoted
 
 EVERY = "*"
-# Stands for the names that the instrument master does not know: they are of no segment.
+# The names that are not in the instrument master: they are of no segment.
 OTHER = "OTHER"
 CODES = (*SEGMENTS, OTHER)
 MAX_DELAY_MINUTES = 1440
 
 
 class Grant(NamedTuple):
-    """One line of what somebody may see.
+    """One segment that a user may see.
 
     Attributes:
         segment: a segment's code, OTHER or EVERY.
-        delay_minutes: how late prices come; 0: at once.
-        valid_from, valid_until: Indian dates, both within; None: without end.
+        delay_minutes: how late prices come; 0: in real time.
+        valid_from, valid_until: the first and the last Indian date; None: no limit.
     """
 
     segment: str
@@ -40,16 +40,16 @@ class Grant(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entitlements:
-    """What somebody may see on one day.
+    """What a user may see on one day.
 
     Attributes:
-        delays: a segment's code or OTHER -> how many minutes late its prices come, 0: at once.
+        delays: a segment's code or OTHER -> the delay of its prices in minutes, 0: real time.
     """
 
     delays: dict[str, int] = field(default_factory=dict)
 
     def delay_of(self, key: InstrumentKey) -> int | None:
-        """Return how many minutes late an instrument's prices may be seen; None: not at all."""
+        """Return the delay in minutes of an instrument's prices; None: they may not be seen."""
         return self.delays.get(key.segment or OTHER)
 
     @property
@@ -58,12 +58,12 @@ class Entitlements:
 
     @property
     def delayed(self) -> dict[str, int]:
-        """The segments that come late, and by how many minutes."""
+        """The segments that come late, and their delays in minutes."""
         return {code: self.delays[code] for code in self.segments if self.delays[code]}
 
 
 def entitlements_of(grants: Iterable[Grant], *, today: date) -> Entitlements:
-    """Return what grants add up to on an Indian date: of several for a segment, the soonest."""
+    """Return what grants allow on an Indian date; of several for a segment the soonest counts."""
     delays: dict[str, int] = {}
     for grant in grants:
         if grant.holds_on(today):
@@ -76,14 +76,14 @@ def parse_grants(text: str) -> list[Grant]:
     """Return the grants of a setting: `*`, or `NSE_EQ,NFO@15` with minutes of delay.
 
     Raises:
-        ValueError: a segment that there is not, or a delay that cannot be.
+        ValueError: a segment does not exist, or a delay is out of bounds.
     """
     grants = []
     for item in filter(None, map(str.strip, text.split(","))):
         code, at, minutes = item.partition("@")
         if code not in (EVERY, *CODES):
-            known = ", ".join((EVERY, *CODES))
-            raise ValueError(f"a segment must be one of {known}, was {quoted(code)}")
+            codes = ", ".join((EVERY, *CODES))
+            raise ValueError(f"a segment must be one of {codes}, was {quoted(code)}")
         delay = int(minutes) if minutes.isascii() and minutes.isdigit() else 0 if not at else -1
         if not 0 <= delay <= MAX_DELAY_MINUTES:
             raise ValueError(

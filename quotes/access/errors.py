@@ -1,8 +1,8 @@
 """Errors of access.
 
 AccessError
-├── BadCredentials  402  a token, ticket or key that is none, has ended, or is not for here
-├── LimitReached    406  as many connections as there may be
+├── BadCredentials  402  a token, ticket or key is not valid, or no longer
+├── LimitReached    406  there are as many connections as allowed
 └── AccessDown      503  users and entitlements cannot be read
 """
 
@@ -10,23 +10,23 @@ from quotes.errors import QuotesError
 
 
 class AccessError(QuotesError):
-    """Base of the errors; none of their texts ever holds a credential."""
+    """Base of the errors; their texts never hold a credential."""
 
 
 class BadCredentials(AccessError):
-    """A token, ticket or key that is none, has ended, or is not for here."""
+    """A token, ticket or key is not valid, or no longer."""
 
     code = 402
 
 
 class LimitReached(AccessError):
-    """As many connections as there may be."""
+    """There are as many connections as allowed."""
 
     code = 406
 
 
 class AccessDown(AccessError):
-    """Users and entitlements cannot be read, so nobody is let in on their account."""
+    """Users and entitlements cannot be read, so nobody can authenticate."""
 
     code = 503
 

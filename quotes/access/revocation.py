@@ -1,8 +1,8 @@
-"""How what changes about users reaches open sockets: one watch per process, not per client.
+"""How changes of users reach open sockets: one watch for each process, not for each client.
 
-Each second the watch reads the changes that were recorded, and looks again at the users that they
-are about; besides, it goes round all users who are connected here, some each second, so that a
-change that nobody recorded (SQL by hand) is found too. A process without users reads nothing.
+Each second the watch reads the changes that were recorded and reviews the users that they are
+about. It also reviews all connected users in turn, some each second, so that it finds a change
+that was not recorded (SQL by hand). A process without connected users reads nothing.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ from quotes.runtime.clock import today_in_india
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_S = 1.0
-# So many users are looked at again each second: up to three times as many within 4 s.
-ROUND = 500
+_INTERVAL_S = 1.0
+# Users reviewed in turn each second: three times as many are all reviewed within 4 s.
+_ROUND = 500
 
 User = int | str
 
 
 class Watched(Protocol):
-    """A socket of a user, as far as the watch is concerned."""
+    """An authenticated socket, as far as the watch is concerned. Its methods do not wait."""
 
     @property
     def user(self) -> User: ...
@@ -38,58 +38,72 @@ class Watched(Protocol):
 
 
 class AccessWatch:
-    """Looks after the sockets of this process whose users are known."""
+    """Reviews the authenticated sockets of this process; belongs to one event loop.
+
+    A recorded change is reviewed within about a second of its commit, any other within a round of
+    all connected users. While the database cannot be read, sockets stay open and are reviewed
+    later; their tokens still end by themselves. A socket whose review fails is cut off.
+
+    Attributes:
+        sockets: user -> its sockets.
+    """
 
     def __init__(self, reader: AccountReader) -> None:
-        self.reader = reader
         self.sockets: dict[User, set[Watched]] = {}
-        self.round: list[User] = []  # whom to look at next
-        self.due: set[User] = set()  # whom to look at now
-        self.last = -1  # number of the newest change that was read; -1 before the first
-        self.seen: set[int] = set()
-        self.closed = False
-        self.day: date | None = None
+        self._reader = reader
+        self._round: list[User] = []  # the rest of this round
+        self._due: set[User] = set()  # to be reviewed by the next check
+        self._last = -1  # number of the newest change that was read; -1 before the first
+        self._seen: set[int] = set()
+        self._stopped = False
+        self._day: date | None = None
 
     def add(self, socket: Watched) -> None:
+        """Watch a socket, under the user that it has now."""
         self.sockets.setdefault(socket.user, set()).add(socket)
-        # What changes between its reading and here is no news to the watch.
-        self.due.add(socket.user)
+        # A change between the read at its connect and this call would be missed.
+        self._due.add(socket.user)
 
     def discard(self, socket: Watched) -> None:
+        """Watch a socket no longer; its user must still be the one it was added with."""
         sockets = self.sockets.get(socket.user, set())
         sockets.discard(socket)
         if not sockets:
             self.sockets.pop(socket.user, None)
 
+    def stop(self) -> None:
+        """Let `run` return after the check that is under way."""
+        self._stopped = True
+
     async def run(self) -> None:
-        """Watch until cancelled."""
-        while not self.closed:
-            await asyncio.sleep(INTERVAL_S)
+        """Check every second until stopped or cancelled."""
+        while not self._stopped:
+            await asyncio.sleep(_INTERVAL_S)
             if not self.sockets:
-                self.last = -1
+                self._last = -1
                 continue
             try:
-                await self.look()
+                await self.check()
             except AccessDown:
                 continue  # the reader has logged it; tokens end by themselves
             except Exception:
-                logger.exception("the watch over users' access failed")
+                logger.exception("checking connected users for changes failed")
 
-    async def look(self) -> None:
-        """Read what has changed, and tell the sockets that it is about."""
-        self.due |= await self.changed()
-        self.due.update(self.next_round())
-        self.due &= self.sockets.keys()
-        wanted = list(self.due)
-        for at in range(0, len(wanted), ROUND):
-            some = wanted[at : at + ROUND]
+    async def check(self) -> None:
+        """Read changes, and review the sockets of the users that are due; raise AccessDown."""
+        self._due |= await self.changed_users()
+        self._due.update(self._next_of_round())
+        self._due &= self.sockets.keys()
+        wanted = list(self._due)
+        for at in range(0, len(wanted), _ROUND):
+            some = wanted[at : at + _ROUND]
             logins = {one.login for user in some for one in self.sockets.get(user, ())}
-            # Who comes in meanwhile is due again; where the reading fails, all of them stay so.
-            self.due.difference_update(some)
+            # A user who connects meanwhile is due again; if the read fails, all of them stay due.
+            self._due.difference_update(some)
             try:
-                accounts = await self.reader.in_thread(read_accounts, some, logins)
+                accounts = await self._reader.run_in_thread(read_accounts, some, logins)
             except BaseException:
-                self.due.update(some)
+                self._due.update(some)
                 raise
             for user in some:
                 for socket in list(self.sockets.get(user, ())):
@@ -97,31 +111,31 @@ class AccessWatch:
                         socket.review(accounts)
                     except Exception:
                         # One that cannot be closed properly keeps nobody else's open.
-                        logger.exception("a socket could not be reviewed, it is cut off")
+                        logger.exception("a socket could not be reviewed and is cut off")
                         socket.cut_off()
 
-    async def changed(self) -> set[User]:
-        """Return the users here whom a change is about; all of them where that is not known."""
+    async def changed_users(self) -> set[User]:
+        """Return the connected users that a new change is about, all if it may be about anybody."""
         today = today_in_india()
-        begins, self.day = self.day not in (None, today), today
-        if self.last < 0:
-            self.last = await self.reader.in_thread(last_change)
-            # What changed before that was read at connect, or is found on the first round.
+        begins, self._day = self._day not in (None, today), today
+        if self._last < 0:
+            self._last = await self._reader.run_in_thread(last_change)
+            # Changes before that were read at connect, or are found in the first round.
             return set(self.sockets)
-        rows = await self.reader.in_thread(changes_since, self.last)
-        news = [row for row in rows if row.id not in self.seen]
-        self.seen = {row.id for row in rows}
-        self.last = max([self.last, *(row.id for row in rows)])
+        rows = await self._reader.run_in_thread(changes_since, self._last)
+        news = [row for row in rows if row.id not in self._seen]
+        self._seen = {row.id for row in rows}
+        self._last = max([self._last, *(row.id for row in rows)])
         if begins or any(row.user_id is None for row in news):
             return set(self.sockets)
         found: set[User] = {row.user_id for row in news if row.user_id is not None}
         if found:
-            # Users of an outside issuer are known here by name.
+            # Sockets with a token of an outside issuer are listed under the user's name.
             found |= {user for user in self.sockets if isinstance(user, str)}
         return found
 
-    def next_round(self) -> list[User]:
-        if not self.round:
-            self.round = list(self.sockets)
-        some, self.round = self.round[:ROUND], self.round[ROUND:]
+    def _next_of_round(self) -> list[User]:
+        if not self._round:
+            self._round = list(self.sockets)
+        some, self._round = self._round[:_ROUND], self._round[_ROUND:]
         return some

@@ -1,7 +1,6 @@
-"""How users stand in the database: active or not, entitled to what, held to which limits.
+"""Reading accounts from the database: whether users are active, their entitlements and limits.
 
-Reads only, of many users at once, for a thread. Who asks from an event loop goes through
-`account_reader.py`.
+Reads many users at once and blocks; an event loop uses `account_reader.py` instead.
 """
 
 import hashlib
@@ -19,11 +18,11 @@ from quotes.access.models import EndedLogin, SegmentGrant
 from quotes.conf import conf
 from quotes.runtime.clock import today_in_india
 
-FIELDS = ("segment", "delay_minutes", "valid_from", "valid_until")
+_GRANT_FIELDS = ("segment", "delay_minutes", "valid_from", "valid_until")
 
 
 def stamp_of(user: Any) -> str:
-    """Return what changes with a user's password and says nothing about it."""
+    """Return a text that changes with a user's password and does not give it away."""
     digest = hashlib.sha256(user.get_session_auth_hash().encode())
     return digest.hexdigest()[:32]
 
@@ -31,11 +30,12 @@ def stamp_of(user: Any) -> str:
 def read_accounts(
     users: Collection[int | str], logins: Collection[str] = (), *, today: date | None = None
 ) -> Accounts:
-    """Read how users stand, in a few queries however many there are.
+    """Read the accounts of users, in a few queries however many there are.
 
     Args:
-        users: their ids, or their names.
-        logins: the log-ins of which to tell whether they have ended.
+        users: their ids, or their names; those that do not exist are left out.
+        logins: look up whether these have ended.
+        today: the Indian date that entitlements are of; today if None.
     """
     day = today or today_in_india()
     model: Any = get_user_model()
@@ -49,7 +49,7 @@ def read_accounts(
     grants: dict[int, list[Grant]] = {}
     of_users = Q(user_id__in=rows) | Q(group__user__in=list(rows))
     for own_id, member_id, *values in SegmentGrant.objects.filter(of_users).values_list(
-        "user_id", "group__user", *FIELDS
+        "user_id", "group__user", *_GRANT_FIELDS
     ):
         grants.setdefault(own_id or member_id, []).append(Grant(*values))
     everybody = parse_grants(conf.anonymous_segments) if conf.auth == "optional" else []
@@ -62,16 +62,16 @@ def read_accounts(
             row.is_active,
             stamp_of(row),
             entitlements_of([*own, *everybody], today=day),
-            limits_of(row),
+            _limits_of(row),
         )
         found[user_id] = found[account.username] = account
-    asked = {login for login in logins if login}
-    ended = EndedLogin.objects.filter(pk__in=asked).values_list("pk", flat=True) if asked else ()
+    wanted = {login for login in logins if login}
+    ended = EndedLogin.objects.filter(pk__in=wanted).values_list("pk", flat=True) if wanted else ()
     return Accounts(found, set(ended))
 
 
-def limits_of(user: Any) -> Limits:
-    """Return the limits of a user's class, the settings' where it has none of its own."""
+def _limits_of(user: Any) -> Limits:
+    """Return the limits of a user's class, and the settings where the class has none."""
     profile = getattr(user, "access_profile", None)
     if profile is None or profile.user_class is None:
         return Limits()
@@ -80,13 +80,13 @@ def limits_of(user: Any) -> Limits:
 
 
 def anonymous_entitlements() -> Entitlements:
-    """Return what a caller may see who has not said who it is."""
+    """Return what a caller without credentials may see."""
     if conf.auth != "optional":
         return Entitlements()
     return entitlements_of(parse_grants(conf.anonymous_segments), today=today_in_india())
 
 
 def user_of(account: Account) -> Any:
-    """Return Django's user whose account it is."""
+    """Return the Django user of an account; raise its DoesNotExist if it was deleted meanwhile."""
     model: Any = get_user_model()
     return model.objects.get(pk=account.user_id)

@@ -1,4 +1,4 @@
-"""The desk: what access needs once per event loop, for all of its sockets."""
+"""What one event loop needs of access, for all of its sockets."""
 
 import asyncio
 
@@ -18,52 +18,67 @@ from quotes.runtime.clock import today_in_india
 
 
 class AccessService:
-    """Reads who callers are, counts their connections, and watches over their access."""
+    """Verifies tokens, reads accounts, counts connections and watches over authenticated sockets.
+
+    Belongs to the event loop that is running when it is made; `close` ends its tasks. Its methods
+    may be cancelled.
+
+    Attributes:
+        client: Redis, for tickets.
+        watch: sockets are added to it when they authenticate, and discarded when they end.
+        counts: connections are released there under the names that counting them returned.
+    """
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self.client = client
-        self.reader = AccountReader()
-        self.watch = AccessWatch(self.reader)
         self.counts = ConnectionCounts(client)
-        self.tasks = [
+        self._reader = AccountReader()
+        self.watch = AccessWatch(self._reader)
+        self._tasks = [
             asyncio.create_task(self.watch.run()),
             asyncio.create_task(self.counts.run()),
         ]
-        self.anonymous: tuple[tuple[object, ...], Entitlements] = ((), Entitlements())
+        self._anonymous: tuple[tuple[object, ...], Entitlements] = ((), Entitlements())
 
     async def close(self) -> None:
-        """End the watch, and count this process's connections no more."""
-        # A cancellation can be lost in the Redis client, which closes what it was about to do.
-        self.watch.closed = self.counts.closed = True
-        for task in self.tasks:
+        """End the watch, and give up the counts of this process."""
+        # A cancellation can be lost in the Redis client, so each loop is stopped as well.
+        self.watch.stop()
+        self.counts.stop()
+        for task in self._tasks:
             task.cancel()
-        await asyncio.wait(self.tasks)
-        await self.reader.close()
+        await asyncio.wait(self._tasks)
+        await self._reader.close()
         await self.counts.leave()
 
     def anonymous_entitlements(self) -> Entitlements:
-        asked = (conf.auth, conf.anonymous_segments, today_in_india())
-        if self.anonymous[0] != asked:
-            self.anonymous = (asked, anonymous_entitlements())
-        return self.anonymous[1]
+        """Return what a client may see before it authenticates."""
+        key = (conf.auth, conf.anonymous_segments, today_in_india())
+        if self._anonymous[0] != key:
+            self._anonymous = (key, anonymous_entitlements())
+        return self._anonymous[1]
 
     async def verify(self, token: str) -> Identity:
-        """Return who a token is of; raise BadCredentials or AccessDown."""
+        """Return the identity of a token; raise BadCredentials or AccessDown."""
         if needs_fetch(token):
             return await asyncio.to_thread(verify, token)
         return verify(token)
 
     async def account(self, identity: Identity) -> Account:
-        """Return how the user stands now; raise BadCredentials or AccessDown."""
+        """Read the account of an identity; raise BadCredentials or AccessDown."""
         try:
             async with asyncio.timeout(conf.auth_timeout_s):
-                accounts = await self.reader.read(identity.user, identity.login)
+                accounts = await self._reader.read(identity.user, identity.login)
         except TimeoutError as error:
             raise AccessDown from error
         return accounts.check(identity)
 
     async def count_connection(self, address: str) -> list[str]:
-        """Count a connection; return what it is counted by, or raise LimitReached."""
+        """Count a connection in all and of its address; return the names of its counts.
+
+        Raises:
+            LimitReached: there are as many as there may be; it is not counted.
+        """
         scopes = [Scope("all", conf.max_connections, "too many connections")]
         if address and not is_loopback(address):
             limit = conf.max_connections_per_address
@@ -73,7 +88,7 @@ class AccessService:
         return [scope.name for scope in scopes]
 
     async def count_user_connection(self, user_id: int, limits: Limits) -> list[str]:
-        """Count a connection of a user; return what it is counted by, or raise LimitReached."""
+        """Count a connection of a user; return the names of its counts, or raise LimitReached."""
         limit = limits.max_connections
         scope = Scope(f"user:{user_id}", limit, f"a user has at most {limit} connections")
         await self.counts.acquire([scope])

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from redis import Redis
 
-from quotes.access.changes import acting
+from quotes.access.changes import acting_request
 from quotes.access.models import AccessChange, AccessProfile, ApiKey, SegmentGrant, UserClass
 from tests.access.people import PASSWORD, access_token, asha, desk_group
 from tests.programs import ROOT
@@ -177,7 +177,7 @@ def changes() -> list[str]:
 
 def test_every_change_leaves_a_line() -> None:
     """Users, groups, grants, classes and keys, without a secret; a mere log-in leaves none."""
-    assert acting.get() is None
+    assert acting_request.get() is None
     user = asha("NSE_EQ")
     user.groups.add(Group.objects.create(name="desk"))
     user.set_unusable_password()

@@ -47,7 +47,7 @@ async def test_change_is_not_forgotten_when_its_reading_fails(
     user = await database(asha)
     seat = Seat(user.pk)
     watch.add(seat)
-    await watch.look()
+    await watch.check()
     assert seat.told == [True]
     await database(User.objects.update, is_active=False)
     in_database = reading.in_database
@@ -57,9 +57,9 @@ async def test_change_is_not_forgotten_when_its_reading_fails(
 
     monkeypatch.setattr(reading, "in_database", fail)
     with pytest.raises(AccessDown):
-        await watch.look()
+        await watch.check()
     monkeypatch.setattr(reading, "in_database", in_database)
-    await watch.look()
+    await watch.check()
     assert seat.told[-1] is False
 
 
@@ -70,7 +70,7 @@ async def test_socket_that_cannot_be_reviewed_is_cut_off(watch: AccessWatch, dat
     broken.review = lambda accounts: 1 / 0  # type: ignore[assignment,method-assign]
     watch.add(broken)
     watch.add(whole)
-    await watch.look()
+    await watch.check()
     assert broken.ended and whole.told and not whole.ended
 
 
@@ -80,12 +80,12 @@ async def test_recorded_changes_are_read_once_and_only_of_users_here(
     """A change of somebody who is connected elsewhere costs no reading of those here."""
     here, elsewhere = [await database(asha, username=name) for name in ("here", "elsewhere")]
     watch.add(Seat(here.pk))
-    await watch.look()
+    await watch.check()
     await database(elsewhere.delete)
-    assert elsewhere.pk not in await watch.changed()
+    assert elsewhere.pk not in await watch.changed_users()
     here.is_active = False
     await database(here.save)
-    assert await watch.changed() == {here.pk}
-    assert await watch.changed() == set()
+    assert await watch.changed_users() == {here.pk}
+    assert await watch.changed_users() == set()
     watch.discard(next(iter(watch.sockets[here.pk])))
     assert not watch.sockets

@@ -1,1 +1,1 @@
-"""What access does around each request."""
+"""Middleware: addresses behind proxies, the size of bodies, lock-outs, the acting request."""

@@ -1,22 +1,22 @@
-"""What access adds to each HTTP request: who acts, for the record of changes."""
+"""Keeps the HTTP request that is being served, so that changes are recorded with its user."""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponseBase
 
-from quotes.access.changes import acting
+from quotes.access.changes import acting_request
 
 
-def remember_who_acts(
+def record_acting_request(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Return the middleware that lets changes of access be recorded with who made them."""
+    """Return the middleware; it stands behind Django's AuthenticationMiddleware."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        token = acting.set(request)
+        token = acting_request.set(request)
         try:
             return get_response(request)
         finally:
-            acting.reset(token)
+            acting_request.reset(token)
 
     return middleware

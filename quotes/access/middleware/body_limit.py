@@ -1,6 +1,6 @@
-"""The size of requests: what is too long is refused before anything of it is kept.
+"""The size of HTTP requests: one that is too long is refused before Django stores its body.
 
-Django writes a body to disk as it comes, whoever sends it, before a view can look at it.
+Django writes a body to disk as it arrives, before any view can look at it.
 """
 
 from typing import Any
@@ -9,46 +9,48 @@ import msgspec
 
 from instruments.conf import conf as instruments_conf
 
-API = "/api/"
-# Of the API's bodies the longest are 1,000 ticks; elsewhere, uploads in admin.
+_API = "/api/"
+# The API's longest bodies are 1,000 ticks, those of other pages are uploads in admin.
 MAX_API_BYTES = 2_500_000
-FORM_BYTES = 1_000_000  # what a form adds to a file
+_FORM_BYTES = 1_000_000  # what a form adds to a file
 
 
-def most_bytes(path: str) -> int:
-    return MAX_API_BYTES if path.startswith(API) else instruments_conf.max_upload_bytes + FORM_BYTES
+def _max_bytes(path: str) -> int:
+    return (
+        MAX_API_BYTES if path.startswith(_API) else instruments_conf.max_upload_bytes + _FORM_BYTES
+    )
 
 
 class BodyLimit:
-    """Answers 413 to a request that says it is too long; cuts off one that turns out to be."""
+    """ASGI middleware: answers 413 to a request whose length is too long, by header or in fact."""
 
     def __init__(self, application: Any) -> None:
-        self.application = application
+        self._application = application
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
         if scope["type"] != "http":
-            return await self.application(scope, receive, send)
-        most = most_bytes(scope["path"])
+            return await self._application(scope, receive, send)
+        limit = _max_bytes(scope["path"])
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > most:
-            return await refuse(most, send)
-        taken = 0
+        if not length.isdigit() or int(length) > limit:
+            return await _refuse(limit, send)
+        received = 0
 
         async def counted() -> Any:
-            nonlocal taken
+            nonlocal received
             message = await receive()
-            before, taken = taken, taken + len(message.get("body", b""))
-            if taken <= most:
+            before, received = received, received + len(message.get("body", b""))
+            if received <= limit:
                 return message
-            if before <= most:
-                await refuse(most, send)
+            if before <= limit:
+                await _refuse(limit, send)
             return {"type": "http.disconnect"}
 
-        return await self.application(scope, counted, send)
+        return await self._application(scope, counted, send)
 
 
-async def refuse(most: int, send: Any) -> None:
-    body = msgspec.json.encode({"code": 413, "message": f"a request has at most {most} bytes"})
+async def _refuse(limit: int, send: Any) -> None:
+    body = msgspec.json.encode({"code": 413, "message": f"a request has at most {limit} bytes"})
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,4 +1,4 @@
-"""Lock-outs of who guesses passwords: what django-axes asks of this project, by settings."""
+"""Lock-outs after wrong passwords: the functions that django-axes calls, by settings."""
 
 import math
 from typing import Any
@@ -8,11 +8,11 @@ from django.http import HttpRequest, HttpResponse
 
 from instruments.rest import is_api, json_error
 
-TOO_MANY = "too many failed log-ins, try again in a quarter of an hour"
+_TOO_MANY = "too many failed log-ins, try again in a quarter of an hour"
 
 
 def address_of(request: HttpRequest) -> str:
-    """Return where a request comes from; headers count only by way of `ProxyHeaders`."""
+    """Return the address of a request, which `ProxyHeaders` may have put there."""
     return str(request.META.get("REMOTE_ADDR", ""))
 
 
@@ -20,9 +20,9 @@ def locked_out(request: HttpRequest, response: Any = None, credentials: Any = No
     """Answer 429 to an attempt to log in after too many failed ones."""
     answer: HttpResponse
     if is_api(request):
-        answer = json_error(429, TOO_MANY)
+        answer = json_error(429, _TOO_MANY)
     else:
-        answer = HttpResponse(TOO_MANY, status=429, content_type="text/plain")
+        answer = HttpResponse(_TOO_MANY, status=429, content_type="text/plain")
     # The whole time: django-axes starts it again with each attempt, this one included.
     if cool_off := get_cool_off(request):
         answer["Retry-After"] = str(math.ceil(cool_off.total_seconds()))

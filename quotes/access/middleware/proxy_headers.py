@@ -1,4 +1,4 @@
-"""Where a caller comes from: its own address, behind the proxies that are trusted to say it."""
+"""The address and scheme of a caller, as trusted proxies report them."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -7,17 +7,17 @@ from typing import Any
 
 from quotes.conf import conf
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @lru_cache(maxsize=8)
-def networks(text: str) -> Sequence[Network]:
+def networks(text: str) -> Sequence[_Network]:
     """Return the networks of a setting, comma-separated; raise ValueError."""
     return [ipaddress.ip_network(one.strip()) for one in text.split(",") if one.strip()]
 
 
-def parse(text: str) -> Address | None:
+def _parse(text: str) -> _Address | None:
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -31,18 +31,21 @@ def parse(text: str) -> Address | None:
     return mapped or address
 
 
-def is_trusted(address: Address | None) -> bool:
+def _is_trusted(address: _Address | None) -> bool:
     return address is not None and any(address in net for net in networks(conf.trusted_proxies))
 
 
 def is_loopback(text: str) -> bool:
-    address = parse(text)
+    address = _parse(text)
     return address is not None and address.is_loopback
 
 
 def address_group(text: str) -> str:
-    """Return what counts as one address: an IPv4 address, or an IPv6 network of 64 bits."""
-    address = parse(text)
+    """Return the name that connections and requests of an address are counted under.
+
+    It is an IPv4 address, or the IPv6 network of 64 bits.
+    """
+    address = _parse(text)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False).network_address)
     return text
@@ -53,37 +56,40 @@ def client_address(peer: str, forwarded: str) -> str:
 
     Args:
         peer: the address that the connection comes from.
-        forwarded: X-Forwarded-For: each proxy adds the address that it was called from. It is
-            read from its end for as long as who wrote it is trusted.
+        forwarded: X-Forwarded-For, to which each proxy adds the address that called it. It is
+            read from its end, back to the first address that is not a trusted proxy.
     """
-    address = parse(peer)
-    if not is_trusted(address):
+    address = _parse(peer)
+    if not _is_trusted(address):
         return peer
     for text in reversed(forwarded.split(",") if forwarded else []):
-        before = parse(text)
+        before = _parse(text)
         if before is None:
             break
         address = before
-        if not is_trusted(address):
+        if not _is_trusted(address):
             break
     return str(address)
 
 
 class ProxyHeaders:
-    """Puts what trusted proxies say about a request into its ASGI scope; ignores all others."""
+    """ASGI middleware: puts the caller's address and scheme into the scope.
+
+    It reads the headers of trusted proxies and ignores those of anybody else.
+    """
 
     def __init__(self, application: Any) -> None:
-        self.application = application
+        self._application = application
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
         if scope["type"] in ("http", "websocket") and conf.trusted_proxies:
             peer, port = (scope.get("client") or ("", 0))[:2]
-            if is_trusted(parse(peer)):
-                scope = {**scope, **forwarded_scope(scope, peer, port)}
-        return await self.application(scope, receive, send)
+            if _is_trusted(_parse(peer)):
+                scope = {**scope, **_forwarded_scope(scope, peer, port)}
+        return await self._application(scope, receive, send)
 
 
-def forwarded_scope(scope: Any, peer: str, port: int) -> dict[str, Any]:
+def _forwarded_scope(scope: Any, peer: str, port: int) -> dict[str, Any]:
     headers: dict[bytes, list[bytes]] = {}
     for name, value in scope.get("headers", ()):
         headers.setdefault(name, []).append(value)
