@@ -1,8 +1,8 @@
-"""One socket's access: who its client is, what it may do, and when that ends.
+"""One connection's access: its user, the user's entitlements and limits, and when they end.
 
-The session asks it before each action and each subscription, and four times a second whether it is
-time to warn or to close; no price passes through here. It acts on the client's connection through
-`Client`, which the session implements; nothing here imports the session.
+The session calls it before each request and each subscription, and four times a second to warn or
+close in time; no price passes through here. It acts on the client's connection through `Client`,
+which the session implements; nothing here imports the session.
 """
 
 import asyncio
@@ -23,13 +23,14 @@ from quotes.websocket.protocol import (
     Authenticate,
     CloseCode,
     ErrorCode,
-    Message,
     Ping,
+    Request,
     error_frame,
     frame,
 )
 
 NEVER = float("inf")
+# Bad tokens in `authenticate` after which a connection is closed.
 MAX_FAILURES = 10
 
 
@@ -46,40 +47,45 @@ class Client(Protocol):
         """End the session, and abort the connection without a close frame."""
 
     def limits_changed(self) -> None:
-        """Hold the client to the new `SocketAccess.limits`."""
+        """Hold the client to the new `ClientAccess.limits`."""
 
     async def reconsider(self) -> list[str]:
         """Drop the subscriptions that the client is no longer entitled to.
 
-        Waits until the action that is under way is over, and does nothing if the session has ended
-        by then. Does not wait between its last change and its return, so that a frame that is sent
-        at once afterwards precedes the answer to the client's next action.
+        Waits until the request under way is over, and does nothing if the session has ended by
+        then. Does not wait between its last change and its return, so that a frame that is sent
+        right afterwards precedes the answer to the client's next request.
 
         Returns:
             The instrument keys of what was dropped.
         """
 
 
-class SocketAccess:
-    """What the client of one socket may do.
+class ClientAccess:
+    """What the client of one connection may do.
+
+    Made during the handshake; `attach` hands it the session. `end` must be called in the end:
+    until then the connection counts for the limits of its user and address.
 
     Args:
-        places: what the connection is counted by.
+        counted_scopes: the limits that the connection counts for, by name.
 
     Attributes:
         client: the session of the accepted connection; None during the handshake.
+        entitlements: of the user, or of anonymous callers.
+        limits: of the user, or the settings'.
     """
 
-    def __init__(self, desk: AccessService, places: list[str]) -> None:
+    def __init__(self, service: AccessService, counted_scopes: list[str]) -> None:
         self.client: Client | None = None
-        self.entitlements = desk.anonymous_entitlements()
+        self.entitlements = service.anonymous_entitlements()
         self.limits = Limits()
-        self._desk = desk
-        self._places = places
+        self._service = service
+        self._counted_scopes = counted_scopes
         self._identity: Identity | None = None
         self._account: Account | None = None
         self._failures = 0
-        self._next_at = NEVER  # Unix seconds at which there is something to do
+        self._next_at = NEVER  # Unix seconds of the next deadline
         self._warned = False
         self._ended = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,42 +102,45 @@ class SocketAccess:
     def max_symbols(self) -> int:
         return self.limits.max_symbols
 
-    # -- coming in ------------------------------------------------------------------------------
+    # -- the handshake --------------------------------------------------------------------------
 
     async def enter(self, credentials: Credentials) -> None:
-        """Take the credentials of the handshake.
+        """Check the credentials of the handshake, and become their user's.
 
         Raises:
-            AccessError: they are not good, or the user has too many connections.
+            AccessError: they are not valid, the user has too many connections, or accounts cannot
+                be read.
         """
         if credentials.is_ticket:
             try:
-                identity = await ticket_redeem(credentials.text, client=self._desk.client)
+                identity = await ticket_redeem(credentials.text, client=self._service.client)
             except (RedisError, OSError) as error:
                 raise AccessDown from error
         else:
-            identity = await self._desk.verify(credentials.text)
+            identity = await self._service.verify(credentials.text)
         await self._become(identity)
 
     async def _become(self, identity: Identity) -> None:
-        account = await self._desk.account(identity)
+        account = await self._service.account(identity)
         if self._account is None:
-            places = await self._desk.count_user_connection(account.user_id, account.limits)
+            counted_scopes = await self._service.count_user_connection(
+                account.user_id, account.limits
+            )
             if self._ended:
-                self._desk.counts.release(places)
+                self._service.counts.release(counted_scopes)
                 return
-            self._places += places
+            self._counted_scopes += counted_scopes
         elif self._account.user_id != account.user_id:
             raise BadCredentials("a connection stays one user's, open another")
         if self._identity is not None:
-            self._desk.watch.discard(self)
+            self._service.watch.discard(self)
         self._identity = identity
-        self._desk.watch.add(self)
-        self._stand(account)
+        self._service.watch.add(self)
+        self._apply(account)
         self._warned = False
         self._next_at = identity.expires - conf.token_warning_s
 
-    def _stand(self, account: Account) -> None:
+    def _apply(self, account: Account) -> None:
         self._account = account
         self.entitlements = account.entitlements
         if account.limits != self.limits:
@@ -140,7 +149,7 @@ class SocketAccess:
                 self.client.limits_changed()
 
     def attach(self, client: Client) -> None:
-        """Begin with the session of an accepted connection; called once, by the session."""
+        """Greet an authenticated client, or wait for its token; called once, by the session."""
         self.client = client
         if self._identity is not None:
             client.send_control(self._acknowledgement(None))
@@ -165,19 +174,19 @@ class SocketAccess:
             },
         )
 
-    # -- what the session asks ------------------------------------------------------------------
+    # -- calls of the session -------------------------------------------------------------------
 
-    def check(self, message: Message) -> None:
-        """Raise ProtocolError 401 for what may be done only after authenticating."""
+    def check(self, request: Request) -> None:
+        """Raise ProtocolError 401 for a request that is only allowed after authenticating."""
         if (
             self._identity is None
-            and not isinstance(message, Authenticate | Ping)
+            and not isinstance(request, Authenticate | Ping)
             and conf.auth == "required"
         ):
             raise ProtocolError(ErrorCode.UNAUTHENTICATED, "authenticate first")
 
     def delay_of(self, key: InstrumentKey) -> int:
-        """Return how many minutes late the client sees an instrument; raise ProtocolError 403."""
+        """Return by how many minutes an instrument is delayed; raise ProtocolError 403."""
         delay = self.entitlements.delay_of(key)
         if delay is None:
             raise ProtocolError(
@@ -186,15 +195,18 @@ class SocketAccess:
         return delay
 
     async def authenticate(self, message: Authenticate) -> None:
-        """Carry out the action: a first token, or a newer one.
+        """Carry out the request: a first token, or a newer one of the same user.
 
-        Afterwards, within the same action, the session reconsiders what it is subscribed to: the
-        acknowledgement comes first, then the prices that the client may see since.
+        Afterwards, within the same request, the session reconsiders its subscriptions: the
+        acknowledgement comes first, then the prices that the client is entitled to from now on.
+
+        Raises:
+            ProtocolError: the token is not valid, or the limits or accounts do not allow it.
         """
         client = self.client
         assert client is not None
         try:
-            await self._become(await self._desk.verify(message.token))
+            await self._become(await self._service.verify(message.token))
         except BadCredentials as error:
             self._failures += 1
             if self._failures >= MAX_FAILURES:
@@ -204,19 +216,19 @@ class SocketAccess:
         except LimitReached as error:
             raise ProtocolError(ErrorCode.CONNECTION_LIMIT, str(error)) from error
         except AccessError as error:
-            raise ProtocolError(ErrorCode.FEED_DOWN, str(error)) from error
+            raise ProtocolError(ErrorCode.ACCOUNTS_UNAVAILABLE, str(error)) from error
         if not self._ended:
             client.send_control(self._acknowledgement(message.id))
 
-    def look_after(self) -> None:
-        """Warn of the token's end, and close after it."""
+    def check_deadlines(self) -> None:
+        """Warn before the token expires, and close after it has; or if no token came in time."""
         client, now = self.client, time.time()
         if client is None or now < self._next_at:
             return
         if self._identity is None:
             self._next_at = NEVER
-            late = ProtocolError(ErrorCode.AUTHENTICATION_TIMEOUT, "no token came in time")
-            client.send_control(error_frame(late))
+            error = ProtocolError(ErrorCode.AUTHENTICATION_TIMEOUT, "no token came in time")
+            client.send_control(error_frame(error))
             client.close(CloseCode.AUTHENTICATION_TIMEOUT, "authenticate in time")
         elif now >= self._identity.expires + conf.token_grace_s:
             client.close(CloseCode.TOKEN_EXPIRED, "come back with a new token")
@@ -227,10 +239,10 @@ class SocketAccess:
                 expires = int(self._identity.expires * 1000)
                 client.send_control(frame("status", status="token_expiring", expires=expires))
 
-    # -- what the watch finds -------------------------------------------------------------------
+    # -- calls of the watch ---------------------------------------------------------------------
 
     def review(self, accounts: Accounts) -> None:
-        """Take what the watch read of the user: close, or let go of what is no longer granted."""
+        """Apply what the watch read of the user: close, or drop what is no longer granted."""
         client = self.client
         if self._ended or self._identity is None or client is None:
             return
@@ -240,13 +252,13 @@ class SocketAccess:
             client.close(CloseCode.ACCESS_ENDED, str(error))
             return
         before = self.entitlements
-        self._stand(account)
+        self._apply(account)
         if self.entitlements != before:
-            task = asyncio.create_task(self._regroup(client))
+            task = asyncio.create_task(self._apply_entitlements(client))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _regroup(self, client: Client) -> None:
+    async def _apply_entitlements(self, client: Client) -> None:
         dropped = await client.reconsider()
         if not self._ended:
             client.send_control(
@@ -260,15 +272,15 @@ class SocketAccess:
             )
 
     def cut_off(self) -> None:
-        """End the connection without a word."""
+        """End the connection without a close frame."""
         if self.client is not None:
             self.client.cut_off()
 
     def end(self) -> None:
-        """Count the connection no more; may be called twice."""
+        """Stop counting and watching the connection; may be called twice."""
         if not self._ended:
             self._ended = True
             self._next_at = NEVER
-            self._desk.counts.release(self._places)
+            self._service.counts.release(self._counted_scopes)
             if self._identity is not None:
-                self._desk.watch.discard(self)
+                self._service.watch.discard(self)

@@ -8,9 +8,9 @@ from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
 from quotes.access.credentials.presented import SUBPROTOCOL
-from quotes.websocket.client_access import SocketAccess
+from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.feed.feed import current_feed
-from quotes.websocket.handshake import Refused, admit, refuse
+from quotes.websocket.handshake import HandshakeRefused, open_access, send_refusal
 from quotes.websocket.session import ClientSession
 from quotes.websocket.transports.asgi import AsgiTransport
 from quotes.websocket.transports.base import EXTENSION
@@ -19,14 +19,15 @@ MSGPACK = "live-price.msgpack"
 
 
 class LivePriceConsumer(AsyncConsumer):
-    """Joins a channel-layer group for each symbol that its client subscribes to.
+    """Serves one WebSocket: passes its messages to a session, and ends that on every way out.
 
     With this project's channel layer prices do not pass through here: the layer hands them to the
-    session at once. With any other layer they come as `quote.tick` events.
+    session directly. With any other layer they come as `quote.tick` events. A cancellation ends the
+    connection.
     """
 
     session: ClientSession | None = None
-    access: SocketAccess | None = None
+    access: ClientAccess | None = None
     finished = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -79,17 +80,17 @@ class LivePriceConsumer(AsyncConsumer):
     async def connect(self) -> None:
         feed = await current_feed()
         try:
-            self.access = await admit(self.scope, feed.access)
-        except Refused as refused:
-            await refuse(self.scope, self.base_send, refused)
+            self.access = await open_access(self.scope, feed.access_service)
+        except HandshakeRefused as refused:
+            await send_refusal(self.scope, self.base_send, refused)
             raise StopConsumer from refused
         offered = self.scope.get("subprotocols", ())
         accept = {"type": "websocket.accept"}
-        for name in (SUBPROTOCOL, MSGPACK):  # never the one that has the token in it
+        for name in (SUBPROTOCOL, MSGPACK):  # never the one that contains the token
             if name in offered:
                 accept["subprotocol"] = name
         await self.base_send(accept)
-        # A server of this project's takes prepared frames; any other gets them by `send`.
+        # A server adapter of this project takes prepared frames; other servers get them by `send`.
         transport = self.scope.get("extensions", {}).get(EXTENSION) or AsgiTransport(
             self.base_send, on_abort=self.finish
         )

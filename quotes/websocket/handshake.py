@@ -1,7 +1,4 @@
-"""The handshake: who is let in, and the answer to who is not.
-
-That is a status and why, where the server can say it.
-"""
+"""The handshake of a WebSocket: its credentials, its limits, and the answer if it is refused."""
 
 import logging
 from typing import Any
@@ -11,29 +8,34 @@ import msgspec
 from quotes.access.credentials.presented import credentials_of
 from quotes.access.errors import AccessDown, BadCredentials, LimitReached
 from quotes.access.service import AccessService
-from quotes.websocket.client_access import SocketAccess
+from quotes.websocket.client_access import ClientAccess
 
 logger = logging.getLogger(__name__)
 
 
-class Refused(Exception):
-    """A handshake that is refused: an HTTP status, and a reason for people."""
+class HandshakeRefused(Exception):
+    """A handshake is refused; its text is the reason.
+
+    Attributes:
+        status: of HTTP.
+    """
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
         self.status = status
 
 
-async def admit(scope: Any, desk: AccessService) -> SocketAccess:
-    """Return the access of a WebSocket whose handshake is under way.
+async def open_access(scope: Any, service: AccessService) -> ClientAccess:
+    """Return the access of a WebSocket whose handshake is under way; the caller ends it.
 
     Raises:
-        Refused: 401 for bad credentials, 429 for too many connections, 503 when nobody can tell.
+        HandshakeRefused: 401 for bad credentials, 429 for too many connections, 503 if accounts
+            cannot be read.
     """
     address = (scope.get("client") or ("",))[0]
     try:
         credentials = credentials_of(scope)
-        access = SocketAccess(desk, await desk.count_connection(address))
+        access = ClientAccess(service, await service.count_connection(address))
         if credentials is not None:
             try:
                 await access.enter(credentials)
@@ -41,28 +43,28 @@ async def admit(scope: Any, desk: AccessService) -> SocketAccess:
                 access.end()
                 raise
     except LimitReached as error:
-        if address_is_shared(scope):
+        if _is_forwarded(scope):
             logger.warning(
                 "refused a WebSocket from %s, %s: if that is a proxy of yours, name it in "
                 "QUOTES_TRUSTED_PROXIES",
                 address,
                 error,
             )
-        raise Refused(429, str(error)) from error
+        raise HandshakeRefused(429, str(error)) from error
     except BadCredentials as error:
-        raise Refused(401, str(error)) from error
+        raise HandshakeRefused(401, str(error)) from error
     except AccessDown as error:
-        raise Refused(503, str(error)) from error
+        raise HandshakeRefused(503, str(error)) from error
     return access
 
 
-def address_is_shared(scope: Any) -> bool:
-    """Say whether a proxy that is not trusted names the address of somebody else."""
+def _is_forwarded(scope: Any) -> bool:
+    """Return whether a proxy that is not trusted forwards somebody else's connection."""
     return any(name == b"x-forwarded-for" for name, _ in scope.get("headers", ()))
 
 
-async def refuse(scope: Any, send: Any, refused: Refused) -> None:
-    """Answer as REST does; a server without the extension for that answers 403."""
+async def send_refusal(scope: Any, send: Any, refused: HandshakeRefused) -> None:
+    """Answer with a status and JSON as REST does; a server that lacks the extension answers 403."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})
         return

@@ -1,6 +1,6 @@
-"""The client protocol: messages a client may send, codes of errors and closes, and their frames.
+"""The client protocol: requests of clients, codes of errors and closes, and their frames.
 
-What a message does is in `session.py`; the contract is `docs/protocol.md`.
+`session.py` carries requests out; the contract is `docs/protocol.md`.
 """
 
 from datetime import date
@@ -29,7 +29,7 @@ class ErrorCode(IntEnum):
     UNKNOWN_ACTION = 410
     RATE_LIMIT = 429
     INTERNAL = 500
-    FEED_DOWN = 503
+    ACCOUNTS_UNAVAILABLE = 503
 
 
 class CloseCode(IntEnum):
@@ -44,46 +44,48 @@ class CloseCode(IntEnum):
     ACCESS_ENDED = 4501
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client asks; `id` comes back in the answer."""
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of a client; `id` comes back in the answer."""
 
     id: str | int | None = None
 
 
-class Symbols(Message, frozen=True, kw_only=True):
+class SymbolRequest(Request, frozen=True, kw_only=True):
+    """A request that names instruments: one, many or both."""
+
     symbol: str | None = None
     symbols: list[str] | None = None
     segment: str = ""
 
     @property
     def names(self) -> list[str]:
-        """The names asked for, each once, in the order of the message."""
+        """The names, each once, in the order of the request."""
         names = [] if self.symbol is None else [self.symbol]
         return list(dict.fromkeys(names + (self.symbols or [])))
 
 
 class CandleHistory(msgspec.Struct, frozen=True):
-    """So many of the last candles of an interval."""
+    """The last candles of an interval, at most `count`."""
 
     interval: str
     count: Annotated[int, msgspec.Meta(ge=1)]
 
 
 class History(msgspec.Struct, frozen=True):
-    """What of the past is to come before what is live: the last ticks, or candles."""
+    """The past to send before what is live: the last ticks, or candles."""
 
     ticks: Annotated[int, msgspec.Meta(ge=1)] | None = None
     candles: CandleHistory | None = None
 
 
 class Since(msgspec.Struct, frozen=True):
-    """The number of the last tick that a client has seen."""
+    """The position of the last tick that a client received."""
 
     epoch: Annotated[int, msgspec.Meta(ge=0)]
     seq: Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Subscribe(Symbols, frozen=True, kw_only=True):
+class Subscribe(SymbolRequest, frozen=True, kw_only=True):
     underlying: str | None = None
     expiry: date | None = None
     strikes_around: Annotated[int, msgspec.Meta(ge=0, le=1000)] | None = None
@@ -95,51 +97,53 @@ class Subscribe(Symbols, frozen=True, kw_only=True):
     candles: str | None = None
 
     def since_of(self, name: str) -> Since | None:
-        """Return where a symbol is to go on: `since` is of all symbols, or has one for each.
+        """Return the position from which a symbol resumes; None if it does not.
+
+        `since` is either one position for all symbols, or maps symbols to positions.
 
         Raises:
             ProtocolError: it is neither.
         """
-        given = self.since
-        if given is not None and not given.keys() & {"epoch", "seq"}:
-            given = given.get(name)
-        if given is None:
+        since = self.since
+        if since is not None and not since.keys() & {"epoch", "seq"}:
+            since = since.get(name)
+        if since is None:
             return None
         try:
-            return msgspec.convert(given, Since)
+            return msgspec.convert(since, Since)
         except msgspec.ValidationError as error:
             raise ProtocolError(ErrorCode.BAD_REQUEST, f"since: {error}") from error
 
 
-class Unsubscribe(Symbols, frozen=True, kw_only=True):
+class Unsubscribe(SymbolRequest, frozen=True, kw_only=True):
     candles: str | None = None
 
 
-class ListSubscriptions(Message, frozen=True, kw_only=True):
+class ListSubscriptions(Request, frozen=True, kw_only=True):
     pass
 
 
-class MarketStatusRequest(Message, frozen=True, kw_only=True):
+class MarketStatusRequest(Request, frozen=True, kw_only=True):
     segment: str = ""
 
 
-class Ping(Message, frozen=True, kw_only=True):
+class Ping(Request, frozen=True, kw_only=True):
     pass
 
 
-class Configure(Message, frozen=True, kw_only=True):
+class Configure(Request, frozen=True, kw_only=True):
     batch: bool | None = None
     interval_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] | None = None
     mode: Literal["ltp", "quote", "full"] | None = None
     seq: bool | None = None
 
 
-class Authenticate(Message, frozen=True, kw_only=True):
+class Authenticate(Request, frozen=True, kw_only=True):
     token: str
 
 
-# action -> message
-ACTIONS: dict[str, type[Message]] = {
+# action -> request
+ACTIONS: dict[str, type[Request]] = {
     "subscribe": Subscribe,
     "unsubscribe": Unsubscribe,
     "list": ListSubscriptions,
@@ -149,18 +153,19 @@ ACTIONS: dict[str, type[Message]] = {
     "authenticate": Authenticate,
 }
 
-decode = msgspec.json.Decoder().decode
-encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 
 
-def parse_message(text: str) -> Message:
-    """Return what the client asks.
+def parse_request(text: str) -> Request:
+    """Return the request of a client's message.
 
     Raises:
-        ProtocolError: 400 when it is no message, 410 when its action is unknown.
+        ProtocolError: 400 if it is not valid, 410 if its action is unknown. It has the message's
+            `id` where that could be read.
     """
     try:
-        values = decode(text)
+        values = _decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ProtocolError(ErrorCode.BAD_REQUEST, f"not JSON: {error}") from error
     if not isinstance(values, dict):
@@ -176,35 +181,35 @@ def parse_message(text: str) -> Message:
     action = values.get("action")
     kind = ACTIONS.get(action) if isinstance(action, str) else None
     if kind is None:
-        known = ", ".join(ACTIONS)
+        actions = ", ".join(ACTIONS)
         code = ErrorCode.BAD_REQUEST if action is None else ErrorCode.UNKNOWN_ACTION
-        raise ProtocolError(code, f"action must be one of {known}, was {quoted(action)}", id=id)
+        raise ProtocolError(code, f"action must be one of {actions}, was {quoted(action)}", id=id)
     try:
-        message = msgspec.convert(values, kind)
+        request = msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise ProtocolError(ErrorCode.BAD_REQUEST, f"{action}: {error}", id=id) from error
-    if isinstance(message, Symbols) and not message.names and not asks_chain(message):
+    if isinstance(request, SymbolRequest) and not request.names and not _wants_chain(request):
         raise ProtocolError(
             ErrorCode.BAD_REQUEST, f"{action} needs a symbol or a list of symbols", id=id
         )
-    return message
+    return request
 
 
-def asks_chain(message: Message) -> bool:
-    """Say whether a message asks for an option chain."""
-    return isinstance(message, Subscribe) and message.underlying is not None
+def _wants_chain(request: Request) -> bool:
+    return isinstance(request, Subscribe) and request.underlying is not None
 
 
 def frame(kind: str, *, id: str | int | None = None, **values: Any) -> bytes:
     """Return a frame that is no price: it has a `type`, and the `id` that it answers."""
     head = {"type": kind} if id is None else {"type": kind, "id": id}
-    return encode({**head, **values})
+    return _encode({**head, **values})
 
 
 def error_frame(error: ProtocolError) -> bytes:
+    """Return the frame of an error."""
     return frame("error", id=error.id, code=error.code, message=str(error))
 
 
 def rejection(symbol: str, code: int, message: str) -> dict[str, Any]:
-    """Return an item of `rejected`: a symbol of a message that is refused, and why."""
+    """Return an item of `rejected`: a symbol of a request that is refused, and why."""
     return {"symbol": symbol, "code": int(code), "message": message}

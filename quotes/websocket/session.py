@@ -1,4 +1,4 @@
-"""One client's session: what its messages do, what it is told unasked, and how it ends."""
+"""One client's session: it carries out requests, sends what is due unasked, and ends the client."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from quotes.access.accounts import Limits
 from quotes.conf import conf
 from quotes.errors import ProtocolError, quoted
 from quotes.runtime.clock import now_ms
-from quotes.websocket.client_access import SocketAccess
+from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.feed.feed import Feed, Resolve
 from quotes.websocket.feed.market_status import status_frame
@@ -22,35 +22,34 @@ from quotes.websocket.protocol import (
     ErrorCode,
     ListSubscriptions,
     MarketStatusRequest,
-    Message,
     Ping,
+    Request,
     Subscribe,
     Unsubscribe,
     error_frame,
     frame,
-    parse_message,
+    parse_request,
 )
-from quotes.websocket.subscriptions.prices import Subscriptions
+from quotes.websocket.subscriptions.prices import PriceSubscriptions
 from quotes.websocket.token_bucket import BURST_S, TokenBucket
 from quotes.websocket.transports.base import FrameTransport
 
-Event = dict[str, Any]
-
 logger = logging.getLogger(__name__)
 
-# A client that was refused so many times in a row is closed.
+# A client is closed after this many messages in a row above its rate.
 FLOOD = 200
 
 
 class ClientSession:
-    """What one connected client has asked for.
+    """One connected client, from its first message to its end.
 
-    It is the `Listener` of its feed and the `Client` of its access, to which it hands itself over
-    when it is made.
+    It is the `FeedListener` of its feed and the `Client` of its access, to which it hands itself
+    over when it is made. Requests are answered in order, one at a time. `end` must be called on
+    every way out.
 
     Args:
         channel: the channel-layer channel of the connection.
-        transport: where its frames go.
+        transport: takes its frames.
         access: what its client may do.
         encoding: of prices, "json" or "msgpack"; all other frames are JSON.
     """
@@ -61,7 +60,7 @@ class ClientSession:
         *,
         channel: str,
         transport: FrameTransport,
-        access: SocketAccess,
+        access: ClientAccess,
         encoding: str = "json",
     ) -> None:
         self.feed = feed
@@ -71,24 +70,24 @@ class ClientSession:
             transport,
             feed.scheduler,
             on_overflow=self.too_slow,
-            on_gap=self.gap,
+            on_gap=self._fell_behind,
             encoding=encoding,
         )
-        self.subscriptions = Subscriptions(feed, self.outbox, channel=channel, access=access)
-        self.bucket = message_bucket(access.limits)
+        self.subscriptions = PriceSubscriptions(feed, self.outbox, channel=channel, access=access)
+        self.bucket = _message_bucket(access.limits)
         self.refused = 0
         self.ended = False
-        self.closing = False  # whether a close frame is on its way, behind other frames
-        # Messages, and changes of the master, are carried out one at a time.
+        self.closing = False  # whether a close frame is due, behind other frames
+        # Requests, and changes of the master or of access, are carried out one at a time.
         self.turn = asyncio.Lock()
-        self.actions: dict[type[Message], Callable[[Any], Awaitable[None]]] = {
+        self._handlers: dict[type[Request], Callable[[Any], Awaitable[None]]] = {
             Subscribe: self.subscriptions.add,
             Unsubscribe: self.subscriptions.remove,
-            ListSubscriptions: self.list_subscriptions,
-            Ping: self.ping,
-            Configure: self.configure,
-            MarketStatusRequest: self.market_status,
-            Authenticate: self.authenticate,
+            ListSubscriptions: self._list_subscriptions,
+            Ping: self._ping,
+            Configure: self._configure,
+            MarketStatusRequest: self._market_status,
+            Authenticate: self._authenticate,
         }
         feed.listeners.add(self)
         access.attach(self)
@@ -113,13 +112,13 @@ class ClientSession:
                 raise ProtocolError(
                     ErrorCode.BAD_REQUEST, f"a message has at most {limit} bytes, was {len(text)}"
                 )
-            message = parse_message(text)
+            request = parse_request(text)
             try:
                 async with self.turn:
-                    self.access.check(message)
-                    await self.actions[type(message)](message)
+                    self.access.check(request)
+                    await self._handlers[type(request)](request)
             except ProtocolError as error:
-                error.id = message.id
+                error.id = request.id
                 raise
         except ProtocolError as error:
             self.outbox.control(error_frame(error))
@@ -135,18 +134,18 @@ class ClientSession:
                 )
             )
 
-    async def list_subscriptions(self, message: ListSubscriptions) -> None:
-        symbols = list(self.subscriptions.asked)
+    async def _list_subscriptions(self, message: ListSubscriptions) -> None:
+        symbols = list(self.subscriptions.requested)
         self.outbox.control(
             frame("subscriptions", id=message.id, symbols=symbols, subscriptions=len(symbols))
         )
 
-    async def ping(self, message: Ping) -> None:
+    async def _ping(self, message: Ping) -> None:
         self.outbox.control(
             frame("pong", id=message.id, timestamp=now_ms(), feed=self.feed.state.value)
         )
 
-    async def configure(self, message: Configure) -> None:
+    async def _configure(self, message: Configure) -> None:
         outbox = self.outbox
         if message.mode is not None:
             outbox.framing.set_mode(message.mode)
@@ -168,7 +167,7 @@ class ClientSession:
             )
         )
 
-    async def market_status(self, message: MarketStatusRequest) -> None:
+    async def _market_status(self, message: MarketStatusRequest) -> None:
         statuses = self.feed.markets.statuses()
         if message.segment and message.segment not in statuses:
             raise ProtocolError(
@@ -180,7 +179,7 @@ class ClientSession:
                 values = status_frame(segment, status)
                 self.outbox.control(frame("market_status", id=message.id, **values))
 
-    async def authenticate(self, message: Authenticate) -> None:
+    async def _authenticate(self, message: Authenticate) -> None:
         await self.access.authenticate(message)  # sends the acknowledgement, before any price
         if not self.ended:
             await self.subscriptions.reconsider()
@@ -191,7 +190,7 @@ class ClientSession:
         self.outbox.control(text)
 
     def limits_changed(self) -> None:
-        self.bucket = message_bucket(self.access.limits)
+        self.bucket = _message_bucket(self.access.limits)
 
     async def reconsider(self) -> list[str]:
         async with self.turn:
@@ -206,33 +205,34 @@ class ClientSession:
     def feed_changed(self) -> None:
         self.outbox.control(self.feed.heartbeat())
 
-    def market_changed(self, statuses: list[Event]) -> None:
+    def market_changed(self, statuses: list[dict[str, Any]]) -> None:
         for values in statuses:
             self.outbox.control(frame("market_status", **values))
 
-    async def relearn(self, resolve: Resolve) -> None:
+    async def follow_master(self, resolve: Resolve) -> None:
         async with self.turn:
             if not self.ended:
-                await self.subscriptions.relearn(resolve)
+                await self.subscriptions.follow_master(resolve)
 
-    def look_after(self, now: float) -> None:
-        """Send a heartbeat after a long silence; cut off a client that takes nothing."""
+    def check_deadlines(self, now: float) -> None:
+        """Send a heartbeat after a long silence; end a client that takes nothing for too long."""
         if self.transport.unsent():
             if now - self.transport.progress_at() > conf.write_timeout_s:
                 self.too_slow()
         elif now - self.outbox.sent_at >= conf.heartbeat_s:
             self.outbox.control(self.feed.heartbeat())
-        self.access.look_after()
+        self.access.check_deadlines()
 
     # -- the end --------------------------------------------------------------------------------
 
     def too_slow(self) -> None:
+        """End a client that does not take its frames."""
         if not self.ended:
             logger.info("a client that takes nothing is cut off")
             self.close(CloseCode.SLOW_READER, "too slow")
             self.transport.abort()
 
-    def gap(self) -> None:
+    def _fell_behind(self) -> None:
         """End a client that wants every tick and does not keep up."""
         if not self.ended:
             self.close(CloseCode.TOO_SLOW_FOR_EVERY_TICK, "too slow, resume from seq")
@@ -249,7 +249,7 @@ class ClientSession:
     def end(self) -> None:
         """Leave all groups; called on every way out, and may be called twice.
 
-        The second time too it leaves whatever a message that was under way has joined since.
+        The second call leaves the groups that a request under way has joined since the first.
         """
         self.ended = True
         self.outbox.leave_interval()
@@ -258,7 +258,7 @@ class ClientSession:
         self.subscriptions.end()
 
 
-def message_bucket(limits: Limits) -> TokenBucket:
-    """Return what holds a client to its messages a second; bursts pass."""
+def _message_bucket(limits: Limits) -> TokenBucket:
+    """Return the token bucket of a client's messages."""
     rate = limits.max_messages_per_s
     return TokenBucket(rate, burst=rate * BURST_S)

@@ -229,7 +229,7 @@ async def test_change_of_entitlements_takes_its_turn(live: LiveServer, database:
             await asyncio.sleep(0)  # the change is next
             asked = asyncio.create_task(session.handle('{"action":"list"}'))
             await asyncio.sleep(0)
-            assert "NSE_EQ:RELIANCE" in session.subscriptions.asked
+            assert "NSE_EQ:RELIANCE" in session.subscriptions.requested
         await asked
         first, second = [await client.receive() for _ in range(2)]
         assert (first["status"], first["dropped"]) == ("entitlements_changed", ["NSE_EQ:RELIANCE"])

@@ -14,7 +14,7 @@ from quotes.access.errors import BadCredentials
 from quotes.access.service import AccessService
 from quotes.errors import ProtocolError
 from quotes.store.clients import async_client
-from quotes.websocket.client_access import Client, SocketAccess
+from quotes.websocket.client_access import Client, ClientAccess
 from quotes.websocket.protocol import Authenticate, CloseCode
 from quotes.websocket.session import ClientSession
 from tests.access.people import now_s
@@ -78,9 +78,9 @@ def accounts(account: Account) -> Accounts:
     return Accounts({account.user_id: account}, set())
 
 
-async def attached(desk: Desk) -> tuple[SocketAccess, FakeClient]:
+async def attached(desk: Desk) -> tuple[ClientAccess, FakeClient]:
     """Return the access of a user whose connection was accepted, and its client."""
-    access, client = SocketAccess(desk, []), FakeClient()
+    access, client = ClientAccess(desk, []), FakeClient()
     await access.enter(TOKEN)
     access.attach(client)
     assert client.calls == ["authenticated"]
@@ -98,9 +98,9 @@ def test_session_is_a_client() -> None:
 async def test_nothing_is_called_before_the_client_is_attached(desk: Desk) -> None:
     """During the handshake there is no client, whatever becomes of the user and its token."""
     desk.lifetime_s = -3600
-    access = SocketAccess(desk, [])
+    access = ClientAccess(desk, [])
     await access.enter(TOKEN)
-    access.look_after()
+    access.check_deadlines()
     access.review(Accounts({}, set()))
     access.review(accounts(replace(ASHA, entitlements=Entitlements())))
     access.cut_off()
@@ -113,9 +113,9 @@ async def test_nothing_is_called_before_the_client_is_attached(desk: Desk) -> No
 
 async def test_anonymous_client_is_greeted_by_nothing(desk: Desk) -> None:
     """Without credentials `attach` sends no frame."""
-    access, client = SocketAccess(desk, []), FakeClient()
+    access, client = ClientAccess(desk, []), FakeClient()
     access.attach(client)
-    access.look_after()
+    access.check_deadlines()
     assert client.calls == []
 
 
@@ -123,15 +123,15 @@ async def test_client_that_must_authenticate_is_closed_in_time(desk: Desk, setti
     """The error comes first, then the close; neither comes twice."""
     settings.QUOTES_AUTH = "required"
     settings.QUOTES_AUTH_TIMEOUT_S = 0.1
-    access, client = SocketAccess(desk, []), FakeClient()
+    access, client = ClientAccess(desk, []), FakeClient()
 
     def is_called() -> bool:
-        access.look_after()
+        access.check_deadlines()
         return bool(client.calls)
 
     access.attach(client)
     await eventually(is_called)
-    access.look_after()
+    access.check_deadlines()
     assert client.calls == ["error", CloseCode.AUTHENTICATION_TIMEOUT]
 
 
@@ -155,11 +155,11 @@ async def test_warning_is_sent_once_then_the_client_is_closed(desk: Desk, settin
     desk.lifetime_s = 10
     access, client = await attached(desk)
     for _ in range(3):
-        access.look_after()
+        access.check_deadlines()
     assert client.calls == ["token_expiring"]
     desk.lifetime_s = -31
     await access.authenticate(Authenticate(token="newer"))
-    access.look_after()
+    access.check_deadlines()
     assert client.calls == ["token_expiring", "authenticated", CloseCode.TOKEN_EXPIRED]
 
 
@@ -184,14 +184,14 @@ async def test_ended_access_says_nothing(desk: Desk) -> None:
     access.review(accounts(replace(ASHA, entitlements=Entitlements())))
     access.end()
     access.review(Accounts({}, set()))
-    access.look_after()
+    access.check_deadlines()
     await eventually(lambda: client.calls == ["reconsider"])
     assert desk.watch.sockets == {}
 
 
 async def test_many_bad_tokens_close_the_client(desk: Desk) -> None:
     """Nine bad tokens are answered, the tenth closes."""
-    access, client = SocketAccess(desk, []), FakeClient()
+    access, client = ClientAccess(desk, []), FakeClient()
     access.attach(client)
     desk.good = False
     for _ in range(9):

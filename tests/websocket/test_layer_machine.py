@@ -28,7 +28,7 @@ from quotes.layer import QuotesChannelLayer
 from quotes.layer.lanes import lane_channel, pack_entries
 from quotes.store.latest import encode_latest
 from quotes.store.names import own_key
-from quotes.websocket.client_access import SocketAccess
+from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery import intervals
 from quotes.websocket.feed.feed import Feed
 from quotes.websocket.protocol import CloseCode
@@ -141,7 +141,7 @@ class Machine(RuleBasedStateMachine):
     async def connect(self, number: int) -> None:
         transport = Reader()
         channel = await self.feed.layer.new_channel()
-        access = SocketAccess(self.feed.access, [])
+        access = ClientAccess(self.feed.access_service, [])
         session = ClientSession(self.feed, channel=channel, transport=transport, access=access)
         session.outbox.high_water = HIGH_WATER_BYTES
         self.clients[number] = Client(session, transport)

@@ -201,7 +201,7 @@ async def test_market_status_is_told_on_request_and_on_change(
             "market_status",
             lambda segment, moment: opened if segment == "MCX" else real(segment, moment),
         )
-        feed.markets.until = datetime.now(UTC)
+        feed.markets.next_check_at = datetime.now(UTC)
         changed = await client.receive()
         assert (changed["segment"], changed["status"], changed["next_status"]) == (
             "MCX",

@@ -22,9 +22,9 @@ async def test_the_end_of_the_log_is_read_and_read_on(
     async with AsyncRedis.from_url(redis_server.url) as client:
         recent = RecentTicks(client)
         await recent.refresh()
-        assert [row[2] for row in recent.of(KEY)] == list(range(76, 101))
+        assert [row[2] for row in recent.rows_of(KEY)] == list(range(76, 101))
         for seq in range(101, 113):
             log(redis, [log_row(KEY, seq=seq)])
         await recent.refresh()
-        assert [row[2] for row in recent.of(KEY)] == list(range(88, 113))
-        recent.drop()
+        assert [row[2] for row in recent.rows_of(KEY)] == list(range(88, 113))
+        recent.clear()

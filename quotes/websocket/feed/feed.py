@@ -1,7 +1,7 @@
-"""The feed as one web process sees it: alive, quiet or down, and the latest prices behind it.
+"""The feed as one web process sees it: live, quiet or down, and the latest prices behind it.
 
-One per event loop. It watches the bridge's sign of life in Redis, tells clients when it changes or
-when they have heard nothing for long, and reads the latest prices for those who subscribe.
+One per event loop. It watches the bridges' status in Redis, lets sessions send its changes and
+heartbeats, and reads the latest prices for clients that subscribe.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ from quotes.store.positions import StreamPosition
 from quotes.store.tick_log import tick_message
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.feed.day_reader import DayReader
-from quotes.websocket.feed.delayed import LateReaders
-from quotes.websocket.feed.market_status import MarketWatch
-from quotes.websocket.feed.past import Past
+from quotes.websocket.feed.delayed import DelayedReaders
+from quotes.websocket.feed.market_status import MarketStatusWatch
 from quotes.websocket.feed.positions import ProvisionalPrices, TickDecoder, position_of
 from quotes.websocket.feed.recent_ticks import RecentTicks
+from quotes.websocket.feed.stream_history import StreamHistory
 from quotes.websocket.protocol import frame
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ MASTER_WAIT_S = 30.0
 
 
 class FeedState(StrEnum):
-    """What a client can expect: prices, a quiet market, or nothing until the feed is back."""
+    """Whether a client can expect prices, a quiet market, or nothing until the feed is back."""
 
     LIVE = "live"
     QUIET = "quiet"
@@ -55,13 +55,20 @@ class FeedState(StrEnum):
 Resolve = Callable[..., InstrumentKey]
 
 
-class Listener(Protocol):
-    """A client's session, as far as the feed is concerned."""
+class FeedListener(Protocol):
+    """A client's session, as far as the feed is concerned. Only `follow_master` waits."""
 
-    def feed_changed(self) -> None: ...
-    async def relearn(self, resolve: "Resolve") -> None: ...
-    def market_changed(self, statuses: list[dict[str, Any]]) -> None: ...
-    def look_after(self, now: float) -> None: ...
+    def feed_changed(self) -> None:
+        """Send that the feed went down, or is back."""
+
+    def market_changed(self, statuses: list[dict[str, Any]]) -> None:
+        """Send these values of `market_status` frames."""
+
+    def check_deadlines(self, now: float) -> None:
+        """Do what is due at this loop time; called four times a second."""
+
+    async def follow_master(self, resolve: "Resolve") -> None:
+        """Follow names that mean another instrument since the master changed."""
 
 
 def latest_message(field: str, latest: LatestPrice) -> dict[str, Any]:
@@ -70,36 +77,46 @@ def latest_message(field: str, latest: LatestPrice) -> dict[str, Any]:
 
 
 class Feed:
-    """The state of the feed, and the sessions that hear of it."""
+    """The state of the feed, and the sessions that hear of it.
+
+    Not thread-safe: all calls come from the event loop in which it was made. Its methods that wait
+    may be cancelled.
+
+    Attributes:
+        access_service: accounts, and counts of connections, for the sessions.
+        listeners: the sessions; they add and remove themselves.
+        last_tick: when the newest tick came to a bridge, Unix milliseconds; None before the first.
+        ready: done once the state is known.
+    """
 
     def __init__(self) -> None:
         self.layer: Layer = adapted(get_channel_layer())
         self.layer.decode_with(TickDecoder())
         self.scheduler = FlushScheduler(asyncio.get_running_loop())
         self.client: redis.asyncio.Redis = async_client()
-        self.access = AccessService(self.client)
-        self.late = LateReaders(self.client)
-        self.listeners: set[Listener] = set()
+        self.access_service = AccessService(self.client)
+        self.delayed = DelayedReaders(self.client)
+        self.listeners: set[FeedListener] = set()
         self.state = FeedState.DOWN
         self.last_tick: int | None = None
-        self.shards = 1
-        self.closed = False
-        self.provisional = ProvisionalPrices()
+        self._shards = 1
+        self._closed = False
+        self._provisional = ProvisionalPrices()
         self.ready = asyncio.get_running_loop().create_future()
-        self.markets = MarketWatch()
+        self.markets = MarketStatusWatch()
         self.day_reader = DayReader(self.client, self.layer)
-        self.past = Past(RecentTicks(self.client))
-        self.task = asyncio.create_task(self.watch())
+        self.history = StreamHistory(RecentTicks(self.client))
+        self._task = asyncio.create_task(self._watch())
         self.layer.on_reconnect(self.refresh)
 
     async def close(self) -> None:
-        """End the watch and the connections."""
-        self.closed = True
-        self.task.cancel()
-        self.past.recent.drop()
-        await asyncio.wait([self.task])
-        await self.late.close()
-        await self.access.close()
+        """End the tasks and the connections."""
+        self._closed = True
+        self._task.cancel()
+        self.history.recent.clear()
+        await asyncio.wait([self._task])
+        await self.delayed.close()
+        await self.access_service.close()
         await self.client.aclose()
 
     def heartbeat(self) -> bytes:
@@ -109,20 +126,21 @@ class Feed:
 
     # -- the state of the feed -----------------------------------------------------------------
 
-    async def watch(self) -> None:
-        """Look for the bridge's sign of life, and after the clients, again and again."""
+    async def _watch(self) -> None:
+        """Read the bridges' status and check the sessions' deadlines, until cancelled."""
         loop = asyncio.get_running_loop()
-        while not self.closed:
+        while not self._closed:
             try:
                 async with asyncio.timeout(conf.feed_timeout_s):
-                    signs = await self.signs_of_life()
+                    statuses = await self._bridge_statuses()
                     await self.day_reader.read_if_due()
-                self.last_tick = max(
-                    (one["last_tick"] or 0 for one in signs if one is not None), default=0
-                ) or (self.last_tick)
-                self.settle(bridge_up=None not in signs)
+                self.last_tick = (
+                    max((one["last_tick"] or 0 for one in statuses if one is not None), default=0)
+                    or self.last_tick
+                )
+                self._set_state(bridge_up=None not in statuses)
             except (RedisError, OSError, TimeoutError):
-                self.settle(bridge_up=False)
+                self._set_state(bridge_up=False)
             except Exception:
                 logger.exception("the watch over the feed failed")
             if changed := self.markets.changes():
@@ -130,21 +148,21 @@ class Feed:
                     listener.market_changed(changed)
             now = loop.time()
             for listener in list(self.listeners):
-                listener.look_after(now)
+                listener.check_deadlines(now)
             await asyncio.sleep(WATCH_INTERVAL_S)
 
-    async def signs_of_life(self) -> list[dict[str, Any] | None]:
+    async def _bridge_statuses(self) -> list[dict[str, Any] | None]:
         """Return the status of each shard's bridge, None where there is none."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.get(own_key("shards"))
-        pipeline.mget(status_keys(self.shards))
-        shards, signs = await pipeline.execute()
-        known, self.shards = self.shards, int(shards or 1)
-        if self.shards != known:
-            return await self.signs_of_life()
-        return [None if sign is None else msgspec.json.decode(sign) for sign in signs]
+        pipeline.mget(status_keys(self._shards))
+        shards, statuses = await pipeline.execute()
+        before, self._shards = self._shards, int(shards or 1)
+        if self._shards != before:
+            return await self._bridge_statuses()
+        return [None if one is None else msgspec.json.decode(one) for one in statuses]
 
-    def settle(self, *, bridge_up: bool) -> None:
+    def _set_state(self, *, bridge_up: bool) -> None:
         before = self.state
         if not bridge_up:
             self.state = FeedState.DOWN
@@ -159,17 +177,17 @@ class Feed:
             for listener in list(self.listeners):
                 listener.feed_changed()
 
-    async def relearn(self) -> None:
+    async def follow_master(self) -> None:
         """Let each session follow names that mean another instrument since the master changed."""
-        resolve = lru_cache(maxsize=None)(index.resolve)  # for this change, many clients ask alike
+        resolve = lru_cache(maxsize=None)(index.resolve)  # many clients use the same names
         for listener in list(self.listeners):
-            await listener.relearn(resolve)
+            await listener.follow_master(resolve)
             await asyncio.sleep(0)
 
     # -- the latest prices ---------------------------------------------------------------------
 
     async def snapshot(self, wanted: Sequence[Wanted]) -> PriceSnapshot | None:
-        """Return the latest prices, or None while Redis is away; have the bridge catch up."""
+        """Return the latest prices, and have the bridge number new ones; None if Redis is down."""
         try:
             snapshot = await aread_snapshot(wanted, client=self.client)
             if snapshot.bridge_up and snapshot.names:
@@ -180,22 +198,22 @@ class Feed:
         return snapshot
 
     def show_provisionally(self, key: InstrumentKey, latest: LatestPrice) -> None:
-        """Show everybody here a price that no bridge has numbered yet, once."""
+        """Send all clients here a price that no bridge has numbered yet, once."""
         message = {**latest_message(str(key), latest), "provisional": True}
         last = self.layer.newest_message(key.group_name)
         if last is not None and last.get("frame") == message["frame"]:
-            return  # another client read it at the same time, and everybody has it
-        self.provisional.add(str(key), message["frame"])
-        self.layer.withhold(self.provisional.is_repeat)
+            return  # another client read it at the same time, and all were sent it
+        self._provisional.add(str(key), message["frame"])
+        self.layer.withhold(self._provisional.is_repeat)
         self.layer.deliver_local([(key.group_name, message)])
 
-    def delivered_position(self, group: str) -> StreamPosition | None:
-        """Return the position of the newest tick that all clients here were given."""
+    def _delivered_position(self, group: str) -> StreamPosition | None:
+        """Return the position of the newest tick that all clients here were sent."""
         message = self.layer.delivered_message(group)
         return position_of(message) if message is not None and "seq" in message else None
 
     async def refresh(self) -> None:
-        """Read the latest prices of all groups of this process anew and show what changed."""
+        """Read the latest prices of all groups of this process; send those that are new."""
         wanted = []
         for group in self.layer.local_groups():
             try:
@@ -210,7 +228,7 @@ class Feed:
             entries = []
             for field, latest in snapshot.latest.items():
                 group = InstrumentKey.parse(field).group_name
-                delivered = self.delivered_position(group)
+                delivered = self._delivered_position(group)
                 if delivered is None or delivered < (latest.epoch, latest.seq):
                     entries.append((group, latest_message(field, latest)))
             self.layer.deliver_local(entries)
@@ -223,7 +241,7 @@ def master_changed() -> None:
     """Tell every feed of the process, from any thread, that the instrument master has changed."""
     for loop, feed in list(feeds.items()):
         if not loop.is_closed():
-            asyncio.run_coroutine_threadsafe(feed.relearn(), loop)
+            asyncio.run_coroutine_threadsafe(feed.follow_master(), loop)
 
 
 async def current_feed() -> Feed:
@@ -232,7 +250,7 @@ async def current_feed() -> Feed:
     feed = feeds.get(loop)
     if feed is None:
         feed = feeds[loop] = Feed()
-        # A name is not to mean one stream now and, when the master has been read, another.
+        # Until the master is read, a name could mean another stream than afterwards.
         await asyncio.to_thread(index.wait, MASTER_WAIT_S)
     await asyncio.shield(feed.ready)
     return feed

@@ -1,4 +1,4 @@
-"""Market status: what each segment is doing, and which of them have just changed."""
+"""Market status: the status of each segment, and which segments have just changed theirs."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -20,31 +20,35 @@ def status_frame(segment: str, status: MarketStatus) -> dict[str, Any]:
     }
 
 
-class MarketWatch:
-    """Looks at the markets when something of them may have changed, and not before."""
+class MarketStatusWatch:
+    """Finds changes of the segments' status, and looks only when one is due.
+
+    Attributes:
+        next_check_at: when a status may change next, unless the master changes before.
+    """
 
     def __init__(self) -> None:
-        self.version: int | None = None
-        self.until = datetime.min.replace(tzinfo=UTC)
-        self.known: dict[str, MarketStatus] = {}
+        self.next_check_at = datetime.min.replace(tzinfo=UTC)
+        self._version: int | None = None
+        self._statuses: dict[str, MarketStatus] = {}
 
     def statuses(self) -> dict[str, MarketStatus]:
-        """Return what each segment is doing now."""
+        """Return each segment's status now."""
         now = datetime.now(UTC)
         return {segment: index.market_status(segment, now) for segment in SEGMENTS}
 
     def changes(self) -> list[dict[str, Any]]:
-        """Return the frames of the segments that do something else than at the last call."""
+        """Return the frames of the segments whose status differs from the last call's."""
         now = datetime.now(UTC)
-        if now < self.until and index.version == self.version:
+        if now < self.next_check_at and index.version == self._version:
             return []
         new = self.statuses()
         changed = [
             status_frame(segment, status)
             for segment, status in new.items()
-            if segment in self.known and self.known[segment].status != status.status
+            if segment in self._statuses and self._statuses[segment].status != status.status
         ]
-        self.known, self.version = new, index.version
+        self._statuses, self._version = new, index.version
         ends = [status.next_change for status in new.values() if status.next_change]
-        self.until = min(ends, default=now)
+        self.next_check_at = min(ends, default=now)
         return changed

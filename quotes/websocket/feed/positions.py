@@ -1,18 +1,15 @@
-"""Which ticks were given already: to all clients of the process, or to one of them.
+"""Which ticks were delivered already: to all clients of the process, or to one of them.
 
-The one place on the side of the web process that answers this. Ticks reach a client by three ways:
-as rows from the bridge, read from Redis when it subscribes, and as a price that was shown before a
-bridge numbered it. `StreamPosition` compares them.
+The one place in the web process that answers this. Ticks reach a client by three ways: as rows from
+the bridge, read from Redis when it subscribes, and as a price that was shown before a bridge
+numbered it. `StreamPosition` compares them.
 """
-
-from typing import Any
 
 from instruments.errors import BadSymbol
 from instruments.keys import InstrumentKey
+from quotes.layer.lanes import Message, Row
 from quotes.store.positions import StreamPosition
 from quotes.store.tick_log import EPOCH, ROW_LENGTH, SEQ, SHOWN, tick_message
-
-Message = dict[str, Any]
 
 
 def position_of(message: Message) -> StreamPosition:
@@ -28,16 +25,18 @@ def is_tick(message: Message | None) -> bool:
 class TickDecoder:
     """Makes group messages of the rows of ticks, for the channel layer (`RowDecoder`).
 
-    Ticks that all clients here were given, and ticks that are not shown, make none.
+    Ticks that all clients here were sent already, and ticks that are not shown, make none.
     """
 
     def topic(self, group: str) -> str | None:
+        """Return the instrument key of a group; None for a group of something else."""
         try:
             return str(InstrumentKey.from_group_name(group))
         except BadSymbol:
-            return None  # a group of something else
+            return None
 
-    def message(self, row: list[Any], delivered: Message | None) -> Message | None:
+    def message(self, row: Row, delivered: Message | None) -> Message | None:
+        """Return the message of a row; None for a row that is no tick, not shown or no news."""
         if len(row) != ROW_LENGTH or not row[SHOWN]:
             return None
         if (
@@ -49,22 +48,23 @@ class TickDecoder:
         return tick_message(*row)
 
     def is_marker(self, message: Message) -> bool:
-        """Return whether a stream starts over: clients go on with what they have."""
+        """Return whether a message marks that a stream starts over; it is not for clients."""
         return message.get("type") == "quote.forget"
 
 
 class ProvisionalPrices:
-    """Prices shown while no bridge worked, which one will show again under a number."""
+    """Prices shown while no bridge worked, which a bridge will show again under a number."""
 
     def __init__(self) -> None:
         # instrument key -> frame, and the position under which a bridge showed it again
         self._shown: dict[str, tuple[str, StreamPosition | None]] = {}
 
     def add(self, key: str, frame: str) -> None:
+        """Note a price that is shown without a number."""
         self._shown[key] = (frame, None)
 
     def is_repeat(self, message: Message) -> bool:
-        """Return whether a bridge that is back shows what was shown provisionally."""
+        """Return whether a bridge shows again what was shown provisionally."""
         key = message.get("key", "")
         shown = self._shown.get(key)
         if shown is None or "provisional" in message or message["frame"] != shown[0]:
@@ -77,10 +77,10 @@ class ProvisionalPrices:
 
 
 class ClientPositions:
-    """Which ticks one client was given that others here may still be given.
+    """Which ticks one client was sent that are still to come for others here.
 
     Attributes:
-        held: instrument key -> the ticks that came while its subscription is under way.
+        held: instrument key -> the ticks that came while its subscription is under way, in order.
     """
 
     def __init__(self) -> None:
@@ -93,18 +93,18 @@ class ClientPositions:
         """Note with which tick an instrument's prices begin.
 
         Args:
-            sent: the last tick that the client was given.
-            delivered: the last tick that all clients here were given.
+            sent: the last tick that the client was sent.
+            delivered: the last tick that all clients here were sent.
         """
         if sent is not None and (delivered is None or delivered < sent):
             self._ahead[key] = sent
 
     def is_ahead(self, key: str) -> bool:
-        """Return whether ticks of an instrument may come that the client has already."""
+        """Return whether ticks of an instrument may come that the client was sent already."""
         return key in self._ahead
 
     def is_repeat(self, message: Message) -> bool:
-        """Return whether the client was given a tick already that comes to all now."""
+        """Return whether the client was already sent a tick that now comes to all."""
         read = self._ahead.get(message["key"])
         if read is None or "provisional" in message:
             return False
@@ -114,9 +114,10 @@ class ClientPositions:
         return False
 
     def forget(self, key: str) -> None:
+        """Forget an instrument that the client is no longer subscribed to."""
         self._ahead.pop(key, None)
 
     @staticmethod
-    def is_news(message: Message, sent: StreamPosition | None) -> bool:
-        """Return whether a tick that was held is newer than the last that the client was given."""
+    def is_newer(message: Message, sent: StreamPosition | None) -> bool:
+        """Return whether a held tick is newer than the last that the client was sent."""
         return sent is None or "provisional" in message or position_of(message) > sent

@@ -1,28 +1,36 @@
-"""The recent past: the end of the tick log, read once for all clients of a process that ask.
+"""The end of the tick log, read once for all clients of a process that need it.
 
-Clients ask for it when they resume or want history. Many do so at once after an outage, so what was
+Clients need it when they resume or want history. Many do so at once after a failure, so what was
 read is kept for a while, by instrument, and only what came since is read again.
 """
 
 import asyncio
 from collections import deque
-from typing import Any
 
 import redis.asyncio
 
 from quotes.conf import conf
+from quotes.layer.lanes import Row
 from quotes.store.shards import shard_count_async
-from quotes.store.tick_log import BEGINNING, RawEntry, entry_rows, read_after, read_before
-
-Row = list[Any]  # the attributes of `LoggedTick`
+from quotes.store.tick_log import (
+    BEGINNING,
+    EPOCH,
+    KEY,
+    SEQ,
+    SHOWN,
+    RawEntry,
+    entry_rows,
+    read_after,
+    read_before,
+)
 
 # Entries read at a time; each holds up to some 2,500 ticks, which take 2 ms to unpack.
-CHUNK = 10
-# What nobody has asked for in so long is dropped.
+PAGE = 10
+# What was read is dropped when nobody has refreshed it for this long.
 KEEP_S = 30.0
 
 
-class Tail:
+class _LogEnd:
     """The end of one shard's log.
 
     Attributes:
@@ -32,94 +40,96 @@ class Tail:
 
     def __init__(self) -> None:
         self.position = BEGINNING
-        self.entries: deque[list[Row]] = deque()
-        self.count = 0
         self.rows: dict[str, deque[Row]] = {}
+        self._entries: deque[list[Row]] = deque()
+        self._count = 0
 
     def append(self, raw: RawEntry) -> None:
-        """Take the next entry, and let the oldest go when there are too many ticks."""
-        entry = [row for row in entry_rows(raw.fields) if row[5]]
+        """Take the next entry, and drop the oldest if there are too many ticks."""
+        entry = [row for row in entry_rows(raw.fields) if row[SHOWN]]
         for row in entry:
-            rows = self.rows.get(row[0])
+            rows = self.rows.get(row[KEY])
             if rows is None:
-                rows = self.rows[row[0]] = deque()
+                rows = self.rows[row[KEY]] = deque()
             rows.append(row)
-        self.entries.append(entry)
-        self.count += len(entry)
+        self._entries.append(entry)
+        self._count += len(entry)
         self.position = raw.id
-        while self.count > conf.resume_ticks and len(self.entries) > 1:
-            oldest = self.entries.popleft()
-            self.count -= len(oldest)
+        while self._count > conf.resume_ticks and len(self._entries) > 1:
+            oldest = self._entries.popleft()
+            self._count -= len(oldest)
             for row in oldest:
-                rows = self.rows[row[0]]
+                rows = self.rows[row[KEY]]
                 rows.popleft()
                 if not rows:
-                    del self.rows[row[0]]
+                    del self.rows[row[KEY]]
 
 
 class RecentTicks:
-    """The ends of all shards' logs as one event loop knows them.
+    """The ends of all shards' logs, for one event loop.
 
     Args:
         client: reads them; the caller closes it.
     """
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
-        self.client = client
-        self.tails: dict[int, Tail] = {}
-        self.turn = asyncio.Lock()
-        self.expiry: asyncio.TimerHandle | None = None
+        self._client = client
+        self._ends: dict[int, _LogEnd] = {}  # by shard
+        self._lock = asyncio.Lock()
+        self._expiry: asyncio.TimerHandle | None = None
 
     async def refresh(self) -> None:
-        """Read what the logs hold by now; raise redis.RedisError if Redis is away."""
-        async with self.turn:
-            for shard in range(1, await shard_count_async(self.client) + 1):
-                if shard not in self.tails:
-                    self.tails[shard] = await self.begin(shard)
-                await self.go_on(shard, self.tails[shard])
-            self.keep()
+        """Read up to the newest entries; raise redis.RedisError if Redis does not answer."""
+        async with self._lock:
+            for shard in range(1, await shard_count_async(self._client) + 1):
+                if shard not in self._ends:
+                    self._ends[shard] = await self._read_end(shard)
+                await self._read_on(shard, self._ends[shard])
+            self._expire_later()
 
-    def of(self, key: str) -> list[Row]:
+    def rows_of(self, key: str) -> list[Row]:
         """Return an instrument's newest ticks that were shown, in order, as `refresh` read them."""
-        found = [tail.rows[key] for tail in self.tails.values() if key in tail.rows]
-        return sorted((row for rows in found for row in rows), key=lambda row: row[1:3])
+        found = [end.rows[key] for end in self._ends.values() if key in end.rows]
+        return sorted(
+            (row for rows in found for row in rows), key=lambda row: (row[EPOCH], row[SEQ])
+        )
 
-    async def begin(self, shard: int) -> Tail:
-        """Return a tail that has the entries at the end of the log, as many as are kept."""
+    def clear(self) -> None:
+        """Drop what was read."""
+        self._ends.clear()
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+
+    async def _read_end(self, shard: int) -> _LogEnd:
+        """Return the last entries of a log, as many as are kept."""
         newest_first: list[RawEntry] = []
-        count, end = 0, None
+        count, before = 0, None
         while count < conf.resume_ticks:
-            page = await read_before(self.client, shard, end, page=CHUNK)
+            page = await read_before(self._client, shard, before, page=PAGE)
             newest_first += page
-            if len(page) < CHUNK:
+            if len(page) < PAGE:
                 break
             count = newest_first[0].n - newest_first[-1].n
-            end = newest_first[-1].id
-        tail = Tail()
+            before = newest_first[-1].id
+        end = _LogEnd()
         for at, raw in enumerate(reversed(newest_first)):
-            tail.append(raw)
-            if at % CHUNK == CHUNK - 1:
+            end.append(raw)
+            if at % PAGE == PAGE - 1:
                 await asyncio.sleep(0)
-        return tail
+        return end
 
-    async def go_on(self, shard: int, tail: Tail) -> None:
+    async def _read_on(self, shard: int, end: _LogEnd) -> None:
         """Read what came since."""
         while True:
-            page = await read_after(self.client, shard, tail.position, page=CHUNK)
+            page = await read_after(self._client, shard, end.position, page=PAGE)
             for raw in page:
-                tail.append(raw)
-            if len(page) < CHUNK:
+                end.append(raw)
+            if len(page) < PAGE:
                 return
             await asyncio.sleep(0)
 
-    def keep(self) -> None:
-        if self.expiry is not None:
-            self.expiry.cancel()
-        self.expiry = asyncio.get_running_loop().call_later(KEEP_S, self.drop)
-
-    def drop(self) -> None:
-        """Forget what was read."""
-        self.tails.clear()
-        if self.expiry is not None:
-            self.expiry.cancel()
-            self.expiry = None
+    def _expire_later(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expiry = asyncio.get_running_loop().call_later(KEEP_S, self.clear)

@@ -1,4 +1,4 @@
-"""Admission: to which of the names that it asks for a client is subscribed, and why not to all."""
+"""Admission: which of the names in a request a client is subscribed to, and why not to others."""
 
 from collections.abc import Container, Sized
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from quotes.store.latest import Wanted
 from quotes.websocket.protocol import ErrorCode, rejection
 
 
-class Held(Container[str], Sized, Protocol):
+class Subscribed(Container[str], Sized, Protocol):
     """The instrument keys that a client is subscribed to."""
 
 
@@ -28,26 +28,33 @@ class Access(Protocol):
 
 
 def admit(
-    asked: list[str], segment: str, *, held: Held, access: Access, late: bool = True
+    names: list[str],
+    segment: str,
+    *,
+    subscribed: Subscribed,
+    access: Access,
+    allow_delayed: bool = True,
 ) -> tuple[list[Wanted], list[str], list[dict[str, Any]]]:
-    """Return what to subscribe to, the names of it as asked, and what is refused and why.
+    """Return the instruments to subscribe to, their names, and the items of `rejected`.
 
     Args:
+        names: as the client wrote them.
         segment: narrows bare names; "" for none.
+        subscribed: the instruments that the client has already; they count for its limit.
         access: what the client may see.
-        late: whether that may be prices that come late.
+        allow_delayed: whether that may be delayed prices.
     """
     wanted: dict[str, Wanted] = {}
-    names, rejected = [], []
+    admitted, rejected = [], []
     limit = access.max_symbols
-    for name in asked:
+    for name in names:
         try:
             key = index.resolve(name, segment=segment, strict=conf.strict_symbols)
-            if str(key) in held or str(key) in wanted:
+            if str(key) in subscribed or str(key) in wanted:
                 raise ProtocolError(ErrorCode.ALREADY_SUBSCRIBED, "already subscribed")
-            if access.delay_of(key) and not late:
+            if access.delay_of(key) and not allow_delayed:
                 raise ProtocolError(ErrorCode.NOT_ENTITLED, "entitled to late prices only")
-            if len(held) + len(wanted) >= limit:
+            if len(subscribed) + len(wanted) >= limit:
                 raise ProtocolError(
                     ErrorCode.SYMBOL_LIMIT, f"a connection has at most {limit} symbols"
                 )
@@ -55,5 +62,5 @@ def admit(
             rejected.append(rejection(name, error.code, str(error)))
             continue
         wanted[str(key)] = Wanted(key, name)
-        names.append(name)
-    return list(wanted.values()), names, rejected
+        admitted.append(name)
+    return list(wanted.values()), admitted, rejected

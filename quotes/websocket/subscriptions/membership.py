@@ -11,42 +11,45 @@ from quotes.store.positions import StreamPosition
 from quotes.websocket.feed.positions import ClientPositions, is_tick, position_of
 
 
-class Membership:
+class GroupMembership:
     """The groups that a client's channel is in, and how far the client is in each stream.
+
+    Joining and leaving may be cancelled; `end` then leaves all groups.
 
     Args:
         channel: the channel-layer channel of the connection.
         receiver: takes the messages of all groups, where the layer hands them over itself.
 
     Attributes:
-        direct: instrument key's text -> key, where no tick needs to be compared with what the
-            client has read.
+        direct: instrument key's text -> key, where no tick needs to be compared with those that the
+            client was sent.
     """
 
     def __init__(self, layer: Layer, channel: str, receiver: Receiver) -> None:
-        self.layer = layer
-        self.channel = channel
+        self._layer = layer
+        self._channel = channel
         self.positions = ClientPositions()
         self.direct: dict[str, InstrumentKey] = {}
         layer.attach(channel, receiver)
 
     async def join(self, groups: list[str]) -> None:
         """Become a member of groups."""
-        await self.layer.group_add_many(groups, self.channel)
+        await self._layer.group_add_many(groups, self._channel)
 
     async def leave(self, group: str) -> None:
-        await self.layer.group_discard(group, self.channel)
+        """Leave a group."""
+        await self._layer.group_discard(group, self._channel)
 
     def redirect(self, keys: Iterable[InstrumentKey], receiver: Receiver) -> None:
         """Let a receiver take the prices of the instruments that need no comparison."""
         direct = {str(key): key for key in keys if not self.positions.is_ahead(str(key))}
         self.direct.update(direct)
         groups = [key.group_name for key in direct.values()]
-        self.layer.redirect(self.channel, groups, receiver)
+        self._layer.redirect(self._channel, groups, receiver)
 
     def begin(self, key: InstrumentKey, sent: StreamPosition | None) -> None:
         """Note with which tick an instrument's prices begin."""
-        message = self.layer.delivered_message(key.group_name)
+        message = self._layer.delivered_message(key.group_name)
         delivered = position_of(message) if message is not None and "seq" in message else None
         self.positions.begin(str(key), sent, delivered)
 
@@ -57,13 +60,14 @@ class Membership:
 
     def newest_message(self, key: InstrumentKey) -> dict[str, Any] | None:
         """Return the newest message of the instrument in this process, if the layer keeps it."""
-        return self.layer.newest_message(key.group_name)
+        return self._layer.newest_message(key.group_name)
 
     def newest(self, key: InstrumentKey, latest: dict[str, LatestPrice]) -> StreamPosition | None:
         """Return the position of the newest tick that is known of an instrument.
 
         Args:
-            latest: instrument key -> the latest price that was read, where none is known here.
+            latest: instrument key -> the latest price that was read, for instruments of which this
+                process has no message.
         """
         message = self.newest_message(key)
         if message is not None and is_tick(message):
@@ -72,14 +76,14 @@ class Membership:
         return StreamPosition(found.epoch, found.seq) if found else None
 
     def remember(self, key: InstrumentKey, message: dict[str, Any]) -> None:
-        """Let a message that came by another way be the newest, if there was none."""
-        self.layer.remember(key.group_name, message)
+        """Make a message that came another way the newest of its group, if that has none."""
+        self._layer.remember(key.group_name, message)
 
     def end(self) -> None:
         """Leave all groups at once, where the layer can."""
-        self.layer.detach(self.channel)
+        self._layer.detach(self._channel)
 
     async def leave_all(self, groups: Iterable[str]) -> None:
-        """Leave the groups of a layer that has to be told one by one."""
-        if not self.layer.is_direct:
-            await self.layer.leave_all(self.channel, groups)
+        """Leave groups of a layer that cannot leave all at once."""
+        if not self._layer.is_direct:
+            await self._layer.leave_all(self._channel, groups)

@@ -13,20 +13,20 @@ from quotes.websocket.protocol import ErrorCode, Subscribe
 SEGMENT = "NFO"
 
 
-async def chain(feed: Feed, message: Subscribe, may: Entitlements) -> list[str]:
+async def chain_keys(feed: Feed, message: Subscribe, entitlements: Entitlements) -> list[str]:
     """Return the instrument keys of the options that a message asks for, by strike.
 
     The money is the latest price of the underlying itself or, where it has none, of its nearest
     future; where neither has one, the middle of the strikes.
 
     Raises:
-        ProtocolError: 404 when the master has no such options, 400 for a segment that is none.
+        ProtocolError: 404 when the master has no such options, 400 for an unknown segment.
     """
     segment, underlying = message.segment or SEGMENT, message.underlying or ""
     try:
         at = None
         if message.strikes_around is not None:
-            at = await price_of(feed, segment, underlying, may)
+            at = await _underlying_price(feed, segment, underlying, entitlements)
         keys = index.chain(segment, underlying, message.expiry, message.strikes_around, at)
     except InstrumentsError as error:
         raise ProtocolError(error.code, str(error)) from error
@@ -38,13 +38,15 @@ async def chain(feed: Feed, message: Subscribe, may: Entitlements) -> list[str]:
     return [str(key) for key in keys]
 
 
-async def price_of(feed: Feed, segment: str, underlying: str, may: Entitlements) -> Decimal | None:
+async def _underlying_price(
+    feed: Feed, segment: str, underlying: str, entitlements: Entitlements
+) -> Decimal | None:
     """Return the latest price of an underlying, or of its nearest future.
 
-    None where it is unknown, or the client may not see it: the strikes would tell it.
+    None where it is unknown, or the client may not see it: the strikes would reveal it.
     """
     keys = [index.resolve(underlying), *index.futures(segment, underlying)[:1]]
-    keys = [key for key in keys if may.delay_of(key) == 0]
+    keys = [key for key in keys if entitlements.delay_of(key) == 0]
     snapshot = await feed.snapshot([Wanted(key, str(key)) for key in keys])
     if snapshot is None:
         return None

@@ -1,7 +1,7 @@
-"""One client's subscriptions: which groups it is in, and how it gets from none to live prices.
+"""One client's subscriptions to prices: how it gets from none to live ones.
 
-Subscribing leaves no gap and no repeat: it joins the groups first and holds what arrives, sends
-the acknowledgement and the latest prices, then what is newer than those.
+Subscribing leaves no gap and no repeat: it joins the groups first and holds the ticks that arrive,
+sends the acknowledgement and the latest prices, then the held ticks that are newer.
 """
 
 from collections.abc import Callable
@@ -10,203 +10,211 @@ from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.layer.groups import Receiver
-from quotes.layer.lanes import Message as Event
+from quotes.layer.lanes import Message
 from quotes.store.latest import LatestPrice, Wanted
 from quotes.store.positions import StreamPosition
-from quotes.websocket.client_access import SocketAccess
+from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
-from quotes.websocket.feed.delayed import LateSubscriptions
+from quotes.websocket.feed.delayed import DelayedSubscriptions
 from quotes.websocket.feed.feed import Feed, Resolve, latest_message
 from quotes.websocket.feed.positions import position_of
 from quotes.websocket.protocol import ErrorCode, Subscribe, Unsubscribe, frame, rejection
 from quotes.websocket.subscriptions.admission import admit
+from quotes.websocket.subscriptions.backfill import Backfill
 from quotes.websocket.subscriptions.candles import CandleSubscriptions
-from quotes.websocket.subscriptions.membership import Membership
-from quotes.websocket.subscriptions.option_chains import chain
-from quotes.websocket.subscriptions.resuming import CatchingUp
+from quotes.websocket.subscriptions.membership import GroupMembership
+from quotes.websocket.subscriptions.option_chains import chain_keys
 
-# While the latest price is being read, so many newer ticks of an instrument are held.
-MAX_HELD = 1000
+# At most this many newer ticks of an instrument are held while its latest price is being read.
+MAX_HELD_TICKS = 1000
 
 
-class Subscriptions:
+class PriceSubscriptions:
     """What one client is subscribed to.
+
+    Its methods that wait are called one at a time (`ClientSession`). One that is cancelled may
+    leave the client in groups; `end` leaves them.
 
     Args:
         channel: the channel-layer channel of the connection.
         access: what the client may see.
+
+    Attributes:
+        keys: instrument key's text -> key, of instruments without delay.
+        requested: the same, with those with delay -> name and segment as the client wrote them.
     """
 
-    def __init__(self, feed: Feed, outbox: Outbox, *, channel: str, access: SocketAccess) -> None:
-        self.feed = feed
-        self.access = access
-        self.groups = Membership(feed.layer, channel, self.receive)
-        self.outbox = outbox
-        self.keys: dict[str, InstrumentKey] = {}  # instrument key's text -> key
-        self.asked: dict[str, tuple[str, str]] = {}  # the same -> name and segment as asked for
-        self.held = self.groups.positions.held
-        self.candles = CandleSubscriptions(feed, outbox, self.groups, access=access)
-        self.ended = False
-        self.late = LateSubscriptions(feed.late, outbox.price)
+    def __init__(self, feed: Feed, outbox: Outbox, *, channel: str, access: ClientAccess) -> None:
+        self._feed = feed
+        self._access = access
+        self._groups = GroupMembership(feed.layer, channel, self.receive)
+        self._outbox = outbox
+        self.keys: dict[str, InstrumentKey] = {}
+        self.requested: dict[str, tuple[str, str]] = {}
+        self._held = self._groups.positions.held
+        self._candles = CandleSubscriptions(feed, outbox, self._groups, access=access)
+        self._ended = False
+        self._delayed = DelayedSubscriptions(feed.delayed, outbox.price)
         if feed.layer.is_direct:
-            outbox.interval_membership.keys, outbox.interval_membership.route = (
-                self.groups.direct.keys(),
-                self.route,
-            )
+            outbox.interval_membership.keys = self._groups.direct.keys()
+            outbox.interval_membership.route = self._route
 
     async def add(self, message: Subscribe) -> None:
         """Subscribe to what a message asks for: acknowledgement, latest prices, live prices."""
         if message.candles is not None:
-            await self.candles.add(message)
+            await self._candles.add(message)
             return
         names = message.names
         if message.underlying is not None:
-            names = [*names, *await chain(self.feed, message, self.access.entitlements)]
-        catching_up = CatchingUp(
-            self.feed.past, self.outbox, message, held=self.held, is_over=lambda: self.ended
+            names = [*names, *await chain_keys(self._feed, message, self._access.entitlements)]
+        backfill = Backfill(
+            self._feed.history, self._outbox, message, held=self._held, is_over=lambda: self._ended
         )
         if message.seq:
-            self.outbox.framing.set_numbered(True)
-        wanted, taken, rejected = admit(names, message.segment, held=self.asked, access=self.access)
+            self._outbox.framing.set_numbered(True)
+        wanted, taken, rejected = admit(
+            names, message.segment, subscribed=self.requested, access=self._access
+        )
         for one in wanted:
-            self.outbox.want(str(one.key), mode=message.mode, every_tick=not message.conflate)
-            self.asked[str(one.key)] = (one.name, message.segment)
+            self._outbox.want(str(one.key), mode=message.mode, every_tick=not message.conflate)
+            self.requested[str(one.key)] = (one.name, message.segment)
 
         def acknowledge() -> None:
-            # Frames bear the exchange's symbol and segment, so who asked by another name is told.
+            # Frames have the exchange's symbol and segment; clients map other names to them.
             keys = {one.name: str(one.key) for one in wanted if one.name != str(one.key)}
-            self.outbox.control(
+            self._outbox.control(
                 frame(
                     "subscribed",
                     id=message.id,
                     symbols=taken,
                     **({"keys": keys} if keys else {}),
                     rejected=rejected,
-                    subscriptions=len(self.asked),
-                    feed=self.feed.state.value,
+                    subscriptions=len(self.requested),
+                    feed=self._feed.state.value,
                 )
             )
 
-        await self.begin(wanted, acknowledge, catching_up)
+        await self._begin(wanted, acknowledge, backfill)
 
-    async def begin(
+    async def _begin(
         self,
-        asked: list[Wanted],
+        wanted: list[Wanted],
         acknowledge: Callable[[], None],
-        catching_up: CatchingUp | None = None,
+        backfill: Backfill | None = None,
     ) -> None:
-        """Begin with what the client may see now, or late, in which case the log has it."""
-        delays = {one: self.access.delay_of(one.key) for one in asked}
-        await self.begin_live([one for one in asked if not delays[one]], acknowledge, catching_up)
-        for one in filter(delays.__getitem__, asked):
-            if catching_up is not None:
-                catching_up.send_late(one.key, one.name, delays[one])
-            self.late.join(one.key, delays[one])
+        """Begin with live prices, or with delayed ones where the client may see no others."""
+        delays = {one: self._access.delay_of(one.key) for one in wanted}
+        await self._begin_live([one for one in wanted if not delays[one]], acknowledge, backfill)
+        for one in filter(delays.__getitem__, wanted):
+            if backfill is not None:
+                backfill.send_delayed(one.key, one.name, delays[one])
+            self._delayed.join(one.key, delays[one])
 
-    async def begin_live(
-        self, wanted: list[Wanted], acknowledge: Callable[[], None], past: CatchingUp | None
+    async def _begin_live(
+        self, wanted: list[Wanted], acknowledge: Callable[[], None], backfill: Backfill | None
     ) -> None:
-        """Join the groups, acknowledge, send the latest prices and then what came meanwhile."""
-        self.outbox.stand_alone()
+        """Join the groups, acknowledge, send the latest prices and then the held ticks."""
+        self._outbox.stand_alone()
         for one in wanted:
             self.keys[str(one.key)] = one.key
-            self.held[str(one.key)] = []
+            self._held[str(one.key)] = []
         try:
-            await self.groups.join([one.key.group_name for one in wanted])
-            unread = [one for one in wanted if self.groups.newest_message(one.key) is None]
-            snapshot = await self.feed.snapshot(unread) if unread else None
+            await self._groups.join([one.key.group_name for one in wanted])
+            unread = [one for one in wanted if self._groups.newest_message(one.key) is None]
+            snapshot = await self._feed.snapshot(unread) if unread else None
             acknowledge()
             latest = snapshot.latest if snapshot else {}
-            past = past if past is not None and past.is_wanted else None
-            newest = {one.key: self.groups.newest(one.key, latest) for one in wanted}
-            if past is not None:
-                await self.feed.past.refresh()  # now the log has what is the newest, and more
+            backfill = backfill if backfill is not None and backfill.is_wanted else None
+            newest = {one.key: self._groups.newest(one.key, latest) for one in wanted}
+            if backfill is not None:
+                await self._feed.history.refresh()  # now the log has the newest, and more
             for one in wanted:
-                sent = await past.send(one.key, one.name, newest[one.key]) if past else None
-                self.release(one.key, latest.get(str(one.key)), sent)
-            self.groups.redirect([one.key for one in wanted], self.outbox.price)
-            self.outbox.settle()
+                sent = await backfill.send(one.key, one.name, newest[one.key]) if backfill else None
+                self._send_latest(one.key, latest.get(str(one.key)), sent)
+            self._groups.redirect([one.key for one in wanted], self._outbox.price)
+            self._outbox.settle()
         finally:
             for one in wanted:
-                self.held.pop(str(one.key), None)
+                self._held.pop(str(one.key), None)
         if snapshot is not None and not snapshot.bridge_up:
             for one in wanted:
                 if (ahead := snapshot.ahead.get(str(one.key))) is not None:
-                    self.feed.show_provisionally(one.key, ahead)
+                    self._feed.show_provisionally(one.key, ahead)
 
-    async def relearn(self, resolve: Resolve) -> None:
+    async def follow_master(self, resolve: Resolve) -> None:
         """Follow names that mean another instrument since the master changed."""
         moved = []
-        for field, (name, segment) in list(self.asked.items()):
+        for field, (name, segment) in list(self.requested.items()):
             try:
                 key = resolve(name, segment=segment)
             except InstrumentsError:
                 continue
-            if str(key) != field and str(key) not in self.asked:
-                await self.leave(field)
-                if self.access.entitlements.delay_of(key) is None:
+            if str(key) != field and str(key) not in self.requested:
+                await self._leave(field)
+                if self._access.entitlements.delay_of(key) is None:
                     continue
-                self.asked[str(key)] = (name, segment)
+                self.requested[str(key)] = (name, segment)
                 moved.append(Wanted(key, name))
         if moved:
-            await self.begin(moved, lambda: None)
+            await self._begin(moved, lambda: None)
 
     async def reconsider(self) -> list[str]:
-        """Let go of what the client may no longer see, or not as soon; return what it may not."""
+        """Apply changed entitlements; return the instrument keys of what was dropped."""
         dropped, moved = [], []
-        for field, asked in list(self.asked.items()):
-            key = self.keys.get(field) or self.late.keys[field]
-            delay = self.access.entitlements.delay_of(key)
-            if delay != self.late.minutes.get(field, 0):
-                await self.leave(field)
+        for field, requested in list(self.requested.items()):
+            key = self.keys.get(field) or self._delayed.keys[field]
+            delay = self._access.entitlements.delay_of(key)
+            if delay != self._delayed.minutes.get(field, 0):
+                await self._leave(field)
                 if delay is None:
                     dropped.append(field)
                 else:
-                    self.asked[field] = asked
-                    moved.append(Wanted(key, asked[0]))
+                    self.requested[field] = requested
+                    moved.append(Wanted(key, requested[0]))
         if moved:
-            await self.begin(moved, lambda: None)
-        return dropped + await self.candles.reconsider()
+            await self._begin(moved, lambda: None)
+        return dropped + await self._candles.reconsider()
 
-    async def leave(self, field: str) -> None:
-        self.asked.pop(field, None)
-        self.outbox.forget(field)
-        if field in self.late.keys:
-            self.late.leave(field)
+    async def _leave(self, field: str) -> None:
+        self.requested.pop(field, None)
+        self._outbox.forget(field)
+        if field in self._delayed.keys:
+            self._delayed.leave(field)
         else:
-            self.groups.forget(field)
-            await self.groups.leave(self.keys.pop(field).group_name)
+            self._groups.forget(field)
+            await self._groups.leave(self.keys.pop(field).group_name)
 
-    def route(self, receiver: Receiver) -> None:
-        """Let another receiver take the prices that need no second look."""
-        self.groups.redirect(self.keys.values(), receiver)
+    def _route(self, receiver: Receiver) -> None:
+        """Let a receiver take the prices of all instruments that need no comparison."""
+        self._groups.redirect(self.keys.values(), receiver)
 
-    def release(
+    def _send_latest(
         self, key: InstrumentKey, latest: LatestPrice | None, sent: StreamPosition | None = None
     ) -> None:
-        """Send the latest price of a key, then what arrived meanwhile and is newer.
+        """Send the latest price of an instrument, then the held ticks that are newer.
 
         Args:
-            sent: the position of the last tick that the client was given of it.
+            sent: the position of the last tick of it that the client was sent.
         """
-        held = self.held.pop(str(key))
+        held = self._held.pop(str(key))
         first = latest_message(str(key), latest) if latest else None
-        last = self.groups.newest_message(key)
+        last = self._groups.newest_message(key)
         if not held and last is not None and last["type"] == "quote.tick":
             first = last
         elif last is None and first is not None:
-            self.groups.remember(key, first)
+            self._groups.remember(key, first)
         if sent is None and first is not None:
-            self.outbox.price(first)
+            self._outbox.price(first)
             sent = position_of(first)
-        self.groups.begin(key, sent)
+        self._groups.begin(key, sent)
         for event in held:
-            if self.groups.positions.is_news(event, sent):
-                self.outbox.price(event)
+            if self._groups.positions.is_newer(event, sent):
+                self._outbox.price(event)
 
     async def remove(self, message: Unsubscribe) -> None:
+        """Unsubscribe from what a message names, and acknowledge."""
         if message.candles is not None:
-            return await self.candles.remove(message)
+            return await self._candles.remove(message)
         names, rejected = [], []
         for name in message.names:
             try:
@@ -214,40 +222,40 @@ class Subscriptions:
             except InstrumentsError as error:
                 rejected.append(rejection(name, error.code, str(error)))
                 continue
-            if str(key) not in self.asked:
+            if str(key) not in self.requested:
                 rejected.append(rejection(name, ErrorCode.UNKNOWN_SYMBOL, "not subscribed"))
                 continue
-            await self.leave(str(key))
+            await self._leave(str(key))
             names.append(name)
-        answer = {"symbols": names, "rejected": rejected, "subscriptions": len(self.asked)}
-        self.outbox.control(frame("unsubscribed", id=message.id, **answer))
+        answer = {"symbols": names, "rejected": rejected, "subscriptions": len(self.requested)}
+        self._outbox.control(frame("unsubscribed", id=message.id, **answer))
 
-    def receive(self, event: Event) -> None:
+    def receive(self, event: Message) -> None:
         """Take a message of one of the groups."""
         if event["type"] != "quote.tick":
-            self.candles.receive(event)
+            self._candles.receive(event)
             return
         if (key := self.keys.get(event["key"])) is None:
-            return  # another layer's message that was under way
-        held = self.held.get(event["key"])
+            return  # another layer's message that was on its way
+        held = self._held.get(event["key"])
         if held is None:
-            if not self.groups.positions.is_repeat(event):
-                self.outbox.price(event)
-                if not self.outbox.interval_membership.is_shared:
-                    self.groups.redirect([key], self.outbox.price)
+            if not self._groups.positions.is_repeat(event):
+                self._outbox.price(event)
+                if not self._outbox.interval_membership.is_shared:
+                    self._groups.redirect([key], self._outbox.price)
             return
-        if len(held) >= MAX_HELD:
+        if len(held) >= MAX_HELD_TICKS:
             held.clear()
-            self.outbox.skipped += MAX_HELD
+            self._outbox.skipped += MAX_HELD_TICKS
         held.append(event)
 
     def end(self) -> None:
         """Leave all groups at once, where the layer can."""
-        self.ended = True
-        self.late.end()
-        self.groups.end()
+        self._ended = True
+        self._delayed.end()
+        self._groups.end()
 
     async def leave_groups(self) -> None:
-        """Leave the groups of a layer that has to be told one by one."""
+        """Leave the groups of a layer that cannot leave all at once."""
         groups = [key.group_name for key in self.keys.values()]
-        await self.groups.leave_all([*groups, *self.candles.groups()])
+        await self._groups.leave_all([*groups, *self._candles.groups()])

@@ -1,0 +1,148 @@
+"""Reads the history of an instrument's stream: the ticks that a client missed, and the last ticks.
+
+The newest ticks are in the tick log (`recent_ticks.py`), older ones in the history database, which
+is read in a thread.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from django.db import DatabaseError, connections
+from redis.exceptions import RedisError
+
+from instruments.keys import InstrumentKey
+from quotes.conf import conf
+from quotes.history.candles.intervals import Interval
+from quotes.history.queries.selectors import last_candles, last_ticks, ticks_after
+from quotes.history.router import ALIAS
+from quotes.history.rows import CandleRow, TickRow
+from quotes.store.positions import StreamPosition
+from quotes.store.tick_log import EPOCH, SEQ, LogRow
+from quotes.websocket.feed.recent_ticks import RecentTicks
+from quotes.websocket.protocol import Since
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class MissedTicks(NamedTuple):
+    """The ticks after a position.
+
+    Attributes:
+        rows: every one of them, in order; empty if a reason says why they cannot be sent.
+    """
+
+    rows: list[LogRow]
+    reason: str = ""
+
+
+class StreamHistory:
+    """Reads the ticks and candles before what is live, for the clients of one event loop.
+
+    Reads are complete or give a reason. A database that fails is logged and counts as empty. All
+    reads may be cancelled.
+    """
+
+    def __init__(self, recent: RecentTicks) -> None:
+        self.recent = recent
+
+    async def refresh(self) -> bool:
+        """Read the end of the tick log; return whether Redis answered."""
+        try:
+            await self.recent.refresh()
+        except (RedisError, OSError):
+            return False
+        return True
+
+    async def missed_ticks(
+        self, key: InstrumentKey, since: Since, newest: StreamPosition | None
+    ) -> MissedTicks:
+        """Return every tick after a position, up to the newest and beyond; call `refresh` first.
+
+        Args:
+            newest: the position of the newest tick that is known of the instrument.
+        """
+        if newest is None:
+            return MissedTicks([], "no price of it is known")
+        if since.epoch != newest.epoch:
+            return MissedTicks([], "its numbering has started over")
+        if since.seq > newest.seq:
+            return MissedTicks([], "the number is ahead of the stream")
+        if newest.seq - since.seq > conf.resume_max_ticks:
+            return MissedTicks([], f"more than {conf.resume_max_ticks} ticks were missed")
+        found = [
+            row
+            for row in self._recent_rows(key)
+            if row[EPOCH] == since.epoch and row[SEQ] > since.seq
+        ]
+        first = found[0][SEQ] if found else newest.seq + 1
+        if first > since.seq + 1:
+            older = await self._stored_after(key, since)
+            found = [row for row in older if row[SEQ] < first] + found
+        numbers = [row[SEQ] for row in found]
+        if numbers != list(range(since.seq + 1, since.seq + 1 + len(found))) or (
+            since.seq + len(found) < newest.seq
+        ):
+            return MissedTicks([], "the ticks that were missed are no longer kept")
+        return MissedTicks(found)
+
+    async def last_ticks(
+        self, key: InstrumentKey, count: int, newest: StreamPosition | None
+    ) -> list[LogRow]:
+        """Return the last ticks that were shown, up to the newest, in order; `refresh` first."""
+        if newest is None:
+            return []
+        found = [row for row in self._recent_rows(key) if _position(row) <= newest]
+        if len(found) < count:
+            nothing: list[TickRow] = []
+            rows = await self._query(lambda: last_ticks(key=key, count=count), nothing)
+            end = _position(found[0]) if found else (newest.epoch, newest.seq + 1)
+            found = [row for row in map(_log_row, rows) if _position(row) < end] + found
+        return found[-count:]
+
+    async def last_candles(self, key: InstrumentKey, interval: Interval, count: int) -> list[bytes]:
+        """Return the JSON objects of the last candles, in order."""
+        nothing: list[CandleRow] = []
+        rows = await self._query(
+            lambda: last_candles(key=key, interval=interval, count=count), nothing
+        )
+        return [row.json for row in rows]
+
+    def _recent_rows(self, key: InstrumentKey) -> list[LogRow]:
+        return [tuple(row) for row in self.recent.rows_of(str(key))]
+
+    async def _stored_after(self, key: InstrumentKey, since: Since) -> list[LogRow]:
+        """Return the ticks after a position that the database has."""
+        most = conf.resume_max_ticks
+        nothing: tuple[list[TickRow], bool] = ([], False)
+        rows, _ = await self._query(
+            lambda: ticks_after(key=key, epoch=since.epoch, seq=since.seq, limit=most),
+            nothing,
+        )
+        return [_log_row(row) for row in rows]
+
+    async def _query(self, read: Callable[[], T], nothing: T) -> T:
+        """Read from the database in a thread; return `nothing` if that fails."""
+
+        def run() -> T:
+            try:
+                return read()
+            except DatabaseError as error:
+                logger.warning("the history could not be asked: %s", error)
+                return nothing
+            finally:
+                connections[ALIAS].close_if_unusable_or_obsolete()
+
+        return await asyncio.to_thread(run)
+
+
+def _position(row: LogRow) -> tuple[int, int]:
+    return row[EPOCH], row[SEQ]
+
+
+def _log_row(tick: TickRow) -> LogRow:
+    """Return a stored tick as the log has it, but for the time at which the bridge took it."""
+    return str(tick.key), tick.epoch, tick.seq, tick.timestamp, tick.frame, tick.shown, 0

@@ -1,0 +1,146 @@
+"""Backfill: the past ticks that a client is sent before its prices are live.
+
+Either each tick that it missed since the position it sends (`since`), or the last ticks
+(`history`); live ticks follow with no gap and no repeat.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from instruments.keys import InstrumentKey
+from quotes.conf import conf
+from quotes.errors import ProtocolError
+from quotes.layer.lanes import Message
+from quotes.store.positions import StreamPosition
+from quotes.store.tick_log import EPOCH, SEQ, LogRow, tick_message
+from quotes.websocket.delivery.outbox import Outbox
+from quotes.websocket.feed.positions import position_of
+from quotes.websocket.feed.stream_history import StreamHistory
+from quotes.websocket.protocol import ErrorCode, Since, Subscribe, frame
+
+# Ticks handed to the outbox at once; then the client has to take them.
+CHUNK = 200
+WAIT_S = 0.01
+
+
+class Backfill:
+    """Sends one client the past ticks of the instruments of one subscription.
+
+    Either each missed tick exactly once and in order, or the reason why not; it waits for a slow
+    client instead of dropping ticks.
+
+    Args:
+        held: instrument key -> the ticks that came since the groups were joined.
+        is_over: says whether the client is gone.
+
+    Raises:
+        ProtocolError: the request is not valid.
+    """
+
+    def __init__(
+        self,
+        history: StreamHistory,
+        outbox: Outbox,
+        message: Subscribe,
+        *,
+        held: dict[str, list[Message]],
+        is_over: Callable[[], bool],
+    ) -> None:
+        self._history = history
+        self._outbox = outbox
+        self._message = message
+        self._held = held
+        self._is_over = is_over
+        self._count = (message.history.ticks or 0) if message.history else 0
+        if self._count > conf.history_max_ticks:
+            raise ProtocolError(
+                ErrorCode.BAD_REQUEST,
+                f"history has at most {conf.history_max_ticks} ticks, was {self._count}",
+            )
+        self._since = {name: message.since_of(name) for name in message.names}
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the request asks for past ticks."""
+        return bool(self._count or any(self._since.values()))
+
+    async def send(
+        self, key: InstrumentKey, name: str, newest: StreamPosition | None
+    ) -> StreamPosition | None:
+        """Send an instrument's past ticks.
+
+        Args:
+            name: as the client wrote it.
+            newest: the position of the newest tick known since its group was joined.
+
+        Returns:
+            The position of the last tick sent; None if the latest price has yet to be sent.
+        """
+        since = self._since.get(name)
+        if since is not None:
+            return await self._resume(key, name, since, newest)
+        if self._count:
+            rows = await self._history.last_ticks(key, self._count, newest)
+            await self._wait_for_room()
+            self._send_history(key, name, rows)
+            return StreamPosition(rows[-1][EPOCH], rows[-1][SEQ]) if rows else None
+        return None
+
+    def send_delayed(self, key: InstrumentKey, name: str, minutes: int) -> None:
+        """Report that the past of an instrument with delayed prices is not sent."""
+        if self._since.get(name) is not None:
+            self._send_resumed(key, name, f"prices of it come {minutes} minutes late", 0)
+        elif self._count:
+            self._send_history(key, name, [])
+
+    def _send_history(self, key: InstrumentKey, name: str, rows: list[LogRow]) -> None:
+        texts = [self._outbox.framing.text(tick_message(*row)) for row in rows]
+        head = frame("history", id=self._message.id, symbol=name, key=str(key)).decode()
+        self._outbox.control(f'{head[:-1]},"ticks":[{",".join(texts)}]}}'.encode())
+
+    def _send_resumed(self, key: InstrumentKey, name: str, reason: str, ticks: int) -> None:
+        self._outbox.control(
+            frame(
+                "resumed",
+                id=self._message.id,
+                symbol=name,
+                key=str(key),
+                recovered=not reason,
+                **({"reason": reason} if reason else {}),
+                ticks=ticks,
+            )
+        )
+
+    async def _resume(
+        self, key: InstrumentKey, name: str, since: Since, newest: StreamPosition | None
+    ) -> StreamPosition | None:
+        missed = await self._history.missed_ticks(key, since, newest)
+        self._send_resumed(key, name, missed.reason, len(missed.rows))
+        if missed.reason:
+            return None
+        at = since
+        while True:
+            await self._deliver(missed.rows)
+            at = Since(at.epoch, at.seq + len(missed.rows))
+            sent = StreamPosition(at.epoch, at.seq)
+            came = map(position_of, self._held[str(key)])
+            following = next((position for position in came if position > sent), None)
+            if following is None or following.epoch != at.epoch or following.seq == at.seq + 1:
+                return sent
+            # More came meanwhile than could be held: it is in the log.
+            await self._history.refresh()
+            missed = await self._history.missed_ticks(key, at, following)
+            if missed.reason or self._is_over():
+                return sent
+
+    async def _deliver(self, rows: list[LogRow]) -> None:
+        """Hand ticks to the outbox, no faster than the client takes them."""
+        for begin in range(0, len(rows), CHUNK):
+            await self._wait_for_room()
+            for row in rows[begin : begin + CHUNK]:
+                self._outbox.price(tick_message(*row))
+
+    async def _wait_for_room(self) -> None:
+        """Return when the client has taken most of what was written, or is gone."""
+        while self._outbox.is_behind and not self._is_over():  # noqa: ASYNC110 - two may change it
+            await asyncio.sleep(WAIT_S)
