@@ -11,7 +11,7 @@ from quotes.history.files.import_files import ALIASES
 from quotes.history.formats.columns import CANDLE_COLUMNS, TICK_COLUMNS
 from quotes.history.management.commands import export_history, import_history
 from quotes.history.rest import schema
-from quotes.history.rest.parameters import ManyCandlesQuery
+from quotes.history.rest.parameters import ManyCandlesParameters
 from tests.instruments.test_api import shape
 from tests.programs import ROOT
 
@@ -38,7 +38,7 @@ def test_json_of_the_page_is_what_the_schema_shows(heading: str, example: Any) -
 def test_every_parameter_is_told() -> None:
     """The tables of parameters are complete."""
     section = REST.split("## GET /api/instruments/{key}/candles/\n")[1]
-    for name in ManyCandlesQuery().fields:
+    for name in ManyCandlesParameters().fields:
         assert f"`{name}`" in section, name
 
 

@@ -1,4 +1,4 @@
-"""What all admin pages of history share: nothing can be changed, counts are bounded, days."""
+"""The base of all admin pages of history: read-only, with bounded counts."""
 
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ else:
 
 
 class HistoryAdmin(ModelAdmin):
-    """Shows rows to those with the permission to view them."""
+    """Read-only pages for users with the permission to view the model."""
 
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -36,12 +36,12 @@ class HistoryAdmin(ModelAdmin):
 
 
 def moment(timestamp: int) -> str:
-    """Return a time on Indian clocks for people: `2024-04-05 09:15:00`."""
+    """Return a time in India for people: `2024-04-05 09:15:00`."""
     return iso_time(timestamp).replace("T", " ").removesuffix("+05:30")
 
 
-def day_asked(text: str | None) -> date | None:
-    """Return the day of a parameter, None when it is none."""
+def parse_day(text: str | None) -> date | None:
+    """Return the day of a parameter; None if it is not a date."""
     try:
         return date.fromisoformat(text or "")
     except ValueError:

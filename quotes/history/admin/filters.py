@@ -1,6 +1,6 @@
-"""Filters of candles that an index answers, however many candles there are.
+"""Filters of candles that use an index, however many candles there are.
 
-The index begins with the series, so a filter that leaves them open names all of them.
+The index begins with the series, so a filter without an instrument names all series.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from quotes.history.admin.base import day_asked
+from quotes.history.admin.base import parse_day
 from quotes.history.candles.intervals import STORED
 from quotes.history.models import Candle, Series
 from quotes.runtime.clock import midnight_of, today_in_india
@@ -23,7 +23,7 @@ DAYS_OFFERED = 10
 
 
 def by_index(rows: QuerySet[Candle], **terms: Any) -> QuerySet[Candle]:
-    """Return the rows that fit, looked up series by series."""
+    """Return the matching rows, looked up series by series."""
     numbers = Series.objects.order_by("id").values_list("id", flat=True)[:MAX_SERIES]
     return rows.filter(series_id__in=list(numbers), **terms)
 
@@ -43,7 +43,7 @@ class IntervalFilter(admin.SimpleListFilter):
 
 
 class DayFilter(admin.SimpleListFilter):
-    """The last weekdays; any other day goes by its date in the address, as ?day=2024-04-05."""
+    """The last weekdays; for any other day, put its date in the address: ?day=2024-04-05."""
 
     title = "day"
     parameter_name = "day"
@@ -55,9 +55,9 @@ class DayFilter(admin.SimpleListFilter):
             if day.weekday() < 5:
                 days.append(day)
             day -= timedelta(days=1)
-        asked = day_asked(request.GET.get(self.parameter_name))
-        if asked is not None and asked not in days:
-            days.append(asked)
+        chosen = parse_day(request.GET.get(self.parameter_name))
+        if chosen is not None and chosen not in days:
+            days.append(chosen)
         return [(day.isoformat(), f"{day:%a %d %b %Y}") for day in days]
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
@@ -65,7 +65,7 @@ class DayFilter(admin.SimpleListFilter):
             yield {**choice, "display": "Any day"} if choice["display"] == "All" else choice
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Candle]) -> QuerySet[Candle]:
-        day = day_asked(self.value())
+        day = parse_day(self.value())
         if day is None:
             return queryset
         begins = midnight_of(day)

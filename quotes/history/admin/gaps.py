@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from quotes.history.admin.base import HistoryAdmin, day_asked, moment
+from quotes.history.admin.base import HistoryAdmin, moment, parse_day
 from quotes.history.candles.calendars import Calendars
 from quotes.history.maintenance.gap_report import gap_report
 from quotes.history.models import Gap
@@ -34,7 +34,7 @@ class GapAdmin(HistoryAdmin):
         """Show a week, or the one that ends with ?day=."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        last = day_asked(request.GET.get("day")) or today_in_india()
+        last = parse_day(request.GET.get("day")) or today_in_india()
         first = last - timedelta(days=DAYS - 1)
         rows = gap_report(
             first=first,

@@ -13,14 +13,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from quotes.errors import BadHistoryQuery
-from quotes.history.admin.base import HistoryAdmin, day_asked, moment
+from quotes.history.admin.base import HistoryAdmin, moment, parse_day
 from quotes.history.models import Series
-from quotes.history.queries.cursors import Place, decode_cursor, encode_cursor
+from quotes.history.queries.cursors import PagePosition, decode_cursor, encode_cursor
 from quotes.history.queries.selectors import ticks
 from quotes.runtime.clock import midnight_of, today_in_india
 
-PAGE_TICKS = 500
-LIST = "admin-ticks"
+_PAGE_TICKS = 500
+_LIST_ID = "admin-ticks"
 
 
 @admin.register(Series)
@@ -59,29 +59,29 @@ class SeriesAdmin(HistoryAdmin):
             raise Http404
         if not self.has_view_permission(request, series):
             raise PermissionDenied
-        day = day_asked(request.GET.get("day")) or today_in_india()
+        day = parse_day(request.GET.get("day")) or today_in_india()
         after: tuple[int, int] | None = None
         if text := request.GET.get("after"):
             try:
-                place = decode_cursor(text, list_id=LIST)
+                position = decode_cursor(text, list_id=_LIST_ID)
             except BadHistoryQuery as error:
                 raise Http404 from error
-            after = (place.timestamp, place.position)
+            after = (position.timestamp, position.position)
         begins = midnight_of(day)
         rows = list(
             ticks(
                 key=series.instrument_key,
                 start_ms=begins,
                 end_ms=midnight_of(day + timedelta(days=1)),
-                limit=PAGE_TICKS + 1,
+                limit=_PAGE_TICKS + 1,
                 after=after,
             )
         )
-        shown = rows[:PAGE_TICKS]
+        shown = rows[:_PAGE_TICKS]
         more = ""
-        if len(rows) > PAGE_TICKS:
-            place = Place(LIST, series.key, shown[-1].timestamp, shown[-1].position)
-            more = urlencode({"day": day.isoformat(), "after": encode_cursor(place)})
+        if len(rows) > _PAGE_TICKS:
+            position = PagePosition(_LIST_ID, series.key, shown[-1].timestamp, shown[-1].position)
+            more = urlencode({"day": day.isoformat(), "after": encode_cursor(position)})
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -16,7 +16,7 @@ from quotes.history.formats.arrow import arrow_stream, parquet_file, require_pya
 from quotes.history.formats.columns import iso_time
 from quotes.history.formats.csv_text import csv_text
 from quotes.history.models import Series
-from quotes.history.queries.batched import Question, read_batches
+from quotes.history.queries.batched import HistoryQuery, read_batches
 from quotes.history.queries.ranges import TimeRange
 from quotes.history.queries.selectors import series_numbers
 from quotes.runtime.progress import Progress
@@ -93,7 +93,7 @@ def keys_with_history(keys: Sequence[InstrumentKey]) -> list[InstrumentKey]:
 
 def export_batches(export: Export, keys: Sequence[InstrumentKey]) -> Iterator[list[Any]]:
     for key in keys:
-        yield from read_batches(Question((key,), export.interval, export.span))
+        yield from read_batches(HistoryQuery((key,), export.interval, export.span))
 
 
 def counted(batches: Iterator[list[Any]], progress: Progress) -> Iterator[list[Any]]:

@@ -1,4 +1,4 @@
-"""Reading much of history in small batches: each a short query, for as long as the reader takes.
+"""Reading long ranges of history in small batches, each with a short query.
 
 No query stays open between two batches, so a slow reader holds neither a snapshot of the database
 nor more than one batch in memory.
@@ -11,7 +11,7 @@ from typing import Any
 from instruments.keys import InstrumentKey
 from quotes.history.candles.intervals import Interval
 from quotes.history.models import Candle, Tick
-from quotes.history.queries.cursors import Place, list_id
+from quotes.history.queries.cursors import PagePosition, list_id
 from quotes.history.queries.ranges import TICKS, TimeRange
 from quotes.history.queries.selectors import candles, series_numbers, ticks
 
@@ -19,77 +19,75 @@ BATCH_ROWS = 2000
 
 
 @dataclass(frozen=True)
-class Question:
-    """Which rows of history are asked for.
+class HistoryQuery:
+    """The rows of history to read.
 
     Attributes:
-        keys: instruments, each once, in the order of the answer; of ticks exactly one.
+        keys: instruments, each once, in the order of the result; for ticks exactly one.
         interval: of candles; None: ticks.
-        after: the last row already read; None: begin with the range.
+        after: the last row already read; None: begin at the start of the range.
     """
 
     keys: tuple[InstrumentKey, ...]
     interval: Interval | None
     span: TimeRange
-    after: Place | None = None
+    after: PagePosition | None = None
 
     @property
     def list_id(self) -> str:
-        """What cursors of this list are marked with."""
+        """The list that cursors of this query are valid for."""
         return list_id(self.interval.label if self.interval else TICKS, self.keys)
 
-    def place_of(self, row: Any) -> Place:
-        """Return the place of a row that was read."""
+    def position_of(self, row: Any) -> PagePosition:
+        """Return the position of a row of the result."""
         if self.interval:
-            return Place(self.list_id, str(row.key), row.start)
-        return Place(self.list_id, str(row.key), row.timestamp, row.position)
+            return PagePosition(self.list_id, str(row.key), row.start)
+        return PagePosition(self.list_id, str(row.key), row.timestamp, row.position)
 
 
-def read_rows(question: Question, *, limit: int) -> list[Any]:
-    """Return the first rows, at most so many, in one query an instrument."""
-    start, end = question.span
-    after = question.after
-    if question.interval:
-        place = None if after is None else (InstrumentKey.parse(after.key), after.timestamp)
+def read_rows(query: HistoryQuery, *, limit: int) -> list[Any]:
+    """Return the first rows, with one database query for each instrument."""
+    start, end = query.span
+    after = query.after
+    if query.interval:
+        after_candle = None if after is None else (InstrumentKey.parse(after.key), after.timestamp)
         return list(
             candles(
-                keys=question.keys,
-                interval=question.interval,
+                keys=query.keys,
+                interval=query.interval,
                 start_ms=start,
                 end_ms=end,
                 limit=limit,
-                after=place,
+                after=after_candle,
             )
         )
-    (key,) = question.keys
-    before = None if after is None else (after.timestamp, after.position)
-    return list(ticks(key=key, start_ms=start, end_ms=end, limit=limit, after=before))
+    (key,) = query.keys
+    after_tick = None if after is None else (after.timestamp, after.position)
+    return list(ticks(key=key, start_ms=start, end_ms=end, limit=limit, after=after_tick))
 
 
-def read_batches(question: Question) -> Iterator[list[Any]]:
-    """Yield all rows, in batches of at most BATCH_ROWS."""
+def read_batches(query: HistoryQuery) -> Iterator[list[Any]]:
+    """Yield all rows, in batches of at limit BATCH_ROWS."""
     while True:
-        rows = read_rows(question, limit=BATCH_ROWS)
+        rows = read_rows(query, limit=BATCH_ROWS)
         if rows:
             yield rows
         if len(rows) < BATCH_ROWS:
             return
-        question = Question(
-            question.keys, question.interval, question.span, question.place_of(rows[-1])
-        )
+        query = HistoryQuery(query.keys, query.interval, query.span, query.position_of(rows[-1]))
 
 
-def count_rows(question: Question, *, most: int) -> int:
-    """Return how many rows the range has, whatever was read of it; no more than `most` are counted.
+def count_rows(query: HistoryQuery, *, limit: int) -> int:
+    """Return how many rows the range has, ignoring `after`; stop counting at `limit`.
 
-    Of weeks and months the days that they are made of are counted.
+    For weeks and months, return the number of days that they are made of.
     """
-    start, end = question.span
+    start, end = query.span
     found = 0
-    numbers = series_numbers(keys=question.keys)
+    numbers = series_numbers(keys=query.keys)
     for number in numbers.values():
-        if question.interval:
-            interval = min(question.interval, Interval.DAY)
+        if query.interval:
+            interval = min(query.interval, Interval.DAY)
             rows: Any = Candle.objects.filter(
                 series_id=number, interval=interval, start__gte=start, start__lt=end
             ).values_list("start")
@@ -97,12 +95,12 @@ def count_rows(question: Question, *, most: int) -> int:
             rows = Tick.objects.filter(
                 series_id=number, timestamp__gte=start, timestamp__lt=end
             ).values_list("timestamp")
-        found += len_within(rows.order_by(), most - found)
-        if found >= most:
+        found += _count_up_to(rows.order_by(), limit - found)
+        if found >= limit:
             break
     return found
 
 
-def len_within(rows: Any, most: int) -> int:
-    count: int = rows[:most].count()
+def _count_up_to(rows: Any, limit: int) -> int:
+    count: int = rows[:limit].count()
     return count

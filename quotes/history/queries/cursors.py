@@ -1,6 +1,6 @@
-"""Cursors: the place in a list of history behind which its next page begins, as opaque text.
+"""Cursors: the position in a list of history after which the next page begins, as opaque text.
 
-A cursor holds the list that it is of, so that one of another list is refused; it grants nothing.
+A cursor names its list, so that a cursor of another list is refused. It grants no access.
 """
 
 import base64
@@ -12,18 +12,18 @@ import msgspec
 from instruments.keys import InstrumentKey
 from quotes.errors import BadHistoryQuery, quoted
 
-MAX_LENGTH = 500
-MAX_BIGINT = 2**63 - 1
+_MAX_LENGTH = 500
+_MAX_BIGINT = 2**63 - 1
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
-    """The last row that was read.
+class PagePosition(msgspec.Struct, frozen=True, array_like=True):
+    """The position of the last row of a page.
 
     Attributes:
         list_id: see `list_id`.
-        key: of the instrument.
-        timestamp: the tick's, or the start of the candle.
-        position: the tick's; 0 of a candle.
+        key: the instrument's.
+        timestamp: of the tick, or the start of the candle; Unix milliseconds.
+        position: of the tick; 0 for a candle.
     """
 
     list_id: str
@@ -33,32 +33,32 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 
 
 def list_id(name: str, keys: Iterable[InstrumentKey]) -> str:
-    """Return a short text that stands for a list: its name (`ticks`, `1m`) and instruments."""
+    """Return a short digest of a list: of its name (`ticks`, `1m`) and instruments."""
     text = "\n".join([name, *map(str, keys)])
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
-def encode_cursor(place: Place) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+def encode_cursor(position: PagePosition) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
 
 
-def decode_cursor(text: str, *, list_id: str) -> Place:
-    """Return the place that a cursor stands for.
+def decode_cursor(text: str, *, list_id: str) -> PagePosition:
+    """Return the position that a cursor holds.
 
     Raises:
-        BadHistoryQuery: it is none, or of another list.
+        BadHistoryQuery: the text is not a cursor, or a cursor of another list.
     """
     try:
-        if len(text) > MAX_LENGTH:
+        if len(text) > _MAX_LENGTH:
             raise ValueError
         padded = text.encode() + b"=" * (-len(text) % 4)
-        place = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=Place)
-        if abs(place.timestamp) > MAX_BIGINT or abs(place.position) > MAX_BIGINT:
+        position = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=PagePosition)
+        if abs(position.timestamp) > _MAX_BIGINT or abs(position.position) > _MAX_BIGINT:
             raise ValueError
     except (ValueError, msgspec.MsgspecError) as error:
         raise BadHistoryQuery(f"not a cursor, was {quoted(text)}") from error
-    if place.list_id != list_id:
+    if position.list_id != list_id:
         raise BadHistoryQuery(
             f"the cursor is of another list: follow next as it is, was {quoted(text)}"
         )
-    return place
+    return position

@@ -1,8 +1,7 @@
-"""Ranges of time as people and programs ask for them, and how long they may be; pure rules.
+"""Ranges of time as people and programs write them, and their greatest length; pure rules.
 
-A moment is ISO 8601, in India unless it has an offset, or Unix milliseconds. A date alone stands
-for all of its day in India: as the beginning of a range for its first moment, as the end for its
-last.
+A moment is ISO 8601, in Indian time unless it has an offset, or Unix milliseconds. A date alone
+means the whole day in India: its beginning at the start of a range, its end at the end of a range.
 """
 
 import re
@@ -17,13 +16,13 @@ from quotes.history.candles.intervals import LABELS, Interval
 from quotes.runtime.clock import DAY_MS, day_number, midnight_of, midnight_of_day, unix_ms
 
 TICKS = "ticks"
-LEAST_MS = 100_000_000_000  # before it a number is in seconds
+LEAST_MS = 100_000_000_000  # a smaller number is in seconds
 MOST_MS = 253_402_280_000_000  # the last days of the year 9999
 
-MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
-DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 # A plus sign that was not escaped arrives as a space.
-MOMENT = re.compile(
+_MOMENT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,6})?)?)"
     r"(Z|[+ -][0-9]{2}:?[0-9]{2})?",
     re.ASCII,
@@ -31,21 +30,21 @@ MOMENT = re.compile(
 
 
 class TimeRange(NamedTuple):
-    """A range of time in Unix milliseconds; the end is not part of it."""
+    """A range of time in Unix milliseconds; the end is exclusive."""
 
     start: int
     end: int
 
 
 def parse_range(start: str, end: str, *, now_ms: int) -> TimeRange:
-    """Return the range between two moments as they were written.
+    """Parse the range between two moments.
 
     Args:
-        start: empty: the beginning of the day in India on which the range ends.
+        start: empty: the beginning of the Indian day on which the range ends.
         end: empty: now.
 
     Raises:
-        BadHistoryQuery: one is no moment, or the end is not after the start.
+        BadHistoryQuery: a text is not a moment, or the end is not after the start.
     """
     ends = parse_moment("to", end, ends=True) if end else now_ms + 1
     starts = parse_moment("from", start) if start else midnight_of_day(day_number(ends - 1))
@@ -55,31 +54,31 @@ def parse_range(start: str, end: str, *, now_ms: int) -> TimeRange:
 
 
 def parse_moment(name: str, text: str, *, ends: bool = False) -> int:
-    """Return the Unix milliseconds of a moment as it was written.
+    """Return the Unix milliseconds of a moment.
 
     Args:
-        name: what errors call it.
-        ends: whether a date alone stands for the end of its day.
+        name: of the parameter, for errors.
+        ends: whether a date alone means the end of its day.
 
     Raises:
-        BadHistoryQuery: it is no moment.
+        BadHistoryQuery: the text is not a moment.
     """
-    if MILLISECONDS.fullmatch(text):
+    if _MILLISECONDS.fullmatch(text):
         number = int(text)
         if number < LEAST_MS:
             raise BadHistoryQuery(f"{name} must be in milliseconds, not seconds, was {number}")
     else:
-        number = iso_ms(name, text, ends=ends)
+        number = _iso_ms(name, text, ends=ends)
     if number > MOST_MS:
         raise BadHistoryQuery(f"{name} must be before the year 10000, was {quoted(text)}")
     return number
 
 
-def iso_ms(name: str, text: str, *, ends: bool) -> int:
+def _iso_ms(name: str, text: str, *, ends: bool) -> int:
     try:
-        if DATE.fullmatch(text):
+        if _DATE.fullmatch(text):
             return midnight_of(date.fromisoformat(text)) + ends * DAY_MS
-        match = MOMENT.fullmatch(text)
+        match = _MOMENT.fullmatch(text)
         if match is None:
             raise ValueError
         day, time, offset = match.groups()
@@ -94,7 +93,7 @@ def iso_ms(name: str, text: str, *, ends: bool) -> int:
 
 
 def check_length(span: TimeRange, interval: Interval | None, limits: str) -> None:
-    """Raise BadHistoryQuery when a range is longer than the limits allow.
+    """Raise BadHistoryQuery if a range is longer than the limits allow.
 
     Args:
         interval: of candles; None: ticks.
@@ -112,11 +111,15 @@ def check_length(span: TimeRange, interval: Interval | None, limits: str) -> Non
 
 @lru_cache(maxsize=8)
 def parse_limits(text: str) -> dict[str, int]:
-    """Return the most days of ticks and of each interval's label; raise ImproperlyConfigured."""
+    """Return the greatest number of days for ticks and for each interval's label.
+
+    Raises:
+        ImproperlyConfigured: the setting is malformed, or does not name all of them.
+    """
     limits: dict[str, int] = {}
     for part in text.split(","):
         name, _, days = part.strip().partition("=")
-        if not MILLISECONDS.fullmatch(days) or not int(days):
+        if not _MILLISECONDS.fullmatch(days) or not int(days):
             raise ImproperlyConfigured(
                 f"QUOTES_HISTORY_MAX_DAYS must be like ticks=7,1m=60, was {quoted(part)}"
             )

@@ -1,7 +1,10 @@
 """Reads of history: candles and ticks by instrument and time.
 
-Times are Unix milliseconds; a range has its first and not its last. Instruments without history
-have none: nothing is raised for them. Not for an event loop's thread.
+Times are Unix milliseconds; the end of a range is exclusive. Instruments without history have an
+empty result. Everything raises `django.db.DatabaseError` when the database fails. Not for an event
+loop's thread.
+
+Candles and ticks are read past the ORM, which takes three times as long.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,19 +23,19 @@ from quotes.history.router import ALIAS
 from quotes.history.rows import CandleRow, TickRow
 from quotes.runtime.clock import now_ms
 
-FOREVER = 2**62
-LAST_DATE = 2**47  # beyond the year 6000
-PAGE = 2000
+_FOREVER = 2**62
+_LAST_DATE = 2**47  # beyond the year 6000
+_PAGE = 2000
 
-CANDLE_FIELDS = (
+_CANDLE_FIELDS = (
     *("start", "ends", "open", "high", "low", "close"),
     *("volume", "oi", "ticks", "final", "revised"),
 )
-SELECT_TICKS = (
+_SELECT_TICKS = (
     'SELECT "timestamp", position, epoch, seq, shown, price, volume, oi, rest'
     " FROM history_tick WHERE series_id = %s"
 )
-SELECT_CANDLES = (
+_SELECT_CANDLES = (
     "SELECT start, ends, open, high, low, close, volume, oi, ticks, final, revised"
     ' FROM history_candle WHERE series_id = %s AND "interval" = %s AND start >= %s AND start < %s'
     " ORDER BY start LIMIT %s"
@@ -40,7 +43,7 @@ SELECT_CANDLES = (
 
 
 def series_numbers(*, keys: Iterable[InstrumentKey]) -> dict[InstrumentKey, int]:
-    """Return the number of the series of each instrument that has one, in the given order."""
+    """Return the number of the series of each instrument that has one, in the order of the keys."""
     wanted = {str(key): key for key in keys}
     found = dict(Series.objects.filter(key__in=wanted).values_list("key", "id"))
     return {key: found[text] for text, key in wanted.items() if text in found}
@@ -51,14 +54,14 @@ def candles(
     keys: Iterable[InstrumentKey],
     interval: Interval,
     start_ms: int = 0,
-    end_ms: int = FOREVER,
+    end_ms: int = _FOREVER,
     limit: int | None = None,
     after: tuple[InstrumentKey, int] | None = None,
 ) -> Iterator[CandleRow]:
-    """Yield candles that start in a range: those of the first key by time, then of the next.
+    """Yield candles that start in a range: those of the first key by time, then of the next key.
 
     Args:
-        after: key and start of the last one already read; only what follows it comes.
+        after: key and start of the last candle already read; the result starts after it.
     """
     wanted = list(dict.fromkeys(keys))
     if after is not None:
@@ -70,13 +73,13 @@ def candles(
             first = start_ms
             if after is not None and key == after[0]:
                 first = max(first, after[1] + 1)
-            yield from candles_of_one(key, number, interval, first, end_ms, limit)
+            yield from _candles_of_one(key, number, interval, first, end_ms, limit)
 
     return islice(each(), limit)
 
 
 def last_candles(
-    *, key: InstrumentKey, interval: Interval, count: int, before_ms: int = FOREVER
+    *, key: InstrumentKey, interval: Interval, count: int, before_ms: int = _FOREVER
 ) -> list[CandleRow]:
     """Return the last candles that start before a moment, by time."""
     number = series_numbers(keys=[key]).get(key)
@@ -88,13 +91,13 @@ def last_candles(
         newest = last_candles(key=key, interval=Interval.DAY, count=1, before_ms=before_ms)
         if newest:
             first = newest[0].start - (count + 1) * days * Interval.DAY.step_ms
-        return list(candles_of_one(key, number, interval, first, before_ms))[-count:]
+        return list(_candles_of_one(key, number, interval, first, before_ms))[-count:]
     rows = Candle.objects.filter(series_id=number, interval=interval, start__lt=before_ms)
-    newest_first = rows.order_by("-start").values_list(*CANDLE_FIELDS)[:count]
+    newest_first = rows.order_by("-start").values_list(*_CANDLE_FIELDS)[:count]
     return [CandleRow(key, interval, *row) for row in reversed(newest_first)]
 
 
-def candles_of_one(
+def _candles_of_one(
     key: InstrumentKey,
     number: int,
     interval: Interval,
@@ -102,17 +105,17 @@ def candles_of_one(
     end_ms: int,
     limit: int | None = None,
 ) -> Iterator[CandleRow]:
-    """Yield the candles of one series, weeks and months made of days; `limit` is of the others."""
+    """Yield the candles of one series; weeks and months are made of days, without a limit."""
     if interval <= Interval.DAY:
-        yield from stored_candles(key, number, interval, start_ms, end_ms, limit)
+        yield from _stored_candles(key, number, interval, start_ms, end_ms, limit)
         return
-    # A period whose start is in the range has all its days, wherever they are.
-    whole_end = period_of(interval, end_ms - 1)[1] if end_ms < LAST_DATE else FOREVER
-    days = candles_of_one(key, number, Interval.DAY, start_ms, whole_end)
+    # A period that starts in the range includes all of its days, even after the end.
+    whole_end = period_of(interval, end_ms - 1)[1] if end_ms < _LAST_DATE else _FOREVER
+    days = _candles_of_one(key, number, Interval.DAY, start_ms, whole_end)
     for (start, ends), group in groupby(days, lambda day: period_of(interval, day.start)):
         if start_ms <= start < end_ms:
             members = list(group)
-            bar = merge([bar_of(day) for day in members], start, ends)
+            bar = merge([_bar_of(day) for day in members], start, ends)
             yield CandleRow(
                 key,
                 interval,
@@ -123,7 +126,7 @@ def candles_of_one(
             )
 
 
-def stored_candles(
+def _stored_candles(
     key: InstrumentKey,
     number: int,
     interval: Interval,
@@ -134,21 +137,21 @@ def stored_candles(
     """Yield the candles of one series that start in a range, by time; no query stays open."""
     left = limit
     while left is None or left > 0:
-        asked = PAGE if left is None else min(PAGE, left)
-        page = candle_page(key, number, interval, start_ms, end_ms, asked)
+        page_rows = _PAGE if left is None else min(_PAGE, left)
+        page = _candle_page(key, number, interval, start_ms, end_ms, page_rows)
         yield from page
-        if len(page) < asked:
+        if len(page) < page_rows:
             return
-        left = None if left is None else left - asked
+        left = None if left is None else left - page_rows
         start_ms = page[-1].start + 1
 
 
-def candle_page(
+def _candle_page(
     key: InstrumentKey, number: int, interval: Interval, start_ms: int, end_ms: int, limit: int
 ) -> list[CandleRow]:
     """Return the first candles of a range."""
     with connections[ALIAS].cursor() as cursor:
-        cursor.execute(SELECT_CANDLES, (number, int(interval), start_ms, end_ms, limit))
+        cursor.execute(_SELECT_CANDLES, (number, int(interval), start_ms, end_ms, limit))
         rows = cursor.fetchall()
     return [
         CandleRow(
@@ -170,7 +173,7 @@ def candle_page(
     ]
 
 
-def bar_of(row: CandleRow) -> Bar:
+def _bar_of(row: CandleRow) -> Bar:
     return Bar(
         *(row.start, row.ends, row.open, row.high, row.low, row.close),
         *(row.volume, row.oi, row.ticks),
@@ -181,34 +184,34 @@ def ticks(
     *,
     key: InstrumentKey,
     start_ms: int = 0,
-    end_ms: int = FOREVER,
+    end_ms: int = _FOREVER,
     limit: int | None = None,
     after: tuple[int, int] | None = None,
 ) -> Iterator[TickRow]:
     """Yield the ticks of an instrument in a range, by event time and then by arrival.
 
-    Late ones, which were never sent live, are among them (`shown` is false).
+    Late ticks, which were never sent live, are included (`shown` is false).
 
     Args:
-        after: timestamp and position of the last one already read; only what follows it comes.
+        after: timestamp and position of the last tick already read; the result starts after it.
     """
     number = series_numbers(keys=[key]).get(key)
     if number is None:
         return
-    position = -FOREVER
+    position = -_FOREVER
     if after is not None and after[0] >= start_ms:
         start_ms, position = after
-    left = FOREVER if limit is None else limit
+    left = _FOREVER if limit is None else limit
     while left > 0:
-        page = rows_of(
+        page = _tick_rows(
             key,
-            SELECT_TICKS + ' AND "timestamp" < %s'
+            _SELECT_TICKS + ' AND "timestamp" < %s'
             ' AND ("timestamp", position) > (%s, %s) AND "timestamp" >= %s'
             ' ORDER BY "timestamp", position LIMIT %s',
-            (number, end_ms, start_ms, position, start_ms, min(PAGE, left)),
+            (number, end_ms, start_ms, position, start_ms, min(_PAGE, left)),
         )
         yield from page
-        if len(page) < min(PAGE, left):
+        if len(page) < min(_PAGE, left):
             return
         left -= len(page)
         start_ms, position = page[-1].timestamp, page[-1].position
@@ -217,11 +220,11 @@ def ticks(
 def last_ticks(
     *, key: InstrumentKey, count: int, epoch: int | None = None, through_seq: int | None = None
 ) -> list[TickRow]:
-    """Return the last ticks of an instrument that were shown, in the order in which they were.
+    """Return the last shown ticks of an instrument, in the order in which they were sent.
 
     Args:
-        epoch: of this numbering only; else those of the newest event times.
-        through_seq: none of a later number of that epoch.
+        epoch: only ticks of this numbering; None: those of the newest event times.
+        through_seq: with an epoch: only ticks up to this number.
     """
     conditions, values = "", []
     if epoch is not None:
@@ -231,9 +234,9 @@ def last_ticks(
     number = series_numbers(keys=[key]).get(key)
     if number is None:
         return []
-    newest_first = rows_of(
+    newest_first = _tick_rows(
         key,
-        SELECT_TICKS
+        _SELECT_TICKS
         + " AND shown"
         + conditions
         + ' ORDER BY "timestamp" DESC, position DESC LIMIT %s',
@@ -245,56 +248,56 @@ def last_ticks(
 def ticks_after(
     *, key: InstrumentKey, epoch: int, seq: int, limit: int
 ) -> tuple[list[TickRow], bool]:
-    """Return the ticks that were shown after a number of an epoch, and whether none is missing.
+    """Return the shown ticks after a number of an epoch, and whether they are complete.
 
-    None is missing when the first has the next number, each the one after the one before it, and
-    there are no more than the limit; what history does not have yet comes after the last of them.
-    With nothing after it, whether the tick of that number itself is there.
+    They are complete if they are numbered consecutively from the next number on, and there are no
+    more than the limit. Ticks that are not stored yet may follow the last one. If there are no
+    ticks after the number, they are complete if the tick of that number itself is stored.
 
     Args:
-        limit: with more than so many, nothing is returned.
+        limit: if there are more ticks than this, the result is ([], False).
     """
     number = series_numbers(keys=[key]).get(key)
     if number is None:
         return [], False
     found: list[TickRow] = []
-    at = (FOREVER, FOREVER)
+    at = (_FOREVER, _FOREVER)
     while True:
-        # Numbers grow with event times within an epoch: from the newest back to the one known.
-        page = rows_of(
+        # Numbers grow with event times within an epoch: read from the newest back to `seq`.
+        page = _tick_rows(
             key,
-            SELECT_TICKS + " AND shown"
+            _SELECT_TICKS + " AND shown"
             ' AND epoch = %s AND ("timestamp", position) < (%s, %s)'
             ' ORDER BY "timestamp" DESC, position DESC LIMIT %s',
-            (number, epoch, *at, min(PAGE, limit + 1)),
+            (number, epoch, *at, min(_PAGE, limit + 1)),
         )
         for row in page:
             if row.seq <= seq:
                 found.reverse()
-                return found, row.seq == seq and follows(found, seq)
+                return found, row.seq == seq and _is_consecutive(found, seq)
             found.append(row)
             if len(found) > limit:
                 return [], False
-        if len(page) < min(PAGE, limit + 1):
+        if len(page) < min(_PAGE, limit + 1):
             found.reverse()
-            # The tick of the number itself may be pruned, or 0: "from the beginning".
-            return found, bool(found) and follows(found, seq)
+            # The tick of that number may be pruned, or the number is 0: "from the beginning".
+            return found, bool(found) and _is_consecutive(found, seq)
         at = (page[-1].timestamp, page[-1].position)
 
 
-def follows(rows: Sequence[TickRow], seq: int) -> bool:
-    """Say whether the rows have the numbers that follow one, none left out."""
+def _is_consecutive(rows: Sequence[TickRow], seq: int) -> bool:
+    """Return whether the rows are numbered consecutively after a number."""
     return all(row.seq == number for number, row in enumerate(rows, seq + 1))
 
 
-def rows_of(key: InstrumentKey, sql: str, values: Sequence[int]) -> list[TickRow]:
-    """Return the ticks that a query of SELECT_TICKS gives."""
+def _tick_rows(key: InstrumentKey, sql: str, values: Sequence[int]) -> list[TickRow]:
+    """Return the ticks of a query that begins with _SELECT_TICKS."""
     with connections[ALIAS].cursor() as cursor:
         cursor.execute(sql, values)
-        return [tick_row(key, row) for row in cursor.fetchall()]
+        return [_tick_row(key, row) for row in cursor.fetchall()]
 
 
-def tick_row(key: InstrumentKey, row: Sequence[Any]) -> TickRow:
+def _tick_row(key: InstrumentKey, row: Sequence[Any]) -> TickRow:
     timestamp, position, epoch, seq, shown, price, volume, oi, rest = row
     if isinstance(price, Decimal):
         price = format(price, "f")

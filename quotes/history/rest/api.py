@@ -1,4 +1,4 @@
-"""REST: candles and ticks of the past, by instrument and for many instruments at once."""
+"""Views: candles and ticks of one instrument, and candles of many."""
 
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -37,20 +37,20 @@ from quotes.history.rest.negotiation import (
     stream,
 )
 from quotes.history.rest.parameters import (
-    Asked,
-    CandlesQuery,
-    HistoryQuery,
-    ManyCandlesQuery,
-    asked,
+    CandlesParameters,
+    HistoryParameters,
+    HistoryRequest,
+    ManyCandlesParameters,
+    parse_request,
     span_texts,
 )
 
-Rows = list[Any]
-T = TypeVar("T")
+_Rows = list[Any]
+_T = TypeVar("_T")
 
 
-class HistoryAway(APIException):
-    """Answers 503; a client may try again after a moment."""
+class HistoryUnavailable(APIException):
+    """Responds with 503 and Retry-After."""
 
     status_code = 503
     default_detail = "history is not to be had for a moment, try again"
@@ -58,7 +58,7 @@ class HistoryAway(APIException):
 
 
 class HistoryView(APIView):
-    """Answers questions about history in the format that was negotiated."""
+    """Sends rows of history in the negotiated format."""
 
     renderer_classes = RENDERERS
     content_negotiation_class = HistoryNegotiation
@@ -68,83 +68,83 @@ class HistoryView(APIView):
         if isinstance(exc, QuotesError):
             return Response({"code": exc.code, "message": str(exc)}, status=exc.code)
         if isinstance(exc, DatabaseError):
-            exc = HistoryAway()
+            exc = HistoryUnavailable()
         return super().handle_exception(exc)
 
     def finalize_response(
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> Any:
-        if isinstance(response, Response):  # an error, which is JSON whatever was asked for
+        if isinstance(response, Response):  # an error, which is always JSON
             request.accepted_renderer = ExactJSONRenderer()
             request.accepted_media_type = ExactJSONRenderer.media_type
         return super().finalize_response(request, cast(Response, response), *args, **kwargs)
 
-    def answer(self, request: Request, found: Asked) -> HttpResponseBase:
-        """Answer with a page, or all rows as a stream."""
+    def _respond(self, request: Request, wanted: HistoryRequest) -> HttpResponseBase:
+        """Return a page, or all rows as a stream."""
         kind = format_of(request)
         if kind not in (JSON, CSV):
             require_pyarrow()
-        following = None
-        if found.limit is None:
-            batches = begun(read_batches(found.question))
+        next_page = None
+        if wanted.limit is None:
+            batches = _prefetch_first(read_batches(wanted.query))
         else:
-            rows = read_rows(found.question, limit=found.limit + 1)
-            if len(rows) > found.limit:
-                del rows[found.limit :]
-                following = next_page(request, found, rows[-1])
+            rows = read_rows(wanted.query, limit=wanted.limit + 1)
+            if len(rows) > wanted.limit:
+                del rows[wanted.limit :]
+                next_page = _next_page(request, wanted, rows[-1])
             batches = iter([rows])
-        pieces = self.pieces(kind, found, batches, following)
+        pieces = self._body(kind, wanted, batches, next_page)
         response = (
-            stream(request, begun(pieces))
-            if found.limit is None
+            stream(request, _prefetch_first(pieces))
+            if wanted.limit is None
             else page(request, b"".join(pieces))
         )
-        if following:
-            response["Link"] = f'<{following}>; rel="next"'
+        if next_page:
+            response["Link"] = f'<{next_page}>; rel="next"'
         if kind != JSON:
-            name = "ticks" if found.question.interval is None else found.question.interval.label
+            name = "ticks" if wanted.query.interval is None else wanted.query.interval.label
             response["Content-Disposition"] = f'attachment; filename="{name}.{kind}"'
         return response
 
-    def pieces(
-        self, kind: str, found: Asked, batches: Iterator[Rows], following: str | None
+    def _body(
+        self, kind: str, wanted: HistoryRequest, batches: Iterator[_Rows], next_page: str | None
     ) -> Iterator[bytes]:
         """Return the body in pieces."""
         if kind == CSV:
-            return csv_text(batches, ticks=found.ticks, times=found.times)
+            return csv_text(batches, ticks=wanted.ticks, times=wanted.times)
         if kind != JSON:
             write = arrow_stream if kind == ARROW else parquet_file
-            return write(batches, ticks=found.ticks)
-        encode = encoder_of(ticks=found.ticks, rows=found.rows, times=found.times)
-        interval = found.question.interval
+            return write(batches, ticks=wanted.ticks)
+        encode = encoder_of(ticks=wanted.ticks, rows=wanted.rows, times=wanted.times)
+        interval = wanted.query.interval
         head = {"interval": interval.label} if interval else {}
         if not self.many:
-            head = {"instrument": str(found.question.keys[0]), **head}
+            head = {"instrument": str(wanted.query.keys[0]), **head}
         write_json = lists_by_instrument if self.many else one_list
         name = "candles" if interval else "ticks"
-        return with_ending(write_json(batches, encode, head=head, name=name), following)
+        return _with_ending(write_json(batches, encode, head=head, name=name), next_page)
 
 
 class CandlesView(HistoryView):
     @extend_schema(
         operation_id="candles_list",
-        parameters=[schema.KEY, CandlesQuery],
-        responses={200: schema.CANDLES_ANSWER, **schema.ERRORS},
+        parameters=[schema.KEY, CandlesParameters],
+        responses={200: schema.CANDLES_RESPONSE, **schema.ERRORS},
     )
     def get(self, request: Request, key: str) -> HttpResponseBase:
         """Return the candles of an instrument that start in a range."""
-        return self.answer(request, asked(request, CandlesQuery, [key]))
+        return self._respond(request, parse_request(request, CandlesParameters, [key]))
 
 
 class TicksView(HistoryView):
     @extend_schema(
         operation_id="ticks_list",
-        parameters=[schema.KEY, HistoryQuery],
-        responses={200: schema.TICKS_ANSWER, **schema.ERRORS},
+        parameters=[schema.KEY, HistoryParameters],
+        responses={200: schema.TICKS_RESPONSE, **schema.ERRORS},
     )
     def get(self, request: Request, key: str) -> HttpResponseBase:
         """Return the ticks of an instrument in a range, late ones too."""
-        return self.answer(request, asked(request, HistoryQuery, [key]))
+        return self._respond(request, parse_request(request, HistoryParameters, [key]))
 
 
 class ManyCandlesView(HistoryView):
@@ -152,28 +152,28 @@ class ManyCandlesView(HistoryView):
 
     @extend_schema(
         operation_id="candles_list_many",
-        parameters=[ManyCandlesQuery],
-        responses={200: schema.MANY_ANSWER, **schema.ERRORS},
+        parameters=[ManyCandlesParameters],
+        responses={200: schema.MANY_RESPONSE, **schema.ERRORS},
     )
     def get(self, request: Request) -> HttpResponseBase:
         """Return the candles of many instruments that start in a range."""
-        return self.answer(request, asked(request, ManyCandlesQuery))
+        return self._respond(request, parse_request(request, ManyCandlesParameters))
 
 
-def begun(parts: Iterator[T]) -> Iterator[T]:
-    """Return the same, the first of them made already: what fails does so while it can be said."""
+def _prefetch_first(parts: Iterator[_T]) -> Iterator[_T]:
+    """Make the first part now, so that an error of it is still sent as an error."""
     return chain(list(islice(parts, 1)), parts)
 
 
-def with_ending(pieces: Iterator[bytes], following: str | None) -> Iterator[bytes]:
+def _with_ending(pieces: Iterator[bytes], next_page: str | None) -> Iterator[bytes]:
     yield from pieces
-    yield ending(following)
+    yield ending(next_page)
 
 
-def next_page(request: Request, found: Asked, last: Any) -> str:
-    """Return the address of the page that begins behind a row, of the same range."""
+def _next_page(request: Request, wanted: HistoryRequest, last: Any) -> str:
+    """Return the address of the page after a row, with the same range."""
     address = request.build_absolute_uri()
-    for name, text in span_texts(found.question.span).items():
+    for name, text in span_texts(wanted.query.span).items():
         address = replace_query_param(address, name, text)
-    cursor = encode_cursor(found.question.place_of(last))
+    cursor = encode_cursor(wanted.query.position_of(last))
     return replace_query_param(address, "cursor", cursor)

@@ -1,7 +1,7 @@
-"""Which format a request for history is answered in, and what is sent as a page or as a stream.
+"""Formats of history over HTTP, and responses as a page or as a stream.
 
-By `Accept`, or `?format=` where a program cannot set it. Only these answers are compressed: they
-hold prices and no secret that could be guessed from their length (BREACH).
+The format comes from `Accept`, or from `?format=` for programs that cannot set headers. Only these
+responses are compressed: they hold prices and no secret to guess from their length (BREACH).
 """
 
 import hashlib
@@ -24,25 +24,25 @@ from rest_framework.request import Request
 from instruments.renderers import ExactJSONRenderer
 
 JSON, CSV, ARROW, PARQUET = "json", "csv", "arrow", "parquet"
-TEXTS = (JSON, CSV)
+_TEXTS = (JSON, CSV)
 
 
 class CsvRenderer(ExactJSONRenderer):
-    """Stands for CSV in the negotiation; what it renders itself are errors."""
+    """CSV in the negotiation; renders errors only, as JSON."""
 
     media_type = "text/csv"
     format = CSV
 
 
 class ArrowRenderer(ExactJSONRenderer):
-    """Stands for an Arrow IPC stream."""
+    """An Arrow IPC stream in the negotiation."""
 
     media_type = "application/vnd.apache.arrow.stream"
     format = ARROW
 
 
 class ParquetRenderer(ExactJSONRenderer):
-    """Stands for a Parquet file."""
+    """A Parquet file in the negotiation."""
 
     media_type = "application/vnd.apache.parquet"
     format = PARQUET
@@ -57,7 +57,7 @@ RENDERERS: list[type[BaseRenderer]] = [
 
 
 class HistoryNegotiation(DefaultContentNegotiation):
-    """As DRF's; a `format` that there is not is a bad request, not a missing page."""
+    """As DRF's, except that an unknown `format` is a bad request (400) instead of 404."""
 
     def filter_renderers(self, renderers: Any, format: str) -> Any:
         try:
@@ -68,51 +68,51 @@ class HistoryNegotiation(DefaultContentNegotiation):
 
 
 def format_of(request: Request) -> str:
-    """Return the format that was negotiated."""
+    """Return the negotiated format."""
     return str(cast(Any, request).accepted_renderer.format)
 
 
 def page(request: Request, body: bytes) -> HttpResponse:
-    """Answer with a whole page, or with 304 when the client has the same one."""
-    response = HttpResponse(body, content_type=content_type(request))
+    """Return a whole page, or 304 if the client has the same page."""
+    response = HttpResponse(body, content_type=_content_type(request))
     etag = quote_etag(hashlib.blake2b(body, digest_size=16).hexdigest())
     response["ETag"] = etag
-    found = get_conditional_response(plain(request), etag=etag, response=response)
-    return cast(HttpResponse, finished(request, found or response))
+    found = get_conditional_response(_django_request(request), etag=etag, response=response)
+    return cast(HttpResponse, _finish(request, found or response))
 
 
 def stream(request: Request, pieces: Iterator[bytes]) -> HttpResponseBase:
-    """Answer with pieces that are made while they are sent."""
+    """Return a response whose pieces are made while it is sent."""
     content: Any = pieces
-    if isinstance(plain(request), ASGIRequest):
-        content = made_in_thread(pieces)
-    response = StreamingHttpResponse(content, content_type=content_type(request))
-    return finished(request, response)
+    if isinstance(_django_request(request), ASGIRequest):
+        content = _iterate_in_thread(pieces)
+    response = StreamingHttpResponse(content, content_type=_content_type(request))
+    return _finish(request, response)
 
 
-async def made_in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the pieces, each made in the request's thread when the one before was taken."""
+async def _iterate_in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the pieces; make each in the request's thread once the previous one was taken."""
     following = sync_to_async(partial(next, pieces, None))
     while (piece := await following()) is not None:
         yield piece
 
 
-def finished(request: Request, response: HttpResponseBase) -> HttpResponseBase:
-    """Give an answer its headers, and compress text."""
-    # Late ticks and imports may change even what is long past.
+def _finish(request: Request, response: HttpResponseBase) -> HttpResponseBase:
+    """Set the headers of a response, and compress text."""
+    # Late ticks and imports may change rows of any age.
     response["Cache-Control"] = "private, no-cache"
-    if format_of(request) not in TEXTS:
+    if format_of(request) not in _TEXTS:
         return response
     compress = GZipMiddleware(lambda unused: response)
-    return compress.process_response(plain(request), cast(Any, response))
+    return compress.process_response(_django_request(request), cast(Any, response))
 
 
-def content_type(request: Request) -> str:
+def _content_type(request: Request) -> str:
     kind = str(cast(Any, request).accepted_renderer.media_type)
     return f"{kind}; charset=utf-8" if kind == CsvRenderer.media_type else kind
 
 
-def plain(request: Request) -> HttpRequest:
-    """Return Django's own request within DRF's."""
+def _django_request(request: Request) -> HttpRequest:
+    """Return Django's request within DRF's."""
     inner: HttpRequest = request._request
     return inner

@@ -1,4 +1,4 @@
-"""What a request for history asks: its parameters, checked, and the instruments it may see."""
+"""Parameters of a request for history: parsed, checked, and limited to what the caller may see."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ from quotes.conf import conf
 from quotes.errors import BadHistoryQuery, quoted
 from quotes.history.candles.intervals import LABELS, Interval
 from quotes.history.formats.columns import ISO, MS
-from quotes.history.queries.batched import Question, count_rows
+from quotes.history.queries.batched import HistoryQuery, count_rows
 from quotes.history.queries.cursors import decode_cursor
 from quotes.history.queries.ranges import TimeRange, check_length, parse_range
 from quotes.history.rest.negotiation import ARROW, CSV, JSON, PARQUET, format_of
 from quotes.runtime.clock import DAY_MS, now_ms
 
-ALL = "all"
-LONGEST_MONTH_MS = 31 * DAY_MS
-MOMENT_HELP = (
+_ALL = "all"
+_LONGEST_MONTH_MS = 31 * DAY_MS
+_MOMENT_HELP = (
     "ISO 8601, India's time unless it has an offset, or Unix milliseconds. A date alone is the "
 )
 
 
-class HistoryQuery(Query):
+class HistoryParameters(Query):
     limit = serializers.RegexField(
         r"^(?:[1-9][0-9]{0,8}|all)\Z",
         required=False,
@@ -57,23 +57,23 @@ class HistoryQuery(Query):
     )
 
     def get_fields(self) -> dict[str, Any]:
-        """Add `from` and `to`; the former is no name of an attribute."""
+        """Add `from` and `to`: `from` cannot be the name of an attribute."""
         moments = {
             "from": serializers.CharField(
                 required=False,
                 max_length=40,
-                help_text=MOMENT_HELP + "beginning of that day; left out: of the day of `to`.",
+                help_text=_MOMENT_HELP + "beginning of that day; left out: of the day of `to`.",
             ),
             "to": serializers.CharField(
                 required=False,
                 max_length=40,
-                help_text=MOMENT_HELP + "end of that day; left out: now. Not part of the range.",
+                help_text=_MOMENT_HELP + "end of that day; left out: now. Not part of the range.",
             ),
         }
         return {**moments, **super().get_fields()}
 
 
-class CandlesQuery(HistoryQuery):
+class CandlesParameters(HistoryParameters):
     interval = serializers.CharField(
         max_length=10,
         help_text=f"{', '.join(LABELS.values())}, or as Kite calls them: minute, 3minute, "
@@ -81,71 +81,74 @@ class CandlesQuery(HistoryQuery):
     )
 
 
-class ManyCandlesQuery(CandlesQuery):
+class ManyCandlesParameters(CandlesParameters):
     instruments = serializers.CharField(
         help_text="Names of instruments, comma-separated; QUOTES_HISTORY_MAX_INSTRUMENTS at most."
     )
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request for history.
+class HistoryRequest:
+    """A request for history with valid parameters.
 
     Attributes:
-        limit: rows of the page; None: all, streamed.
+        limit: rows of the page; None: all rows, as a stream.
         rows: arrays or objects.
         times: ms or iso.
     """
 
-    question: Question
+    query: HistoryQuery
     limit: int | None
     rows: str
     times: str
 
     @property
     def ticks(self) -> bool:
-        return self.question.interval is None
+        return self.query.interval is None
 
 
-def asked(request: Request, query: type[HistoryQuery], names: Sequence[str] = ()) -> Asked:
-    """Return what a request asks.
+def parse_request(
+    request: Request, parameters: type[HistoryParameters], names: Sequence[str] = ()
+) -> HistoryRequest:
+    """Parse and check the parameters of a request.
 
     Args:
-        names: of instruments; empty: they are in the query.
+        names: of instruments; empty: they are in the parameter `instruments`.
 
     Raises:
-        ValidationError: a parameter that there is not or whose value cannot be.
-        BadHistoryQuery: a range, cursor or number of instruments that cannot be or is too large.
+        ValidationError: a parameter is unknown or invalid.
+        BadHistoryQuery: the range, cursor or number of instruments is invalid or too large.
         BadInterval, InstrumentsError: there is no such interval or instrument.
+        NotAuthenticated, PermissionDenied: the caller may not see an instrument.
     """
-    checked = query(data=request.query_params.dict())
+    checked = parameters(data=request.query_params.dict())
     checked.is_valid(raise_exception=True)
     terms: dict[str, Any] = checked.validated_data
     interval = Interval.parse(terms["interval"]) if "interval" in terms else None
-    keys = keys_asked(request, names or names_in(terms["instruments"]))
+    keys = _requested_keys(request, names or _split_names(terms["instruments"]))
     now = now_ms()
     span = parse_range(terms.get("from", ""), terms.get("to", ""), now_ms=now)
     span = visible(span, interval, [readable_until(request, key) for key in keys])
     check_length(span, interval, conf.history_max_days)
-    question = Question(keys, interval, span)
+    query = HistoryQuery(keys, interval, span)
     if "cursor" in terms:
-        place = decode_cursor(terms["cursor"], list_id=question.list_id)
-        if place.key not in map(str, keys):
+        position = decode_cursor(terms["cursor"], list_id=query.list_id)
+        if position.key not in map(str, keys):
             raise BadHistoryQuery(f"not a cursor, was {quoted(terms['cursor'])}")
-        question = Question(keys, interval, span, place)
-    limit = limit_of(terms.get("limit") or ("" if format_of(request) == JSON else ALL))
+        query = HistoryQuery(keys, interval, span, position)
+    limit = _page_limit(terms.get("limit") or ("" if format_of(request) == JSON else _ALL))
     if limit is None:
-        check_size(question)
-    return Asked(question, limit, terms["rows"], terms["times"])
+        _check_size(query)
+    return HistoryRequest(query, limit, terms["rows"], terms["times"])
 
 
-def keys_asked(request: Request, names: Sequence[str]) -> tuple[InstrumentKey, ...]:
-    """Return the instruments that a request names; every view of history gets them here.
+def _requested_keys(request: Request, names: Sequence[str]) -> tuple[InstrumentKey, ...]:
+    """Resolve the instruments of a request, and check that the caller may see them.
 
-    So this is where it is asked whether the caller may see them, now or late.
+    Every view of history resolves its instruments here.
 
     Raises:
-        NotAuthenticated, PermissionDenied: it may not.
+        NotAuthenticated, PermissionDenied: the caller may not see one of them.
     """
     found = []
     for name in names:
@@ -160,21 +163,21 @@ def keys_asked(request: Request, names: Sequence[str]) -> tuple[InstrumentKey, .
 
 
 def visible(span: TimeRange, interval: Interval | None, ends: Sequence[int | None]) -> TimeRange:
-    """Return what a caller may see of a range.
+    """Return the part of a range that a caller may see.
 
     Args:
-        ends: of each instrument the time up to which it is visible in Unix milliseconds; None:
-            up to now. A candle is visible when it has ended before.
+        ends: for each instrument, the time up to which it is visible, in Unix milliseconds; None:
+            up to now. A candle is visible once it has ended before that time.
     """
     last = min((end for end in ends if end is not None), default=None)
     if last is None:
         return span
     if interval is not None:
-        last -= LONGEST_MONTH_MS if interval is Interval.MONTH else interval.step_ms
+        last -= _LONGEST_MONTH_MS if interval is Interval.MONTH else interval.step_ms
     return TimeRange(min(span.start, last), min(span.end, last))
 
 
-def names_in(text: str) -> list[str]:
+def _split_names(text: str) -> list[str]:
     names = list(dict.fromkeys(name for name in text.split(",") if name))
     if not names:
         raise BadHistoryQuery("instruments must name at least one, as in ?instruments=A,B")
@@ -185,10 +188,10 @@ def names_in(text: str) -> list[str]:
     return names
 
 
-def limit_of(text: str) -> int | None:
-    """Return the rows of a page, None for all."""
+def _page_limit(text: str) -> int | None:
+    """Return the rows of a page; None: all rows."""
     most = conf.history_page_rows
-    if text == ALL:
+    if text == _ALL:
         return None
     limit = int(text or most)
     if limit > most:
@@ -196,15 +199,15 @@ def limit_of(text: str) -> int | None:
     return limit
 
 
-def check_size(question: Question) -> None:
-    """Raise BadHistoryQuery when the whole range has more rows than one answer may."""
+def _check_size(query: HistoryQuery) -> None:
+    """Raise BadHistoryQuery if the whole range has more rows than one response may have."""
     most = conf.history_max_rows
-    if count_rows(question, most=most + 1) > most:
+    if count_rows(query, limit=most + 1) > most:
         raise BadHistoryQuery(
             f"the range has more than {most} rows: ask for a shorter one, or page by page"
         )
 
 
 def span_texts(span: TimeRange) -> dict[str, str]:
-    """Return the parameters that ask for a range again, whatever the time is then."""
+    """Return the parameters of a range with both ends fixed, for the address of its next page."""
     return {"from": str(span.start), "to": str(span.end)}

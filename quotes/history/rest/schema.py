@@ -1,4 +1,4 @@
-"""What the OpenAPI schema says about history: parameters, answers, errors, examples."""
+"""The OpenAPI schema of history: parameters, responses, errors and examples."""
 
 from typing import Any
 
@@ -97,11 +97,11 @@ TICKS = {
 }
 
 
-def answer(serializer: Any, value: Any) -> OpenApiResponse:
+def _response(serializer: Any, value: Any) -> OpenApiResponse:
     example = OpenApiExample("an answer", value=value, response_only=True)
     return OpenApiResponse(serializer, "A page, or the whole range.", [example])
 
 
-CANDLES_ANSWER = answer(CandlesSerializer, CANDLES)
-MANY_ANSWER = answer(ManyCandlesSerializer, MANY)
-TICKS_ANSWER = answer(TicksSerializer, TICKS)
+CANDLES_RESPONSE = _response(CandlesSerializer, CANDLES)
+MANY_RESPONSE = _response(ManyCandlesSerializer, MANY)
+TICKS_RESPONSE = _response(TicksSerializer, TICKS)
