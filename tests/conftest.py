@@ -1,10 +1,12 @@
-"""Fixtures that every test may use: a real Redis-protocol server on a free port, a live server."""
+"""Fixtures that every test may use: a Redis-protocol server, a live server, the database."""
 
+import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connections
 from redis import Redis
 
 from tests.environment import REDIS_TEST_PORT
@@ -12,6 +14,8 @@ from tests.valkey import ValkeyProcess
 
 if TYPE_CHECKING:
     from tests.live import LiveServer
+
+In = Callable[..., Awaitable[Any]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -64,3 +68,25 @@ async def live(redis: Redis, request: pytest.FixtureRequest) -> "AsyncIterator[L
     async with LiveServer(ws="websockets-sansio" if plain else FAST) as server:
         await server.start_bridge()
         yield server
+
+
+@pytest.fixture
+def database(transactional_db: None) -> In:
+    """Calls a function that uses the database from an async test, in a thread."""
+
+    def run(function: Callable[..., Any], arguments: Any, keywords: Any) -> Any:
+        try:
+            return function(*arguments, **keywords)
+        finally:
+            connections.close_all()
+
+    async def call(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+        return await asyncio.to_thread(run, function, arguments, keywords)
+
+    return call
+
+
+@pytest.fixture
+def required(settings: Any) -> None:
+    """Callers have to authenticate before they get prices."""
+    settings.QUOTES_AUTH = "required"

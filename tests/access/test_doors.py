@@ -22,7 +22,6 @@ from quotes.access.changes import login_end
 from quotes.access.credentials.logins import LoginRefreshToken
 from quotes.publish.publishing import publish_ticks
 from quotes.websocket.protocol import ACTIONS
-from tests.access.conftest import In
 from tests.access.people import (
     access_token,
     asha,
@@ -32,6 +31,7 @@ from tests.access.people import (
     stray_token,
     unsigned_token,
 )
+from tests.conftest import In
 from tests.instruments.factories import nifty_option, reliance
 from tests.live import LiveServer
 from tests.ticks import message, tick

@@ -17,8 +17,8 @@ from quotes.access import account_reader as reading
 from quotes.access.connection_counts import ConnectionCounts, Scope
 from quotes.access.errors import LimitReached
 from quotes.access.models import AccessProfile, UserClass
-from tests.access.conftest import In
 from tests.access.people import access_token, asha
+from tests.conftest import In
 from tests.live import LiveServer
 from tests.valkey import ValkeyProcess
 from tests.waiting import eventually

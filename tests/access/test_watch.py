@@ -12,8 +12,8 @@ from quotes.access.account_reader import AccountReader
 from quotes.access.accounts import Accounts
 from quotes.access.errors import AccessDown
 from quotes.access.revocation import AccessWatch
-from tests.access.conftest import In
 from tests.access.people import asha
+from tests.conftest import In
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 

@@ -49,8 +49,8 @@ class FakeClient:
         return self.dropped
 
 
-class Desk(AccessService):
-    """A desk whose tokens are all of one user, for as long as the test says."""
+class FakeService(AccessService):
+    """A service whose tokens are all of one user, for as long as the test says."""
 
     lifetime_s = 900.0
     good = True
@@ -66,11 +66,11 @@ class Desk(AccessService):
 
 
 @pytest.fixture
-async def desk(redis: Any) -> AsyncIterator[Desk]:
+async def service(redis: Any) -> AsyncIterator[FakeService]:
     client = async_client()
-    desk = Desk(client)
-    yield desk
-    await desk.close()
+    service = FakeService(client)
+    yield service
+    await service.close()
     await client.aclose()
 
 
@@ -78,9 +78,9 @@ def accounts(account: Account) -> Accounts:
     return Accounts({account.user_id: account}, set())
 
 
-async def attached(desk: Desk) -> tuple[ClientAccess, FakeClient]:
+async def attached(service: FakeService) -> tuple[ClientAccess, FakeClient]:
     """Return the access of a user whose connection was accepted, and its client."""
-    access, client = ClientAccess(desk, []), FakeClient()
+    access, client = ClientAccess(service, []), FakeClient()
     await access.enter(TOKEN)
     access.attach(client)
     assert client.calls == ["authenticated"]
@@ -95,10 +95,10 @@ def test_session_is_a_client() -> None:
     assert all(callable(getattr(ClientSession, name)) for name in methods)
 
 
-async def test_nothing_is_called_before_the_client_is_attached(desk: Desk) -> None:
+async def test_nothing_is_called_before_the_client_is_attached(service: FakeService) -> None:
     """During the handshake there is no client, whatever becomes of the user and its token."""
-    desk.lifetime_s = -3600
-    access = ClientAccess(desk, [])
+    service.lifetime_s = -3600
+    access = ClientAccess(service, [])
     await access.enter(TOKEN)
     access.check_deadlines()
     access.review(Accounts({}, set()))
@@ -111,19 +111,21 @@ async def test_nothing_is_called_before_the_client_is_attached(desk: Desk) -> No
     assert client.calls == ["authenticated"]
 
 
-async def test_anonymous_client_is_greeted_by_nothing(desk: Desk) -> None:
+async def test_anonymous_client_is_greeted_by_nothing(service: FakeService) -> None:
     """Without credentials `attach` sends no frame."""
-    access, client = ClientAccess(desk, []), FakeClient()
+    access, client = ClientAccess(service, []), FakeClient()
     access.attach(client)
     access.check_deadlines()
     assert client.calls == []
 
 
-async def test_client_that_must_authenticate_is_closed_in_time(desk: Desk, settings: Any) -> None:
+async def test_client_that_must_authenticate_is_closed_in_time(
+    service: FakeService, settings: Any
+) -> None:
     """The error comes first, then the close; neither comes twice."""
     settings.QUOTES_AUTH = "required"
     settings.QUOTES_AUTH_TIMEOUT_S = 0.1
-    access, client = ClientAccess(desk, []), FakeClient()
+    access, client = ClientAccess(service, []), FakeClient()
 
     def is_called() -> bool:
         access.check_deadlines()
@@ -135,65 +137,69 @@ async def test_client_that_must_authenticate_is_closed_in_time(desk: Desk, setti
     assert client.calls == ["error", CloseCode.AUTHENTICATION_TIMEOUT]
 
 
-async def test_limits_that_change_are_passed_on(desk: Desk) -> None:
+async def test_limits_that_change_are_passed_on(service: FakeService) -> None:
     """The client hears of new limits by a token and by the watch, and of the same ones not."""
-    access, client = await attached(desk)
+    access, client = await attached(service)
     access.review(accounts(ASHA))
     assert client.calls == []
     slower = replace(ASHA, limits=replace(ASHA.limits, max_messages_per_s=1.0))
     access.review(accounts(slower))
     assert client.calls == ["limits"] and access.limits.max_messages_per_s == 1.0
-    desk.found = ASHA
+    service.found = ASHA
     await access.authenticate(Authenticate(token="newer"))
     assert client.calls == ["limits", "limits", "authenticated"]
 
 
-async def test_warning_is_sent_once_then_the_client_is_closed(desk: Desk, settings: Any) -> None:
+async def test_warning_is_sent_once_then_the_client_is_closed(
+    service: FakeService, settings: Any
+) -> None:
     """A token that ends soon is warned of once; after its end and the grace the client closes."""
     settings.QUOTES_TOKEN_WARNING_S = 60
     settings.QUOTES_TOKEN_GRACE_S = 30
-    desk.lifetime_s = 10
-    access, client = await attached(desk)
+    service.lifetime_s = 10
+    access, client = await attached(service)
     for _ in range(3):
         access.check_deadlines()
     assert client.calls == ["token_expiring"]
-    desk.lifetime_s = -31
+    service.lifetime_s = -31
     await access.authenticate(Authenticate(token="newer"))
     access.check_deadlines()
     assert client.calls == ["token_expiring", "authenticated", CloseCode.TOKEN_EXPIRED]
 
 
-async def test_user_who_is_gone_is_closed(desk: Desk) -> None:
+async def test_user_who_is_gone_is_closed(service: FakeService) -> None:
     """A user whom the watch finds no more is closed with the code that says not to come back."""
-    access, client = await attached(desk)
+    access, client = await attached(service)
     access.review(Accounts({}, set()))
     assert client.calls == [CloseCode.ACCESS_ENDED]
 
 
-async def test_change_of_entitlements_is_reported_after_it_took_effect(desk: Desk) -> None:
+async def test_change_of_entitlements_is_reported_after_it_took_effect(
+    service: FakeService,
+) -> None:
     """The client reconsiders first, then its user learns what was dropped."""
-    access, client = await attached(desk)
+    access, client = await attached(service)
     access.review(accounts(replace(ASHA, entitlements=Entitlements())))
     await eventually(lambda: len(client.calls) == 2)
     assert client.calls == ["reconsider", "entitlements_changed"]
 
 
-async def test_ended_access_says_nothing(desk: Desk) -> None:
+async def test_ended_access_says_nothing(service: FakeService) -> None:
     """After the end neither the watch nor a change that was under way reaches the client."""
-    access, client = await attached(desk)
+    access, client = await attached(service)
     access.review(accounts(replace(ASHA, entitlements=Entitlements())))
     access.end()
     access.review(Accounts({}, set()))
     access.check_deadlines()
     await eventually(lambda: client.calls == ["reconsider"])
-    assert desk.watch.sockets == {}
+    assert service.watch.sockets == {}
 
 
-async def test_many_bad_tokens_close_the_client(desk: Desk) -> None:
+async def test_many_bad_tokens_close_the_client(service: FakeService) -> None:
     """Nine bad tokens are answered, the tenth closes."""
-    access, client = ClientAccess(desk, []), FakeClient()
+    access, client = ClientAccess(service, []), FakeClient()
     access.attach(client)
-    desk.good = False
+    service.good = False
     for _ in range(9):
         with pytest.raises(ProtocolError, match="the token has expired"):
             await access.authenticate(Authenticate(token="old"))
@@ -201,8 +207,8 @@ async def test_many_bad_tokens_close_the_client(desk: Desk) -> None:
     assert client.calls == [CloseCode.FLOOD]
 
 
-async def test_socket_that_cannot_be_reviewed_cuts_its_client_off(desk: Desk) -> None:
+async def test_socket_that_cannot_be_reviewed_cuts_its_client_off(service: FakeService) -> None:
     """`cut_off` reaches the client and nothing else does."""
-    access, client = await attached(desk)
+    access, client = await attached(service)
     access.cut_off()
     assert client.calls == ["cut off"]

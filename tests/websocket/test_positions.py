@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from instruments.keys import InstrumentKey
 from quotes.store.positions import StreamPosition
 from quotes.store.tick_log import LoggedTick, tick_message
-from quotes.websocket.feed.positions import ProvisionalPrices, TickDecoder
+from quotes.websocket.feed.positions import ClientPositions, ProvisionalPrices, TickDecoder
 
 NUMBERS = st.integers(0, 5)
 ROW: list[Any] = ["NSE_EQ:TCS", 7, 3, 1000, b'{"symbol":"TCS"}', True, 1001]
@@ -14,7 +14,7 @@ ROW: list[Any] = ["NSE_EQ:TCS", 7, 3, 1000, b'{"symbol":"TCS"}', True, 1001]
 
 @given(NUMBERS, NUMBERS, NUMBERS, NUMBERS)
 def test_a_position_covers_its_own_epoch_up_to_its_number(a: int, b: int, c: int, d: int) -> None:
-    """A tick was given if it is of the same epoch and not later; another epoch says nothing."""
+    """A position covers ticks of its epoch that are not later, and none of another epoch."""
     assert StreamPosition(a, b).covers(c, d) == (a == c and d <= b)
 
 
@@ -49,3 +49,23 @@ def test_a_price_shown_provisionally_is_shown_once() -> None:
     assert [prices.is_repeat(message) for _ in range(2)] == [True, True]
     assert not prices.is_repeat({**message, "seq": 2})
     assert not prices.is_repeat({**message, "key": "B"})
+
+
+def tick_event(epoch: int, seq: int) -> dict[str, Any]:
+    return {"type": "quote.tick", "key": "A", "epoch": epoch, "seq": seq}
+
+
+def test_ticks_up_to_the_last_sent_are_repeats_until_a_newer_one_comes() -> None:
+    """Ticks up to the one that was sent are repeats; after the first newer one none is."""
+    positions = ClientPositions()
+    positions.begin("A", StreamPosition(5, 7), None)
+    assert [positions.is_repeat(tick_event(5, seq)) for seq in (6, 7, 8, 7)] == [True] * 2 + [
+        False
+    ] * 2
+
+
+def test_another_numbering_is_no_repeat_even_if_the_clock_went_back() -> None:
+    """A bridge whose clock is behind numbers in an earlier epoch; its prices are shown."""
+    positions = ClientPositions()
+    positions.begin("A", StreamPosition(5, 7), None)
+    assert not positions.is_repeat(tick_event(4, 1))

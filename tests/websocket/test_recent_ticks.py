@@ -1,4 +1,4 @@
-"""The recent past: the end of the log, read once and then read on."""
+"""The end of the tick log: read once, then read on."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Late prices: who may see a segment minutes late gets what the log had then, and no sooner."""
+"""Delayed prices: clients entitled to them get what the log had then, and no sooner."""
 
 import asyncio
 import json
@@ -15,8 +15,8 @@ from quotes.history.queries.ranges import TimeRange
 from quotes.history.rest.parameters import visible
 from quotes.runtime.clock import DAY_MS, now_ms
 from quotes.store.tick_log import LoggedTick
-from tests.access.conftest import In
 from tests.access.people import access_token, asha
+from tests.conftest import In
 from tests.live import LiveServer
 from tests.test_protocol_docs import TEXT
 from tests.ticks import message, publish
@@ -48,7 +48,9 @@ def documented(part: str) -> dict[str, Any]:
     return found
 
 
-async def test_ticks_come_late_from_the_log(live: LiveServer, redis: Redis, database: In) -> None:
+async def test_delayed_ticks_come_from_the_log(
+    live: LiveServer, redis: Redis, database: In
+) -> None:
     """First the last price of that time, then what followed when its time has come; none live."""
     now = now_ms()
     then = now - MINUTES * 60_000
@@ -105,10 +107,10 @@ def test_history_ends_where_what_is_late_ends() -> None:
     assert late.start == late.end
 
 
-async def test_candles_are_for_who_may_see_them_now(
+async def test_candles_are_for_clients_without_delay(
     live: LiveServer, redis: Redis, database: In
 ) -> None:
-    """Candles over the socket are refused with 403 to who may see prices late, or not at all."""
+    """Candles are refused with 403 to clients that see prices with delay, or not at all."""
     user = await database(lambda: asha("NSE_EQ", delay_minutes=0))
     await database(SegmentGrant.objects.create, user=user, segment="NFO", delay_minutes=5)
     token = await database(access_token, user)

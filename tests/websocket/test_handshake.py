@@ -1,4 +1,4 @@
-"""Who connects and asks for nothing is cut off; who asks is not."""
+"""A connection that sends no request in time is closed; one that does is not."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Authentication and entitlements on the socket, in one process."""
+"""Authentication and entitlements of connected clients, through real sockets."""
 
 import asyncio
 import json
@@ -16,7 +16,6 @@ from quotes.access.entitlements import Entitlements
 from quotes.access.selectors import read_accounts
 from quotes.websocket.feed.feed import current_feed
 from quotes.websocket.session import ClientSession
-from tests.access.conftest import In
 from tests.access.people import (
     access_token,
     asha,
@@ -26,6 +25,7 @@ from tests.access.people import (
     stray_token,
     unsigned_token,
 )
+from tests.conftest import In
 from tests.live import LiveServer
 from tests.ticks import message, publish
 from tests.waiting import eventually
@@ -227,10 +227,10 @@ async def test_change_of_entitlements_takes_its_turn(live: LiveServer, database:
         async with session.turn:
             session.access.review(Accounts({user.pk: nothing}, set()))
             await asyncio.sleep(0)  # the change is next
-            asked = asyncio.create_task(session.handle('{"action":"list"}'))
+            request = asyncio.create_task(session.handle('{"action":"list"}'))
             await asyncio.sleep(0)
             assert "NSE_EQ:RELIANCE" in session.subscriptions.requested
-        await asked
+        await request
         first, second = [await client.receive() for _ in range(2)]
         assert (first["status"], first["dropped"]) == ("entitlements_changed", ["NSE_EQ:RELIANCE"])
         assert (second["type"], second["symbols"]) == ("subscriptions", [])
