@@ -75,7 +75,7 @@ class Accounts:
         if account is None or not account.is_active:
             raise BadCredentials("the user is unknown or not active")
         if identity.login in self.ended:
-            raise BadCredentials("the log-in was ended")
+            raise BadCredentials("the log-in has ended")
         if identity.stamp and not constant_time_compare(identity.stamp, account.stamp):
             raise BadCredentials("the password was changed")
         return account

@@ -1,4 +1,4 @@
-"""Admin of access: users and groups with what they are entitled to, classes, keys, changes."""
+"""Admin of access: users and groups with their entitlements, classes, API keys, changes."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,11 +22,9 @@ else:
     TabularInline, StackedInline = admin.TabularInline, admin.StackedInline
     ModelAdmin, UserBase = admin.ModelAdmin, UserAdmin
 
-SHOWN = 6
-
 
 class GrantInline(TabularInline):
-    """What a user or a group may see."""
+    """Grants of a user or a group."""
 
     model = SegmentGrant
     extra = 0
@@ -42,7 +40,7 @@ class ProfileInline(StackedInline):
 
 
 class EntitledUserAdmin(UserBase):
-    """Users, with what each is entitled to today, by grants of its own and of its groups."""
+    """Users, with the entitlements of today from their own grants and those of their groups."""
 
     inlines: ClassVar[Any] = (ProfileInline, GrantInline)
     list_display = ("username", "email", "is_active", "is_staff", "user_class", "entitled_to")
@@ -74,12 +72,14 @@ class EntitledUserAdmin(UserBase):
 
     @admin.display(description="entitled to today")
     def entitled_to(self, user: Any) -> str:
-        may = user.account.entitlements if getattr(user, "account", None) else None
-        if may is None:
+        account = getattr(user, "account", None)
+        if account is None:
             return ""
-        late = may.delayed
+        entitlements = account.entitlements
+        late = entitlements.delayed
         texts = [
-            code + (f" ({late[code]} min late)" if code in late else "") for code in may.segments
+            code + (f" ({late[code]} min late)" if code in late else "")
+            for code in entitlements.segments
         ]
         return ", ".join(texts) or "nothing"
 
@@ -112,7 +112,7 @@ class UserClassAdmin(ModelAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ModelAdmin):
-    """Keys of programs; a key's text is shown once, when it has been made."""
+    """API keys; the text of a key is shown once, after it is added."""
 
     list_display = ("name", "prefix", "user", "scope", "created_at", "expires_at", "is_active")
     list_filter = ("scope", "is_active")
@@ -125,12 +125,12 @@ class ApiKeyAdmin(ModelAdmin):
             obj.save()
             return
         text = api_key_create(row=obj)
-        messages.warning(request, f"The key, which is shown only now: {text}")
+        messages.warning(request, f"Copy the API key now, it is not shown again: {text}")
 
 
 @admin.register(AccessChange)
 class AccessChangeAdmin(ModelAdmin):
-    """The record of changes: it can be read, and nothing else."""
+    """The record of changes, read only."""
 
     list_display = ("at", "actor", "what")
     search_fields = ("actor", "what")

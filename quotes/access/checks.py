@@ -1,4 +1,4 @@
-"""System checks of access: a wrong setting stops the start and says what to do."""
+"""System checks of access: a wrong setting stops the start with the cure."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,20 +13,20 @@ from quotes.access.entitlements import parse_grants
 from quotes.access.middleware.proxy_headers import networks
 from quotes.conf import conf
 
-LEAST_SECRET_BYTES = 32
-KINDS = {"RS256": "RSA", "ES256": "Elliptic"}
+_MIN_SECRET_BYTES = 32
+_KINDS = {"RS256": "RSA", "ES256": "Elliptic"}
 
 
 @register()
 def check_access(**kwargs: Any) -> list[Error]:
-    """quotes.E002: what is set for tokens, segments or proxies cannot work."""
+    """quotes.E002: a setting of tokens, segments or proxies cannot work."""
     try:
-        return [Error(problem, id="quotes.E002") for problem in problems()]
+        return [Error(problem, id="quotes.E002") for problem in _problems()]
     except ImproperlyConfigured:
-        return []  # quotes.E001 says it
+        return []  # quotes.E001 reports it
 
 
-def problems() -> Iterator[str]:
+def _problems() -> Iterator[str]:
     for name, text, parse in (
         ("QUOTES_ANONYMOUS_SEGMENTS", conf.anonymous_segments, parse_grants),
         ("QUOTES_TRUSTED_PROXIES", conf.trusted_proxies, networks),
@@ -35,29 +35,29 @@ def problems() -> Iterator[str]:
             parse(text)
         except ValueError as error:
             yield f"{name}: {error}"
-    yield from key_problems()
+    yield from _key_problems()
     if conf.jwks_url:
         url = urlsplit(conf.jwks_url)
         if url.scheme != "https" and url.hostname not in ("localhost", "127.0.0.1"):
             yield "QUOTES_JWKS_URL must begin with https://"
         if not conf.jwks_issuer or not conf.jwks_audience:
-            yield "QUOTES_JWKS_URL needs QUOTES_JWKS_ISSUER and QUOTES_JWKS_AUDIENCE"
+            yield "set QUOTES_JWKS_ISSUER and QUOTES_JWKS_AUDIENCE: QUOTES_JWKS_URL needs them"
         elif conf.jwks_issuer == conf.jwt_issuer:
             yield "QUOTES_JWKS_ISSUER must differ from QUOTES_JWT_ISSUER"
 
 
-def key_problems() -> Iterator[str]:
-    """Yield what is wrong with the keys; never the keys."""
+def _key_problems() -> Iterator[str]:
+    """Yield texts about keys that cannot work; they never hold a key."""
     if conf.jwt_algorithm == "HS256":
         for name, secrets in (
             ("QUOTES_JWT_KEY", [conf.jwt_key] if conf.jwt_key else []),
             ("QUOTES_JWT_OLD_KEYS", list_of(conf.jwt_old_keys)),
         ):
-            if any(len(secret.encode()) < LEAST_SECRET_BYTES for secret in secrets):
-                yield f"{name}: a secret has at least {LEAST_SECRET_BYTES} bytes"
+            if any(len(secret.encode()) < _MIN_SECRET_BYTES for secret in secrets):
+                yield f"{name}: a secret must have at least {_MIN_SECRET_BYTES} bytes"
         return
     if not conf.jwt_private_key_file:
-        yield f"QUOTES_JWT_ALGORITHM={conf.jwt_algorithm} needs QUOTES_JWT_PRIVATE_KEY_FILE"
+        yield f"set QUOTES_JWT_PRIVATE_KEY_FILE: QUOTES_JWT_ALGORITHM={conf.jwt_algorithm} needs it"
     files = [("QUOTES_JWT_PRIVATE_KEY_FILE", conf.jwt_private_key_file, private_key)]
     files += [
         ("QUOTES_JWT_PUBLIC_KEY_FILES", path, public_key)
@@ -69,9 +69,9 @@ def key_problems() -> Iterator[str]:
         try:
             kind = type(load(path)).__name__
         except (OSError, ValueError, TypeError):
-            yield f"{name}: no PEM key can be read from {Path(path).name}"
+            yield f"{name}: {Path(path).name} must be a readable PEM file without a password"
             continue
         if not kind.startswith(
-            (KINDS[conf.jwt_algorithm], "EC" if "ES" in conf.jwt_algorithm else "RSA")
+            (_KINDS[conf.jwt_algorithm], "EC" if "ES" in conf.jwt_algorithm else "RSA")
         ):
-            yield f"{name}: {Path(path).name} has no key for {conf.jwt_algorithm}"
+            yield f"{name}: {Path(path).name} must hold a key for {conf.jwt_algorithm}"

@@ -62,6 +62,11 @@ class Entitlements:
         return {code: self.delays[code] for code in self.segments if self.delays[code]}
 
 
+def not_entitled(key: InstrumentKey) -> str:
+    """Return the text that refuses an instrument to a caller who may not see it."""
+    return f"not entitled to {key.segment or 'symbols that are not in the instrument master'}"
+
+
 def entitlements_of(grants: Iterable[Grant], *, today: date) -> Entitlements:
     """Return what grants allow on an Indian date; of several for a segment the soonest counts."""
     delays: dict[str, int] = {}

@@ -31,4 +31,4 @@ class AccessDown(AccessError):
     code = 503
 
     def __init__(self) -> None:
-        super().__init__("users cannot be looked up for a moment, try again")
+        super().__init__("users cannot be looked up at the moment, try again")

@@ -82,7 +82,7 @@ class AccessService:
         scopes = [Scope("all", conf.max_connections, "too many connections")]
         if address and not is_loopback(address):
             limit = conf.max_connections_per_address
-            reason = f"an address has at most {limit} connections"
+            reason = f"an address may have at most {limit} connections"
             scopes.append(Scope(f"address:{address_group(address)}", limit, reason))
         await self.counts.acquire(scopes)
         return [scope.name for scope in scopes]
@@ -90,6 +90,6 @@ class AccessService:
     async def count_user_connection(self, user_id: int, limits: Limits) -> list[str]:
         """Count a connection of a user; return the names of its counts, or raise LimitReached."""
         limit = limits.max_connections
-        scope = Scope(f"user:{user_id}", limit, f"a user has at most {limit} connections")
+        scope = Scope(f"user:{user_id}", limit, f"a user may have at most {limit} connections")
         await self.counts.acquire([scope])
         return [scope.name]

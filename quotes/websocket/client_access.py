@@ -15,6 +15,7 @@ from instruments.keys import InstrumentKey
 from quotes.access.accounts import Account, Accounts, Identity, Limits
 from quotes.access.credentials.presented import Credentials
 from quotes.access.credentials.tickets import ticket_redeem
+from quotes.access.entitlements import not_entitled
 from quotes.access.errors import AccessDown, AccessError, BadCredentials, LimitReached
 from quotes.access.service import AccessService
 from quotes.conf import conf
@@ -189,9 +190,7 @@ class ClientAccess:
         """Return by how many minutes an instrument is delayed; raise ProtocolError 403."""
         delay = self.entitlements.delay_of(key)
         if delay is None:
-            raise ProtocolError(
-                ErrorCode.NOT_ENTITLED, f"not entitled to {key.segment or 'names of no segment'}"
-            )
+            raise ProtocolError(ErrorCode.NOT_ENTITLED, not_entitled(key))
         return delay
 
     async def authenticate(self, message: Authenticate) -> None:

@@ -24,7 +24,7 @@ from tests.valkey import ValkeyProcess
 from tests.waiting import eventually
 
 OTHERS = Scope("all", 100, "too many")
-TWO = Scope("user:1", 2, "a user has at most 2 connections")
+TWO = Scope("user:1", 2, "a user may have at most 2 connections")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ async def test_counts_of_processes_add_up(
     await first.acquire([OTHERS, TWO])
     await second.acquire([OTHERS, TWO])
     for one in (first, second):
-        with pytest.raises(LimitReached, match="a user has at most 2 connections"):
+        with pytest.raises(LimitReached, match="a user may have at most 2 connections"):
             await one.acquire([OTHERS, TWO])
     assert first.counts == second.counts == {"all": 1, "user:1": 1}
     first.release(["all", "user:1"])
@@ -131,7 +131,7 @@ async def test_connections_of_an_address_are_limited(live: LiveServer, settings:
             await websockets.connect(live.url, additional_headers=headers)
         assert refused.value.response.status_code == 429
         body = json.loads(refused.value.response.body)
-        assert body == {"code": 429, "message": "an address has at most 2 connections"}
+        assert body == {"code": 429, "message": "an address may have at most 2 connections"}
         for _ in range(5):
             await stack.enter_async_context(live.client())
         settings.QUOTES_MAX_CONNECTIONS = 7

@@ -285,7 +285,7 @@ def test_market_status_tells_now_and_next() -> None:
         ),
         ("instruments/NIFTY/option-chain/?strikes=3", 400, "strikes: no such parameter"),
         ("market-status/?segment=NSE", 400, "segment must be one of NSE_EQ, BSE_EQ"),
-        ("nothing/", 404, "there is nothing at this address"),
+        ("nothing/", 404, "nothing exists at this address"),
     ],
 )
 def test_error_has_one_shape(path: str, status: int, message: str) -> None:
@@ -316,7 +316,7 @@ def test_failure_of_the_server_is_json_under_api(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("instruments.api.instruments_find", fail)
     response = Client(raise_request_exception=False).get("/api/instruments/")
     assert response.status_code == 500
-    assert response.json() == {"code": 500, "message": "the server failed, and has logged why"}
+    assert response.json() == {"code": 500, "message": "internal error, see the log of the server"}
 
 
 def test_pages_for_people_are_not_json() -> None:

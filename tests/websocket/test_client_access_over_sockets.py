@@ -77,7 +77,11 @@ async def test_message_authenticates(
         assert answer["symbols"] == ["NSE_EQ:RELIANCE"]
         assert answer["rejected"] == [
             {"symbol": "NFO:NIFTY26AUGFUT", "code": 403, "message": "not entitled to NFO"},
-            {"symbol": "AAPL", "code": 403, "message": "not entitled to names of no segment"},
+            {
+                "symbol": "AAPL",
+                "code": 403,
+                "message": "not entitled to symbols that are not in the instrument master",
+            },
         ]
         publish(redis, "NSE_EQ:RELIANCE", message("RELIANCE", "2950.50"))
         assert (await client.price())["price"] == 2950.50

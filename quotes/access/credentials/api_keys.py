@@ -42,7 +42,7 @@ def api_key_find(*, text: str) -> ApiKey:
         row = rows.select_related("user").filter(prefix=match[1]).first()
     digest = row.digest if row is not None else "0" * 64
     if not constant_time_compare(digest, digest_of(match[2] if match else "")) or row is None:
-        raise BadCredentials("the API key is unknown, has ended, or its user is not active")
+        raise BadCredentials("the API key is unknown or has expired, or its user is not active")
     return row  # type: ignore[no-any-return]
 
 

@@ -64,7 +64,7 @@ class KeySet:
             return self.keys[key_id]
         if not self.keys:
             raise AccessDown
-        raise BadCredentials("the token's key is not one of its issuer's")
+        raise BadCredentials("the token's issuer has no such key")
 
     def fetch(self) -> None:
         self.tried_at = time.monotonic()

@@ -42,7 +42,7 @@ def credentials_of(scope: Any) -> Credentials | None:
             return Credentials(False, name.removeprefix(BEARER_SUBPROTOCOL))
     if "token" in query:
         if not conf.query_token:
-            raise BadCredentials("a token in the URL is not taken here, get a ticket")
+            raise BadCredentials("a token in the URL is not accepted here, send a ticket instead")
         return Credentials(False, query["token"][0])
     return None
 

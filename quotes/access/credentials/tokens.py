@@ -81,7 +81,7 @@ def verify(token: str, *, leeway_s: float = LEEWAY_S) -> Identity:
         claims = foreign_claims(token, leeway_s)
         name = claims.get(conf.jwks_user_claim)
         if not isinstance(name, str) or not name:
-            raise BadCredentials(f"the token has no {conf.jwks_user_claim}")
+            raise BadCredentials(f"the token has no claim {conf.jwks_user_claim}")
         login = str(claims.get("sid", ""))[:64]
         return Identity(name, login and f"out:{login}"[:64], "", float(claims["exp"]))
     return identity_of(own_claims(token, kind="access", leeway_s=leeway_s))
@@ -148,9 +148,9 @@ def decode(
     except jwt.InvalidAudienceError as error:
         raise BadCredentials("the token is for another audience") from error
     except jwt.InvalidIssuerError as error:
-        raise BadCredentials("the token is of another issuer") from error
+        raise BadCredentials("the token is from another issuer") from error
     except (jwt.PyJWTError, ValueError, TypeError) as error:
-        raise BadCredentials("not a token that is taken here") from error
+        raise BadCredentials("not a valid token") from error
     return claims
 
 
@@ -161,7 +161,7 @@ def is_foreign(token: str) -> bool:
     try:
         claims = jwt.decode(check_length(token), options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, TypeError) as error:
-        raise BadCredentials("not a token that is taken here") from error
+        raise BadCredentials("not a valid token") from error
     return claims.get("iss") == conf.jwks_issuer
 
 
@@ -174,15 +174,15 @@ def key_id_of(token: str) -> str:
     try:
         key_id = jwt.get_unverified_header(check_length(token)).get("kid")
     except (jwt.PyJWTError, ValueError, TypeError) as error:
-        raise BadCredentials("not a token that is taken here") from error
+        raise BadCredentials("not a valid token") from error
     if not isinstance(key_id, str):
-        raise BadCredentials("the token names no key of its issuer")
+        raise BadCredentials("the token's header names no key (kid)")
     return key_id
 
 
 def check_length(token: str) -> str:
     if not token or len(token) > MAX_TOKEN_LENGTH or not token.isascii():
-        raise BadCredentials("not a token that is taken here")
+        raise BadCredentials("not a valid token")
     return token
 
 

@@ -50,7 +50,9 @@ class BodyLimit:
 
 
 async def _refuse(limit: int, send: Any) -> None:
-    body = msgspec.json.encode({"code": 413, "message": f"a request has at most {limit} bytes"})
+    body = msgspec.json.encode(
+        {"code": 413, "message": f"a request may have at most {limit} bytes"}
+    )
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": body})

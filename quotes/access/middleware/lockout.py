@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 
 from instruments.rest import is_api, json_error
 
-_TOO_MANY = "too many failed log-ins, try again in a quarter of an hour"
+_TOO_MANY = "too many failed log-ins, try again in 15 minutes"
 
 
 def address_of(request: HttpRequest) -> str:

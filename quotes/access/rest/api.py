@@ -1,4 +1,4 @@
-"""REST of access: tokens, log-out, and tickets for sockets."""
+"""REST endpoints of access: tokens, log-out, and tickets for sockets."""
 
 import time
 from typing import Any
@@ -29,8 +29,10 @@ from quotes.access.selectors import read_accounts, stamp_of
 from quotes.conf import conf
 from quotes.store.clients import sync_client
 
-REFUSED = OpenApiResponse(ApiErrorSerializer, "Not good, or good no more; the text says why.")
-BUSY = OpenApiResponse(ApiErrorSerializer, "Too many requests; Retry-After says when.")
+REFUSED = OpenApiResponse(
+    ApiErrorSerializer, "The credentials are not valid; the message says why."
+)
+BUSY = OpenApiResponse(ApiErrorSerializer, "Too many requests; Retry-After says when to try again.")
 
 
 class PairSerializer(TokenObtainPairSerializer):
@@ -46,8 +48,10 @@ class RefreshSerializer(TokenRefreshSerializer):
 
 
 class PairAnswer(serializers.Serializer[Any]):
-    access = serializers.CharField(help_text="For requests and sockets; minutes.")
-    refresh = serializers.CharField(help_text="For /api/token/refresh/; good once.")
+    access = serializers.CharField(
+        help_text="Opens requests and sockets, for 15 minutes by default."
+    )
+    refresh = serializers.CharField(help_text="Gets new tokens from /api/token/refresh/, once.")
 
 
 class TokenText(serializers.Serializer[Any]):
@@ -59,16 +63,16 @@ class RefreshText(serializers.Serializer[Any]):
 
 
 class TicketAnswer(serializers.Serializer[Any]):
-    ticket = serializers.CharField(help_text="For ?ticket= of /live-price; good once.")
-    expires_in = serializers.IntegerField(help_text="Seconds.")
+    ticket = serializers.CharField(help_text="Opens /live-price?ticket=..., once.")
+    expires_in = serializers.IntegerField(help_text="Seconds until the ticket expires.")
 
 
 class Empty(serializers.Serializer[Any]):
     pass
 
 
-class TokenDoor(APIView):
-    """What every view shares that takes a credential out of the body."""
+class TokenAPIView(APIView):
+    """Base of the views that take credentials from the body."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
@@ -77,7 +81,7 @@ class TokenDoor(APIView):
     def get_authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
 
-    def answer(self, serializer: Any) -> Response:
+    def _answer(self, serializer: Any) -> Response:
         try:
             serializer.is_valid(raise_exception=True)
         except TokenError as error:
@@ -89,40 +93,42 @@ class TokenDoor(APIView):
         return response
 
 
-class TokenView(TokenDoor):
+class TokenView(TokenAPIView):
     @extend_schema(
         operation_id="token_create",
         request=PairSerializer,
         responses={200: PairAnswer, 401: REFUSED, 429: BUSY},
     )
     def post(self, request: Request) -> Response:
-        """Give an access and a refresh token for a user name and password."""
-        return self.answer(PairSerializer(data=request.data, context={"request": request._request}))
+        """Log in: return an access and a refresh token for a user name and password."""
+        return self._answer(
+            PairSerializer(data=request.data, context={"request": request._request})
+        )
 
 
-class RefreshView(TokenDoor):
+class RefreshView(TokenAPIView):
     @extend_schema(
         operation_id="token_refresh",
         request=TokenRefreshSerializer,
         responses={200: PairAnswer, 401: REFUSED, 429: BUSY},
     )
     def post(self, request: Request) -> Response:
-        """Give new tokens for a refresh token, which is good no more afterwards."""
-        return self.answer(RefreshSerializer(data=request.data))
+        """Return new tokens for a refresh token, which can be used only once."""
+        return self._answer(RefreshSerializer(data=request.data))
 
 
-class VerifyView(TokenDoor):
+class VerifyView(TokenAPIView):
     @extend_schema(
         operation_id="token_verify",
         request=TokenText,
         responses={200: Empty, 401: REFUSED, 429: BUSY},
     )
     def post(self, request: Request) -> Response:
-        """Answer 200 when an access or refresh token of this server, or a foreign one, is good."""
+        """Check a token of this server or of the outside issuer: 200 if it is valid."""
         body = TokenText(data=request.data)
         body.is_valid(raise_exception=True)
         try:
-            check_token(body.validated_data["token"])
+            _check_token(body.validated_data["token"])
         except (BadCredentials, TokenError) as error:
             raise AuthenticationFailed(str(error)) from error
         except AccessDown as error:
@@ -130,7 +136,7 @@ class VerifyView(TokenDoor):
         return Response({})
 
 
-def check_token(token: str) -> None:
+def _check_token(token: str) -> None:
     try:
         identity = verify(token)
     except BadCredentials as error:
@@ -142,7 +148,7 @@ def check_token(token: str) -> None:
     read_accounts([identity.user], [identity.login]).check(identity)
 
 
-class LogoutView(TokenDoor):
+class LogoutView(TokenAPIView):
     authentication_classes = AUTHENTICATION
     throttle_classes = [LoginThrottle]
 
@@ -152,9 +158,9 @@ class LogoutView(TokenDoor):
         responses={204: None, 401: REFUSED, 429: BUSY},
     )
     def post(self, request: Request) -> Response:
-        """End the log-in of the caller's token, or of the refresh token in the body.
+        """Log out: end the log-in of the access token, or of the refresh token in the body.
 
-        All of its tokens are good no more, and its sockets are closed.
+        All tokens of the log-in become invalid, and its sockets are closed.
         """
         body = RefreshText(data=request.data)
         body.is_valid(raise_exception=True)
@@ -172,7 +178,9 @@ class LogoutView(TokenDoor):
                 expires=request.auth.expires,
             )
         else:
-            raise NotAuthenticated("nothing to end: no token of a log-in was sent")
+            raise NotAuthenticated(
+                "nothing to log out: send an access token, or a refresh token in the body"
+            )
         return Response(status=204)
 
 
@@ -185,27 +193,27 @@ class TicketView(APIView):
         responses={
             200: OpenApiResponse(
                 TicketAnswer,
-                "A ticket.",
+                "The ticket.",
                 [OpenApiExample("a ticket", value={"ticket": "yq3...", "expires_in": 30})],
             ),
             401: REFUSED,
         },
     )
     def post(self, request: Request) -> Response:
-        """Give a one-time ticket that opens a WebSocket as the caller within 30 s."""
+        """Return a ticket that opens one WebSocket as the caller within 30 seconds."""
         if isinstance(request.auth, ApiKey) and not may_read(request.auth):
-            self.permission_denied(request, "the key is not for reading")
+            self.permission_denied(request, "the scope of the API key does not include reading")
         try:
-            ticket = ticket_issue(identity=identity_of(request), client=sync_client())
+            ticket = ticket_issue(identity=_identity_of(request), client=sync_client())
         except RedisError as error:
-            raise Unavailable("tickets cannot be kept for a moment, try again") from error
+            raise Unavailable("tickets cannot be stored at the moment, try again") from error
         response = Response({"ticket": ticket, "expires_in": TICKET_S})
         response["Cache-Control"] = "no-store"
         return response
 
 
-def identity_of(request: Any) -> Identity:
-    """Return whom a ticket is for: the token's bearer until its end, or the user of the session."""
+def _identity_of(request: Any) -> Identity:
+    """Return the identity for a ticket: the token's, or the user's as long as a new token lasts."""
     if isinstance(request.auth, Identity):
         return request.auth
     expires = time.time() + conf.access_token_s

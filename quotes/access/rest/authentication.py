@@ -20,7 +20,7 @@ class Unavailable(APIException):
     """Answers 503: users cannot be looked up."""
 
     status_code = 503
-    default_detail = "users cannot be looked up for a moment, try again"
+    default_detail = "users cannot be looked up at the moment, try again"
     wait = 2  # DRF makes it the Retry-After header
 
 

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from instruments.keys import InstrumentKey
 from quotes.access.accounts import Account
 from quotes.access.credentials.api_keys import may_publish, may_read
-from quotes.access.entitlements import OTHER, Entitlements
+from quotes.access.entitlements import OTHER, Entitlements, not_entitled
 from quotes.access.models import ApiKey
 from quotes.access.selectors import anonymous_entitlements, read_accounts
 from quotes.conf import conf
@@ -29,7 +29,7 @@ class MayRead(BasePermission):
     API keys need the scope to read in either case.
     """
 
-    message = "not entitled"
+    message = "not entitled to read prices"
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if isinstance(request.auth, ApiKey) and not may_read(request.auth):
@@ -64,8 +64,10 @@ def refusal(request: Any, key: InstrumentKey) -> str:
     """Return why the caller may not see an instrument's latest price; "" if it may."""
     delay = _entitlements(request).delay_of(key)
     if delay is None:
-        return _not_entitled(key)
-    return f"entitled to {key.segment or OTHER} {delay} minutes late only" if delay else ""
+        return not_entitled(key)
+    return (
+        f"entitled to {key.segment or OTHER} only with a delay of {delay} minutes" if delay else ""
+    )
 
 
 def require_now(request: Any, key: InstrumentKey) -> None:
@@ -94,7 +96,7 @@ def require_segments(request: Any, keys: Iterable[InstrumentKey]) -> None:
     delays = _delays(request, wanted)
     for key in wanted:
         if key not in delays:
-            _refuse(request, _not_entitled(key))
+            _refuse(request, not_entitled(key))
 
 
 def readable_until(request: Any, key: InstrumentKey) -> int | None:
@@ -123,10 +125,6 @@ def _delays(request: Any, keys: Iterable[InstrumentKey]) -> dict[InstrumentKey, 
     entitlements = _entitlements(request)
     found = {key: entitlements.delay_of(key) for key in keys}
     return {key: delay for key, delay in found.items() if delay is not None}
-
-
-def _not_entitled(key: InstrumentKey) -> str:
-    return f"not entitled to {key.segment or 'names of no segment'}"
 
 
 def _refuse(request: Any, reason: str) -> None:

@@ -22,5 +22,5 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": "`Api-Key` and a space in front of the key.",
+            "description": "`Api-Key`, a space, and the key.",
         }
