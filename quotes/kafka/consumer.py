@@ -28,8 +28,14 @@ from quotes.kafka.reports import ConsumerReports
 from quotes.kafka.sorting import InboxPut, Partition, SortedBatch, sort_messages
 from quotes.kafka.starting_offsets import StartingOffset, StartingOffsets
 from quotes.kafka.stored_offsets import Source, positions_key
-from quotes.publish.backpressure import LOOK_EVERY, MOST_UNREAD
-from quotes.publish.patient_publisher import FATAL, FIRST_PAUSE_S, LONGEST_PAUSE_S, PASSING
+from quotes.publish.patient_publisher import (
+    CHECK_EVERY_TICKS,
+    FIRST_PAUSE_S,
+    LOGIN_ERRORS,
+    LONGEST_PAUSE_S,
+    MAX_UNREAD_TICKS,
+    TEMPORARY_ERRORS,
+)
 from quotes.runtime.clock import now_ms
 from quotes.store.inbox import MAX_ENTRY, put, unread
 
@@ -116,9 +122,9 @@ class PriceConsumer:
                 "continuing from those in Redis"
             )
             self.unpositioned.update(self.partitions)
-        except FATAL:
+        except LOGIN_ERRORS:
             raise
-        except (InboxFull, KafkaDown, redis.OutOfMemoryError, *PASSING) as error:
+        except (InboxFull, KafkaDown, redis.OutOfMemoryError, *TEMPORARY_ERRORS) as error:
             self.wait_for_redis(str(error))
 
     def take(self, messages: Sequence[Message]) -> None:
@@ -150,7 +156,7 @@ class PriceConsumer:
         self.reports.count(batch)
         self.store_offsets(batch)
         self.ticks_since_check += len(batch.live) + len(batch.history)
-        if self.ticks_since_check >= LOOK_EVERY:
+        if self.ticks_since_check >= CHECK_EVERY_TICKS:
             self.ticks_since_check = 0
             self.wait_for_bridge()
 
@@ -166,7 +172,7 @@ class PriceConsumer:
     def wait_for_bridge(self) -> None:
         """Wait while the bridge is far behind, with partitions paused if that takes long."""
         deadline = time.monotonic() + PATIENCE_S
-        while (behind := unread(self.client)) > MOST_UNREAD:
+        while (behind := unread(self.client)) > MAX_UNREAD_TICKS:
             if time.monotonic() > deadline or self.stopped():
                 self.wait_for_redis(
                     f"{behind} ticks wait for a bridge: start `manage.py bridge_prices`"
@@ -186,11 +192,11 @@ class PriceConsumer:
             self.consumer.consume(1, pause_s)  # returns nothing; it keeps this member in the group
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             try:
-                if unread(self.client) <= MOST_UNREAD // 2:
+                if unread(self.client) <= MAX_UNREAD_TICKS // 2:
                     break
-            except FATAL:
+            except LOGIN_ERRORS:
                 raise
-            except PASSING:
+            except TEMPORARY_ERRORS:
                 continue
             finally:
                 self.reports.update_when_due()

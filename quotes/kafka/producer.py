@@ -16,7 +16,7 @@ from quotes.errors import KafkaRefused, QuotesError
 from quotes.kafka import clients
 from quotes.kafka.conf import conf
 from quotes.kafka.log_reader import CountingLogReader, id_of, number_of
-from quotes.publish.patient_publisher import FATAL, LONGEST_PAUSE_S, PASSING
+from quotes.publish.patient_publisher import LOGIN_ERRORS, LONGEST_PAUSE_S, TEMPORARY_ERRORS
 from quotes.store.shards import shard_count
 from quotes.store.tick_log import LoggedTick
 
@@ -73,9 +73,9 @@ class TickProducer:
                         "the transaction was aborted, writing again from the last position: %s",
                         error,
                     )
-                except FATAL:
+                except LOGIN_ERRORS:
                     raise
-                except PASSING as error:
+                except TEMPORARY_ERRORS as error:
                     logger.warning("Redis does not answer, retrying until it does (%s)", error)
                     time.sleep(LONGEST_PAUSE_S)
         finally:

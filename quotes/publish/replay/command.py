@@ -9,8 +9,7 @@ from typing import Any, TextIO
 import redis
 
 from quotes.errors import ReplayRefused, quoted
-from quotes.publish.backpressure import Backpressure
-from quotes.publish.patient_publisher import PatientPublisher
+from quotes.publish.patient_publisher import Backpressure, PatientPublisher
 from quotes.publish.publishing import forget_prices
 from quotes.publish.replay.checks import NO_BRIDGE, HiddenWatch, bridge_works, refusal
 from quotes.publish.replay.recordings import Scan, Selection, scan_recording
