@@ -1,1 +1,1 @@
-"""Ways to put ticks in: publishing, with retries, from files, replays and a simulated market."""
+"""Ways to publish ticks: singly, with retries, from files, from recordings, from a simulation."""

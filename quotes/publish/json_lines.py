@@ -15,7 +15,7 @@ from quotes.runtime.clock import now_ms
 from quotes.ticks import MAX_TICK_BYTES, Tick, parse_tick
 
 BATCH = 500
-WARNINGS = 10
+MAX_WARNINGS = 10
 
 
 @dataclass
@@ -73,7 +73,7 @@ def publish_price_file(
             return
         for one in stale_ticks(batch, client=client):
             report.stale += 1
-            if report.stale <= WARNINGS:
+            if report.stale <= MAX_WARNINGS:
                 warn(stale_warning(one))
         report.published += publish_ticks(batch, client=client)
         batch.clear()
@@ -84,7 +84,7 @@ def publish_price_file(
                 batch.append(parse_tick(line, now_ms=now_ms()))
             except BadTick as error:
                 report.bad += 1
-                if report.bad <= WARNINGS:
+                if report.bad <= MAX_WARNINGS:
                     warn(f"{path}, line {line_number}: {error}")
             # A pipe is published line by line, so that nothing waits for a batch to fill.
             if len(batch) >= (1 if path == "-" else BATCH):

@@ -1,7 +1,7 @@
-"""Publishing ticks: the one way in which every publisher of the project puts prices into Redis.
+"""Publishing ticks: how every publisher of the project puts prices into Redis.
 
-A tick is set and published under its name as outsiders do it, and put into the inbox, from which a
-bridge takes it into the log: once it is acknowledged it is not lost, whether a bridge works or not.
+A tick is set and published under its name, as other programs do it, and put into the inbox, from
+which a bridge moves it into the tick log. Once acknowledged it is not lost, even if no bridge runs.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ from quotes.ticks import Tick, encode_tick
 
 
 class StaleTick(NamedTuple):
-    """A tick that will not be shown, since a newer one of its instrument was."""
+    """A tick that is not shown because its instrument has a newer price, in Unix milliseconds."""
 
     tick: Tick
     key: InstrumentKey
@@ -36,14 +36,14 @@ def tick_name(tick: Tick) -> str:
 def publish_ticks(ticks: Iterable[Tick], *, client: redis.Redis, live: bool = True) -> int:
     """SET and PUBLISH each tick, have it logged, and return how many there were.
 
-    The order of ticks is kept. The call returns when Redis has all of them in the inbox, many a
-    round trip.
+    The order of ticks is kept. The call returns when Redis has all of them in the inbox; a round
+    trip carries many.
 
     Args:
-        live: False for history, which is logged and neither set, published nor shown.
+        live: False for history, which is only logged: not set, published or shown.
 
     Raises:
-        InboxFull: no bridge has taken the ticks before these for too long.
+        InboxFull: too many ticks already wait for a bridge.
         redis.RedisError: Redis did not take all of them; some may have been shown.
     """
     count = 0
@@ -56,7 +56,7 @@ def publish_ticks(ticks: Iterable[Tick], *, client: redis.Redis, live: bool = Tr
 
 
 def stale_ticks(ticks: Sequence[Tick], *, client: redis.Redis) -> list[StaleTick]:
-    """Return those of the ticks that are older than the latest price of their instrument."""
+    """Return the ticks that are older than the latest price of their instrument."""
     if not ticks:
         return []
     keys = [index.resolve(tick_name(tick)) for tick in ticks]
@@ -68,14 +68,14 @@ def stale_ticks(ticks: Sequence[Tick], *, client: redis.Redis) -> list[StaleTick
     return found
 
 
-def spellings(key: InstrumentKey) -> list[str]:
+def published_names(key: InstrumentKey) -> list[str]:
     """Return the names under which an instrument is usually published."""
     exchange = key.segment.partition("_")[0]
     names = [str(key), f"{exchange}:{key.symbol}", key.symbol]
-    return [name for name in names if resolves_to(name, key)]
+    return [name for name in names if _resolves_to(name, key)]
 
 
-def resolves_to(name: str, key: InstrumentKey) -> bool:
+def _resolves_to(name: str, key: InstrumentKey) -> bool:
     try:
         return index.resolve(name) == key
     except InstrumentsError:
@@ -83,33 +83,33 @@ def resolves_to(name: str, key: InstrumentKey) -> bool:
 
 
 def forget_prices(names: Iterable[str], *, client: redis.Redis) -> int:
-    """Let the streams of these names start over, in a new epoch; return how many had a price."""
+    """Forget latest prices, so that their streams start a new epoch; return how many there were."""
     names = list(names)
     keys = [index.resolve(name) for name in names]
     fields = [str(key) for key in keys]
     stock_keys = {stock_key(name) for name in names}
     for key in keys:
-        stock_keys.update(map(stock_key, spellings(key)))
+        stock_keys.update(map(stock_key, published_names(key)))
     pipeline = client.pipeline()
     pipeline.delete(*stock_keys)
     pipeline.hdel(own_key("latest"), *fields)
-    ask_to_forget(pipeline, fields)
+    _request_forget(pipeline, fields)
     _, forgotten, _ = pipeline.execute()
     return int(forgotten)
 
 
 def forget_all_prices(*, client: redis.Redis) -> int:
-    """Let every stream start over, in a new epoch; return how many had a price."""
+    """Forget all latest prices, so that every stream starts a new epoch; return the count."""
     stock_keys = list(client.scan_iter(match=stock_key("*"), count=1000))
     pipeline = client.pipeline()
     for at in range(0, len(stock_keys), 1000):
         pipeline.delete(*stock_keys[at : at + 1000])
     pipeline.hlen(own_key("latest"))
     pipeline.delete(own_key("latest"))
-    ask_to_forget(pipeline, None)
+    _request_forget(pipeline, None)
     return int(pipeline.execute()[-3])
 
 
-def ask_to_forget(pipeline: Any, fields: list[str] | None) -> None:
-    """Let the bridge forget in its turn, between the ticks that were published before and after."""
+def _request_forget(pipeline: Any, fields: list[str] | None) -> None:
+    """Queue the request for the bridge, behind ticks published before and ahead of later ones."""
     pipeline.eval(FORGET, 2, *inbox_keys()[:2], msgspec.json.encode(fields))

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quotes.errors import BadRecording
-from quotes.publish.replay.recordings import Findings, Selection, read_recording, scan_recording
+from quotes.publish.replay.recordings import RowReport, Selection, read_recording, scan_recording
 from quotes.ticks import Tick
 
 SLICE = Path(__file__).parent / "data" / "nse-ticks-slice.csv"
@@ -28,18 +28,18 @@ def recording(folder: Path, text: str | bytes) -> Path:
 
 def test_real_slice_is_read_whole_and_in_order() -> None:
     """Every row of a real feed comes out, dirt included, with its digits and in its order."""
-    findings = Findings()
-    ticks = list(read_recording(SLICE, findings=findings))
+    report = RowReport()
+    ticks = list(read_recording(SLICE, report=report))
     rows = [line.split(",") for line in SLICE.read_text().splitlines()[1:]]
     assert [(tick.symbol, tick.price_text, tick.fields["volume"].decode()) for tick in ticks] == [
         tuple(row[1:]) for row in rows
     ]
-    assert (findings.rows, findings.timeless, findings.bad) == (300, 14, 0)
+    assert (report.rows, report.timeless, report.bad) == (300, 14, 0)
     assert ticks[0].timestamp == 1_618_548_175_000  # 10:12:55 IST
 
 
 def test_row_without_a_time_has_that_of_the_row_before() -> None:
-    """Unix time 0, which feeds send for "not known", becomes the time of arrival."""
+    """Unix time 0, which feeds send for "unknown", becomes the time of arrival."""
     ticks = list(read_recording(SLICE))
     first = next(
         number
@@ -92,8 +92,8 @@ def test_volume_may_be_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("2021-04-16 09:15:01,M&M,803.5", "four columns"),
-        ("2021-04-16 09:15:01,M&M,803.5,1,2", "four columns"),
+        ("2021-04-16 09:15:01,M&M,803.5", "must have four columns"),
+        ("2021-04-16 09:15:01,M&M,803.5,1,2", "must have four columns"),
         ("yesterday,M&M,803.5,1", "timestamp must be a date and time, was 'yesterday'"),
         ("1618544701000,M&M,803.5,1", "timestamp must be a date and time"),
         ("1969-04-16 09:15:01,M&M,803.5,1", "later than 1973"),
@@ -117,20 +117,20 @@ def test_volume_may_be_empty(tmp_path: Path) -> None:
 )
 def test_bad_row_is_named_and_left_out(tmp_path: Path, row: str, reason: str) -> None:
     """A bad row is counted and named with its line; the rows around it are read."""
-    complaints: list[str] = []
-    findings = Findings(complaints.append)
+    warnings: list[str] = []
+    report = RowReport(warnings.append)
     path = recording(tmp_path, f"{HEADER}{row}\n{GOOD}{GOOD}")
-    assert list(read_recording(path, findings=findings)) == [GOOD_TICK, GOOD_TICK]
-    assert (findings.rows, findings.bad) == (3, 1)
-    assert f"{path}, line 2: " in complaints[0] and reason in complaints[0]
+    assert list(read_recording(path, report=report)) == [GOOD_TICK, GOOD_TICK]
+    assert (report.rows, report.bad) == (3, 1)
+    assert f"{path}, line 2: " in warnings[0] and reason in warnings[0]
 
 
 def test_bytes_that_are_no_text_spoil_one_row(tmp_path: Path) -> None:
     """A symbol that is no UTF-8 is a bad row, not the end of the replay."""
-    findings = Findings()
+    report = RowReport()
     path = recording(tmp_path, (HEADER + GOOD).encode() + GOOD.encode().replace(b"&", b"\xff"))
-    assert list(read_recording(path, findings=findings)) == [GOOD_TICK]
-    assert findings.bad == 1
+    assert list(read_recording(path, report=report)) == [GOOD_TICK]
+    assert report.bad == 1
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_bytes_that_are_no_text_spoil_one_row(tmp_path: Path) -> None:
         ("", "the first line"),
         (GOOD, "the first line"),
         ("time,symbol,price,volume\n" + GOOD, "must be timestamp,symbol,ltp,volume"),
-        (HEADER + "x" * 5000 + "\n", "line 2: a line has fewer than 1024 characters"),
+        (HEADER + "x" * 5000 + "\n", "line 2: a line must have fewer than 1024 characters"),
         ("x" * 5000, "the first line"),
         (gzip.compress((HEADER + GOOD * 5000).encode())[:-40], "cannot read"),
         (b"\x1f\x8b but no gzip", "cannot read"),
@@ -188,7 +188,7 @@ def test_scan_finds_the_first_and_the_newest() -> None:
 
 def test_selecting_nothing_is_refused() -> None:
     """A selection that fits no row is refused, since a replay of it would show nothing."""
-    with pytest.raises(BadRecording, match="no tick that is selected"):
+    with pytest.raises(BadRecording, match="no tick that the options select"):
         scan_recording(SLICE, Selection(day=date(2021, 4, 17)))
 
 
@@ -234,11 +234,11 @@ def test_digits_are_kept(tmp_path: Path, rows: list[tuple[str, int]]) -> None:
 )
 def test_any_bytes_are_read_or_refused(tmp_path: Path, body: Any) -> None:
     """Whatever follows the header, rows are ticks or bad, or the file is refused."""
-    findings = Findings()
+    report = RowReport()
     try:
         count = sum(
-            1 for _ in read_recording(recording(tmp_path, HEADER.encode() + body), None, findings)
+            1 for _ in read_recording(recording(tmp_path, HEADER.encode() + body), None, report)
         )
     except BadRecording:
         return
-    assert count == findings.rows - findings.bad
+    assert count == report.rows - report.bad

@@ -15,7 +15,7 @@ from quotes.publish.patient_publisher import PatientPublisher
 from quotes.publish.publishing import publish_ticks
 from quotes.publish.replay import replay as replay_module
 from quotes.publish.replay.recordings import Selection, read_recording, scan_recording
-from quotes.publish.replay.replay import Pacer, Plan, ReplayReport, replay
+from quotes.publish.replay.replay import Pacer, ReplayPlan, ReplayReport, replay
 from quotes.runtime.clock import IST, now_ms, today_in_india
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress
@@ -43,7 +43,7 @@ class Sink:
 def run(
     path: Path = SLICE, *, sink: Any, interrupt: Interrupt | None = None, **options: Any
 ) -> ReplayReport:
-    plan = Plan(path=path, **options)
+    plan = ReplayPlan(path=path, **options)
     scan = scan_recording(path, plan.selection)
     with Progress(scan.ticks, stream=io.StringIO()) as progress:
         return replay(
@@ -105,18 +105,18 @@ def test_late_tick_is_replayed_where_it_came(tmp_path: Path) -> None:
 
 
 def test_nights_and_wrong_clocks_are_not_waited_for() -> None:
-    """A gap of more than 15 minutes, in either direction, is passed over and told."""
-    told: list[str] = []
-    pacer = Pacer(1.0, tell=told.append)
+    """A gap of more than 15 minutes, in either direction, is skipped and reported."""
+    sentences: list[str] = []
+    pacer = Pacer(1.0, tell=sentences.append)
     start = 1_618_544_700_000
     first = pacer.due(start)
     assert pacer.due(start + 800_000) == first + 800
     assert pacer.due(start + 90_000_000) < first + 1
     assert pacer.due(start) < first + 1
-    assert told[0] == (
-        "not waiting for 2021-04-17 10:15:00 IST, the tick before it is of 2021-04-16 09:28:20 IST"
+    assert sentences[0] == (
+        "skipping the gap between 2021-04-16 09:28:20 IST and 2021-04-17 10:15:00 IST"
     )
-    assert len(told) == 2
+    assert len(sentences) == 2
 
 
 def test_who_falls_behind_does_not_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,12 +208,12 @@ def test_subscribers_hear_every_tick(redis: Redis) -> None:
 
 def test_outage_of_redis_loses_no_tick(redis: Redis, redis_server: ValkeyProcess) -> None:
     """Redis killed in the middle of a replay and started again: every tick is published."""
-    told: list[str] = []
-    patient = PatientPublisher(redis, tell=told.append)
+    sentences: list[str] = []
+    patient = PatientPublisher(redis, tell=sentences.append)
     sink = Sink()
 
     def publish(ticks: Sequence[Tick]) -> int:
-        if len(sink.ticks) > 100 and not told:
+        if len(sink.ticks) > 100 and not sentences:
             redis_server.kill()
             threading.Timer(0.3, redis_server.start).start()
         count = patient(ticks)
@@ -221,6 +221,6 @@ def test_outage_of_redis_loses_no_tick(redis: Redis, redis_server: ValkeyProcess
 
     report = run(sink=publish, speed=100.0, selection=Selection(day=date(2021, 4, 16)))
     assert report.published == len(sink.ticks) == 254
-    assert [sentence[:5] for sentence in told] == ["Redis", "Redis"]
+    assert [sentence[:5] for sentence in sentences] == ["Redis", "Redis"]
     last = [tick for tick in sink.ticks if tick.symbol == "M&M"][-1]
     assert redis.get("stock:M&M") == encode_tick(last)

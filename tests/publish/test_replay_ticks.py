@@ -51,11 +51,11 @@ def test_recorded_times_by_default(redis: Redis, capsys: pytest.CaptureFixture[s
 
 def test_missing_bridge_is_told(redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a bridge nobody sees the replay, so it says so; with one it does not."""
-    assert "no bridge works" in replayed(capsys)[1]
+    assert "no bridge is running" in replayed(capsys)[1]
     redis.set(status_keys(2)[0], "{}")
-    assert "no bridge works" not in replayed(capsys)[1]
+    assert "no bridge is running" not in replayed(capsys)[1]
     redis.set(own_key("shards"), 2)
-    assert "no bridge works" in replayed(capsys)[1]
+    assert "no bridge is running" in replayed(capsys)[1]
 
 
 def test_newer_prices_refuse_the_replay(redis: Redis) -> None:
@@ -64,7 +64,7 @@ def test_newer_prices_refuse_the_replay(redis: Redis) -> None:
     with pytest.raises(CommandError) as caught:
         call_command("replay_ticks", str(SLICE), "--speed", "max")
     text = str(caught.value)
-    assert text.startswith("1 of 3 symbols have a newer price already")
+    assert text.startswith("newer prices already hide 1 of 3 symbols")
     assert "M&M is at 2023-11-15 03:43:20 IST, the replay starts at 2021-04-16 10:1" in text
     assert all(cure in text for cure in ("--now", "--forget", "--anyway"))
     assert not redis.exists("stock:M&M", "stock:RELIANCE")
@@ -85,7 +85,7 @@ def test_cures_for_newer_prices(
 def test_price_of_the_future_refuses_even_now(redis: Redis) -> None:
     """--now does not help against a price of tomorrow, and the replay says so."""
     show(redis, Tick("M&M", "900", (int(time.time()) + 3600) * 1000))
-    with pytest.raises(CommandError, match="newer price already"):
+    with pytest.raises(CommandError, match="newer prices already"):
         call_command("replay_ticks", str(SLICE), "--speed", "max", "--now")
 
 
@@ -107,9 +107,9 @@ def test_symbols_and_times_select(redis: Redis, capsys: pytest.CaptureFixture[st
         (["--from", "15:00", "--to", "10:00"], "--from must be before --to"),
         (["--date", "tomorrow"], "--date must be today or YYYY-MM-DD, was 'tomorrow'"),
         (["--day", "16/04/2021"], "--day must be"),
-        (["--now", "--date", "today"], "--now or --date, not both"),
-        (["--symbols", "M&M,WIPRO,SBIN"], "no selected tick of SBIN, WIPRO in"),
-        (["--day", "2021-04-17"], "holds no tick that is selected"),
+        (["--now", "--date", "today"], "use --now or --date, not both"),
+        (["--symbols", "M&M,WIPRO,SBIN"], "has no selected ticks of SBIN, WIPRO"),
+        (["--day", "2021-04-17"], "has no tick that the options select"),
     ],
 )
 def test_wrong_options_are_named(redis: Redis, options: list[str], reason: str) -> None:
@@ -142,18 +142,18 @@ def test_away_redis_is_an_error_with_its_address(redis: Redis, redis_server: Any
 def test_other_publisher_of_newer_prices_is_told(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Newer prices that appear during a replay hide it, which is told once; late ticks are not."""
-    monkeypatch.setattr(replay_checks, "LOOK_EVERY_S", 0.0)
-    told: list[str] = []
-    watch = HiddenWatch(len, client=redis, tell=told.append)
+    """Newer prices during a replay hide it, which is reported once; late ticks are not."""
+    monkeypatch.setattr(replay_checks, "CHECK_EVERY_S", 0.0)
+    sentences: list[str] = []
+    watch = HiddenWatch(len, client=redis, tell=sentences.append)
     tick = next(read_recording(SLICE))
     show(redis, Tick(tick.symbol, "1", tick.timestamp + 2000))
-    assert watch([tick]) == 1 and not told
+    assert watch([tick]) == 1 and not sentences
     show(redis, Tick(tick.symbol, "1", NOON))
     watch([tick])
     watch([tick])
-    assert len(told) == 1
-    assert "somebody else publishes newer prices of 1 of these symbols" in told[0]
+    assert len(sentences) == 1
+    assert "another publisher sends newer prices of 1 of these symbols" in sentences[0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

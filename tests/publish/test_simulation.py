@@ -11,7 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instruments.keys import check_symbol
-from quotes.publish.simulation.instruments import Contract, contracts, near_month, showcase
+from quotes.publish.simulation.instruments import (
+    SimulatedInstrument,
+    near_month,
+    showcase,
+    simulated_instruments,
+)
 from quotes.publish.simulation.market import SimulatedMarket, black
 from quotes.runtime.clock import DAY_MS, IST
 from quotes.ticks import PRICE_FIELDS, Tick, encode_tick, parse_tick
@@ -31,8 +36,8 @@ def traded(
 
 
 @cache
-def listed(day: date) -> dict[str, Contract]:
-    return {one.symbol: one for one in contracts(day)}
+def listed(day: date) -> dict[str, SimulatedInstrument]:
+    return {one.symbol: one for one in simulated_instruments(day)}
 
 
 def value(tick: Tick, field: str) -> Decimal:
@@ -58,25 +63,25 @@ def test_every_tick_is_one_of_a_real_market(
     volumes: dict[tuple[str, date], Decimal] = {}
     for tick in ticks:
         today = datetime.fromtimestamp(tick.timestamp / 1000, IST).date()
-        contract = listed(today)[tick.symbol]
+        instrument = listed(today)[tick.symbol]
         values = {name: Decimal(text.decode()) for name, text in tick.fields.items()}
-        assert tick.price > 0 and tick.price % contract.tick_size == 0
+        assert tick.price > 0 and tick.price % instrument.tick_size == 0
         assert all(values[name] > 0 for name in PRICE_FIELDS if name in values)
         for name in ("open", "high", "low", "prev_close", "bid", "ask"):
-            assert name not in values or values[name] % contract.tick_size == 0
+            assert name not in values or values[name] % instrument.tick_size == 0
         assert values["low"] <= tick.price <= values["high"]
         assert values["low"] <= values["open"] <= values["high"]
         assert values.get("oi", 0) >= 0
-        assert ("oi" in values) == (contract.expiry is not None)
-        if contract.kind == "INDEX":
+        assert ("oi" in values) == (instrument.expiry is not None)
+        if instrument.kind == "INDEX":
             assert "volume" not in values and "bid" not in values
             continue
-        assert values["ask"] - values["bid"] == contract.tick_size
+        assert values["ask"] - values["bid"] == instrument.tick_size
         assert tick.price in (values["bid"], values["ask"])
         assert values["low"] - Decimal("0.01") < values["avg_price"]
         assert values["avg_price"] < values["high"] + Decimal("0.01")
         for name in ("bid_qty", "ask_qty", "last_qty", "volume"):
-            assert values[name] > 0 and values[name] % contract.lot == 0
+            assert values[name] > 0 and values[name] % instrument.lot == 0
         assert values["volume"] > volumes.get((tick.symbol, today), 0)
         volumes[tick.symbol, today] = values["volume"]
 
@@ -171,7 +176,7 @@ def test_contracts_roll_before_they_expire() -> None:
 def test_symbols_are_well_formed() -> None:
     """Names are symbols as exchanges write them; AAPL is left to whoever tries the README."""
     for month in range(1, 13):
-        names = [one.symbol for one in contracts(date(2026, month, 3))]
+        names = [one.symbol for one in simulated_instruments(date(2026, month, 3))]
         assert len(names) == len(set(names)) and all(map(check_symbol, names))
         assert set(showcase(date(2026, month, 3))) <= set(names)
         assert "AAPL" not in names
@@ -180,7 +185,7 @@ def test_symbols_are_well_formed() -> None:
 
 def test_unknown_symbol_is_refused() -> None:
     """A symbol that the market does not have is an error that lists those it has."""
-    with pytest.raises(ValueError, match=r"not simulated: AAPL \(there are HDFCBANK, "):
+    with pytest.raises(ValueError, match=r"not simulated: AAPL; use --symbols of HDFCBANK, "):
         SimulatedMarket(DAY, rate=1, symbols=["RELIANCE", "AAPL"])
 
 

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
 from quotes.kafka.availability import kafka_sink
-from quotes.publish.replay.command import plan_of, run_replay
+from quotes.publish.replay.command import replay_plan, run_replay
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.clients import sync_client
 
@@ -47,7 +47,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            plan = plan_of(options)
+            plan = replay_plan(options)
             with interrupt_on_signals() as interrupt:
                 report = run_replay(
                     plan,

@@ -1,7 +1,7 @@
-"""Checks around a replay: will anybody see what is replayed?
+"""Checks around a replay: will clients be shown the replayed ticks?
 
 Newest wins, so recorded ticks of an instrument that has a newer price are not shown, and nothing
-is shown while no bridge works. A replay that silently shows nothing is the worst of its outcomes.
+is shown while no bridge runs. A replay must not show nothing without saying so.
 """
 
 import time
@@ -14,34 +14,34 @@ from quotes.publish.replay.replay import Publish, ist
 from quotes.store.shards import idle_shards
 from quotes.ticks import Tick
 
-LOOK_EVERY_S = 5.0
-# Recorded ticks come late by seconds; a price newer by more is another publisher's.
+CHECK_EVERY_S = 5.0
+# Recorded ticks come late by seconds; a price newer by more comes from another publisher.
 LATE_MS = 5 * 60_000
 
 NO_BRIDGE = (
-    "no bridge works, so nobody will see these ticks but the last of each symbol: "
+    "no bridge is running, so clients are shown only the last of these ticks of each symbol: "
     "start `manage.py serve` or `manage.py bridge_prices`"
 )
 
 
-def bridge_works(client: redis.Redis) -> bool:
-    """Tell whether a bridge passes prices on to clients."""
+def bridge_is_running(client: redis.Redis) -> bool:
+    """Return whether bridges pass prices on to clients; raise redis.RedisError."""
     return not idle_shards(client)
 
 
-def refusal(ticks: Sequence[Tick], *, client: redis.Redis) -> str:
-    """Return why the first ticks of a replay would not be shown, and the cure; "" if they would.
+def hidden_reason(ticks: Sequence[Tick], *, client: redis.Redis) -> str:
+    """Return why clients would not be shown the first ticks of a replay; "" if they would.
 
     Args:
-        ticks: the first tick of each symbol, with the time under which it would be published.
+        ticks: the first tick of each symbol, with the time that it would be published with.
     """
     stale = stale_ticks(ticks, client=client)
     if not stale:
         return ""
     return (
-        f"{len(stale)} of {len(ticks)} symbols have a newer price already, so these ticks of "
-        f"theirs would not be shown ({example(stale[0])}). Give --now to stamp each tick with the "
-        "present, --forget to let their streams start over, or --anyway to publish them regardless"
+        f"newer prices already hide {len(stale)} of {len(ticks)} symbols ({example(stale[0])}): "
+        "use --now to publish each tick with the present time, --forget to forget the newer "
+        "prices, or --anyway to publish ticks that are not shown"
     )
 
 
@@ -53,7 +53,12 @@ def example(stale: StaleTick) -> str:
 
 
 class HiddenWatch:
-    """Publishes batches, and tells once when another publisher's newer prices hide them."""
+    """Publishes batches, and warns once if newer prices of another publisher hide them.
+
+    Args:
+        publish: publishes a batch; delivery and order are its own.
+        tell: called with the warning.
+    """
 
     def __init__(
         self, publish: Publish, *, client: redis.Redis, tell: Callable[[str], object]
@@ -61,17 +66,17 @@ class HiddenWatch:
         self.publish = publish
         self.client = client
         self.tell = tell
-        self.told = False
-        self.look_at = time.monotonic() + LOOK_EVERY_S
+        self.warned = False
+        self.check_at = time.monotonic() + CHECK_EVERY_S
 
     def __call__(self, ticks: Sequence[Tick]) -> int:
         count = self.publish(ticks)
-        if not self.told and time.monotonic() >= self.look_at:
-            self.look(ticks)
-            self.look_at = time.monotonic() + LOOK_EVERY_S
+        if not self.warned and time.monotonic() >= self.check_at:
+            self._check(ticks)
+            self.check_at = time.monotonic() + CHECK_EVERY_S
         return count
 
-    def look(self, ticks: Sequence[Tick]) -> None:
+    def _check(self, ticks: Sequence[Tick]) -> None:
         newest = list({tick.symbol: tick for tick in ticks}.values())
         try:
             hidden = [
@@ -80,11 +85,11 @@ class HiddenWatch:
                 if one.latest_timestamp > one.tick.timestamp + LATE_MS
             ]
         except redis.RedisError:
-            return  # publishing will tell
+            return  # publishing will notice
         if hidden:
-            self.told = True
+            self.warned = True
             self.tell(
-                f"somebody else publishes newer prices of {len(hidden)} of these symbols, such as "
-                f"{hidden[0].key}, which hides the replay of them: stop the simulated market "
-                "(`manage.py serve` without --demo) or replay with --now"
+                f"another publisher sends newer prices of {len(hidden)} of these symbols, such as "
+                f"{hidden[0].key}, which hide the replay: stop that publisher (the simulated "
+                "market: start `manage.py serve` without --demo) or replay with --now"
             )

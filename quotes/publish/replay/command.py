@@ -1,4 +1,4 @@
-"""A replay into Redis as a person asks for it: options, checks before it starts, outages."""
+"""A replay by `manage.py replay_ticks`: its options, and checks before it starts."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -11,41 +11,41 @@ import redis
 from quotes.errors import ReplayRefused, quoted
 from quotes.publish.patient_publisher import Backpressure, PatientPublisher
 from quotes.publish.publishing import forget_prices
-from quotes.publish.replay.checks import NO_BRIDGE, HiddenWatch, bridge_works, refusal
+from quotes.publish.replay.checks import NO_BRIDGE, HiddenWatch, bridge_is_running, hidden_reason
 from quotes.publish.replay.recordings import Scan, Selection, scan_recording
-from quotes.publish.replay.replay import Plan, Publish, ReplayReport, replay
+from quotes.publish.replay.replay import Publish, ReplayPlan, ReplayReport, replay
 from quotes.runtime.clock import today_in_india
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress
 
 
-def plan_of(options: Mapping[str, Any]) -> Plan:
+def replay_plan(options: Mapping[str, Any]) -> ReplayPlan:
     """Return the plan that the options of `manage.py replay_ticks` describe.
 
     Raises:
-        ReplayRefused: an option is wrong; the text says which and how.
+        ReplayRefused: an option is wrong; the text says which.
     """
-    start, end = moment("--from", options["start"]), moment("--to", options["end"])
+    start, end = time_option("--from", options["start"]), time_option("--to", options["end"])
     if start is not None and end is not None and start >= end:
         raise ReplayRefused(f"--from must be before --to, was {start} and {end}")
     if options["now"] and options["date"]:
-        raise ReplayRefused("give --now or --date, not both")
+        raise ReplayRefused("use --now or --date, not both")
     names = [name.strip() for text in options["symbols"] or () for name in text.split(",")]
-    return Plan(
+    return ReplayPlan(
         path=options["file"],
         selection=Selection(
             symbols=frozenset(filter(None, names)) if names else None,
-            day=day("--day", options["day"]),
+            day=date_option("--day", options["day"]),
             start=start,
             end=end,
         ),
-        speed=speed(options["speed"]),
-        onto=day("--date", options["date"]),
+        speed=speed_option(options["speed"]),
+        onto=date_option("--date", options["date"]),
         now=options["now"],
     )
 
 
-def speed(text: str) -> float | None:
+def speed_option(text: str) -> float | None:
     if text == "max":
         return None
     try:
@@ -57,7 +57,7 @@ def speed(text: str) -> float | None:
     return value
 
 
-def moment(option: str, text: str | None) -> time_of_day | None:
+def time_option(option: str, text: str | None) -> time_of_day | None:
     try:
         value = None if text is None else time_of_day.fromisoformat(text)
     except ValueError:
@@ -67,7 +67,7 @@ def moment(option: str, text: str | None) -> time_of_day | None:
     return value
 
 
-def day(option: str, text: str | None) -> date | None:
+def date_option(option: str, text: str | None) -> date | None:
     if text == "today" or text is None:
         return None if text is None else today_in_india()
     try:
@@ -77,7 +77,7 @@ def day(option: str, text: str | None) -> date | None:
 
 
 def run_replay(
-    plan: Plan,
+    plan: ReplayPlan,
     *,
     client: redis.Redis,
     interrupt: Interrupt,
@@ -86,24 +86,26 @@ def run_replay(
     anyway: bool = False,
     sink: Publish | None = None,
 ) -> ReplayReport:
-    """Check that a replay would be seen, and publish it into Redis.
+    """Check that clients will be shown a replay, and publish it to Redis.
 
     Args:
-        stream: where progress and warnings go.
-        forget: let the streams of the recording's symbols start over.
-        anyway: publish even what newer prices hide.
-        sink: takes the ticks instead of Redis, of which nothing is asked then.
+        stream: gets progress and warnings.
+        forget: forget the latest prices of the recording's symbols first.
+        anyway: publish even ticks that newer prices hide.
+        sink: publishes batches elsewhere than to Redis, which is then not used at all.
 
     Raises:
         BadRecording: the file cannot be replayed.
-        ReplayRefused: it would not be seen, or a symbol is not in it.
-        redis.RedisError: Redis is away before anything was published.
+        ReplayRefused: newer prices hide it, or a symbol is not in it.
+        redis.RedisError: Redis failed before anything was published.
     """
     scan = scan_recording(plan.path, plan.selection)
     check_symbols(plan, scan)
     if sink is not None:
         if forget or anyway:
-            raise ReplayRefused("--forget and --anyway are for Redis and do not go with --kafka")
+            raise ReplayRefused(
+                "--forget and --anyway do not go with --kafka: they are for prices in Redis"
+            )
         with Progress(scan.ticks, stream=stream) as progress:
             return replay(plan, scan, publish=sink, interrupt=interrupt, progress=progress)
     stamp = plan.stamp(scan)
@@ -112,9 +114,9 @@ def run_replay(
         stream.write(f"forgot the latest price of {count} instruments\n")
     if not anyway:
         first = [stamp(tick) for tick in scan.first.values()]
-        if reason := refusal(first, client=client):
+        if reason := hidden_reason(first, client=client):
             raise ReplayRefused(reason)
-    if not bridge_works(client):
+    if not bridge_is_running(client):
         stream.write(f"warning: {NO_BRIDGE}\n")
     with Progress(scan.ticks, stream=stream) as progress:
         publisher = PatientPublisher(client, tell=progress.tell, stopped=interrupt)
@@ -131,8 +133,10 @@ def run_replay(
         )
 
 
-def check_symbols(plan: Plan, scan: Scan) -> None:
+def check_symbols(plan: ReplayPlan, scan: Scan) -> None:
     if plan.selection.symbols is not None and (
         missing := plan.selection.symbols - scan.first.keys()
     ):
-        raise ReplayRefused(f"no selected tick of {', '.join(sorted(missing))} in {plan.path}")
+        raise ReplayRefused(
+            f"{plan.path} has no selected ticks of {', '.join(sorted(missing))}: check --symbols"
+        )

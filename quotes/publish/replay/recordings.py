@@ -1,12 +1,12 @@
 """Recordings: reading recorded ticks from CSV, row by row in the order of their arrival.
 
 A recording is a CSV file, plain or gzipped, with the columns timestamp,symbol,ltp,volume: times are
-IST unless they say otherwise, prices are rupees, volume is the day's so far or empty. Pacing and
-publishing are not here but in `replay.py`.
+IST unless they say otherwise, prices are rupees, volume is the day's so far or empty. `replay.py`
+paces and publishes them.
 
-Recorded feeds hold rows dated 1970-01-01 05:30:00 (Unix time 0), which vendors send when the time
-of the last trade is not at hand. Such a row has the time of the row before it: a tick without a
-time has the time of its arrival.
+Recorded feeds have rows dated 1970-01-01 05:30:00 (Unix time 0), which vendors send when they do
+not have the time of the last trade. Such a row gets the time of the row before it, which is about
+when it arrived.
 """
 
 import gzip
@@ -35,10 +35,10 @@ MAX_VOLUME_DIGITS = 18
 
 @dataclass(frozen=True)
 class Selection:
-    """Which rows of a recording are wanted; None stands for "any".
+    """Which rows of a recording to read; None selects all.
 
     Attributes:
-        symbols: names as they stand in the recording.
+        symbols: names as the recording has them.
         day: the IST date.
         start, end: IST times of day; start is included, end is not.
     """
@@ -64,17 +64,17 @@ class Selection:
 
 
 @dataclass
-class Findings:
-    """What a pass over a recording found.
+class RowReport:
+    """Counts of the rows of a recording, filled while it is read.
 
     Attributes:
-        complain: called with a sentence for each bad row.
+        warn: called with a sentence for each bad row.
         rows: rows that are not blank.
         timeless: selected rows without a time of their own.
-        bad: rows that are no ticks.
+        bad: rows that are not ticks.
     """
 
-    complain: Callable[[str], object] = lambda sentence: None
+    warn: Callable[[str], object] = lambda sentence: None
     rows: int = 0
     timeless: int = 0
     bad: int = 0
@@ -82,7 +82,7 @@ class Findings:
 
 @dataclass
 class Scan:
-    """What a recording's selected rows are, before any is published."""
+    """A summary of a recording's selected rows, made before any is published."""
 
     ticks: int = 0
     first: dict[str, Tick] = field(default_factory=dict)  # symbol -> its first tick
@@ -95,10 +95,10 @@ class Scan:
 
 
 def scan_recording(path: Path, selection: Selection) -> Scan:
-    """Read a recording once and return what the selection holds.
+    """Read a recording once and return a summary of its selected rows.
 
     Raises:
-        BadRecording: it is no recording, or nothing in it is selected.
+        BadRecording: the file is not a recording, or no row of it is selected.
     """
     scan = Scan()
     for tick in read_recording(path, selection):
@@ -109,23 +109,23 @@ def scan_recording(path: Path, selection: Selection) -> Scan:
         if newest is None or tick.timestamp >= newest.timestamp:
             scan.newest[tick.symbol] = tick
     if not scan.ticks:
-        raise BadRecording(f"{path} holds no tick that is selected")
+        raise BadRecording(f"{path} has no tick that the options select")
     return scan
 
 
 def read_recording(
-    path: Path, selection: Selection | None = None, findings: Findings | None = None
+    path: Path, selection: Selection | None = None, report: RowReport | None = None
 ) -> Iterator[Tick]:
-    """Yield the ticks of a recording in the order of its rows, with the digits that it holds.
+    """Yield the ticks of a recording in the order of its rows, with the digits of its prices.
 
     Args:
         selection: only these ticks; all by default.
-        findings: counts and complaints are left here.
+        report: gets counts and warnings.
 
     Raises:
         BadRecording: the file cannot be read, is damaged or has other columns.
     """
-    found = Findings() if findings is None else findings
+    report = RowReport() if report is None else report
     holds = None if selection is None or selection.everything else selection.holds
     timestamp = latest = 0
     last_text = ""
@@ -134,37 +134,37 @@ def read_recording(
         for number, line in enumerate(iter(partial(file.readline, MAX_LINE), ""), 2):
             if len(line) == MAX_LINE:
                 raise BadRecording(
-                    f"{path}, line {number}: a line has fewer than {MAX_LINE} characters"
+                    f"{path}, line {number}: a line must have fewer than {MAX_LINE} characters"
                 )
             columns = line.rstrip("\r\n").split(",")
             if columns == [""]:
                 continue
-            found.rows += 1
+            report.rows += 1
             try:
                 if len(columns) != 4:
-                    raise BadRecording(f"a row has four columns, was {quoted(line)}")
+                    raise BadRecording(f"a row must have four columns, was {quoted(line)}")
                 text, symbol, price, volume = columns
                 if text != last_text:
                     timestamp = moment(text)
                     last_text = text
-                known_symbol(symbol)
+                check_symbol_once(symbol)
                 check_price(price)
                 if not whole_number(volume):
                     raise BadRecording(f"volume must be a whole number, was {quoted(volume)}")
                 if timestamp:
                     latest = timestamp
                 elif not latest:
-                    raise BadRecording("it has no time and no row before it has one")
+                    raise BadRecording("the row has no time, and no row before it has one")
             except (BadRecording, BadSymbol) as error:
                 last_text = ""
-                found.bad += 1
-                found.complain(f"{path}, line {number}: {error}")
+                report.bad += 1
+                report.warn(f"{path}, line {number}: {error}")
                 continue
             tick = Tick(
                 symbol, price, latest, "", b',"volume":%b' % volume.encode() if volume else b""
             )
             if holds is None or holds(tick):
-                found.timeless += not timestamp
+                report.timeless += not timestamp
                 yield tick
 
 
@@ -173,7 +173,7 @@ def opened(path: Path) -> Iterator[IO[str]]:
     try:
         with path.open("rb") as raw:
             gzipped = raw.read(2) == b"\x1f\x8b"
-        # Bytes that are no UTF-8 become what no symbol may hold: the row is bad, the file is read.
+        # Bytes that are not UTF-8 become characters that no symbol may have: only that row is bad.
         opener = gzip.open if gzipped else open
         with opener(path, "rt", encoding="utf-8", errors="surrogateescape") as file:
             yield file
@@ -187,7 +187,7 @@ def check_header(path: Path, line: str) -> None:
 
 
 def whole_number(text: str) -> bool:
-    """Tell whether a text is the JSON of a whole number from 0, or empty."""
+    """Return whether a text is empty or the JSON of a whole number from 0."""
     return not text or (
         text.isdecimal()
         and text.isascii()
@@ -196,12 +196,12 @@ def whole_number(text: str) -> bool:
     )
 
 
-known_symbol = lru_cache(maxsize=100_000)(check_symbol)
+check_symbol_once = lru_cache(maxsize=100_000)(check_symbol)
 
 
 @lru_cache(maxsize=4096)
 def moment(text: str) -> int:
-    """Return the Unix milliseconds of a recorded time; 0 when it stands for "not known"."""
+    """Return the Unix milliseconds of a recorded time; 0 stands for "unknown"."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -1,8 +1,7 @@
-"""Replay: publishing a recording again, at the pace of its times or as fast as it is taken.
+"""Replay: publishing a recording again, at the pace of its times or as fast as possible.
 
-Reading a recording is in `recordings.py`; whether its ticks would be shown is in
-`checks.py`. The order of the file is kept: rows are in order of arrival, and a late
-tick is replayed late.
+`recordings.py` reads a recording; `checks.py` finds out whether its ticks will be shown. The order
+of the file is kept: rows are in order of arrival, and a late tick is replayed late.
 """
 
 import time
@@ -14,32 +13,32 @@ from pathlib import Path
 
 import msgspec
 
-from quotes.publish.replay.recordings import Findings, Scan, Selection, read_recording
+from quotes.publish.replay.recordings import RowReport, Scan, Selection, read_recording
 from quotes.runtime.clock import DAY_MS, day_of_date, india_time, now_ms
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress, duration
 from quotes.ticks import MAX_AHEAD_MS, Tick
 
-Publish = Callable[[Sequence[Tick]], int]
+Publish = Callable[[Sequence[Tick]], int]  # a batch, in order -> how many were published
 
 BATCH = 1000
 # Ticks of one recorded second are spread over that second, in steps of no less than this.
 STEP_S = 0.05
-# Times further apart than this are a night, or a wrong clock: they are not waited for.
+# A longer gap is a night or a wrong clock, and is skipped.
 LONGEST_GAP_MS = 15 * 60_000
-# Who is further behind than this goes on from where it is and does not hurry.
+# A replay that is further behind continues at its pace and does not catch up.
 LATE_S = 1.0
-WARNINGS = 10
+MAX_WARNINGS = 10
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is replayed and how.
+class ReplayPlan:
+    """What to replay and how.
 
     Attributes:
-        speed: times real time; None is as fast as it is taken.
-        onto: the recording's first day is moved onto this date, later days keep their distance.
-        now: each tick gets the present as its time.
+        speed: times real time; None: as fast as possible.
+        onto: the date to move the recording's first day to; later days keep their distance.
+        now: each tick gets the present time.
     """
 
     path: Path
@@ -49,7 +48,7 @@ class Plan:
     now: bool = False
 
     def stamp(self, scan: Scan) -> Callable[[Tick], Tick]:
-        """Return what gives a tick the time under which it is published."""
+        """Return a function that gives a tick the time to publish it with."""
         if self.now:
             return lambda tick: restamped(tick, now_ms())
         if self.onto is None:
@@ -60,14 +59,19 @@ class Plan:
 
 @dataclass
 class ReplayReport:
-    """What a replay did."""
+    """The result of a replay.
+
+    Attributes:
+        ahead: ticks left out because their time is more than a day in the future.
+        row_report: counts of the rows read.
+    """
 
     published: int = 0
     ahead: int = 0
     symbols: int = 0
     elapsed_s: float = 0.0
     interrupted: bool = False
-    findings: Findings = field(default_factory=Findings)
+    row_report: RowReport = field(default_factory=RowReport)
 
     @property
     def summary(self) -> str:
@@ -78,39 +82,38 @@ class ReplayReport:
         ]
         if self.interrupted:
             parts.append("stopped before the end")
-        if self.findings.bad:
-            parts.append(f"{self.findings.bad:,} bad rows left out")
-        if self.findings.timeless:
+        if self.row_report.bad:
+            parts.append(f"{self.row_report.bad:,} bad rows skipped")
+        if self.row_report.timeless:
             parts.append(
-                f"{self.findings.timeless:,} rows without a time got that of the one before"
+                f"{self.row_report.timeless:,} rows without a time got the time of the row before"
             )
         if self.ahead:
-            parts.append(f"{self.ahead:,} ticks more than a day in the future left out")
+            parts.append(f"{self.ahead:,} ticks more than a day in the future skipped")
         return "; ".join(parts)
 
 
 def replay(
-    plan: Plan,
+    plan: ReplayPlan,
     scan: Scan,
     *,
     publish: Publish,
     interrupt: Interrupt,
     progress: Progress,
 ) -> ReplayReport:
-    """Publish what the plan selects and return what was done.
+    """Publish the selected ticks and return the result.
 
     Args:
-        publish: takes a batch in order and returns how many of it were published; Redis here, or
-            any other sink. When it returns fewer, the replay was interrupted.
-        interrupt: asked between batches; the batch in hand is finished.
+        publish: publishes a batch; if it returns fewer ticks than it got, the replay ends.
+        interrupt: ends the replay between batches; the batch in hand is finished.
 
     Raises:
-        BadRecording: the file changed since it was scanned, or cannot be read any more.
+        BadRecording: the file has changed since it was scanned, or can no longer be read.
     """
     began = time.monotonic()
     report = ReplayReport(symbols=len(scan.first))
-    report.findings.complain = Complaints(progress.tell)
-    ticks = read_recording(plan.path, plan.selection, report.findings)
+    report.row_report.warn = FirstWarnings(progress.tell)
+    ticks = read_recording(plan.path, plan.selection, report.row_report)
     stamp = plan.stamp(scan)
     pacer = Pacer(plan.speed, tell=progress.tell) if plan.speed is not None else None
     for due, batch in batches(ticks, pacer):
@@ -137,7 +140,7 @@ def restamped(tick: Tick, timestamp: int) -> Tick:
 def batches(
     ticks: Iterable[Tick], pacer: "Pacer | None"
 ) -> Iterator[tuple[float | None, list[Tick]]]:
-    """Yield when a batch is due, by time.monotonic(), and its ticks; None means at once."""
+    """Yield when a batch is due, by time.monotonic() or None for at once, and its ticks."""
     if pacer is None:
         ticks = iter(ticks)
         while batch := list(islice(ticks, BATCH)):
@@ -153,11 +156,11 @@ def batches(
 
 
 class Pacer:
-    """Says when what was recorded at a time is due, by time.monotonic().
+    """Says when ticks recorded at a time are due, by time.monotonic().
 
     Args:
         speed: times real time.
-        tell: called with a sentence when a gap is not waited for.
+        tell: called with a sentence when a gap is skipped.
     """
 
     def __init__(self, speed: float, *, tell: Callable[[str], object]) -> None:
@@ -172,11 +175,10 @@ class Pacer:
         if self.recorded_ms is None or abs(gap_ms) > LONGEST_GAP_MS:
             if self.recorded_ms is not None:
                 self.tell(
-                    f"not waiting for {ist(recorded_ms)}, the tick before it is of "
-                    f"{ist(self.recorded_ms)}"
+                    f"skipping the gap between {ist(self.recorded_ms)} and {ist(recorded_ms)}"
                 )
             self.recorded_ms, self.due_at = recorded_ms, now
-        elif gap_ms > 0:  # a late tick is due at once and moves no clock
+        elif gap_ms > 0:  # a late tick is due at once and does not move the clock
             self.recorded_ms = recorded_ms
             self.due_at += gap_ms / 1000 / self.speed
         if now > self.due_at + LATE_S:
@@ -184,8 +186,8 @@ class Pacer:
         return self.due_at
 
 
-class Complaints:
-    """Passes the first sentences on and then one that there are more."""
+class FirstWarnings:
+    """Passes on the first ten warnings, then says that more are only counted."""
 
     def __init__(self, tell: Callable[[str], object]) -> None:
         self.tell = tell
@@ -193,12 +195,12 @@ class Complaints:
 
     def __call__(self, sentence: str) -> None:
         self.count += 1
-        if self.count <= WARNINGS:
+        if self.count <= MAX_WARNINGS:
             self.tell(sentence)
-        elif self.count == WARNINGS + 1:
-            self.tell("and more like these, counted at the end")
+        elif self.count == MAX_WARNINGS + 1:
+            self.tell("further warnings like these are counted at the end")
 
 
 def ist(timestamp: int) -> str:
-    """Return a time for people: `2021-04-16 09:15:01 IST`."""
+    """Return a timestamp as text: `2021-04-16 09:15:01 IST`."""
     return f"{india_time(timestamp):%Y-%m-%d %H:%M:%S} IST"

@@ -1,4 +1,4 @@
-"""The feed of the simulated market: the model's ticks, published as time goes by."""
+"""The feed of the simulated market: publishes its ticks as time passes."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ def simulate(
     """Publish a simulated market until it is interrupted and return how many ticks there were.
 
     Args:
-        publish: takes a batch and returns how many of its ticks were published.
-        duration_s: ends by itself after so long; never when None.
+        publish: publishes a batch and returns how many of its ticks were published.
+        duration_s: how long to run; None: until interrupted.
     """
     published = 0
     began = step_at = time.monotonic()

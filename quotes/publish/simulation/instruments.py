@@ -1,7 +1,7 @@
-"""Which instruments the simulated market has: names, tick sizes, sizes of trade, weights.
+"""The instruments of the simulated market: names, tick sizes, lots, weights in indices.
 
-Prices are what they start from and resemble no particular day; how they move is in
-`market.py`. Nothing here stands in for the instrument master.
+Prices are starting points and resemble no particular day; `market.py` moves them. Nothing here
+replaces the instrument master.
 """
 
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-# Every monthly contract lives on the 20th, whatever weekday it expires on. From then on the next
-# month's is taken, so no expiry date has to be known.
+# Every monthly contract trades until the 20th, whatever weekday it expires on. After that the next
+# month's is used, so no calendar of expiries is needed.
 LAST_DAY_OF_NEAR_MONTH = 20
 
 NIFTY_LEVEL = 26_000
@@ -67,7 +67,7 @@ SHARES = (
 
 
 @dataclass(frozen=True)
-class Contract:
+class SimulatedInstrument:
     """One instrument of the simulated market.
 
     Attributes:
@@ -88,14 +88,16 @@ class Contract:
     expiry: date | None = None
 
 
-def contracts(today: date) -> Iterator[Contract]:
-    """Yield every instrument that the simulated market has on a day."""
+def simulated_instruments(today: date) -> Iterator[SimulatedInstrument]:
+    """Yield every instrument of the simulated market on a day."""
     paise5 = Decimal("0.05")
     for share in SHARES:
         tick_size = Decimal(share.tick_size)
-        yield Contract(share.symbol, share.symbol, "EQ", tick_size, 1, share.busy, share.volume)
+        yield SimulatedInstrument(
+            share.symbol, share.symbol, "EQ", tick_size, 1, share.busy, share.volume
+        )
     for index in ("NIFTY 50", "NIFTY BANK"):
-        yield Contract(index, index, "INDEX", paise5, 0, 4)
+        yield SimulatedInstrument(index, index, "INDEX", paise5, 0, 4)
     month = near_month(today)
     code = f"{month:%y%b}".upper()
     expiry = month.replace(day=25)
@@ -108,11 +110,13 @@ def contracts(today: date) -> Iterator[Contract]:
     ]
     for root, underlying, lot, tick_size in futures:
         symbol = f"{root}{code}FUT"
-        yield Contract(symbol, underlying, "FUT", tick_size, lot, 3, 120_000 * lot, expiry=expiry)
+        yield SimulatedInstrument(
+            symbol, underlying, "FUT", tick_size, lot, 3, 120_000 * lot, expiry=expiry
+        )
     for strike in strikes():
         for kind in ("CE", "PE"):
             symbol = f"NIFTY{code}{strike}{kind}"
-            yield Contract(
+            yield SimulatedInstrument(
                 symbol, "NIFTY 50", kind, paise5, 65, 2, 26_000_000, strike=strike, expiry=expiry
             )
 
@@ -133,7 +137,7 @@ def strikes() -> list[int]:
 
 
 def showcase(today: date) -> list[str]:
-    """Return the few symbols that a newcomer is shown first: of each kind some."""
+    """Return a few symbols of each kind for a first look."""
     code = f"{near_month(today):%y%b}".upper()
     names = ["RELIANCE", "HDFCBANK", "TCS", "INFY", "M&M", "BAJAJ-AUTO", "NIFTY 50", "NIFTY BANK"]
     return [*names, f"NIFTY{code}FUT", f"NIFTY{code}{NIFTY_LEVEL}CE"]

@@ -1,7 +1,7 @@
 """The simulated market: prices that move like those of an exchange, on their tick sizes.
 
 Pure: no I/O and no clock of its own. One market factor and one of the banks move all shares, each
-share moves by itself besides; indices are made of their shares, futures follow with a carry,
+share moves by itself besides; indices are computed from their shares, futures follow with a carry,
 options by Black's formula. Instruments trade at random moments, busy ones more often.
 
 What floats compute is rounded to whole ticks; every number that is published is a whole number of
@@ -19,8 +19,8 @@ from quotes.publish.simulation.instruments import (
     BANK_LEVEL,
     NIFTY_LEVEL,
     SHARES,
-    Contract,
-    contracts,
+    SimulatedInstrument,
+    simulated_instruments,
 )
 from quotes.runtime.clock import date_of
 from quotes.ticks import Tick, joined
@@ -28,7 +28,7 @@ from quotes.ticks import Tick, joined
 TRADING_S = 6.25 * 3600
 # Standard deviations of a trading day's change, as fractions of the price.
 MARKET_DAY, BANKS_DAY, OWN_DAY, OVERNIGHT = 0.009, 0.005, 0.010, 0.006
-# Prices are drawn back to where they started within about a day, so none runs away in a month.
+# Prices return to their start within about a day, so that none drifts away in a month.
 RETURN_PER_S = 1 / TRADING_S
 CARRY_PER_YEAR = 0.065
 VOLATILITY_PER_YEAR = 0.13
@@ -37,7 +37,7 @@ MAX_STEP_S = 1.0
 
 
 class SimulatedMarket:
-    """A market that never closes; a new day begins at midnight IST.
+    """A market that never closes; a new day begins at midnight IST. For one thread.
 
     Args:
         day: the IST date with which it begins.
@@ -46,7 +46,7 @@ class SimulatedMarket:
         seed: the same seed, days and steps give the same ticks.
 
     Raises:
-        ValueError: a symbol is not one of the market's; the text lists which.
+        ValueError: the market does not have a symbol; the text lists those it has.
     """
 
     def __init__(
@@ -62,41 +62,44 @@ class SimulatedMarket:
         self.symbols = None if symbols is None else set(symbols)
         self.moves = dict.fromkeys((share.symbol for share in SHARES), 0.0)  # log of growth
         self.spots = {share.symbol: share.price for share in SHARES}
-        self.level()
+        self._update_indices()
         self.clock = 0.0
-        self.quotes: dict[str, Quote] = {}
+        self.quotes: dict[str, SimulatedQuote] = {}
         self.due: list[tuple[float, str]] = []  # heap of times and symbols
         self.open_day(day)
 
     def open_day(self, day: date) -> None:
         """Begin a day: yesterday's last prices become the previous close, volumes start over."""
         self.day = day
-        listed = {one.symbol: one for one in contracts(day)}
+        listed = {one.symbol: one for one in simulated_instruments(day)}
         if self.symbols is not None and (unknown := self.symbols - listed.keys()):
-            known = ", ".join(listed)
-            raise ValueError(f"not simulated: {', '.join(sorted(unknown))} (there are {known})")
+            available = ", ".join(listed)
+            raise ValueError(
+                f"not simulated: {', '.join(sorted(unknown))}; use --symbols of {available}"
+            )
         before, self.quotes = self.quotes, {}
-        for symbol, contract in listed.items():
+        for symbol, instrument in listed.items():
             if self.symbols is None or symbol in self.symbols:
-                price = self.fair_price(contract)
+                price = self.fair_price(instrument)
                 close = (
                     before[symbol].last
                     if symbol in before
-                    else on_tick(price * math.exp(self.random.gauss(0, OVERNIGHT)), contract)
+                    else on_tick(price * math.exp(self.random.gauss(0, OVERNIGHT)), instrument)
                 )
-                self.quotes[symbol] = Quote(contract, prev_close=close)
-        busy = sum(quote.contract.busy for quote in self.quotes.values())
+                self.quotes[symbol] = SimulatedQuote(instrument, prev_close=close)
+        busy = sum(quote.instrument.busy for quote in self.quotes.values())
         self.due = [
-            (self.clock + self.random.expovariate(self.rate * quote.contract.busy / busy), symbol)
+            (self.clock + self.random.expovariate(self.rate * quote.instrument.busy / busy), symbol)
             for symbol, quote in self.quotes.items()
         ]
         self.mean_wait_s = {
-            symbol: busy / quote.contract.busy / self.rate for symbol, quote in self.quotes.items()
+            symbol: busy / quote.instrument.busy / self.rate
+            for symbol, quote in self.quotes.items()
         }
         heapq.heapify(self.due)
 
     def advance(self, seconds: float, *, timestamp: int) -> list[Tick]:
-        """Let time pass and return what traded meanwhile.
+        """Let time pass and return the ticks of the trades meanwhile.
 
         Args:
             seconds: how long; more than a second counts as one, so a pause makes no burst.
@@ -114,7 +117,7 @@ class SimulatedMarket:
             wait = self.random.expovariate(1 / self.mean_wait_s[symbol])
             heapq.heapreplace(self.due, (at + wait, symbol))
             quote = self.quotes[symbol]
-            quote.trade(self.fair_price(quote.contract), self.random)
+            quote.trade(self.fair_price(quote.instrument), self.random)
             ticks.append(quote.tick(timestamp))
         return ticks
 
@@ -128,10 +131,10 @@ class SimulatedMarket:
             move = self.moves[share.symbol] * keep + market + own + (banks if share.bank else 0)
             self.moves[share.symbol] = move
             self.spots[share.symbol] = share.price * math.exp(move)
-        self.level()
+        self._update_indices()
 
-    def level(self) -> None:
-        """Work out the indices from their shares."""
+    def _update_indices(self) -> None:
+        """Compute the indices from their shares."""
         for index, base, weights in (
             ("NIFTY 50", NIFTY_LEVEL, NIFTY_WEIGHTS),
             ("NIFTY BANK", BANK_LEVEL, BANK_WEIGHTS),
@@ -141,55 +144,57 @@ class SimulatedMarket:
             )
             self.spots[index] = base * growth
 
-    def fair_price(self, contract: Contract) -> float:
-        spot = self.spots[contract.underlying]
-        if contract.expiry is None:
+    def fair_price(self, instrument: SimulatedInstrument) -> float:
+        spot = self.spots[instrument.underlying]
+        if instrument.expiry is None:
             return spot
-        years = (contract.expiry - self.day).days / 365
+        years = (instrument.expiry - self.day).days / 365
         forward = spot * math.exp(CARRY_PER_YEAR * years)
-        if contract.kind == "FUT":
+        if instrument.kind == "FUT":
             return forward
-        return black(forward, contract.strike, years, call=contract.kind == "CE")
+        return black(forward, instrument.strike, years, call=instrument.kind == "CE")
 
 
-class Quote:
+class SimulatedQuote:
     """The state of one instrument on one day; prices are counted in tick sizes."""
 
-    def __init__(self, contract: Contract, *, prev_close: int) -> None:
-        self.contract = contract
+    def __init__(self, instrument: SimulatedInstrument, *, prev_close: int) -> None:
+        self.instrument = instrument
         self.prev_close = self.last = prev_close
         self.open = self.high = self.low = 0
         self.bid = self.ask = self.bid_qty = self.ask_qty = self.last_qty = 0
         self.volume = self.value = 0
-        self.oi = contract.volume // 3 // contract.lot * contract.lot if contract.expiry else 0
+        self.oi = (
+            instrument.volume // 3 // instrument.lot * instrument.lot if instrument.expiry else 0
+        )
 
     def trade(self, fair: float, random: Random) -> None:
-        """Let a trade happen at the tick next to the fair price, or an index be worked out."""
-        contract = self.contract
-        last = self.last = on_tick(fair, contract)
+        """Trade at the tick next to the fair price; an index takes it as its value."""
+        instrument = self.instrument
+        last = self.last = on_tick(fair, instrument)
         self.open = self.open or last
         self.high = max(self.high, last)
         self.low = min(self.low or last, last)
-        if not contract.lot:
+        if not instrument.lot:
             return
         # A trade above the fair price took the best offer, one below it the best bid.
-        self.ask = max(last if last * contract.tick_size > Decimal(fair) else last + 1, 2)
+        self.ask = max(last if last * instrument.tick_size > Decimal(fair) else last + 1, 2)
         self.bid = self.ask - 1
-        typical = max(1.0, contract.volume / TRADING_S / contract.lot)
+        typical = max(1.0, instrument.volume / TRADING_S / instrument.lot)
         lots = 1 + int(random.expovariate(1 / typical))
-        self.last_qty = lots * contract.lot
+        self.last_qty = lots * instrument.lot
         self.bid_qty, self.ask_qty = (
-            contract.lot * (1 + int(random.expovariate(1 / (8 * typical)))) for _ in range(2)
+            instrument.lot * (1 + int(random.expovariate(1 / (8 * typical)))) for _ in range(2)
         )
         self.volume += self.last_qty
         self.value += self.last_qty * last
-        if contract.expiry:
+        if instrument.expiry:
             self.oi = max(0, self.oi + random.choice((-1, 0, 0, 1)) * self.last_qty)
 
     def tick(self, timestamp: int) -> Tick:
         """Return the last trade and the state of the day as a tick."""
-        size = self.contract.tick_size
-        traded = self.contract.lot > 0
+        size = self.instrument.tick_size
+        traded = self.instrument.lot > 0
         fields = {"volume": b"%d" % self.volume} if traded else {}
         prices = {
             "open": self.open,
@@ -207,14 +212,14 @@ class Quote:
             fields["ask_qty"] = b"%d" % self.ask_qty
             fields["last_qty"] = b"%d" % self.last_qty
             fields["avg_price"] = str(average).encode()
-        if self.contract.expiry:
+        if self.instrument.expiry:
             fields["oi"] = b"%d" % self.oi
-        return Tick(self.contract.symbol, str(self.last * size), timestamp, "", joined(fields))
+        return Tick(self.instrument.symbol, str(self.last * size), timestamp, "", joined(fields))
 
 
-def on_tick(price: float, contract: Contract) -> int:
+def on_tick(price: float, instrument: SimulatedInstrument) -> int:
     """Return the number of tick sizes nearest to a price: at least one."""
-    return max(1, round(price / float(contract.tick_size)))
+    return max(1, round(price / float(instrument.tick_size)))
 
 
 def black(forward: float, strike: float, years: float, *, call: bool) -> float:
