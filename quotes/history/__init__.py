@@ -1,4 +1,4 @@
-"""History: every tick and the candles made of them, in a database of their own.
+"""History: every tick and the candles made of them, in a database of its own.
 
-Live prices never come from here; what reads or writes the tick log in Redis is `recorder.py`.
+Live prices never come from here. The recorder reads the tick log in Redis.
 """

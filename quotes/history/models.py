@@ -1,4 +1,4 @@
-"""What is kept of the past: ticks, candles, gaps, and how far the tick log was read.
+"""Tables of history: ticks, candles, gaps, and positions in the tick log.
 
 Rows of ticks and candles are written in bulk by `tables/` and read by
 `queries/selectors.py`; all times are Unix milliseconds, UTC.
@@ -34,9 +34,9 @@ class Series(models.Model):
 
 
 class Tick(models.Model):
-    """One tick as the bridge logged it; `position` tells apart those of one millisecond.
+    """One tick as the bridge logged it; `position` orders the ticks of one millisecond.
 
-    In PostgreSQL the table has a partition for each Indian day; in SQLite it is one table that is
+    In PostgreSQL the table has a partition for each Indian day; in SQLite it is one table,
     clustered by its key.
     """
 
@@ -68,10 +68,10 @@ class Candle(models.Model):
     """Open, high, low and close of a series over one interval.
 
     Attributes:
-        volume: traded within, by differences of the day's volume; null when no tick had any.
-        oi: open interest at the close, if known.
-        final: its time has passed, and this was told; a later change sets `revised`.
-        day_volume, fallen_from: of 1m candles: where the day's volume stood at the close, see
+        volume: traded within, by differences of the day's volume; null if no tick had a volume.
+        oi: open interest at the close; null if unknown.
+        final: its time has passed, and it was announced as final; a later change sets `revised`.
+        day_volume, fallen_from: of 1m candles: the state of the day's volume at the close, see
             `candles/bars.py`.
     """
 
@@ -108,7 +108,7 @@ class Candle(models.Model):
             ),
         ]
         indexes: ClassVar[list[models.Index]] = [
-            # Those that are still to become final: few, and looked for all the time.
+            # Candles that are not final yet: few, and queried often.
             models.Index(name="candle_open", fields=["ends"], condition=Q(final=False)),
         ]
 
@@ -121,7 +121,7 @@ class LogPosition(models.Model):
 
     Attributes:
         n: the log's own count at that entry.
-        base: what is added to a log's count for the position of a tick; grows when a log is lost.
+        base: added to the log's count for the position of a tick; grows when a log is lost.
         clocks: JSON: segment -> its newest event's time, and when that arrived.
     """
 
@@ -136,7 +136,7 @@ class LogPosition(models.Model):
 
 
 class Gap(models.Model):
-    """A stretch of a shard's ticks that history does not have."""
+    """A stretch of a shard's ticks that is missing in history."""
 
     class Reason(models.TextChoices):
         TRIMMED = "trimmed", "The log was trimmed before it was read"

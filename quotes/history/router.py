@@ -1,4 +1,4 @@
-"""Which database history is in: the alias `history`, a server or file of its own unless set so.
+"""The router of history to its database alias `history`, by default a server or file of its own.
 
 HISTORY_DATABASE_URL may name the database of DATABASE_URL: the alias is then a second connection
 to it, and a migration of either is one of both.
@@ -10,7 +10,7 @@ from django.conf import settings
 
 APP_LABEL = "history"
 ALIAS = "history"
-PLACE = ("ENGINE", "NAME", "HOST", "PORT")
+_CONNECTION_FIELDS = ("ENGINE", "NAME", "HOST", "PORT")
 
 
 class HistoryRouter:
@@ -33,4 +33,6 @@ class HistoryRouter:
 def shares_database() -> bool:
     """Say whether history is in the same database as everything else."""
     own, default = (settings.DATABASES[alias] for alias in (ALIAS, "default"))
-    return all(str(own.get(part) or "") == str(default.get(part) or "") for part in PLACE)
+    return all(
+        str(own.get(part) or "") == str(default.get(part) or "") for part in _CONNECTION_FIELDS
+    )

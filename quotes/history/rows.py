@@ -1,6 +1,6 @@
-"""Rows of history in memory: a tick as it is stored, a candle as it is read.
+"""Rows of history in memory: a tick as stored, and a candle as read.
 
-How a logged frame becomes a row, and a row the same frame again, is here; tables are not.
+Turns a logged frame into the values of a row, and a row into the same frame again.
 """
 
 import re
@@ -13,23 +13,23 @@ from quotes.history.candles.intervals import Interval
 from quotes.ticks import Tick as ParsedTick
 from quotes.ticks import decode_object, encode_tick, parse_tick
 
-MAX_BIGINT = 2**63 - 1
-MAX_DIGITS = 18
+_MAX_BIGINT = 2**63 - 1
+_MAX_DIGITS = 18
 
-# A frame as `encode_tick` writes it, of a symbol and a price without peculiarities.
-LOGGED_FRAME = re.compile(
+# A frame as `encode_tick` writes it, if symbol and price need no escapes.
+_LOGGED_FRAME = re.compile(
     rb'\{"symbol":"[^"\\]*","price":([^,}]+),"timestamp":[0-9]+(?:,"segment":"[A-Z_]+")?'
     rb'(?:,"volume":(0|[1-9][0-9]{0,17})\}|(.*)\})',
     re.DOTALL,
 )
-match_frame = LOGGED_FRAME.fullmatch
-VOLUME_ALONE = re.compile(rb',"volume":(0|[1-9][0-9]{0,17})')
-PLAIN_NUMBERS = re.compile(rb'(?:,"[a-z_]+":-?[0-9.]+)+')
-PLAIN_VOLUME = re.compile(rb',"volume":([0-9.]+)')
-PLAIN_OI = re.compile(rb',"oi":([0-9.]+)')
+_match_frame = _LOGGED_FRAME.fullmatch
+_VOLUME_ALONE = re.compile(rb',"volume":(0|[1-9][0-9]{0,17})')
+_PLAIN_NUMBERS = re.compile(rb'(?:,"[a-z_]+":-?[0-9.]+)+')
+_PLAIN_VOLUME = re.compile(rb',"volume":([0-9.]+)')
+_PLAIN_OI = re.compile(rb',"oi":([0-9.]+)')
 
-# What a frame holds besides symbol, time and segment: price, volume, open interest, and the text
-# of its other keys, None where the volume says all of it.
+# The values of a frame besides symbol, time and segment: price, volume, open interest, and the text
+# of its other keys (None if there is none but the volume).
 Contents = tuple[str, int | None, int | None, str | None]
 
 # One tick as the table has it: series, timestamp, position, epoch, seq, shown, price, volume, oi,
@@ -41,8 +41,8 @@ class TickRow(NamedTuple):
     """One tick of history.
 
     Attributes:
-        position: its place in the order of arrival; with the timestamp, a cursor.
-        price: the text of a JSON number, as it came in.
+        position: its number in the order of arrival; pages continue by timestamp and position.
+        price: the text of a JSON number, as it arrived.
         rest: see `models.Tick`.
     """
 
@@ -59,7 +59,7 @@ class TickRow(NamedTuple):
 
     @property
     def frame(self) -> bytes:
-        """The price frame as clients got it."""
+        """The price frame that clients got, byte for byte."""
         others = b""
         if self.rest is not None:
             others = self.rest.encode()
@@ -119,16 +119,16 @@ def number_text(number: Decimal) -> bytes:
 
 
 def contents_of(frame: bytes) -> Contents:
-    """Return what a logged frame holds.
+    """Parse a logged frame.
 
     Raises:
-        BadTick: it is no frame.
+        BadTick: it is not a price frame.
     """
-    match = match_frame(frame)
+    match = _match_frame(frame)
     if match is None:
-        tick = parse_tick(frame, now_ms=MAX_BIGINT)
+        tick = parse_tick(frame, now_ms=_MAX_BIGINT)
         price, others = tick.price_text, tick.others
-        alone = VOLUME_ALONE.fullmatch(others)
+        alone = _VOLUME_ALONE.fullmatch(others)
         if alone is not None:
             return price, int(alone[1]), None, None
     else:
@@ -138,24 +138,24 @@ def contents_of(frame: bytes) -> Contents:
             return price, int(reading), None, None
     if not others:
         return price, None, None, None
-    if PLAIN_NUMBERS.fullmatch(others) is not None:
+    if _PLAIN_NUMBERS.fullmatch(others) is not None:
         volume, oi = (
-            found and quantity(found[1])
-            for found in (PLAIN_VOLUME.search(others), PLAIN_OI.search(others))
+            found and _quantity(found[1])
+            for found in (_PLAIN_VOLUME.search(others), _PLAIN_OI.search(others))
         )
     else:
         fields = decode_object(b"{%b}" % others[1:])
         volume, oi = (
-            quantity(bytes(fields[name])) if name in fields else None for name in ("volume", "oi")
+            _quantity(bytes(fields[name])) if name in fields else None for name in ("volume", "oi")
         )
     return price, volume, oi, others.decode()
 
 
-def quantity(text: bytes) -> int | None:
-    """Return a whole quantity of at least 0 that a column holds, or None for any other number."""
+def _quantity(text: bytes) -> int | None:
+    """Return a whole quantity from 0 that fits a column; None for any other number."""
     if text.isdigit():
-        return int(text) if len(text) <= MAX_DIGITS else None
+        return int(text) if len(text) <= _MAX_DIGITS else None
     number = Decimal(text.decode())
-    if number.adjusted() >= MAX_DIGITS or number < 0 or number != number.to_integral_value():
+    if number.adjusted() >= _MAX_DIGITS or number < 0 or number != number.to_integral_value():
         return None
     return int(number)

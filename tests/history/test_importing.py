@@ -54,7 +54,7 @@ def bring(path: Path, **options: Any) -> ImportReport:
         name: options.pop(name) for name in ("name", "interval", "until_ms") if name in options
     }
     reader = RowReader(resolve=segment_of, calendars=calendars(HOURS), **terms)
-    options.setdefault("complain", lambda sentence: None)
+    options.setdefault("warn", lambda sentence: None)
     return history_import(file=HistoryFile(path), reader=reader, progress=progress(), **options)
 
 
@@ -235,7 +235,7 @@ def test_a_bad_tick_stops_the_import_with_its_row(tmp_path: Path, row: str, reas
     sentences: list[str] = []
     until = OPENING + DAY_MS
     with pytest.raises(BadHistoryFile, match="1 of 3 rows") as caught:
-        bring(path, until_ms=until, complain=sentences.append)
+        bring(path, until_ms=until, warn=sentences.append)
     assert f"row 3: {reason}" in str(caught.value) and sentences[0].startswith(f"row 3: {reason}")
     assert Tick.objects.count() == 0
     report = bring(path, until_ms=until, skip_bad=True)

@@ -19,16 +19,16 @@ pytestmark = pytest.mark.usefixtures("recorded")
 FRIDAY = date(2021, 4, 16)
 
 
-def rebuilt(*, mend: bool = True) -> tuple[RebuildReport, list[str]]:
-    told: list[str] = []
+def rebuilt(*, repair: bool = True) -> tuple[RebuildReport, list[str]]:
+    lines: list[str] = []
     report = rebuild_candles(
         first=FRIDAY,
         last=date(2021, 4, 19),
         calendars=calendars(HOURS),
-        mend=mend,
-        tell=told.append,
+        repair=repair,
+        report_line=lines.append,
     )
-    return report, told
+    return report, lines
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def recorded(redis: Redis, history: HistoryDatabase) -> None:
 
 def test_candles_that_are_right_stay_as_they_are() -> None:
     """Nothing is wrong with what the recorder stored."""
-    report, told = rebuilt()
+    report, lines = rebuilt()
     # 12 of a minute, 4 + 3 + 2 + 1 + 1 + 1 longer ones, and the day, twice.
-    assert (report.days, report.candles, report.wrong, told) == (2, 50, 0, [])
+    assert (report.days, report.candles, report.wrong, lines) == (2, 50, 0, [])
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_wrong_candle_is_told_and_mended(damage: dict[str, Any]) -> None:
     rows = Candle.objects.filter(interval=1, start=OPENING)
     before = rows.values().get()
     rows.update(**damage)
-    report, told = rebuilt(mend=False)
-    assert report.wrong == 1 and "NSE_EQ:RELIANCE 1m" in told[0]
+    report, lines = rebuilt(repair=False)
+    assert report.wrong == 1 and "NSE_EQ:RELIANCE 1m" in lines[0]
     assert rows.values().get() == before | damage
     rebuilt()
     assert rows.values().get() == before | {"revised": True}

@@ -1,6 +1,6 @@
-"""Importing candles of one minute, with the longer ones made of them, and of days without minutes.
+"""Importing one-minute candles, with the longer ones made of them, and days without minutes.
 
-A candle that is there stays, so that what was recorded is not replaced by what a vendor made of it.
+A stored candle stays as it is: the candles of a vendor do not replace recorded ones.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,51 +16,51 @@ from quotes.history.files.import_rows import CandleRecord
 from quotes.history.models import Candle
 from quotes.history.tables.opening import open_tables
 
-CHUNK = 500  # candles in one query
+_CHUNK = 500  # candles in one query
 
-Prices = tuple[object, ...]
+_Prices = tuple[object, ...]
 
 
 class CandleImport:
-    """Stores candles that are not there."""
+    """Stores candles that are not stored yet; for one thread."""
 
     def __init__(self, calendars: dict[str, Calendar], report: ImportReport) -> None:
-        self.calendars = calendars
-        self.report = report
-        self.tables = open_tables()
-        self.tables.prepare()
+        self._calendars = calendars
+        self._report = report
+        self._tables = open_tables()
+        self._tables.prepare()
 
     def store(self, records: Sequence[CandleRecord]) -> None:
-        """Store what is new of the records, and what is made of it, in a transaction."""
+        """Store the new candles, and the longer ones made of them, in one transaction."""
         counts = {"added": 0, "repeated": 0, "kept": 0}
-        with transaction.atomic(using=self.tables.connection.alias):
-            numbers = self.tables.series({str(record.key) for record in records})
+        with transaction.atomic(using=self._tables.connection.alias):
+            numbers = self._tables.series({str(record.key) for record in records})
             groups: dict[tuple[str, Interval], list[CandleRecord]] = {}
-            # Minutes come before days: a day that has minutes is made of them.
+            # Minutes come before days: a day with minutes is made of them.
             for record in sorted(records, key=lambda record: record.interval):
                 groups.setdefault((str(record.key), record.interval), []).append(record)
             changed = 0
             for (key, interval), members in groups.items():
                 number = numbers[key]
-                new = fresh(number, interval, members, counts)
-                changes = self.changes(members[0].key.segment, number, interval, new)
+                new = _new_bars(number, interval, members, counts)
+                changes = self._changes(members[0].key.segment, number, interval, new)
                 if changes:
-                    self.tables.put_candles(changes)
+                    self._tables.put_candles(changes)
                     changed += len(changes)
-        self.tables.committed()
-        self.report.added += counts["added"]
-        self.report.repeated += counts["repeated"]
-        self.report.kept += counts["kept"]
-        self.report.candles += changed
+        self._tables.committed()
+        self._report.added += counts["added"]
+        self._report.repeated += counts["repeated"]
+        self._report.kept += counts["kept"]
+        self._report.candles += changed
 
-    def changes(
+    def _changes(
         self, segment: str, number: int, interval: Interval, bars: list[Bar]
     ) -> list[CandleChange]:
-        """Return the candles to store, given new ones of a series."""
+        """Return the candles to store for new candles of one series."""
         if interval is Interval.DAY:
             return [CandleChange(number, interval, bar) for bar in bars]
-        calendar = self.calendars.get(segment) or self.calendars[""]
-        longer = LongerCandles(number, calendar, self.tables, lambda ends: True)
+        calendar = self._calendars.get(segment) or self._calendars[""]
+        longer = LongerCandles(number, calendar, self._tables, lambda ends: True)
         made: dict[tuple[Interval, int], CandleChange] = {}
         for change in longer.derive(bars):
             change.bar.final = True
@@ -68,36 +68,36 @@ class CandleImport:
         return list(made.values())
 
 
-def fresh(
+def _new_bars(
     number: int, interval: Interval, records: Iterable[CandleRecord], counts: dict[str, int]
 ) -> list[Bar]:
-    """Return the candles that are not stored, by time; count what becomes of all."""
+    """Return the candles that are not stored, by time; add all of them to the counts."""
     bars = [record.bar for record in records]
-    stored = stored_prices(number, interval, [bar.start for bar in bars])
+    stored = _stored_prices(number, interval, [bar.start for bar in bars])
     new: dict[int, Bar] = {}
     for bar in bars:
-        known = stored.get(bar.start)
-        if known is None:
-            stored[bar.start] = prices_of(bar)
+        prices = stored.get(bar.start)
+        if prices is None:
+            stored[bar.start] = _prices_of(bar)
             new[bar.start] = bar
             counts["added"] += 1
         else:
-            counts["repeated" if known == prices_of(bar) else "kept"] += 1
+            counts["repeated" if prices == _prices_of(bar) else "kept"] += 1
     return [bar for _, bar in sorted(new.items())]
 
 
-def stored_prices(number: int, interval: Interval, starts: Sequence[int]) -> dict[int, Prices]:
-    found: dict[int, Prices] = {}
-    for begin in range(0, len(starts), CHUNK):
+def _stored_prices(number: int, interval: Interval, starts: Sequence[int]) -> dict[int, _Prices]:
+    found: dict[int, _Prices] = {}
+    for begin in range(0, len(starts), _CHUNK):
         rows = Candle.objects.filter(
-            series_id=number, interval=interval, start__in=starts[begin : begin + CHUNK]
+            series_id=number, interval=interval, start__in=starts[begin : begin + _CHUNK]
         )
-        for start, *prices in rows.order_by().values_list(
+        for start, *values in rows.order_by().values_list(
             "start", "open", "high", "low", "close", "volume"
         ):
-            found[start] = tuple(prices)
+            found[start] = tuple(values)
     return found
 
 
-def prices_of(bar: Bar) -> Prices:
+def _prices_of(bar: Bar) -> _Prices:
     return (bar.open, bar.high, bar.low, bar.close, bar.volume)

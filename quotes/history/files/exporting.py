@@ -21,16 +21,16 @@ from quotes.history.queries.ranges import TimeRange
 from quotes.history.queries.selectors import series_numbers
 from quotes.runtime.progress import Progress
 
-STANDARD_OUTPUT = Path("-")
-SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
+_STANDARD_OUTPUT = Path("-")
+_SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
 
 
 @dataclass(frozen=True)
 class Export:
-    """What to write.
+    """The rows to export, and their format.
 
     Attributes:
-        keys: instruments; empty: all that have history.
+        keys: instruments; empty: all instruments with history.
         interval: of candles; None: ticks.
         format: csv, parquet or arrow.
         times: ms or iso, in CSV.
@@ -44,18 +44,18 @@ class Export:
 
 
 def format_of_file(path: Path) -> str:
-    """Return the format that a file's name stands for; raise BadHistoryQuery for another name."""
+    """Return the format of a file by its name; raise BadHistoryQuery for other names."""
     suffix = Path(path.name.removesuffix(".gz")).suffix
-    if suffix not in SUFFIXES or (path.suffix == ".gz" and suffix != ".csv"):
+    if suffix not in _SUFFIXES or (path.suffix == ".gz" and suffix != ".csv"):
         raise BadHistoryQuery(
             f"a file is called .csv, .csv.gz, .parquet or .arrow, was {quoted(path.name)}: "
             "rename it, or say its --format"
         )
-    return SUFFIXES[suffix]
+    return _SUFFIXES[suffix]
 
 
 def history_export(*, export: Export, path: Path, progress: Progress) -> int:
-    """Write a file and return how many rows it has; a file is there only when it is whole.
+    """Write a file and return how many rows it has; the file appears once it is complete.
 
     Args:
         path: `-` is the standard output.
@@ -67,21 +67,21 @@ def history_export(*, export: Export, path: Path, progress: Progress) -> int:
     """
     if export.format != "csv":
         require_pyarrow()
-    keys = keys_with_history(export.keys)
-    batches = counted(export_batches(export, keys), progress)
+    keys = _keys_with_history(export.keys)
+    batches = _counted(_export_batches(export, keys), progress)
     ticks = export.interval is None
     if export.format == "csv":
         pieces = csv_text(batches, ticks=ticks, times=export.times)
     else:
         write = parquet_file if export.format == "parquet" else arrow_stream
         pieces = write(batches, ticks=ticks)
-    with opened(path) as file:
+    with _opened(path) as file:
         for piece in pieces:
             file.write(piece)
     return progress.count
 
 
-def keys_with_history(keys: Sequence[InstrumentKey]) -> list[InstrumentKey]:
+def _keys_with_history(keys: Sequence[InstrumentKey]) -> list[InstrumentKey]:
     if not keys:
         return [InstrumentKey.parse(key) for key in Series.objects.values_list("key", flat=True)]
     numbers = series_numbers(keys=keys)
@@ -91,12 +91,12 @@ def keys_with_history(keys: Sequence[InstrumentKey]) -> list[InstrumentKey]:
     return list(numbers)
 
 
-def export_batches(export: Export, keys: Sequence[InstrumentKey]) -> Iterator[list[Any]]:
+def _export_batches(export: Export, keys: Sequence[InstrumentKey]) -> Iterator[list[Any]]:
     for key in keys:
         yield from read_batches(HistoryQuery((key,), export.interval, export.span))
 
 
-def counted(batches: Iterator[list[Any]], progress: Progress) -> Iterator[list[Any]]:
+def _counted(batches: Iterator[list[Any]], progress: Progress) -> Iterator[list[Any]]:
     for rows in batches:
         yield rows
         last = rows[-1]
@@ -105,9 +105,9 @@ def counted(batches: Iterator[list[Any]], progress: Progress) -> Iterator[list[A
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Give a file that takes its name when all is written."""
-    if path == STANDARD_OUTPUT:
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes its name when all is written."""
+    if path == _STANDARD_OUTPUT:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return

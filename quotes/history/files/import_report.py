@@ -1,4 +1,4 @@
-"""What an import did, for the person who asked for it."""
+"""The counts of an import, and the line that reports them."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,12 @@ class ImportReport:
     """Counts of rows.
 
     Attributes:
+        ticks: whether the rows are ticks; otherwise candles.
+        rows, bad: rows of the file, and those that are not valid.
         added: rows that are new in history.
-        repeated: rows that were there already.
-        kept: candles that are there with other values, and stay.
-        candles: candles that are new, or not what they were, in all intervals.
+        repeated: rows that were stored already.
+        kept: stored candles that differ from their row, and stay as they are.
+        candles: candles that are new or changed, in all intervals.
     """
 
     ticks: bool

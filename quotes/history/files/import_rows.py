@@ -1,6 +1,6 @@
-"""What a row of an imported file means: a tick, or a candle of one minute or one day; pure rules.
+"""Records of imported rows: a tick, or a candle of one minute or one day; pure rules.
 
-Other intervals are not imported: they are made of one-minute candles, so that all agree.
+Other intervals are not imported but made of one-minute candles, so that all of them agree.
 """
 
 import re
@@ -22,16 +22,18 @@ from quotes.history.queries.ranges import LEAST_MS, MOST_MS, parse_moment
 from quotes.runtime.clock import DAY_MS, date_of, midnight_of
 from quotes.ticks import RESERVED_FIELDS, checked, decode_object, joined
 
-NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
-WHOLE = re.compile(r"([0-9]{1,18})(?:\.0+)?", re.ASCII)
-SIGNED = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-SWITCHES = {"true": True, "1": True, "false": False, "0": False, "": False}
-OWN_KEYS = RESERVED_FIELDS | {"symbol", "price", "timestamp", "segment"}
-MINUTE_AND_DAY = (Interval.MINUTE, Interval.DAY)
+_NUMBER = re.compile(
+    r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII
+)
+_WHOLE = re.compile(r"([0-9]{1,18})(?:\.0+)?", re.ASCII)
+_SIGNED = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
+_OWN_KEYS = RESERVED_FIELDS | {"symbol", "price", "timestamp", "segment"}
+_MINUTE_AND_DAY = (Interval.MINUTE, Interval.DAY)
 
 
 class TickRecord(NamedTuple):
-    """A tick of a file; `position` is None where the file does not say."""
+    """A tick of a file; `position` is None if the file has none."""
 
     key: InstrumentKey
     timestamp: int
@@ -46,6 +48,8 @@ class TickRecord(NamedTuple):
 
 
 class CandleRecord(NamedTuple):
+    """A candle of a file."""
+
     key: InstrumentKey
     interval: Interval
     bar: Bar
@@ -53,14 +57,14 @@ class CandleRecord(NamedTuple):
 
 @dataclass
 class RowReader:
-    """Makes records of rows.
+    """Parses rows into records; in the order of the file, since a tick may take the time before it.
 
     Attributes:
-        resolve: gives the instrument that a name means.
-        calendars: segment -> its calendar; "" is that of everything else.
-        name: of the instrument of rows that name none.
+        resolve: returns the instrument of a name.
+        calendars: segment -> its calendar; "" is for every other segment.
+        name: the instrument of rows that name none.
         interval: of candles that name none.
-        until_ms: rows from this time on are refused: the recorder is at work on them.
+        until_ms: rows from this time on are refused, because the recorder writes them.
     """
 
     resolve: Callable[[str], InstrumentKey]
@@ -68,50 +72,50 @@ class RowReader:
     name: str = ""
     interval: str = ""
     until_ms: int = MOST_MS
-    latest: int = 0  # the time of the tick before
+    latest: int = 0  # time of the previous tick
 
     def tick(self, cells: Cells) -> TickRecord:
-        """Return the tick of a row; raise BadHistoryFile for one that holds none."""
-        key = self.key(cells)
-        timestamp = self.moment(cells)
-        # Feeds write Unix time 0 when they do not know: then the time is that of the row before.
+        """Return the tick of a row; raise BadHistoryFile if the row is not valid."""
+        key = self._key(cells)
+        timestamp = self._moment(cells)
+        # Feeds write Unix time 0 for an unknown time: use that of the previous row.
         timestamp = timestamp or self.latest
         if timestamp < LEAST_MS:
             raise BadHistoryFile(f"time must be later than 1973, was {quoted(cells['time'])}")
         self.latest = timestamp
         position = cells.get("position", "")
-        if position and not SIGNED.fullmatch(position):
+        if position and not _SIGNED.fullmatch(position):
             raise BadHistoryFile(f"position must be a whole number, was {quoted(position)}")
         shown = cells.get("shown", "").lower()
-        if shown not in SWITCHES:
+        if shown not in _FLAGS:
             raise BadHistoryFile(f"shown must be true or false, was {quoted(shown)}")
         return TickRecord(
             key=key,
             timestamp=timestamp,
-            price=price(cells, "price"),
-            volume=whole(cells, "volume"),
-            oi=whole(cells, "oi"),
+            price=_price(cells, "price"),
+            volume=_whole(cells, "volume"),
+            oi=_whole(cells, "oi"),
             position=int(position) if position else None,
-            epoch=whole(cells, "epoch") or 0,
-            seq=whole(cells, "seq") or 0,
-            shown=SWITCHES[shown],
-            rest=rest_of(cells.get("others", "")),
+            epoch=_whole(cells, "epoch") or 0,
+            seq=_whole(cells, "seq") or 0,
+            shown=_FLAGS[shown],
+            rest=_parse_others(cells.get("others", "")),
         )
 
     def candle(self, cells: Cells) -> CandleRecord:
-        """Return the candle of a row; raise BadHistoryFile for one that holds none."""
-        key = self.key(cells)
+        """Return the candle of a row; raise BadHistoryFile if the row is not valid."""
+        key = self._key(cells)
         try:
             interval = Interval.parse(cells.get("interval") or self.interval)
         except BadInterval as error:
             raise BadHistoryFile(str(error)) from error
-        if interval not in MINUTE_AND_DAY:
+        if interval not in _MINUTE_AND_DAY:
             raise BadHistoryFile(
                 f"candles of 1m and 1d are imported, others are made of 1m, was {interval.label}"
             )
-        start, ends = self.span(key, interval, self.moment(cells))
+        start, ends = self._span(key, interval, self._moment(cells))
         opened, high, low, close = (
-            Decimal(price(cells, name)) for name in ("open", "high", "low", "close")
+            Decimal(_price(cells, name)) for name in ("open", "high", "low", "close")
         )
         if not low <= min(opened, close) <= max(opened, close) <= high:
             raise BadHistoryFile(
@@ -120,21 +124,21 @@ class RowReader:
             )
         bar = Bar(
             *(start, ends, opened, high, low, close),
-            volume=whole(cells, "volume"),
-            oi=whole(cells, "oi"),
-            # At least one: no single late tick takes the place of the candle.
-            ticks=max(1, whole(cells, "ticks") or 1),
+            volume=_whole(cells, "volume"),
+            oi=_whole(cells, "oi"),
+            # At least one, so that a single late tick does not replace the candle.
+            ticks=max(1, _whole(cells, "ticks") or 1),
             final=True,
         )
         return CandleRecord(key, interval, bar)
 
-    def span(self, key: InstrumentKey, interval: Interval, moment: int) -> tuple[int, int]:
-        """Return start and end of the candle that is said to start at a moment."""
+    def _span(self, key: InstrumentKey, interval: Interval, moment: int) -> tuple[int, int]:
+        """Return start and end of the candle that starts at a moment."""
         calendar = self.calendars.get(key.segment) or self.calendars[""]
         if interval is Interval.DAY:
             midnight = midnight_of(date_of(moment))
-            known = calendar.day(moment)
-            return midnight, known.ends if known else midnight + DAY_MS
+            trading_day = calendar.day(moment)
+            return midnight, trading_day.ends if trading_day else midnight + DAY_MS
         day = calendar.day_of(moment)
         if day is None:
             raise BadHistoryFile(f"{key} is not traded at that time, was {iso_time(moment)}")
@@ -143,7 +147,7 @@ class RowReader:
             raise BadHistoryFile(f"a 1m candle starts with a minute, was {iso_time(moment)}")
         return span
 
-    def key(self, cells: Cells) -> InstrumentKey:
+    def _key(self, cells: Cells) -> InstrumentKey:
         if "" in cells and cells[""] == "length":
             raise BadHistoryFile("the row has not as many cells as the header")
         name = cells.get("instrument") or self.name
@@ -154,41 +158,41 @@ class RowReader:
         except InstrumentsError as error:
             raise BadHistoryFile(str(error)) from error
 
-    def moment(self, cells: Cells) -> int:
-        timestamp = moment_of(cells["time"].strip())
+    def _moment(self, cells: Cells) -> int:
+        timestamp = _parse_moment(cells["time"].strip())
         if timestamp >= self.until_ms:
             raise BadHistoryFile(f"time must be before today, was {quoted(cells['time'])}")
         return timestamp
 
 
 @lru_cache(maxsize=10_000)
-def moment_of(text: str) -> int:
+def _parse_moment(text: str) -> int:
     try:
         return parse_moment("time", text)
     except QuotesError as error:
         raise BadHistoryFile(str(error)) from error
 
 
-def price(cells: Cells, name: str) -> str:
-    """Return the text of a JSON number, digits as they are."""
+def _price(cells: Cells, name: str) -> str:
+    """Return the text of a JSON number, with its digits."""
     text = cells[name].strip()
-    if not NUMBER.fullmatch(text):
+    if not _NUMBER.fullmatch(text):
         raise BadHistoryFile(f"{name} must be a decimal number, was {quoted(text)}")
     return text
 
 
-def whole(cells: Cells, name: str) -> int | None:
+def _whole(cells: Cells, name: str) -> int | None:
     text = cells.get(name, "").strip()
     if not text:
         return None
-    match = WHOLE.fullmatch(text)
+    match = _WHOLE.fullmatch(text)
     if match is None:
         raise BadHistoryFile(f"{name} must be a whole number from 0, was {quoted(text)}")
     return int(match[1])
 
 
-def rest_of(text: str) -> str | None:
-    """Return a tick's other keys as `models.Tick.rest` has them, given their JSON object."""
+def _parse_others(text: str) -> str | None:
+    """Return the JSON object of a tick's other keys in the form of `models.Tick.rest`."""
     if not text:
         return None
     try:
@@ -197,6 +201,6 @@ def rest_of(text: str) -> str | None:
         }
     except (ValueError, BadTick) as error:
         raise BadHistoryFile(f"others must be a JSON object, was {quoted(text)}") from error
-    if own := OWN_KEYS & fields.keys():
+    if own := _OWN_KEYS & fields.keys():
         raise BadHistoryFile(f"others must not hold {', '.join(sorted(own))}, was {quoted(text)}")
     return joined(fields).decode() or None

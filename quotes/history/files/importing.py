@@ -1,7 +1,7 @@
-"""Bringing files of ticks and candles into history, so that doing it twice changes nothing.
+"""Importing files of ticks and candles; importing a file twice changes nothing.
 
-A file is read twice: first all of it is checked, then it is written, some thousand rows in a
-transaction. What happens to ticks and to candles is in `tick_import.py` and `candle_import.py`.
+A file is read twice: first all rows are checked, then they are written, some thousand in a
+transaction. `tick_import.py` and `candle_import.py` write the records.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,28 +19,28 @@ from quotes.history.files.tick_import import TickImport
 from quotes.history.formats.columns import iso_time
 from quotes.runtime.progress import Progress
 
-BATCH_ROWS = 5000
-TOLD_ROWS = 20
+_BATCH_ROWS = 5000
+_MAX_WARNINGS = 20
 
 
-class Writer(Protocol):
-    """What stores the records of a file."""
+class RecordWriter(Protocol):
+    """Stores the records of a file."""
 
     def store(self, records: list[Any]) -> None:
-        """Store records in one transaction, those that are there already left out."""
+        """Store the records that are new, in one transaction."""
 
 
 @dataclass
-class Records:
-    """The records of a file, read anew each time; bad rows are told and counted.
+class _Records:
+    """The records of a file; each iteration reads the file again, and counts and reports bad rows.
 
     Attributes:
-        complain: called with a sentence for each of the first bad rows.
+        warn: called with a sentence for each of the first bad rows.
     """
 
     file: HistoryFile
     reader: RowReader
-    complain: Callable[[str], object]
+    warn: Callable[[str], object]
     rows: int = 0
     bad: int = 0
     first: str = ""
@@ -56,10 +56,10 @@ class Records:
             except BadHistoryFile as error:
                 self.bad += 1
                 self.first = self.first or f"row {number}: {error}"
-                if self.bad <= TOLD_ROWS:
-                    self.complain(f"row {number}: {error}")
-                elif self.bad == TOLD_ROWS + 1:
-                    self.complain("further bad rows are counted only")
+                if self.bad <= _MAX_WARNINGS:
+                    self.warn(f"row {number}: {error}")
+                elif self.bad == _MAX_WARNINGS + 1:
+                    self.warn("further bad rows are counted only")
                 continue
             yield record
 
@@ -69,21 +69,22 @@ def history_import(
     file: HistoryFile,
     reader: RowReader,
     progress: Progress,
-    complain: Callable[[str], object],
+    warn: Callable[[str], object],
     skip_bad: bool = False,
     dry_run: bool = False,
 ) -> ImportReport:
-    """Import a file and return what that did.
+    """Import a file and return the counts of its rows.
 
     Args:
-        skip_bad: leave bad rows out; else with any of them nothing is written.
-        dry_run: check the file only.
+        warn: called with a sentence for each of the first bad rows.
+        skip_bad: skip bad rows; otherwise one bad row stops the import before it writes.
+        dry_run: only check the file.
 
     Raises:
         BadHistoryFile: the file cannot be read, or a row is bad.
-        HistoryDown: the database failed; a part may be written, importing again goes on.
+        HistoryDown: the database failed; some rows may be stored: import the file again.
     """
-    records = Records(file, reader, complain)
+    records = _Records(file, reader, warn)
     for _ in records:
         pass
     report = ImportReport(ticks=file.ticks, rows=records.rows, bad=records.bad)
@@ -94,10 +95,12 @@ def history_import(
         )
     if dry_run:
         return report
-    records.complain = lambda sentence: None
+    records.warn = lambda sentence: None
     try:
-        writer: Writer = (TickImport if file.ticks else CandleImport)(reader.calendars, report)
-        for batch in batches(records):
+        writer: RecordWriter = (TickImport if file.ticks else CandleImport)(
+            reader.calendars, report
+        )
+        for batch in _batches(records):
             writer.store(batch)
             last = batch[-1]
             time = last.timestamp if file.ticks else last.bar.start
@@ -109,11 +112,11 @@ def history_import(
     return report
 
 
-def batches(records: Records) -> Iterator[list[Any]]:
+def _batches(records: _Records) -> Iterator[list[Any]]:
     batch = []
     for record in records:
         batch.append(record)
-        if len(batch) == BATCH_ROWS:
+        if len(batch) == _BATCH_ROWS:
             yield batch
             batch = []
     if batch:

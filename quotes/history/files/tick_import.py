@@ -1,4 +1,4 @@
-"""Importing ticks: which of them are new, where they stand among others, and their candles."""
+"""Importing ticks: finding the new ones, giving them positions, and updating candles."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,90 +21,91 @@ from quotes.history.tables.opening import open_tables
 from quotes.runtime.clock import now_ms
 
 # Recorded ticks have positions from 1; imported ones come before them within a millisecond.
-FIRST_POSITION = -(2**40)
-# Times so far behind a series' newest are forgotten: a row that comes again then is a repeated one.
-FORGET_MS = 3_600_000
-CHUNK = 500  # times in one query
+_FIRST_POSITION = -(2**40)
+# Ticks this much older than the newest of a series are forgotten; the same row later on counts as
+# repeated.
+_FORGET_MS = 3_600_000
+_CHUNK = 500  # times in one query
 
-# What makes two ticks of one time the same.
-Content = tuple[Decimal, int | None]
+# Two ticks of one time with the same price and volume are alike.
+_Content = tuple[Decimal, int | None]
 
 
 @dataclass
-class Moment:
+class _StoredTicks:
     """The stored ticks of a series at one time."""
 
-    contents: Counter[Content] = field(default_factory=Counter)
+    contents: Counter[_Content] = field(default_factory=Counter)
     positions: set[int] = field(default_factory=set)
 
     def free_position(self, wanted: int | None) -> int:
         if wanted is None or wanted in self.positions:
             taken = [position for position in self.positions if position < 0]
-            wanted = max(taken, default=FIRST_POSITION - 1) + 1
+            wanted = max(taken, default=_FIRST_POSITION - 1) + 1
         return wanted
 
 
 class TickImport:
-    """Stores ticks that are not there: of those alike at one time as many as the file has.
+    """Stores ticks that are not stored yet; for one thread.
 
-    So a file that was imported before, or recorded, adds nothing, and one that overlaps with what
-    is there adds the rest.
+    Of ticks that are alike at one time, history then has at least as many as the file. So a file
+    that was imported or recorded before adds nothing, and one that overlaps adds the rest.
     """
 
     def __init__(self, calendars: dict[str, Calendar], report: ImportReport) -> None:
-        self.calendars = calendars
-        self.report = report
-        self.tables = open_tables()
-        self.tables.prepare()
-        self.builder = CandleBuilder(self.tables, calendars, grace_ms=conf.candle_grace_ms)
+        self._calendars = calendars
+        self._report = report
+        self._tables = open_tables()
+        self._tables.prepare()
+        self._builder = CandleBuilder(self._tables, calendars, grace_ms=conf.candle_grace_ms)
         now = now_ms()
-        self.builder.clocks.update(dict.fromkeys(calendars, now))
-        # series -> time -> how often the file had each tick
-        self.seen: dict[int, dict[int, Counter[Content]]] = {}
-        self.newest: dict[int, int] = {}
+        self._builder.clocks.update(dict.fromkeys(calendars, now))
+        # series -> time -> how often each tick came in the file
+        self._seen: dict[int, dict[int, Counter[_Content]]] = {}
+        self._newest: dict[int, int] = {}
 
     def store(self, records: Sequence[TickRecord]) -> None:
-        """Store what is new of the records, and the candles that it changes, in a transaction."""
-        with transaction.atomic(using=self.tables.connection.alias):
-            numbers = self.tables.series({str(record.key) for record in records})
+        """Store the new ticks, and the candles that they change, in one transaction."""
+        with transaction.atomic(using=self._tables.connection.alias):
+            numbers = self._tables.series({str(record.key) for record in records})
             rows: list[TickValues] = []
             points: dict[tuple[str, int], list[Point]] = {}
-            for number, record in self.fresh(records, numbers):
-                rows.append(values_of(number, record))
+            for number, record in self._new_ticks(records, numbers):
+                rows.append(_values_of(number, record))
                 segment = record.key.segment
-                calendar = self.calendars.get(segment) or self.calendars[""]
+                calendar = self._calendars.get(segment) or self._calendars[""]
                 if calendar.day_of(record.timestamp) is not None:
-                    points.setdefault((segment, number), []).append(point_of(record))
+                    points.setdefault((segment, number), []).append(_point_of(record))
             if rows:
-                self.tables.insert_ticks(rows)
+                self._tables.insert_ticks(rows)
             changes: dict[tuple[int, Interval, int], CandleChange] = {}
             for (segment, number), new in points.items():
-                for change in self.builder.apply(segment, number, new):
+                for change in self._builder.apply(segment, number, new):
                     changes[number, change.interval, change.bar.start] = change
             if changes:
-                self.tables.put_candles(list(changes.values()))
-        self.builder.committed()
-        self.tables.committed()
-        self.report.added += len(rows)
-        self.report.repeated += len(records) - len(rows)
-        self.report.candles += len(changes)
+                self._tables.put_candles(list(changes.values()))
+        self._builder.committed()
+        self._tables.committed()
+        self._report.added += len(rows)
+        self._report.repeated += len(records) - len(rows)
+        self._report.candles += len(changes)
 
-    def fresh(
+    def _new_ticks(
         self, records: Sequence[TickRecord], numbers: dict[str, int]
     ) -> Iterator[tuple[int, TickRecord]]:
-        """Yield series and record of each tick that is not there, with a position of its own."""
+        """Yield series and record of each new tick, with a position of its own."""
         times: dict[int, set[int]] = {}
         for record in records:
             times.setdefault(numbers[str(record.key)], set()).add(record.timestamp)
         stored = {
             (number, at): moment
             for number, wanted in times.items()
-            for at, moment in stored_moments(number, sorted(wanted)).items()
+            for at, moment in _stored_ticks(number, sorted(wanted)).items()
         }
         for record in records:
             number = numbers[str(record.key)]
             content = (Decimal(record.price), record.volume)
-            occurrence = self.count(number, record.timestamp, content)
+            occurrence = self._count(number, record.timestamp, content)
             moment = stored[number, record.timestamp]
             if occurrence <= moment.contents[content]:
                 continue
@@ -112,27 +113,27 @@ class TickImport:
             moment.contents[content] += 1
             moment.positions.add(position)
             yield number, record._replace(position=position)
-        self.forget()
+        self._forget()
 
-    def count(self, number: int, at: int, content: Content) -> int:
-        """Return how often the file had a tick, this time included."""
-        counts = self.seen.setdefault(number, {}).setdefault(at, Counter())
+    def _count(self, number: int, at: int, content: _Content) -> int:
+        """Count a tick of the file, and return how often it came up to now."""
+        counts = self._seen.setdefault(number, {}).setdefault(at, Counter())
         counts[content] += 1
-        self.newest[number] = max(at, self.newest.get(number, at))
+        self._newest[number] = max(at, self._newest.get(number, at))
         return counts[content]
 
-    def forget(self) -> None:
-        for number, times in self.seen.items():
-            horizon = self.newest[number] - FORGET_MS
+    def _forget(self) -> None:
+        for number, times in self._seen.items():
+            horizon = self._newest[number] - _FORGET_MS
             for at in [at for at in times if at < horizon]:
                 del times[at]
 
 
-def stored_moments(number: int, times: Sequence[int]) -> dict[int, Moment]:
-    """Return what a series has at each of some times."""
-    found = {at: Moment() for at in times}
-    for begin in range(0, len(times), CHUNK):
-        rows = Tick.objects.filter(series_id=number, timestamp__in=times[begin : begin + CHUNK])
+def _stored_ticks(number: int, times: Sequence[int]) -> dict[int, _StoredTicks]:
+    """Return the stored ticks of a series at each of some times."""
+    found = {at: _StoredTicks() for at in times}
+    for begin in range(0, len(times), _CHUNK):
+        rows = Tick.objects.filter(series_id=number, timestamp__in=times[begin : begin + _CHUNK])
         for at, position, price, volume in rows.order_by().values_list(
             "timestamp", "position", "price", "volume"
         ):
@@ -141,7 +142,7 @@ def stored_moments(number: int, times: Sequence[int]) -> dict[int, Moment]:
     return found
 
 
-def values_of(number: int, record: TickRecord) -> TickValues:
+def _values_of(number: int, record: TickRecord) -> TickValues:
     return (
         number,
         record.timestamp,
@@ -156,7 +157,7 @@ def values_of(number: int, record: TickRecord) -> TickValues:
     )
 
 
-def point_of(record: TickRecord) -> Point:
+def _point_of(record: TickRecord) -> Point:
     reading = NO_VOLUME if record.volume is None else record.volume
     position = record.position or 0
     return (record.timestamp, reading, position, Decimal(record.price), record.oi)

@@ -1,6 +1,6 @@
-"""History as an Arrow stream or a Parquet file; needs pyarrow, which is imported when asked for.
+"""History as an Arrow stream or a Parquet file; needs pyarrow, which is imported on first use.
 
-Prices are decimals of 38 digits, 12 of them behind the point; times are timestamps in UTC.
+Prices are decimals of 38 digits, 12 of them after the point; times are timestamps in UTC.
 """
 
 import importlib.util
@@ -12,12 +12,12 @@ from typing import Any
 from quotes.errors import BadHistoryQuery, FormatMissing
 from quotes.history.formats.columns import Batches, columns_of, values_of, without_empty
 
-SCALE = 12
-PRICES = frozenset({"open", "high", "low", "close", "price"})
-TIMES = frozenset({"start", "ends", "timestamp"})
-TEXTS = frozenset({"instrument", "interval", "others"})
-FLAGS = frozenset({"final", "revised", "shown"})
-ROW_GROUP_ROWS = 50_000
+_SCALE = 12
+_PRICES = frozenset({"open", "high", "low", "close", "price"})
+_TIMES = frozenset({"start", "ends", "timestamp"})
+_TEXTS = frozenset({"instrument", "interval", "others"})
+_FLAGS = frozenset({"final", "revised", "shown"})
+_ROW_GROUP_ROWS = 50_000
 
 
 def available() -> bool:
@@ -39,17 +39,17 @@ def require_pyarrow() -> Any:
     return pyarrow
 
 
-def schema_of(*, ticks: bool) -> Any:
+def _schema_of(*, ticks: bool) -> Any:
     pa = require_pyarrow()
 
     def kind(name: str) -> Any:
-        if name in PRICES:
-            return pa.decimal128(38, SCALE)
-        if name in TIMES:
+        if name in _PRICES:
+            return pa.decimal128(38, _SCALE)
+        if name in _TIMES:
             return pa.timestamp("ms", tz="UTC")
-        if name in TEXTS:
+        if name in _TEXTS:
             return pa.string()
-        return pa.bool_() if name in FLAGS else pa.int64()
+        return pa.bool_() if name in _FLAGS else pa.int64()
 
     return pa.schema([(name, kind(name)) for name in columns_of(ticks=ticks)])
 
@@ -76,22 +76,22 @@ def record_batch(rows: Any, *, ticks: bool, schema: Any) -> Any:
     return pa.record_batch(arrays, schema=schema)
 
 
-class Sink:
-    """A file whose content is taken away while it is written."""
+class _Sink:
+    """A file object for pyarrow whose content is taken out while it is written."""
 
     closed = False
 
     def __init__(self) -> None:
-        self.held: list[bytes] = []
-        self.written = 0
+        self._pieces: list[bytes] = []
+        self._written = 0
 
     def write(self, data: Any) -> int:
-        self.held.append(bytes(data))
-        self.written += len(data)
+        self._pieces.append(bytes(data))
+        self._written += len(data)
         return len(data)
 
     def tell(self) -> int:
-        return self.written
+        return self._written
 
     def flush(self) -> None:
         pass
@@ -100,15 +100,15 @@ class Sink:
         self.closed = True
 
     def take(self) -> bytes:
-        data = b"".join(self.held)
-        self.held.clear()
+        data = b"".join(self._pieces)
+        self._pieces.clear()
         return data
 
 
 def arrow_stream(batches: Batches, *, ticks: bool) -> Iterator[bytes]:
     """Yield an Arrow IPC stream in pieces."""
     pa = require_pyarrow()
-    schema, sink = schema_of(ticks=ticks), Sink()
+    schema, sink = _schema_of(ticks=ticks), _Sink()
     with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), schema) as writer:
         for batch in without_empty(batches):
             writer.write_batch(record_batch(batch, ticks=ticks, schema=schema))
@@ -117,19 +117,19 @@ def arrow_stream(batches: Batches, *, ticks: bool) -> Iterator[bytes]:
 
 
 def parquet_file(batches: Batches, *, ticks: bool) -> Iterator[bytes]:
-    """Yield a Parquet file in pieces; rows are held until they fill a row group."""
+    """Yield a Parquet file in pieces; rows wait in memory until they fill a row group."""
     pa = require_pyarrow()
     from pyarrow import parquet
 
-    schema, sink = schema_of(ticks=ticks), Sink()
+    schema, sink = _schema_of(ticks=ticks), _Sink()
     with parquet.ParquetWriter(pa.PythonFile(sink, mode="w"), schema) as writer:
-        held: list[Any] = []
+        pending: list[Any] = []
         for batch in without_empty(batches):
-            held.append(record_batch(batch, ticks=ticks, schema=schema))
-            if sum(part.num_rows for part in held) >= ROW_GROUP_ROWS:
-                writer.write_table(pa.Table.from_batches(held, schema))
-                held.clear()
+            pending.append(record_batch(batch, ticks=ticks, schema=schema))
+            if sum(part.num_rows for part in pending) >= _ROW_GROUP_ROWS:
+                writer.write_table(pa.Table.from_batches(pending, schema))
+                pending.clear()
                 yield sink.take()
-        if held:
-            writer.write_table(pa.Table.from_batches(held, schema))
+        if pending:
+            writer.write_table(pa.Table.from_batches(pending, schema))
     yield sink.take()

@@ -1,6 +1,6 @@
-"""The columns of history's tables and how a row fills them, the same in every format.
+"""The columns of exported ticks and candles, the same in every format.
 
-A time is Unix milliseconds, or for people ISO 8601 on Indian clocks.
+A time is Unix milliseconds, or ISO 8601 in Indian time.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ TICK_COLUMNS = (
     *("instrument", "timestamp", "price", "volume", "oi"),
     *("position", "epoch", "seq", "shown", "others"),
 )
-# What each element of a JSON array is, in order; Kite's candles have the first seven, too.
+# The elements of a JSON array, in order; Kite's candles have the same seven.
 CANDLE_ARRAY = ("start", "open", "high", "low", "close", "volume", "oi")
 TICK_ARRAY = ("timestamp", "price", "volume", "oi", "seq", "epoch", "shown")
 
@@ -30,7 +30,7 @@ MS, ISO = "ms", "iso"
 
 @lru_cache(maxsize=10_000)
 def iso_time(timestamp: int) -> str:
-    """Return a moment on Indian clocks: `2024-04-05T09:15:00+05:30`, with milliseconds if any."""
+    """Return a moment in Indian time: `2024-04-05T09:15:00+05:30`, with milliseconds if any."""
     timespec = "milliseconds" if timestamp % 1000 else "seconds"
     return india_time(timestamp).isoformat(timespec=timespec)
 

@@ -1,7 +1,7 @@
-"""What history lacks, by day and segment: gaps in the tick log, and minutes without a candle.
+"""Missing history by day and segment: gaps in the tick log, and minutes without a candle.
 
-A gap is of a shard, so it may concern any instrument; it counts where it lies in the hours of a
-segment. A minute is silent when none of the segment's busiest instruments has a candle of it.
+A gap belongs to a shard and may concern any instrument; it counts for each segment within whose
+hours it lies. A minute is silent if none of the segment's busiest instruments has a candle of it.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from quotes.history.candles.sessions import Calendar, TradingDay
 from quotes.history.models import Candle, Gap, Series
 from quotes.runtime.clock import MINUTE_MS, midnight_of
 
-BUSIEST = 20
+_BUSIEST = 20
 MAX_DAYS = 31
-MAX_GAPS = 10_000
-MAX_SERIES = 20_000
+_MAX_GAPS = 10_000
+_MAX_SERIES = 20_000
 
-Stretch = tuple[int, int]
+_Stretch = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class GapDay:
     Attributes:
         instruments: how many have a candle of the day.
         minutes: of the session, up to now.
-        silent: those of them without a candle.
-        gaps: how many gaps of the log lie in the session.
-        missing: ticks missing in them; None when one does not know.
-        gap_ms: how long they are together.
+        silent: minutes without a candle.
+        gaps: gaps of the log within the session.
+        missing: ticks missing in the gaps; None if one of them is unknown.
+        gap_ms: length of the gaps together.
     """
 
     day: date
@@ -45,7 +45,7 @@ class GapDay:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is known to lack."""
+        """Whether nothing is missing, as far as can be seen."""
         return not self.gaps and not self.silent
 
 
@@ -55,14 +55,14 @@ def gap_report(
     """Return each trading day of each segment that has history, the newest day first.
 
     Args:
-        first, last: Indian dates, both included; at most MAX_DAYS of them are looked at.
+        first, last: Indian dates, both included; at most the last MAX_DAYS of them are reported.
     """
     segments: dict[str, list[int]] = {}
     rows = Series.objects.order_by("id").values_list("segment", "id")
-    for segment, number in rows[:MAX_SERIES]:
+    for segment, number in rows[:_MAX_SERIES]:
         segments.setdefault(segment, []).append(number)
     begins, ends = midnight_of(first), midnight_of(last + timedelta(days=1))
-    gaps = list(Gap.objects.filter(ends__gte=begins, begins__lt=ends)[:MAX_GAPS])
+    gaps = list(Gap.objects.filter(ends__gte=begins, begins__lt=ends)[:_MAX_GAPS])
     found = []
     days = min((last - first).days + 1, MAX_DAYS)
     for day in (last - timedelta(days=back) for back in range(days)):
@@ -71,11 +71,11 @@ def gap_report(
             session = calendar.day(midnight_of(day))
             if session is not None and session.begins <= now_ms:
                 numbers = segments[segment]
-                found.append(gap_day(day, segment, session, numbers, gaps, now_ms))
+                found.append(_gap_day(day, segment, session, numbers, gaps, now_ms))
     return found
 
 
-def gap_day(
+def _gap_day(
     day: date,
     segment: str,
     session: TradingDay,
@@ -89,7 +89,7 @@ def gap_day(
         series_id__in=numbers, interval=Interval.DAY, start=session.midnight
     ).order_by()
     instruments = days.count()
-    busiest = list(days.order_by("-ticks").values_list("series_id", flat=True)[:BUSIEST])
+    busiest = list(days.order_by("-ticks").values_list("series_id", flat=True)[:_BUSIEST])
     traded = (
         Candle.objects.filter(
             series_id__in=busiest,
@@ -109,7 +109,7 @@ def gap_day(
         segment=segment,
         instruments=instruments,
         minutes=minutes,
-        # Of what trades around the clock nobody knows when it should.
+        # Without hours there is no telling when an instrument should trade.
         silent=minutes - traded if segment else 0,
         gaps=len(inside),
         missing=None if None in counts else sum(count or 0 for count in counts),
@@ -117,8 +117,8 @@ def gap_day(
     )
 
 
-def covered(stretches: Sequence[Stretch], begins: int, ends: int) -> int:
-    """Return how much of a range lies in any of the stretches."""
+def covered(stretches: Sequence[_Stretch], begins: int, ends: int) -> int:
+    """Return how much of a range is within any of the stretches, in milliseconds."""
     total, at = 0, begins
     for start, end in sorted(stretches):
         start, end = max(start, at), min(end, ends)

@@ -1,7 +1,7 @@
-"""Dropping what is older than the rules of retention keep (`retention.py`).
+"""Dropping ticks and candles that are older than the rules of `retention.py`.
 
-In PostgreSQL whole partitions of ticks go where no segment keeps them; other rows are deleted an
-instrument and a day at a time, so that nobody waits for long.
+In PostgreSQL, partitions of ticks that no segment keeps are dropped whole. Other rows are deleted
+by instrument and day, so that no lock is held for long.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from quotes.runtime.clock import DAY_MS, day_number, midnight_of
 
 @dataclass
 class PruneReport:
-    """How much went."""
+    """How many partitions and rows were dropped."""
 
     partitions: int = 0
     ticks: int = 0
@@ -41,28 +41,28 @@ def prune_history(*, rules: Rules, today: date) -> PruneReport:
     if kept and None not in kept and connections[ALIAS].vendor == "postgresql":
         longest = max(days for days in kept if days is not None)
         partitions = Partitions(connections[ALIAS])
-        report.partitions = partitions.drop_before(day_number(cutoff(today, longest)))
+        report.partitions = partitions.drop_before(day_number(_cutoff(today, longest)))
     for number, segment in series:
         days = days_kept(rules, segment, TICKS)
         if days is not None:
-            report.ticks += sum(delete_ticks(number, cutoff(today, days)))
+            report.ticks += sum(_delete_ticks(number, _cutoff(today, days)))
         for interval in STORED:
             days = days_kept(rules, segment, interval.label)
             if days is not None:
                 old = Candle.objects.filter(
-                    series_id=number, interval=interval, start__lt=cutoff(today, days)
+                    series_id=number, interval=interval, start__lt=_cutoff(today, days)
                 )
                 report.candles += old._raw_delete(ALIAS)
     return report
 
 
-def cutoff(today: date, days: int) -> int:
+def _cutoff(today: date, days: int) -> int:
     """Return the first moment of the days that are kept."""
     return midnight_of(today - timedelta(days=days - 1))
 
 
-def delete_ticks(series: int, before: int) -> Iterator[int]:
-    """Delete the ticks of a series before a moment; yield how many went at a time."""
+def _delete_ticks(series: int, before: int) -> Iterator[int]:
+    """Delete the ticks of a series before a moment, a day at a time; yield the counts."""
     rows = Tick.objects.filter(series_id=series, timestamp__lt=before)
     while (oldest := rows.aggregate(oldest=Min("timestamp"))["oldest"]) is not None:
         yield rows.filter(timestamp__lt=oldest + DAY_MS)._raw_delete(ALIAS)

@@ -1,7 +1,7 @@
-"""Making the candles of past days anew from the stored ticks: to prove them, or to mend them.
+"""Rebuilding candles of past days from the stored ticks, to check or to repair them.
 
-A day is made as a whole, without what keeps candles up to date as ticks come (`building.py`): only
-the rules of a candle are shared.
+A day is built as a whole, without the incremental code of `candles/building.py`: the two share
+only the rules of a candle.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,12 +26,13 @@ Bars = dict[tuple[Interval, int], Bar]  # interval and start -> candle
 
 @dataclass
 class RebuildReport:
-    """What was found.
+    """The counts of a run.
 
     Attributes:
-        days: days of instruments that were looked at.
-        wrong: candles that were not what the ticks make, were missing or too many.
-        pruned: days left as they are, because ticks of them are gone.
+        days: days of instruments that were checked.
+        candles: candles that the ticks make.
+        wrong: candles that differed from their ticks, were missing, or should not exist.
+        pruned: days that were skipped because some of their ticks are pruned.
     """
 
     days: int = 0
@@ -46,41 +47,42 @@ def rebuild_candles(
     last: date,
     calendars: dict[str, Calendar],
     keys: Iterable[InstrumentKey] | None = None,
-    mend: bool = True,
-    tell: Callable[[str], object] = lambda sentence: None,
+    repair: bool = True,
+    report_line: Callable[[str], object] = lambda sentence: None,
 ) -> RebuildReport:
-    """Compare stored candles with those that the stored ticks make, and store the right ones.
+    """Compare stored candles with those that the stored ticks make, and repair the differences.
 
-    A recorder may work meanwhile: each day of an instrument is done in one transaction, in which
-    no recorder stores anything.
+    A recorder may be active: each day of an instrument is one transaction that recorders wait for.
 
     Args:
         first, last: Indian dates, both included.
-        keys: of these instruments only.
-        mend: whether wrong candles are replaced.
-        tell: called with a sentence for each candle that is wrong.
+        keys: only these instruments; None: all.
+        repair: whether to replace wrong candles.
+        report_line: called with a sentence for each wrong candle.
     """
     report = RebuildReport()
     tables = open_tables()
     tables.prepare()
-    for series in chosen(keys):
+    for series in _selected_series(keys):
         calendar = calendars.get(series.segment) or calendars[""]
-        for day in days_with_history(series, first, last):
+        for day in _days_with_history(series, first, last):
             with transaction.atomic(using=ALIAS):
-                # Behind this a recorder waits.
+                # Recorders wait for this lock.
                 list(LogPosition.objects.select_for_update().values_list("shard"))
-                rebuild_day(series, day, calendar, tables, report, mend=mend, tell=tell)
+                _rebuild_day(
+                    series, day, calendar, tables, report, repair=repair, report_line=report_line
+                )
     return report
 
 
-def chosen(keys: Iterable[InstrumentKey] | None) -> Iterator[Series]:
+def _selected_series(keys: Iterable[InstrumentKey] | None) -> Iterator[Series]:
     rows = Series.objects.all()
     if keys is not None:
         rows = rows.filter(key__in=[str(key) for key in keys])
     yield from list(rows)
 
 
-def days_with_history(series: Series, first: date, last: date) -> Iterator[date]:
+def _days_with_history(series: Series, first: date, last: date) -> Iterator[date]:
     """Yield the days of a range on which an instrument has ticks or candles."""
     at, end = midnight_of(first), midnight_of(last) + DAY_MS
     while True:
@@ -99,17 +101,17 @@ def days_with_history(series: Series, first: date, last: date) -> Iterator[date]
         at = midnight_of(day) + DAY_MS
 
 
-def rebuild_day(
+def _rebuild_day(
     series: Series,
     date_: date,
     calendar: Calendar,
     tables: Tables,
     report: RebuildReport,
     *,
-    mend: bool,
-    tell: Callable[[str], object],
+    repair: bool,
+    report_line: Callable[[str], object],
 ) -> None:
-    """Compare and mend one day of one instrument."""
+    """Compare and repair one day of one instrument."""
     midnight = midnight_of(date_)
     day = calendar.day(midnight)
     stored: Bars = {
@@ -126,23 +128,23 @@ def rebuild_day(
     if whole is not None and day is not None and len(points) < whole.ticks:
         report.pruned += 1
         return
-    right = bars_of_day(points, day) if day is not None and points else {}
+    right = _bars_of_day(points, day) if day is not None and points else {}
     report.candles += len(right)
     changes: list[CandleChange] = []
     for (interval, start), bar in right.items():
         old = stored.get((interval, start))
-        if old is not None and same(old, bar, interval):
+        if old is not None and _is_same(old, bar, interval):
             continue
         report.wrong += 1
-        tell(sentence(series, interval, old, bar))
+        report_line(_difference(series, interval, old, bar))
         bar.final = old.final if old is not None else True
         bar.revised = old is not None
         changes.append(CandleChange(series.id, interval, bar))
     surplus = stored.keys() - right.keys()
     for interval, start in sorted(surplus):
         report.wrong += 1
-        tell(sentence(series, interval, stored[interval, start], None))
-    if mend:
+        report_line(_difference(series, interval, stored[interval, start], None))
+    if repair:
         if changes:
             tables.put_candles(changes)
         for interval, start in surplus:
@@ -150,8 +152,8 @@ def rebuild_day(
         tables.committed()
 
 
-def bars_of_day(points: list[Point], day: TradingDay) -> Bars:
-    """Return all candles of a day's ticks, at least one, in order."""
+def _bars_of_day(points: list[Point], day: TradingDay) -> Bars:
+    """Return all candles of one or more sorted ticks of a day."""
     found: Bars = {}
     minutes: list[Bar] = []
     volume_state = SESSION_START
@@ -172,8 +174,8 @@ def bars_of_day(points: list[Point], day: TradingDay) -> Bars:
     return found
 
 
-def same(old: Bar, new: Bar, interval: Interval) -> bool:
-    """Say whether a stored candle says what it should; digits of equal prices may differ."""
+def _is_same(old: Bar, new: Bar, interval: Interval) -> bool:
+    """Return whether two candles are equal; equal prices may have different digits."""
     return (
         (old.open, old.high, old.low, old.close) == (new.open, new.high, new.low, new.close)
         and (old.volume, old.oi, old.ticks, old.ends) == (new.volume, new.oi, new.ticks, new.ends)
@@ -181,7 +183,7 @@ def same(old: Bar, new: Bar, interval: Interval) -> bool:
     )
 
 
-def sentence(series: Series, interval: Interval, old: Bar | None, new: Bar | None) -> str:
+def _difference(series: Series, interval: Interval, old: Bar | None, new: Bar | None) -> str:
     bar = old or new
     assert bar is not None
     was, is_ = (

@@ -1,9 +1,9 @@
-"""Retention: for how long what is kept, as QUOTES_KEEP_HISTORY says; pure rules.
+"""Rules of retention, as in QUOTES_KEEP_HISTORY; pure rules.
 
     ticks=90, 1m=400, NFO:ticks=7, NFO:1m=90
 
-keeps ticks for 90 days and one-minute candles for 400, those of NFO for 7 and 90; everything else
-for ever. The days are those of India; today is one of them.
+keeps ticks for 90 days and one-minute candles for 400, those of NFO for 7 and 90, and everything
+else for ever. Days are Indian dates and include today.
 """
 
 from quotes.errors import BadRetention, quoted
@@ -20,7 +20,7 @@ def parse_retention(text: str) -> Rules:
     """Return the rules of a setting.
 
     Raises:
-        BadRetention: it has a rule that is none.
+        BadRetention: a rule is malformed.
     """
     rules: Rules = {}
     for rule in text.split(","):
@@ -38,5 +38,5 @@ def parse_retention(text: str) -> Rules:
 
 
 def days_kept(rules: Rules, segment: str, kind: str) -> int | None:
-    """Return for how many days something is kept; None for ever."""
+    """Return how many days a kind of a segment is kept; None: for ever."""
     return rules.get((segment, kind), rules.get(("", kind)))

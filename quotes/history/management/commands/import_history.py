@@ -49,7 +49,7 @@ class Command(BaseCommand):
                 file=HistoryFile(options["file"]),
                 reader=reader,
                 progress=progress,
-                complain=self.stderr.write,
+                warn=self.stderr.write,
                 skip_bad=options["skip_bad"],
                 dry_run=options["dry_run"],
             )

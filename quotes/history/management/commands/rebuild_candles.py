@@ -1,4 +1,4 @@
-"""manage.py rebuild_candles: prove stored candles by their ticks, and mend them."""
+"""manage.py rebuild_candles: prove stored candles by their ticks, and repair them."""
 
 from datetime import date
 from typing import Any
@@ -14,7 +14,7 @@ from quotes.runtime.clock import today_in_india
 
 
 class Command(BaseCommand):
-    help = "Compare stored candles with those that the stored ticks make, and mend them."
+    help = "Compare stored candles with those that the stored ticks make, and repair them."
 
     def add_arguments(self, parser: CommandParser) -> None:
         today = today_in_india()
@@ -31,8 +31,8 @@ class Command(BaseCommand):
                 last=options["last"],
                 calendars=Calendars()(),
                 keys=None if names is None else [InstrumentKey.parse(name) for name in names],
-                mend=not options["check"],
-                tell=self.stderr.write,
+                repair=not options["check"],
+                report_line=self.stderr.write,
             )
         except (InstrumentsError, Error) as error:
             raise CommandError(f"not rebuilt: {error}") from error
