@@ -27,16 +27,16 @@ from quotes.conf import conf
 from quotes.runtime.redaction import scrub
 from quotes.websocket.transports.base import EXTENSION, WireTransport
 
-KNOWN_VERSIONS = {"daphne": ("4.2.",), "twisted": ("25.", "26.")}
+TESTED_VERSIONS = {"daphne": ("4.2.",), "twisted": ("25.", "26.")}
 
 
 def check_versions(versions: dict[str, str]) -> None:
-    """Raise ImproperlyConfigured for a version of Daphne or Twisted that is not known."""
+    """Raise ImproperlyConfigured for a version of Daphne or Twisted that was not tested."""
     for name, version in versions.items():
-        if not version.startswith(KNOWN_VERSIONS[name]):
-            known = ", ".join(one + "x" for one in KNOWN_VERSIONS[name])
+        if not version.startswith(TESTED_VERSIONS[name]):
+            tested = ", ".join(one + "x" for one in TESTED_VERSIONS[name])
             raise ImproperlyConfigured(
-                f"prepared frames work with {name} {known}, this is {version}: install the "
+                f"prepared frames work with {name} {tested}, this is {version}: install the "
                 "version of requirements.txt, or start the `daphne` command, which is slower"
             )
 

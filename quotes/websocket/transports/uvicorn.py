@@ -19,15 +19,15 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from quotes.conf import conf
 from quotes.websocket.transports.base import EXTENSION, WireTransport
 
-KNOWN_VERSIONS = ("0.54.",)
+TESTED_VERSIONS = ("0.54.",)
 
 
 def check_version(version: str) -> None:
-    """Raise ImproperlyConfigured for a version of uvicorn whose internals are not known."""
-    if not version.startswith(KNOWN_VERSIONS):
-        known = ", ".join(one + "x" for one in KNOWN_VERSIONS)
+    """Raise ImproperlyConfigured for a version of uvicorn that was not tested."""
+    if not version.startswith(TESTED_VERSIONS):
+        tested = ", ".join(one + "x" for one in TESTED_VERSIONS)
         raise ImproperlyConfigured(
-            f"PriceWebSocketProtocol works with uvicorn {known}, this is {version}: install "
+            f"PriceWebSocketProtocol works with uvicorn {tested}, this is {version}: install "
             "the version of requirements.txt, or start it with --ws websockets-sansio (slower)"
         )
 
