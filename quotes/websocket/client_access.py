@@ -132,7 +132,7 @@ class ClientAccess:
                 return
             self._counted_scopes += counted_scopes
         elif self._account.user_id != account.user_id:
-            raise BadCredentials("a connection stays one user's, open another")
+            raise BadCredentials("the token is of another user: open a new connection for it")
         if self._identity is not None:
             self._service.watch.discard(self)
         self._identity = identity
@@ -228,9 +228,9 @@ class ClientAccess:
             self._next_at = NEVER
             error = ProtocolError(ErrorCode.AUTHENTICATION_TIMEOUT, "no token came in time")
             client.send_control(error_frame(error))
-            client.close(CloseCode.AUTHENTICATION_TIMEOUT, "authenticate in time")
+            client.close(CloseCode.AUTHENTICATION_TIMEOUT, "no token in time")
         elif now >= self._identity.expires + conf.token_grace_s:
-            client.close(CloseCode.TOKEN_EXPIRED, "come back with a new token")
+            client.close(CloseCode.TOKEN_EXPIRED, "token expired, connect with a new one")
         else:
             self._next_at = self._identity.expires + conf.token_grace_s
             if not self._warned:

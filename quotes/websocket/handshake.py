@@ -45,7 +45,7 @@ async def open_access(scope: Any, service: AccessService) -> ClientAccess:
     except LimitReached as error:
         if _is_forwarded(scope):
             logger.warning(
-                "refused a WebSocket from %s, %s: if that is a proxy of yours, name it in "
+                "refused a WebSocket from %s, %s: if that address is your own proxy, add it to "
                 "QUOTES_TRUSTED_PROXIES",
                 address,
                 error,

@@ -167,10 +167,10 @@ def parse_request(text: str) -> Request:
     try:
         values = _decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise ProtocolError(ErrorCode.BAD_REQUEST, f"not JSON: {error}") from error
+        raise ProtocolError(ErrorCode.BAD_REQUEST, f"a message must be JSON: {error}") from error
     if not isinstance(values, dict):
         raise ProtocolError(
-            ErrorCode.BAD_REQUEST, f"a message is a JSON object, was {quoted(values)}"
+            ErrorCode.BAD_REQUEST, f"a message must be a JSON object, was {quoted(values)}"
         )
     id = values.get("id")
     if not isinstance(id, str | int | None) or isinstance(id, bool) or len(str(id)) > MAX_ID_LENGTH:

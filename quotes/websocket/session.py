@@ -107,10 +107,11 @@ class ClientSession:
                 raise ProtocolError(ErrorCode.RATE_LIMIT, "too many messages, slow down")
             self.refused = 0
             if text is None:
-                raise ProtocolError(ErrorCode.BAD_REQUEST, "messages are text frames of JSON")
+                raise ProtocolError(ErrorCode.BAD_REQUEST, "a message must be a text frame of JSON")
             if len(text) > (limit := self.access.limits.max_message_bytes):
                 raise ProtocolError(
-                    ErrorCode.BAD_REQUEST, f"a message has at most {limit} bytes, was {len(text)}"
+                    ErrorCode.BAD_REQUEST,
+                    f"a message can have at most {limit} bytes, was {len(text)}",
                 )
             request = parse_request(text)
             try:
@@ -124,12 +125,12 @@ class ClientSession:
             self.outbox.control(error_frame(error))
         except Exception:
             incident = uuid.uuid4().hex[:12]
-            logger.exception("incident %s: a client's message failed", incident)
+            logger.exception("incident %s: could not carry out a client's message", incident)
             self.outbox.control(
                 frame(
                     "error",
                     code=ErrorCode.INTERNAL,
-                    message=f"the server failed to carry this out, incident {incident}",
+                    message=f"the server could not carry this out: report incident {incident}",
                     incident=incident,
                 )
             )
@@ -228,14 +229,16 @@ class ClientSession:
     def too_slow(self) -> None:
         """End a client that does not take its frames."""
         if not self.ended:
-            logger.info("a client that takes nothing is cut off")
+            logger.info("closed a client that does not read its frames")
             self.close(CloseCode.SLOW_READER, "too slow")
             self.transport.abort()
 
     def _fell_behind(self) -> None:
         """End a client that wants every tick and does not keep up."""
         if not self.ended:
-            self.close(CloseCode.TOO_SLOW_FOR_EVERY_TICK, "too slow, resume from seq")
+            self.close(
+                CloseCode.TOO_SLOW_FOR_EVERY_TICK, "too slow for every tick, resume from seq"
+            )
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Close behind what is due; a client that does not take that in time is cut off."""

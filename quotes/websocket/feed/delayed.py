@@ -85,7 +85,9 @@ class DelayedReader:
                 self._problem = ""
             except (RedisError, OSError, msgspec.DecodeError) as error:
                 if str(error) != self._problem:
-                    logger.warning("the tick log cannot be read for late prices: %s", error)
+                    logger.warning(
+                        "cannot read the tick log for delayed prices, trying again: %s", error
+                    )
                 self._problem = str(error)
             await asyncio.sleep(pause_s)
 
@@ -122,7 +124,7 @@ class DelayedReader:
                 try:
                     receiver(message)
                 except Exception:
-                    logger.exception("a client of late prices failed")
+                    logger.exception("could not hand a delayed price to a client")
 
 
 class DelayedReaders:

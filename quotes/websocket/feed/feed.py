@@ -142,7 +142,7 @@ class Feed:
             except (RedisError, OSError, TimeoutError):
                 self._set_state(bridge_up=False)
             except Exception:
-                logger.exception("the watch over the feed failed")
+                logger.exception("could not check the state of the feed, trying again")
             if changed := self.markets.changes():
                 for listener in list(self.listeners):
                     listener.market_changed(changed)

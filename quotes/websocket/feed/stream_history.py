@@ -66,11 +66,11 @@ class StreamHistory:
             newest: the position of the newest tick that is known of the instrument.
         """
         if newest is None:
-            return MissedTicks([], "no price of it is known")
+            return MissedTicks([], "it has no price yet")
         if since.epoch != newest.epoch:
             return MissedTicks([], "its numbering has started over")
         if since.seq > newest.seq:
-            return MissedTicks([], "the number is ahead of the stream")
+            return MissedTicks([], "seq is ahead of the stream")
         if newest.seq - since.seq > conf.resume_max_ticks:
             return MissedTicks([], f"more than {conf.resume_max_ticks} ticks were missed")
         found = [
@@ -86,7 +86,7 @@ class StreamHistory:
         if numbers != list(range(since.seq + 1, since.seq + 1 + len(found))) or (
             since.seq + len(found) < newest.seq
         ):
-            return MissedTicks([], "the ticks that were missed are no longer kept")
+            return MissedTicks([], "the missed ticks are no longer kept")
         return MissedTicks(found)
 
     async def last_ticks(
@@ -131,7 +131,9 @@ class StreamHistory:
             try:
                 return read()
             except DatabaseError as error:
-                logger.warning("the history could not be asked: %s", error)
+                logger.warning(
+                    "cannot read the history database, clients get no older ticks: %s", error
+                )
                 return nothing
             finally:
                 connections[ALIAS].close_if_unusable_or_obsolete()

@@ -24,7 +24,7 @@ class Access(Protocol):
         """How many instruments a connection may be subscribed to."""
 
     def delay_of(self, key: InstrumentKey) -> int:
-        """Return how many minutes late the client sees an instrument; raise ProtocolError 403."""
+        """Return by how many minutes an instrument is delayed; raise ProtocolError 403."""
 
 
 def admit(
@@ -53,10 +53,10 @@ def admit(
             if str(key) in subscribed or str(key) in wanted:
                 raise ProtocolError(ErrorCode.ALREADY_SUBSCRIBED, "already subscribed")
             if access.delay_of(key) and not allow_delayed:
-                raise ProtocolError(ErrorCode.NOT_ENTITLED, "entitled to late prices only")
+                raise ProtocolError(ErrorCode.NOT_ENTITLED, "entitled to delayed prices only")
             if len(subscribed) + len(wanted) >= limit:
                 raise ProtocolError(
-                    ErrorCode.SYMBOL_LIMIT, f"a connection has at most {limit} symbols"
+                    ErrorCode.SYMBOL_LIMIT, f"a connection can have at most {limit} symbols"
                 )
         except (ProtocolError, InstrumentsError) as error:
             rejected.append(rejection(name, error.code, str(error)))

@@ -55,7 +55,7 @@ class Backfill:
         if self._count > conf.history_max_ticks:
             raise ProtocolError(
                 ErrorCode.BAD_REQUEST,
-                f"history has at most {conf.history_max_ticks} ticks, was {self._count}",
+                f"history can have at most {conf.history_max_ticks} ticks, was {self._count}",
             )
         self._since = {name: message.since_of(name) for name in message.names}
 
@@ -89,7 +89,7 @@ class Backfill:
     def send_delayed(self, key: InstrumentKey, name: str, minutes: int) -> None:
         """Report that the past of an instrument with delayed prices is not sent."""
         if self._since.get(name) is not None:
-            self._send_resumed(key, name, f"prices of it come {minutes} minutes late", 0)
+            self._send_resumed(key, name, f"its prices are delayed by {minutes} minutes", 0)
         elif self._count:
             self._send_history(key, name, [])
 

@@ -198,13 +198,13 @@ def _past_count(message: Subscribe) -> int:
     if history.ticks or (history.candles and history.candles.interval != message.candles):
         raise ProtocolError(
             ErrorCode.BAD_REQUEST,
-            "history of candles is of the interval subscribed to: "
+            "history must be candles of the interval subscribed to: "
             '{"candles":{"interval":"5m","count":200}}',
         )
     if count > conf.history_max_ticks:
         raise ProtocolError(
             ErrorCode.BAD_REQUEST,
-            f"history has at most {conf.history_max_ticks} candles, was {count}",
+            f"history can have at most {conf.history_max_ticks} candles, was {count}",
         )
     return count
 
@@ -218,6 +218,7 @@ def _live_interval(text: str | None) -> Interval:
     if interval not in LIVE:
         raise ProtocolError(
             ErrorCode.BAD_REQUEST,
-            f"live candles are of {', '.join(one.label for one in LIVE)}, was {interval.label}",
+            "live candles must have an interval of "
+            f"{', '.join(one.label for one in LIVE)}, was {interval.label}",
         )
     return interval
