@@ -50,7 +50,7 @@ def answer(serializer: Any, description: str, value: Any) -> OpenApiResponse:
     return OpenApiResponse(serializer, description, [example])
 
 
-def asked(query: type[Query], request: Request) -> dict[str, Any]:
+def read_parameters(query: type[Query], request: Request) -> dict[str, Any]:
     """Return the parameters of a request, or raise DRF's ValidationError."""
     checked = query(data=request.query_params.dict())
     checked.is_valid(raise_exception=True)
@@ -83,7 +83,7 @@ class InstrumentsView(APIView):
     )
     def get(self, request: Request) -> Response:
         """Return instruments that fit all that is asked, a page at a time."""
-        terms = asked(InstrumentQuery, request)
+        terms = read_parameters(InstrumentQuery, request)
         page = {name: terms.pop(name) for name in ("ordering", "limit")}
         cursor = terms.pop("cursor", "")
         terms["instrument_type"] = terms.pop("type", "")
@@ -154,7 +154,7 @@ class OptionChainView(APIView):
     )
     def get(self, request: Request, underlying: str) -> Response:
         """Return the options of an underlying that expire on one day, with latest prices."""
-        chain = OptionChain(underlying=underlying, **asked(ChainQuery, request))
+        chain = OptionChain(underlying=underlying, **read_parameters(ChainQuery, request))
         keys = [option.key for option in chain.options]
         if keys and not permitted(request, keys[:1]):  # they are all of one segment
             self.permission_denied(request, f"not entitled to {chain.segment}")
@@ -189,7 +189,7 @@ class MarketStatusView(APIView):
     )
     def get(self, request: Request) -> Response:
         """Return what each segment is doing now (open, pre_open, closed, holiday), until when."""
-        segment = asked(StatusQuery, request).get("segment")
+        segment = read_parameters(StatusQuery, request).get("segment")
         if segment and segment not in SEGMENTS:
             raise BadSegment(f"segment must be one of {', '.join(SEGMENTS)}, was {quoted(segment)}")
         now = timezone.now()

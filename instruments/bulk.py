@@ -31,8 +31,8 @@ class Writer:
         # Which values the database's driver does not take as they are -> what it takes; few of
         # them differ, as days, strikes and ticks are shared by many.
         self.adapted: list[tuple[int, dict[Any, Any]]] = [
-            (place, {None: None})
-            for place, field in enumerate(self.fields)
+            (index, {None: None})
+            for index, field in enumerate(self.fields)
             if isinstance(field, DateField | DecimalField)
         ]
 
@@ -46,9 +46,9 @@ class Writer:
         self.execute(f'{self.insertion()} ON CONFLICT ("id") DO UPDATE SET {sets}', rows)
 
     def insertion(self) -> str:
-        places = ", ".join(["%s"] * len(self.names))
+        placeholders = ", ".join(["%s"] * len(self.names))
         # Every name in it is the model's own; the values are parameters.
-        return f"INSERT INTO {self.table} ({', '.join(self.names)}) VALUES ({places})"  # noqa: S608
+        return f"INSERT INTO {self.table} ({', '.join(self.names)}) VALUES ({placeholders})"  # noqa: S608
 
     def execute(self, statement: str, rows: Iterable[Values]) -> None:
         with connection.cursor() as cursor:
@@ -56,9 +56,9 @@ class Writer:
 
     def prepared(self, row: Values) -> list[Any]:
         values = list(row)
-        for place, adapted in self.adapted:
-            value = values[place]
+        for index, adapted in self.adapted:
+            value = values[index]
             if value not in adapted:
-                adapted[value] = self.fields[place].get_db_prep_save(value, connection)
-            values[place] = adapted[value]
+                adapted[value] = self.fields[index].get_db_prep_save(value, connection)
+            values[index] = adapted[value]
         return values

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from instruments.conf import conf
 from instruments.errors import BadFile
-from instruments.formats.reading import Entry, MasterFile
+from instruments.formats.reading import FileEntry, MasterFile
 from instruments.import_report import ImportReport
 from instruments.importing import instruments_import
 
@@ -47,7 +47,7 @@ def file_import(
     return report
 
 
-def with_bar(rows: MasterFile, file: BinaryIO) -> Iterator[Entry]:
+def with_bar(rows: MasterFile, file: BinaryIO) -> Iterator[FileEntry]:
     """Yield the rows, and draw how much of the file they are from."""
     size = file.seek(0, os.SEEK_END)
     # disable=None: only on a terminal.

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from instruments.bulk import Writer
-from instruments.formats.reading import Entry, Rejection
+from instruments.formats.reading import FileEntry, Rejection
 from instruments.formats.rows import MasterRow
 from instruments.import_report import ImportReport
 from instruments.models import Instrument, MasterVersion, Segment
@@ -21,38 +21,47 @@ from instruments.services import master_bump
 # Rows that are looked up and written together; SQLite takes 999 parameters in a statement.
 BATCH = 900
 
-# What a row of a file may say, in the order in which changes are told.
-TOLD = (
+# What a row of a file may say, in the order of changes.
+FILE_FIELDS = (
     *("name", "instrument_type", "underlying", "expiry", "strike", "lot_size", "tick_size"),
     *("exchange_token", "instrument_token", "isin"),
 )
 TEXTS = frozenset(("name", "underlying", "isin"))
-WRITTEN = (*TOLD, "segment_id", "symbol", "active", "last_seen", "master_version", "first_seen")
-# Of these None says that there is none; of the others, that the file does not tell.
-ALWAYS_TOLD = frozenset(("instrument_type", "underlying", "expiry", "strike"))
+WRITTEN = (
+    *FILE_FIELDS,
+    "segment_id",
+    "symbol",
+    "active",
+    "last_seen",
+    "master_version",
+    "first_seen",
+)
+# In these None means none; in the others, that the file has no such field.
+_ALWAYS_IN_FILE = frozenset(("instrument_type", "underlying", "expiry", "strike"))
 
 
-class Known(NamedTuple):
-    """What the master says of an instrument that a file has."""
+class StoredInstrument(NamedTuple):
+    """An instrument of the file, as the master has it."""
 
     id: int
     active: bool
     first_seen: datetime
-    # in the order of TOLD
-    told: tuple[Any, ...]
+    # in the order of FILE_FIELDS
+    values: tuple[Any, ...]
 
 
 def instruments_import(
     *,
-    rows: Iterable[Entry],
+    rows: Iterable[FileEntry],
     deactivate_missing: bool = False,
     skip_bad_rows: bool = False,
     dry_run: bool = False,
 ) -> ImportReport:
-    """Make the master say what the rows of a file say, in one transaction.
+    """Update the master from the rows of a file, in one transaction.
 
-    An instrument is known by its segment and symbol; one that was inactive becomes active again.
-    What the file does not tell stays. The version of the master moves if anything changed.
+    An instrument is identified by its segment and symbol; one that was inactive becomes active
+    again. Fields that the file does not have stay. If anything changed, the master gets a new
+    version.
 
     Args:
         rows: a `formats.reading.MasterFile`, or the like; read once, in batches.
@@ -90,7 +99,7 @@ class Import:
         self.version = 0
         self.inserting, self.updating = Writer(WRITTEN), Writer((*WRITTEN, "id"))
 
-    def run(self, rows: Iterable[Entry], *, deactivate_missing: bool) -> None:
+    def run(self, rows: Iterable[FileEntry], *, deactivate_missing: bool) -> None:
         good = self.good(rows)
         while batch := list(islice(good, BATCH)):
             self.write(batch)
@@ -100,7 +109,7 @@ class Import:
             if not self.report.kept_missing:
                 self.deactivate()
 
-    def good(self, rows: Iterable[Entry]) -> Iterator[MasterRow]:
+    def good(self, rows: Iterable[FileEntry]) -> Iterator[MasterRow]:
         """Yield the rows that count, and count the others."""
         for entry in rows:
             if isinstance(entry, Rejection):
@@ -115,14 +124,14 @@ class Import:
                 yield row
 
     def write(self, batch: list[MasterRow]) -> None:
-        known = self.known(batch)
+        stored = self.stored(batch)
         new, changed, unchanged = [], [], []
         for row in batch:
-            found = known.get((row.segment, row.symbol))
-            told = tuple(getattr(row, name) for name in TOLD)
+            found = stored.get((row.segment, row.symbol))
+            values = tuple(getattr(row, name) for name in FILE_FIELDS)
             if found is None:
-                new.append(self.created(row, told))
-            elif changes := self.changes(found, told):
+                new.append(self.created(row, values))
+            elif changes := self.changes(found, values):
                 changed.append(self.changed(row, found, changes))
             else:
                 unchanged.append(found.id)
@@ -136,42 +145,44 @@ class Import:
         self.report.changed += len(changed)
         self.report.unchanged += len(unchanged)
 
-    def known(self, batch: list[MasterRow]) -> dict[tuple[str, str], Known]:
-        """Return the instruments that the rows mean: the active one, or the last that was."""
+    def stored(self, batch: list[MasterRow]) -> dict[tuple[str, str], StoredInstrument]:
+        """Return the stored instruments of the rows: the active one, or the one last seen."""
         symbols: dict[str, list[str]] = {}
         for row in batch:
             symbols.setdefault(row.segment, []).append(row.symbol)
         return {
-            (segment, found[0]): Known(found[1], found[2], found[3], found[4:])
+            (segment, found[0]): StoredInstrument(found[1], found[2], found[3], found[4:])
             for segment, wanted in symbols.items()
             for found in Instrument.objects.filter(segment=segment, symbol__in=wanted)
             .order_by("active", "last_seen")
-            .values_list("symbol", "id", "active", "first_seen", *TOLD)
+            .values_list("symbol", "id", "active", "first_seen", *FILE_FIELDS)
         }
 
-    def changes(self, found: Known, told: tuple[object, ...]) -> dict[str, object]:
-        """Return what the file tells differently: field -> its new value."""
+    def changes(self, found: StoredInstrument, values: tuple[object, ...]) -> dict[str, object]:
+        """Return the fields that differ in the file: field -> its new value."""
         changes = {
             name: new
-            for name, old, new in zip(TOLD, found.told, told, strict=True)
-            if new != old and (new is not None or name in ALWAYS_TOLD)
+            for name, old, new in zip(FILE_FIELDS, found.values, values, strict=True)
+            if new != old and (new is not None or name in _ALWAYS_IN_FILE)
         }
         return changes if found.active else {**changes, "active": True}
 
-    def created(self, row: MasterRow, told: tuple[Any, ...]) -> list[Any]:
+    def created(self, row: MasterRow, values: tuple[Any, ...]) -> list[Any]:
         self.took_token(row)
         self.report.example("new", f"{row.segment}:{row.symbol}")
-        # What the file does not tell of a text is empty, of anything else nothing.
-        values = [
+        # A text that the file does not have is empty, anything else is null.
+        written = [
             "" if value is None and name in TEXTS else value
-            for name, value in zip(TOLD, told, strict=True)
+            for name, value in zip(FILE_FIELDS, values, strict=True)
         ]
-        return [*values, *self.frame(row), self.now]
+        return [*written, *self.frame(row), self.now]
 
-    def changed(self, row: MasterRow, found: Known, changes: dict[str, Any]) -> list[Any]:
+    def changed(
+        self, row: MasterRow, found: StoredInstrument, changes: dict[str, Any]
+    ) -> list[Any]:
         if "exchange_token" in changes or "active" in changes:
             self.took_token(row)
-        before = dict(zip(TOLD, found.told, strict=True))
+        before = dict(zip(FILE_FIELDS, found.values, strict=True))
         differences = ", ".join(
             f"{name} {before.get(name, 'no')} -> {new}" for name, new in changes.items()
         )

@@ -15,9 +15,9 @@ from django.db import DatabaseError, connection
 from instruments import resolving
 from instruments.conf import conf
 from instruments.keys import InstrumentKey
-from instruments.loading import Pacer, Stopped, load_snapshot, release
+from instruments.loading import LoadPacer, Stopped, load_snapshot, release
 from instruments.sessions import Hours, MarketStatus, market_status, today_in_india
-from instruments.snapshot import OPTIONS, Entry, Snapshot
+from instruments.snapshot import OPTIONS, MasterEntry, MasterSnapshot
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class InstrumentIndex:
     """
 
     def __init__(self) -> None:
-        self._snapshot = Snapshot()
+        self._snapshot = MasterSnapshot()
         self._refreshing = threading.Lock()
         self._problem = ""
         self._thread: threading.Thread | None = None
@@ -65,7 +65,7 @@ class InstrumentIndex:
         """
         return resolving.resolve(self._snapshot, name, segment=segment, strict=strict)
 
-    def describe(self, key: InstrumentKey) -> Entry | None:
+    def describe(self, key: InstrumentKey) -> MasterEntry | None:
         """Return what the master says of an instrument, None if it does not know it."""
         return self._snapshot.symbols.get(key.segment, {}).get(key.symbol)
 
@@ -151,7 +151,7 @@ class InstrumentIndex:
         """
         return market_status(segment, self._snapshot.hours.get(segment, Hours()), moment)
 
-    def _contracts(self, segment: str, underlying: str) -> list[Entry]:
+    def _contracts(self, segment: str, underlying: str) -> list[MasterEntry]:
         snapshot = self._snapshot
         for route in resolving.routes_of(snapshot, segment):
             for code in route.segments:
@@ -167,9 +167,9 @@ class InstrumentIndex:
         not been migrated, is logged once and leaves the index as it is. Not for the event loop's
         thread.
         """
-        return self._refresh(Pacer())
+        return self._refresh(LoadPacer())
 
-    def _refresh(self, pace: Pacer) -> bool:
+    def _refresh(self, pace: LoadPacer) -> bool:
         with self._refreshing:
             ours = connection.connection is None
             old = self._snapshot
@@ -226,7 +226,7 @@ class InstrumentIndex:
     def _follow(self, on_change: Callable[[], object] | None) -> None:
         while True:
             try:
-                if self._refresh(Pacer(self._stopped)) and on_change is not None:
+                if self._refresh(LoadPacer(self._stopped)) and on_change is not None:
                     on_change()
             except Stopped:
                 return

@@ -1,7 +1,7 @@
-"""Pages of a query set that are told by where they begin, not by how many rows come before.
+"""Keyset pagination of a query set: a page is identified by the row it begins at, not by a count.
 
-A page costs the same wherever it is, and rows that come or go between two pages neither repeat
-others nor hide them.
+Every page costs the same, and rows that come or go between two pages neither repeat nor hide
+others.
 """
 
 import base64
@@ -18,7 +18,7 @@ Row = TypeVar("Row", bound=Model)
 
 
 class BadCursor(InstrumentsError, ValueError):
-    """The text is no cursor of this list."""
+    """The text is not a cursor of this list."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Page(Generic[Row]):
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """A place between two rows.
+    """A position between two rows of an ordered list.
 
     Attributes:
-        ordering: of the list that the place is in.
-        value, pk: of the row at the place; an empty field is None and comes last.
-        back: the page ends here; else it begins here.
+        ordering: of the list that the position is in.
+        value, pk: of the row at the position; an empty field is None and comes last.
+        back: the page ends here instead of beginning here.
     """
 
     ordering: str
@@ -55,7 +55,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
         except (ValueError, msgspec.MsgspecError) as error:
             raise BadCursor(f"not a cursor, was {quoted(text)}") from error
         if cursor.ordering != ordering or abs(cursor.pk) >= 2**63:
-            raise BadCursor(f"the cursor is of a list in another order, was {quoted(text)}")
+            raise BadCursor(f"the cursor belongs to a list in another order, was {quoted(text)}")
         return cursor
 
 
@@ -70,14 +70,14 @@ def page_of(rows: QuerySet[Row], *, ordering: str, limit: int, cursor: str = "")
         cursor: `next` or `previous` of another page with the same ordering; empty: the first.
 
     Raises:
-        BadCursor: the text is no cursor of this list.
+        BadCursor: the text is not a cursor of this list.
     """
     name, descending = ordering.removeprefix("-"), ordering.startswith("-")
-    place = Cursor.parse(cursor, ordering=ordering) if cursor else None
-    back = place is not None and place.back
+    position = Cursor.parse(cursor, ordering=ordering) if cursor else None
+    back = position is not None and position.back
     nullable = rows.model._meta.get_field(name).null
-    if place is not None:
-        rows = rows.filter(beyond(rows.model, place, name, descending=descending))
+    if position is not None:
+        rows = rows.filter(beyond(rows.model, position, name, descending=descending))
     field: Any = F(name).desc if descending != back else F(name).asc
     order: Any = field(**{"nulls_first" if back else "nulls_last": True} if nullable else {})
     found = list(rows.order_by(order, "-pk" if descending != back else "pk")[: limit + 1])
@@ -93,23 +93,25 @@ def page_of(rows: QuerySet[Row], *, ordering: str, limit: int, cursor: str = "")
     return Page(
         rows=found,
         next=at(found[-1], back=False) if found and (more or back) else "",
-        previous=at(found[0], back=True) if found and (more if back else place is not None) else "",
+        previous=at(found[0], back=True)
+        if found and (more if back else position is not None)
+        else "",
     )
 
 
-def beyond(model: type[Model], place: Cursor, name: str, *, descending: bool) -> Q:
-    """Return the condition for rows after the place, or before it if the cursor looks back."""
-    greater = descending == place.back
+def beyond(model: type[Model], position: Cursor, name: str, *, descending: bool) -> Q:
+    """Return the condition for rows after the position, or before it if the cursor looks back."""
+    greater = descending == position.back
     ahead, least = ("gt", "gte") if greater else ("lt", "lte")
-    if place.value is None:
-        same = Q(**{f"{name}__isnull": True, f"pk__{ahead}": place.pk})
-        return same | Q(**{f"{name}__isnull": False}) if place.back else same
+    if position.value is None:
+        same = Q(**{f"{name}__isnull": True, f"pk__{ahead}": position.pk})
+        return same | Q(**{f"{name}__isnull": False}) if position.back else same
     try:
-        value = model._meta.get_field(name).to_python(place.value)  # type: ignore[union-attr]
+        value = model._meta.get_field(name).to_python(position.value)  # type: ignore[union-attr]
     except ValidationError as error:
-        raise BadCursor(f"not a cursor, was {quoted(str(place))}") from error
-    # The first condition lets the database begin at the place in an index of the field.
+        raise BadCursor(f"not a cursor, was {quoted(str(position))}") from error
+    # The first condition lets the database begin at the position in an index of the field.
     condition = Q(**{f"{name}__{least}": value}) & (
-        Q(**{f"{name}__{ahead}": value}) | Q(**{f"pk__{ahead}": place.pk})
+        Q(**{f"{name}__{ahead}": value}) | Q(**{f"pk__{ahead}": position.pk})
     )
-    return condition if place.back else condition | Q(**{f"{name}__isnull": True})
+    return condition if position.back else condition | Q(**{f"{name}__isnull": True})

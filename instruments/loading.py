@@ -24,13 +24,13 @@ from instruments.models import (
     TradingSession,
 )
 from instruments.sessions import Hours, Session, SpecialDay
-from instruments.snapshot import Entry, Snapshot, SnapshotBuilder
+from instruments.snapshot import MasterEntry, MasterSnapshot, SnapshotBuilder
 
 CHUNK_ROWS = 100
 WORK_S = 0.001
 REST_S = 0.001
 
-# In the order of Entry.
+# In the order of MasterEntry.
 FIELDS = (
     "id",
     "segment_id",
@@ -62,7 +62,7 @@ class Stopped(Exception):
     """Whoever wanted the master does not want it any more."""
 
 
-class Pacer:
+class LoadPacer:
     """Rests for a millisecond whenever a millisecond has been worked.
 
     Python gives a waiting thread its turn only every five milliseconds; to sleep is to give it at
@@ -82,7 +82,7 @@ class Pacer:
             self._rested = time.perf_counter()
 
 
-def load_snapshot(base: Snapshot, pace: Pacer) -> Snapshot:
+def load_snapshot(base: MasterSnapshot, pace: LoadPacer) -> MasterSnapshot:
     """Return the master as it is now; the base itself when the version has not changed.
 
     Raises:
@@ -142,7 +142,7 @@ def plain(value: Decimal) -> Decimal:
     return value.quantize(1) if value == value.to_integral_value() else value.normalize()
 
 
-def read_entries(instruments: QuerySet[Instrument], pace: Pacer) -> Iterator[Entry]:
+def read_entries(instruments: QuerySet[Instrument], pace: LoadPacer) -> Iterator[MasterEntry]:
     """Yield the instruments of a query set, read in chunks by primary key."""
     shared = {FIELDS.index(field): Shared() for field in SHARED_FIELDS}
     after = -1
@@ -153,9 +153,9 @@ def read_entries(instruments: QuerySet[Instrument], pace: Pacer) -> Iterator[Ent
             return
         pace()
         columns: list[Any] = list(zip(*rows, strict=True))
-        for position, known in shared.items():
-            columns[position] = map(known.__getitem__, columns[position])
-        yield from map(Entry, *columns)
+        for position, one_object in shared.items():
+            columns[position] = map(one_object.__getitem__, columns[position])
+        yield from map(MasterEntry, *columns)
         after = rows[-1][0]
 
 
@@ -180,7 +180,7 @@ def load_hours(segments: Iterable[str] = ()) -> dict[str, Hours]:
     }
 
 
-def release(parts: tuple[list[Entry], list[object]], pace: Pacer) -> None:
+def release(parts: tuple[list[MasterEntry], list[object]], pace: LoadPacer) -> None:
     """Give the memory of a snapshot's parts back a little at a time.
 
     Freeing a hundred thousand entries at once would stop the process for tens of milliseconds.

@@ -9,14 +9,14 @@ from instruments import market, vendors
 from instruments.errors import AmbiguousSymbol, BadSegment, UnknownSymbol, quoted
 from instruments.keys import InstrumentKey, check_symbol
 from instruments.market import Route
-from instruments.snapshot import OPTIONS, Entry, Snapshot
+from instruments.snapshot import OPTIONS, MasterEntry, MasterSnapshot
 from instruments.symbols import Contract, ambiguous, readings
 
 PRODUCT_NAMES = {"F": "a future", "O": "an option"}
 
 
 def resolve(
-    snapshot: Snapshot, name: str, *, segment: str = "", strict: bool = False
+    snapshot: MasterSnapshot, name: str, *, segment: str = "", strict: bool = False
 ) -> InstrumentKey:
     """Return the key of the one stream that a name means; see `InstrumentIndex.resolve`."""
     if not segment:
@@ -37,7 +37,7 @@ def resolve(
     return InstrumentKey("", name)
 
 
-def routes_of(snapshot: Snapshot, code: str) -> tuple[Route, ...]:
+def routes_of(snapshot: MasterSnapshot, code: str) -> tuple[Route, ...]:
     """Return where a segment's code or alias leads; raise BadSegment."""
     routes = snapshot.routes.get(code)
     if not routes:
@@ -45,7 +45,9 @@ def routes_of(snapshot: Snapshot, code: str) -> tuple[Route, ...]:
     return routes
 
 
-def resolve_within(snapshot: Snapshot, code: str, text: str, *, strict: bool) -> InstrumentKey:
+def resolve_within(
+    snapshot: MasterSnapshot, code: str, text: str, *, strict: bool
+) -> InstrumentKey:
     """Return the key of a symbol in what a segment's code or alias leads to."""
     check_symbol(text)
     routes = routes_of(snapshot, code)
@@ -67,7 +69,7 @@ def unknown(text: str) -> UnknownSymbol:
     return UnknownSymbol(f"not in the instrument master, was {quoted(text)}")
 
 
-def find(snapshot: Snapshot, route: Route, text: str) -> Entry | None:
+def find(snapshot: MasterSnapshot, route: Route, text: str) -> MasterEntry | None:
     """Return the entry that the text names in the segments of a route."""
     for segment in route.segments:
         entry = snapshot.symbols.get(segment, {}).get(text)
@@ -83,7 +85,9 @@ def fits(route: Route, instrument_type: str) -> bool:
     return instrument_type in OPTIONS if route.product == "O" else instrument_type == "FUT"
 
 
-def find_spelling(snapshot: Snapshot, route: Route, text: str, *, bare: bool) -> Entry | None:
+def find_spelling(
+    snapshot: MasterSnapshot, route: Route, text: str, *, bare: bool
+) -> MasterEntry | None:
     """Return the entry that a vendor's spelling names in the segments of a route.
 
     Args:
@@ -123,7 +127,7 @@ def find_spelling(snapshot: Snapshot, route: Route, text: str, *, bare: bool) ->
     return None
 
 
-def guess(snapshot: Snapshot, route: Route, text: str, *, strict: bool) -> InstrumentKey:
+def guess(snapshot: MasterSnapshot, route: Route, text: str, *, strict: bool) -> InstrumentKey:
     """Return the key of a symbol that the master does not have, within a route.
 
     Raises:
@@ -156,7 +160,7 @@ def guess(snapshot: Snapshot, route: Route, text: str, *, strict: bool) -> Instr
 
 
 def derivative_segment(
-    snapshot: Snapshot, segments: list[str], text: str, contracts: list[Contract]
+    snapshot: MasterSnapshot, segments: list[str], text: str, contracts: list[Contract]
 ) -> str:
     """Return the first of the segments that has the underlying, else the first; see `guess`."""
     known = [

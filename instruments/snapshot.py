@@ -22,7 +22,7 @@ OPTIONS = ("CE", "PE")
 NO_STRIKE = Decimal(0)
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class MasterEntry(msgspec.Struct, frozen=True, gc=False):
     """One active instrument; prices in rupees, None or "" where the master has nothing.
 
     A hundred thousand of them are no work for the garbage collector (gc=False), which would
@@ -49,12 +49,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return InstrumentKey(self.segment, self.symbol)
 
 
-def chain_order(entry: Entry) -> tuple[date, Decimal, str]:
+def chain_order(entry: MasterEntry) -> tuple[date, Decimal, str]:
     """Order a chain by expiry, then strike (futures first), then CE before PE."""
     return entry.expiry or date.min, entry.strike or NO_STRIKE, entry.instrument_type
 
 
-class Snapshot:
+class MasterSnapshot:
     """All active instruments by their names and tokens, the aliases of segments, and the hours."""
 
     def __init__(self) -> None:
@@ -67,21 +67,21 @@ class Snapshot:
         self.prefixes: frozenset[str] = market.prefixes(market.aliases())
         self.hours: Mapping[str, Hours] = {}
         # segment -> symbol, exchange token, ISIN, squeezed name (of an index) -> entry
-        self.symbols: dict[str, dict[str, Entry]] = {}
-        self.tokens: dict[str, dict[int, Entry]] = {}
-        self.isins: dict[str, dict[str, Entry]] = {}
-        self.squeezed: dict[str, dict[str, Entry]] = {}
+        self.symbols: dict[str, dict[str, MasterEntry]] = {}
+        self.tokens: dict[str, dict[int, MasterEntry]] = {}
+        self.isins: dict[str, dict[str, MasterEntry]] = {}
+        self.squeezed: dict[str, dict[str, MasterEntry]] = {}
         # instrument tokens that do not follow from exchange token and segment -> entry
-        self.odd_tokens: dict[int, Entry] = {}
+        self.odd_tokens: dict[int, MasterEntry] = {}
         # segment -> underlying -> futures and options in chain_order
-        self.chains: dict[str, dict[str, list[Entry]]] = {}
+        self.chains: dict[str, dict[str, list[MasterEntry]]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self.symbols.values()))
 
-    def parts(self) -> tuple[list[Entry], list[object]]:
+    def parts(self) -> tuple[list[MasterEntry], list[object]]:
         """Return every entry, and every table that holds some: what has to be freed in the end."""
-        entries: list[Entry] = []
+        entries: list[MasterEntry] = []
         for symbols in self.symbols.values():
             entries.extend(symbols.values())
         tables: list[object] = [self.odd_tokens]
@@ -89,7 +89,7 @@ class Snapshot:
             tables.extend(group.values())
         return entries, tables
 
-    def primary(self, symbol: str) -> Entry | None:
+    def primary(self, symbol: str) -> MasterEntry | None:
         """Return the entry of this symbol in the segment that comes first."""
         for segment in self.precedence:
             entry = self.symbols.get(segment, {}).get(symbol)
@@ -97,7 +97,7 @@ class Snapshot:
                 return entry
         return None
 
-    def by_instrument_token(self, token: int) -> Entry | None:
+    def by_instrument_token(self, token: int) -> MasterEntry | None:
         """Return the entry with Kite's token."""
         for segment in market.KITE_SEGMENTS.get(token & 255, ()):
             entry = self.tokens.get(segment, {}).get(token >> 8)
@@ -107,7 +107,7 @@ class Snapshot:
 
     def contract(
         self, segment: str, underlying: str, expiry: date, strike: Decimal | None, kind: str
-    ) -> Entry | None:
+    ) -> MasterEntry | None:
         """Return the future (no strike) or option of these terms."""
         entries = self.chains.get(segment, {}).get(underlying, [])
         wanted = (expiry, strike or NO_STRIKE, kind)
@@ -117,7 +117,7 @@ class Snapshot:
         return None
 
 
-def follows(entry: Entry) -> bool:
+def follows(entry: MasterEntry) -> bool:
     """Return whether the instrument token is the one that Kite makes of the exchange's."""
     token, exchange_token = entry.instrument_token, entry.exchange_token
     return (
@@ -133,19 +133,19 @@ class SnapshotBuilder:
     What the base holds is copied before it is written to: readers of the base see nothing.
     """
 
-    def __init__(self, base: Snapshot | None = None) -> None:
-        self.base = base or Snapshot()
-        self.made = Snapshot()
+    def __init__(self, base: MasterSnapshot | None = None) -> None:
+        self.base = base or MasterSnapshot()
+        self.made = MasterSnapshot()
         for name in ("symbols", "tokens", "isins", "squeezed", "chains"):
             setattr(self.made, name, dict(getattr(self.base, name)))
         self.made.odd_tokens = dict(self.base.odd_tokens)
         self._own: set[tuple[str, str]] = set()
         # (segment, underlying) -> symbol -> entry: the chains that change
-        self._chains: dict[tuple[str, str], dict[str, Entry]] = {}
+        self._chains: dict[tuple[str, str], dict[str, MasterEntry]] = {}
         # segment -> tokens and ISINs whose holder went, and which others may have
         self._free: dict[str, set[int | str]] = {}
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: MasterEntry) -> None:
         """Add an active instrument, in the place of the one with its segment and symbol."""
         segment, symbol = entry.segment, entry.symbol
         self.drop(segment, symbol)
@@ -170,7 +170,7 @@ class SnapshotBuilder:
         if entry.underlying and entry.expiry is not None:
             self._chain(segment, entry.underlying).pop(symbol, None)
 
-    def finish(self, pause: Callable[[], None]) -> Snapshot:
+    def finish(self, pause: Callable[[], None]) -> MasterSnapshot:
         """Return the snapshot; nothing may be put into the builder afterwards.
 
         Args:
@@ -194,13 +194,13 @@ class SnapshotBuilder:
                 chains.pop(underlying, None)
         return self.made
 
-    def _forget(self, name: str, segment: str, value: int | str | None, entry: Entry) -> None:
+    def _forget(self, name: str, segment: str, value: int | str | None, entry: MasterEntry) -> None:
         """Let an entry be found by this value no more; others that have it will be in `finish`."""
         if value is not None and getattr(self.made, name).get(segment, {}).get(value) is entry:
             del self._table(name, segment)[value]
             self._free.setdefault(segment, set()).add(value)
 
-    def _name(self, entry: Entry) -> None:
+    def _name(self, entry: MasterEntry) -> None:
         """Let an entry be found by its tokens and its ISIN, unless they mean another rather."""
         segment = entry.segment
         if entry.exchange_token is not None:
@@ -225,7 +225,7 @@ class SnapshotBuilder:
             tables[segment] = dict(tables.get(segment, {}))
         return tables[segment]  # type: ignore[no-any-return]
 
-    def _chain(self, segment: str, underlying: str) -> dict[str, Entry]:
+    def _chain(self, segment: str, underlying: str) -> dict[str, MasterEntry]:
         chain = self._chains.get((segment, underlying))
         if chain is None:
             entries = self.made.chains.get(segment, {}).get(underlying, [])

@@ -74,8 +74,8 @@ def parse_detailed(fields: Fields) -> MasterRow | Unnamed | None:
 
 
 def parse(fields: Fields, *, symbol: str, underlying: str) -> MasterRow | Unnamed | None:
-    place = f"{text(fields, 'EXCH_ID')} {text(fields, 'SEGMENT')}"
-    segment = segment_of(place, SEGMENTS, OTHERS, column="exchange and segment")
+    codes = f"{text(fields, 'EXCH_ID')} {text(fields, 'SEGMENT')}"
+    segment = segment_of(codes, SEGMENTS, OTHERS, column="exchange and segment")
     if segment is None:
         return None
     if segment in INDICES:

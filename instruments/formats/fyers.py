@@ -46,8 +46,8 @@ INDEX_TYPE = "10"
 
 def parse(fields: Fields) -> MasterRow | None:
     """Return the instrument of a row; None if it is of no segment of ours, or no contract."""
-    place = f"{text(fields, 'exchange')} {text(fields, 'segment')}"
-    segment = segment_of(place, SEGMENTS, OTHERS, column="exchange and segment")
+    codes = f"{text(fields, 'exchange')} {text(fields, 'segment')}"
+    segment = segment_of(codes, SEGMENTS, OTHERS, column="exchange and segment")
     if segment is None:
         return None
     ticker = text(fields, "symTicker").partition(":")[2]

@@ -40,8 +40,8 @@ OTHERS = frozenset(
 
 def parse(fields: Fields) -> MasterRow | None:
     """Return the instrument of a row, or None if it is of no segment of ours."""
-    place = f"{text(fields, 'segment')} {text(fields, 'exchange')}"
-    segment = segment_of(place, SEGMENTS, OTHERS, column="segment and exchange")
+    codes = f"{text(fields, 'segment')} {text(fields, 'exchange')}"
+    segment = segment_of(codes, SEGMENTS, OTHERS, column="segment and exchange")
     if segment is None:
         return None
     kind = text(fields, "instrument_type")

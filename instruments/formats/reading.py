@@ -50,15 +50,15 @@ class Rejection(NamedTuple):
         return f"line {self.line}, record {self.record}: {self.reason}"
 
 
-class Place(NamedTuple):
-    """Where a row stands in the file."""
+class RowPosition(NamedTuple):
+    """The line of a row in the file, and its number among the rows."""
 
     line: int
     record: int
 
 
-# A row with its place; None instead of the row if it is of no segment of ours.
-Entry = tuple[Place, MasterRow | None] | Rejection
+# A row and its position; None instead of the row if it is of no segment of ours.
+FileEntry = tuple[RowPosition, MasterRow | None] | Rejection
 
 
 class MasterFile:
@@ -118,16 +118,16 @@ class MasterFile:
             raise BadFile(f"not a file of {vendor} but of {fitting[0].vendor}", line=first.line)
         return fitting[0]
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[FileEntry]:
         ends = month_ends(self.unnamed()) if self.layout.surveyed else {}
         rows = 0
         for record in self.data():
             rows += 1
-            place = Place(record.line, record.number - self.has_header)
+            position = RowPosition(record.line, record.number - self.has_header)
             try:
-                yield place, self.row(record, ends)
+                yield position, self.row(record, ends)
             except BadRow as error:
-                yield Rejection(*place, str(error))
+                yield Rejection(*position, str(error))
         if not rows:
             raise BadFile("the file has no rows")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from instruments.loading import FIELDS
 from instruments.models import Instrument
-from instruments.snapshot import Entry, Snapshot, SnapshotBuilder
+from instruments.snapshot import MasterEntry, MasterSnapshot, SnapshotBuilder
 
 
 def equity(symbol: str, segment: str = "NSE_EQ", **terms: Any) -> Instrument:
@@ -135,16 +135,16 @@ def nifty_chain(expiry: date, strikes: Iterable[int]) -> list[Instrument]:
     ]
 
 
-def entry_of(instrument: Instrument) -> Entry:
+def entry_of(instrument: Instrument) -> MasterEntry:
     """The entry that the index makes of a row."""
     values = {field: getattr(instrument, field) for field in FIELDS}
-    return Entry(
+    return MasterEntry(
         segment=values.pop("segment_id"),
         **values | {"id": instrument.pk or 0},
     )
 
 
-def snapshot_of(*instruments: Instrument) -> Snapshot:
+def snapshot_of(*instruments: Instrument) -> MasterSnapshot:
     """A snapshot that has these instruments and the aliases that every database begins with."""
     builder = SnapshotBuilder()
     for instrument in instruments:

@@ -268,7 +268,7 @@ def test_market_status_tells_now_and_next() -> None:
         ("instruments/?search=%00", 400, "search: null characters are not allowed"),
         ("instruments/?cursor=x", 400, "not a cursor, was 'x'"),
         ("instruments/?cursor=%E0%A4", 400, "not a cursor, was"),
-        ("instruments/?cursor=WyJleHBpcnkiLG51bGwsMSxmYWxzZV0", 400, "the cursor is of a list"),
+        ("instruments/?cursor=WyJleHBpcnkiLG51bGwsMSxmYWxzZV0", 400, "the cursor belongs to"),
         (
             "instruments/?ordering=expiry&cursor=WyJleHBpcnkiLCJ4IiwxLGZhbHNlXQ",
             *(400, "not a cursor, was"),

@@ -14,11 +14,11 @@ import pytest
 from django.conf import settings
 
 from instruments.errors import BadFile
-from instruments.formats.reading import Entry, Place, Rejection
+from instruments.formats.reading import FileEntry, Rejection, RowPosition
 from instruments.formats.rows import MasterRow
 from instruments.import_file import file_import
 from instruments.import_report import ImportReport
-from instruments.importing import TOLD, instruments_import
+from instruments.importing import FILE_FIELDS, instruments_import
 from instruments.models import Instrument, MasterVersion
 from tests.instruments import data
 
@@ -38,8 +38,8 @@ def imported(content: bytes, **flags: bool) -> ImportReport:
     return file_import(file=io.BytesIO(content), **flags)  # type: ignore[arg-type]
 
 
-def entries(*rows: MasterRow) -> Iterable[Entry]:
-    return [(Place(number + 1, number), row) for number, row in enumerate(rows, 1)]
+def entries(*rows: MasterRow) -> Iterable[FileEntry]:
+    return [(RowPosition(number + 1, number), row) for number, row in enumerate(rows, 1)]
 
 
 def share(symbol: str, token: int | None, segment: str = "NSE_EQ") -> MasterRow:
@@ -57,7 +57,7 @@ def contents() -> dict[str, tuple[object, ...]]:
     return {
         f"{segment}:{symbol}": tuple(told)
         for segment, symbol, *told in Instrument.objects.order_by("id").values_list(
-            "segment", "symbol", "id", "active", "first_seen", "master_version", *TOLD
+            "segment", "symbol", "id", "active", "first_seen", "master_version", *FILE_FIELDS
         )
     }
 
@@ -219,7 +219,7 @@ def test_bad_row_in_the_middle_changes_nothing() -> None:
 
 def test_bad_row_can_be_left_out() -> None:
     """With skip_bad_rows the good rows land and the bad ones are counted."""
-    rows: list[Entry] = [
+    rows: list[FileEntry] = [
         *entries(share("A", 1)),
         *(Rejection(number, number - 1, "no") for number in range(3, 300)),
         *entries(share("B", 2)),
@@ -233,7 +233,7 @@ def test_bad_row_can_be_left_out() -> None:
 def test_nothing_is_missing_where_rows_were_rejected() -> None:
     """A row that could not be read may be the one that seems missing: nothing is deactivated."""
     instruments_import(rows=entries(share("A", 1), share("B", 2)))
-    rows: list[Entry] = [*entries(share("A", 1)), Rejection(3, 2, "no")]
+    rows: list[FileEntry] = [*entries(share("A", 1)), Rejection(3, 2, "no")]
     report = instruments_import(rows=rows, skip_bad_rows=True, deactivate_missing=True)
     assert (report.deactivated, report.kept_missing) == (0, True)
     assert "nothing was deactivated because rows were rejected" in str(report)

@@ -15,7 +15,7 @@ from instruments.errors import (
 from instruments.keys import InstrumentKey
 from instruments.market import CODES
 from instruments.resolving import resolve
-from instruments.snapshot import Snapshot
+from instruments.snapshot import MasterSnapshot
 from tests.instruments.factories import (
     crudeoil_future,
     equity,
@@ -31,7 +31,7 @@ from tests.instruments.factories import (
     usdinr_call,
 )
 
-EMPTY = Snapshot()
+EMPTY = MasterSnapshot()
 MASTER = snapshot_of(
     reliance(),
     reliance("BSE_EQ"),
@@ -149,7 +149,7 @@ UNKNOWN = [
 @pytest.mark.parametrize("snapshot", [EMPTY, MASTER], ids=["empty", "master"])
 @pytest.mark.parametrize(("name", "segment", "key"), UNKNOWN)
 def test_unknown_names_are_streams_too(
-    snapshot: Snapshot, name: str, segment: str, key: str
+    snapshot: MasterSnapshot, name: str, segment: str, key: str
 ) -> None:
     """What no master has is its own stream, the same one with a master and without."""
     assert str(resolve(snapshot, name, segment=segment)) == key
@@ -267,7 +267,7 @@ names = st.lists(st.sampled_from(PIECES + ODD_PIECES), max_size=6).map("".join)
     st.sampled_from([EMPTY, MASTER]),
 )
 def test_any_name_has_a_sound_key_or_an_error_of_ours(
-    code: str, separator: str, rest: str, segment: str, strict: bool, snapshot: Snapshot
+    code: str, separator: str, rest: str, segment: str, strict: bool, snapshot: MasterSnapshot
 ) -> None:
     """Whatever a client sends: a key whose group is legal and resolves to itself, or an error."""
     try:

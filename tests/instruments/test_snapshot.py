@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instruments.snapshot import Entry, Snapshot, SnapshotBuilder
+from instruments.snapshot import MasterEntry, MasterSnapshot, SnapshotBuilder
 from tests.instruments.factories import (
     entry_of,
     equity,
@@ -20,7 +20,7 @@ from tests.instruments.factories import (
 TABLES = ("symbols", "tokens", "isins", "squeezed", "chains", "odd_tokens")
 
 
-def tables(snapshot: Snapshot) -> dict[str, object]:
+def tables(snapshot: MasterSnapshot) -> dict[str, object]:
     """What a snapshot holds, without tables that became empty."""
     return {
         name: {key: value for key, value in getattr(snapshot, name).items() if value}
@@ -30,8 +30,8 @@ def tables(snapshot: Snapshot) -> dict[str, object]:
 
 def test_an_entry_is_no_work_for_the_garbage_collector() -> None:
     """Entries are not tracked: the collector never walks over the master."""
-    assert Entry.__struct_config__.gc is False
-    assert Entry.__struct_config__.frozen is True
+    assert MasterEntry.__struct_config__.gc is False
+    assert MasterEntry.__struct_config__.frozen is True
 
 
 def test_an_instrument_is_found_by_kites_token() -> None:
@@ -86,12 +86,12 @@ ids = st.integers(1, 12)
 
 
 @st.composite
-def entries(draw: st.DrawFn) -> Entry:
+def entries(draw: st.DrawFn) -> MasterEntry:
     """One of twelve instruments, each with its own symbol and segment, in varying terms."""
     id = draw(ids)
     segment = ("NSE_EQ", "NFO", "NSE_INDEX")[id % 3]
     contract = segment == "NFO"
-    return Entry(
+    return MasterEntry(
         id=id,
         segment=segment,
         symbol=f"S {id}",
@@ -112,14 +112,14 @@ steps = st.lists(entries() | ids, max_size=12)
 
 
 @given(st.lists(steps, max_size=4))
-def test_changes_amount_to_a_new_reading(batches: list[list[Entry | int]]) -> None:
+def test_changes_amount_to_a_new_reading(batches: list[list[MasterEntry | int]]) -> None:
     """However the changes come, the snapshot is as if made at once, and none before it changed."""
-    snapshot, known = Snapshot(), dict[int, Entry]()
+    snapshot, known = MasterSnapshot(), dict[int, MasterEntry]()
     for batch in batches:
         before = copy.deepcopy(tables(snapshot))
         builder = SnapshotBuilder(snapshot)
         for step in batch:
-            if isinstance(step, Entry):
+            if isinstance(step, MasterEntry):
                 known[step.id] = step
                 builder.put(step)
             elif step in known:
