@@ -153,7 +153,7 @@ def test_gap_report_is_a_page(client: Client) -> None:
     gap(OPENS, OPENS + MINUTE, None)
     assert "/admin/history/gap/report/" in page(client, "/admin/history/gap/")
     text = page(client, "/admin/history/gap/report/?day=2024-04-05")
-    assert "2024-04-05" in text and "not known" in text and "NSE_EQ" in text
+    assert "2024-04-05" in text and "unknown" in text and "NSE_EQ" in text
     assert "?day=2024-04-12" in text and "?day=2024-03-29" in text  # a week later, and earlier
 
 

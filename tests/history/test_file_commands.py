@@ -33,7 +33,7 @@ def test_files_go_out_and_in(tmp_path: Path) -> None:
     Tick.objects.all().delete()
     assert "5 candles added" in run("import_history", tmp_path / "c.csv")
     assert "1 ticks added" in run("import_history", tmp_path / "t.parquet")
-    assert "0 candles added, 5 were there" in run("import_history", tmp_path / "c.csv")
+    assert "0 candles added, 5 already stored" in run("import_history", tmp_path / "c.csv")
 
 
 def test_export_to_the_standard_output_is_csv(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -46,8 +46,8 @@ def test_export_to_the_standard_output_is_csv(capsysbinary: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["export_history", "x.txt", "--ticks"], "a file is called"),
-        (["export_history", "x.csv", "--interval", "2m"], "an interval is one of"),
+        (["export_history", "x.txt", "--ticks"], "the file name must end in"),
+        (["export_history", "x.csv", "--interval", "2m"], "interval must be one of"),
         (["export_history", "x.csv", "--ticks", "--from", "x"], "from must be a date"),
         (["export_history", "x.csv", "--ticks", "--instruments", "*"], "not a symbol"),
         (["export_history", "x.csv", "--ticks", "--instruments", "NOPE"], "no history of these"),

@@ -222,9 +222,9 @@ def test_ticks_without_a_time_have_that_of_the_row_before(tmp_path: Path) -> Non
         ("RELIANCE,{at},1.1234567890123,1", "price must be a decimal number"),
         ("RELIANCE,{at},1,-1", "volume must be a whole number"),
         ("RELIANCE,{at},1,1.5", "volume must be a whole number"),
-        ("RELIANCE,{at},1", "the row has not as many cells as the header"),
-        ("RELIANCE,{at},1,1,1", "the row has not as many cells as the header"),
-        (",{at},1,1", "no instrument is named"),
+        ("RELIANCE,{at},1", "the row must have as many cells as the header"),
+        ("RELIANCE,{at},1,1,1", "the row must have as many cells as the header"),
+        (",{at},1,1", "the row names no instrument"),
         ("NSE_EQ:*,{at},1,1", "not a symbol"),
     ],
 )
@@ -247,9 +247,9 @@ def test_a_bad_tick_stops_the_import_with_its_row(tmp_path: Path, row: str, reas
     [
         ("2021-04-16 09:15:00,10,9,8,9,1", "low must be the lowest"),
         ("2021-04-16 09:15:00,10,11,10.5,11,1", "low must be the lowest"),
-        ("2021-04-16 09:15:30,1,1,1,1,1", "a 1m candle starts with a minute"),
-        ("2021-04-16 08:15:00,1,1,1,1,1", "NSE_EQ:RELIANCE is not traded at that time"),
-        ("2021-04-17 09:15:00,1,1,1,1,1", "NSE_EQ:RELIANCE is not traded at that time"),
+        ("2021-04-16 09:15:30,1,1,1,1,1", "a 1m candle must start at a full minute"),
+        ("2021-04-16 08:15:00,1,1,1,1,1", "NSE_EQ:RELIANCE does not trade at that time"),
+        ("2021-04-17 09:15:00,1,1,1,1,1", "NSE_EQ:RELIANCE does not trade at that time"),
     ],
 )
 def test_a_bad_candle_stops_the_import_with_its_row(tmp_path: Path, row: str, reason: str) -> None:
@@ -265,10 +265,10 @@ def test_a_bad_candle_stops_the_import_with_its_row(tmp_path: Path, row: str, re
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "needs a time and a price"),
-        (b"time,volume\n", "needs a time and a price"),
-        (b"time,timestamp,price\n", "two columns that mean time"),
-        (b"time,price\n" + b"9" * 40_000, "a line has fewer than"),
+        (b"", "needs the columns time and price"),
+        (b"time,volume\n", "needs the columns time and price"),
+        (b"time,timestamp,price\n", "several columns for time"),
+        (b"time,price\n" + b"9" * 40_000, "a line must be shorter than"),
         (b"time,price\n\xff\n", "cannot read"),
         (gzip.compress(b"time,price\n" + b"1,1\n" * 9999)[:-20], "cannot read"),
         (b"PAR1 and nothing of it", "cannot read"),
@@ -316,7 +316,7 @@ def test_exports_choose_and_refuse(tmp_path: Path) -> None:
         export = Export([InstrumentKey("", "NOPE")], None, ALWAYS, "csv", "ms")
         history_export(export=export, path=path, progress=progress())
     assert not [one.name for one in tmp_path.iterdir() if "a.csv" in one.name]
-    with pytest.raises(BadHistoryQuery, match="a file is called"):
+    with pytest.raises(BadHistoryQuery, match="the file name must end in"):
         format_of_file(tmp_path / "a.parquet.gz")
 
 

@@ -1,4 +1,4 @@
-"""Stored candles are proved by their ticks, and mended."""
+"""Stored candles are compared with their ticks, and repaired."""
 
 from datetime import date
 from decimal import Decimal

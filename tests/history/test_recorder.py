@@ -218,10 +218,10 @@ def test_command_records_by_the_hours_of_the_tables(redis: Redis) -> None:
     call_command("rebuild_candles", first=date(2021, 4, 16), check=True, stdout=output)
     assert "8 candles of 1 days of instruments: 0 wrong" in output.getvalue()
     Candle.objects.filter(interval=5).update(ticks=9)
-    with pytest.raises(CommandError, match="1 candles are not what their ticks make"):
+    with pytest.raises(CommandError, match="1 candles differ from their ticks"):
         call_command("rebuild_candles", first=date(2021, 4, 16), check=True, stderr=output)
     call_command("prune_history", keep="ticks=9, 1m=9", stdout=output)
     assert output.getvalue().endswith("candles\n")
     assert not Tick.objects.exists() and Candle.objects.count() == 7
-    with pytest.raises(CommandError, match="a rule is KIND=DAYS"):
+    with pytest.raises(CommandError, match="a rule must be KIND=DAYS"):
         call_command("prune_history", keep="ticks=x")

@@ -221,7 +221,7 @@ def test_other_formats_are_not_acceptable() -> None:
     """An Accept header without any of the formats is 406, and the error is JSON."""
     assert get(f"{CANDLES}?interval=1m", status=406, accept="application/xml")["code"] == 406
     answer = get(f"{CANDLES}?interval=x", status=400, accept="text/csv")
-    assert answer["message"].startswith("an interval is one of 1m, 3m")
+    assert answer["message"].startswith("interval must be one of 1m, 3m")
 
 
 def test_digits_that_arrow_cannot_hold_are_refused() -> None:
@@ -229,7 +229,7 @@ def test_digits_that_arrow_cannot_hold_are_refused() -> None:
     ticks([(OPENS, "0.12345678901234567")])
     assert b"0.12345678901234567" in content(f"{TICKS}?{DAY}")
     answer = get(f"{TICKS}?{DAY}&format=arrow", status=400)
-    assert "ask for CSV or JSON" in answer["message"]
+    assert "use CSV or JSON" in answer["message"]
 
 
 def test_unchanged_pages_are_not_sent_again() -> None:
@@ -298,7 +298,7 @@ async def test_streams_do_not_hold_the_range_in_an_asgi_server() -> None:
     ("query", "message"),
     [
         ("", "interval: this field is required"),
-        ("interval=2m", "an interval is one of 1m, 3m, 5m, 10m, 15m, 30m, 60m, 1d, 1w, 1M"),
+        ("interval=2m", "interval must be one of 1m, 3m, 5m, 10m, 15m, 30m, 60m, 1d, 1w, 1M"),
         ("interval=1m&from=x", "from must be a date, a date and time"),
         ("interval=1m&from=2024-04-31", "from must be a date"),
         ("interval=1m&to=1712289300", "to must be in milliseconds, not seconds"),
@@ -306,7 +306,7 @@ async def test_streams_do_not_hold_the_range_in_an_asgi_server() -> None:
         ("interval=1m&from=2023-04-05&to=2024-04-05", "1m candles is at most 60 days long"),
         ("interval=1m&to=999999999999999", "to must be before the year 10000"),
         ("interval=1m&limit=0", "limit: must be a number from 1, or all"),
-        ("interval=1m&limit=5001", "a page has at most 5000 rows, or limit=all, was 5001"),
+        ("interval=1m&limit=5001", "limit must be at most 5000, or all, was 5001"),
         ("interval=1m&cursor=abc", "not a cursor, was 'abc'"),
         ("interval=1m&rows=lists", "rows:"),
         ("interval=1m&format=xml", "format: must be one of json, csv, arrow, parquet"),
@@ -349,7 +349,7 @@ def test_cursor_of_another_list_is_refused() -> None:
     minutes(3)
     address = get(f"{CANDLES}?interval=1m&{DAY}&limit=1")["next"]
     answer = get(address.replace("interval=1m", "interval=3m"), status=400)
-    assert answer["message"].startswith("the cursor is of another list")
+    assert answer["message"].startswith("the cursor belongs to another list")
 
 
 def test_strict_servers_do_not_know_what_the_master_does_not(settings: Any) -> None:

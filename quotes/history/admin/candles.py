@@ -25,7 +25,7 @@ class CandleAdmin(HistoryAdmin):
     ordering = ("-series_id", "-interval", "-start")
     sortable_by = ()
     search_fields = ("series__key",)
-    search_help_text = "A part of an instrument's key: NSE_EQ:RELIANCE, RELIANCE."
+    search_help_text = "Part of an instrument's key, such as NSE_EQ:RELIANCE or RELIANCE."
     fields = (
         *("series", "interval_name", "starts", "ended", "open", "high", "low", "close"),
         *("volume", "oi", "ticks", "final", "revised", "day_volume", "fallen_from"),

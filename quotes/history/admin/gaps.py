@@ -1,4 +1,4 @@
-"""Gaps of the tick log, and the report of what is missing by day and segment."""
+"""Gaps of the tick log, and the report of missing history by day and segment."""
 
 from datetime import timedelta
 from typing import Any
@@ -45,7 +45,7 @@ class GapAdmin(HistoryAdmin):
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": "What history lacks",
+            "title": "Missing history",
             "first": first,
             "last": last,
             "earlier": first - timedelta(days=1),

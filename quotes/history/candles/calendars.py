@@ -44,7 +44,7 @@ class Calendars:
                 if not self._current:
                     raise
                 if str(error) != self._problem:
-                    logger.warning("the hours of segments cannot be read: %s", error)
+                    logger.warning("cannot read the trading hours of segments: %s", error)
                 self._problem = str(error)
         return self._current
 

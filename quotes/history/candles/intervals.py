@@ -43,7 +43,7 @@ class Interval(IntEnum):
             return NAMES[text]
         except (KeyError, TypeError):
             raise BadInterval(
-                f"an interval is one of {', '.join(LABELS.values())}, was {quoted(text)}"
+                f"interval must be one of {', '.join(LABELS.values())}, was {quoted(text)}"
             ) from None
 
 

@@ -61,11 +61,11 @@ class HistoryFile:
         self.columns = frozenset(self._names) - {""}
         repeated = {name for name in self.columns if self._names.count(name) > 1}
         if repeated:
-            raise BadHistoryFile(f"{path} has two columns that mean {', '.join(sorted(repeated))}")
+            raise BadHistoryFile(f"{path} has several columns for {', '.join(sorted(repeated))}")
         if not (self.columns >= _TICK_NEEDS or self.columns >= _CANDLE_NEEDS):
             raise BadHistoryFile(
-                f"{path} needs a time and a price, or a time, open, high, low and close among its "
-                f"columns, was {quoted(','.join(names))}"
+                f"{path} needs the columns time and price, or time, open, high, low and close, "
+                f"was {quoted(','.join(names))}"
             )
         self.ticks = self.columns >= _TICK_NEEDS
 
@@ -143,7 +143,7 @@ def _bounded_lines(file: IO[str]) -> Iterator[str]:
     """Yield the lines of a file; raise csv.Error for a line of _MAX_LINE characters."""
     for line in iter(partial(file.readline, _MAX_LINE), ""):
         if len(line) == _MAX_LINE:
-            raise csv.Error(f"a line has fewer than {_MAX_LINE} characters")
+            raise csv.Error(f"a line must be shorter than {_MAX_LINE} characters")
         yield line
 
 

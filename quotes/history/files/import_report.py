@@ -27,9 +27,9 @@ class ImportReport:
     def __str__(self) -> str:
         what = "ticks" if self.ticks else "candles"
         text = (
-            f"{self.rows:,} rows: {self.added:,} {what} added, {self.repeated:,} were there, "
+            f"{self.rows:,} rows: {self.added:,} {what} added, {self.repeated:,} already stored, "
             f"{self.candles:,} candles new or changed"
         )
         if self.kept:
-            text += f", {self.kept:,} that differ from what is there left out"
+            text += f", {self.kept:,} skipped that differ from the stored ones"
         return text + (f", {self.bad:,} bad" if self.bad else "")

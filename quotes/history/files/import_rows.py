@@ -111,7 +111,8 @@ class RowReader:
             raise BadHistoryFile(str(error)) from error
         if interval not in _MINUTE_AND_DAY:
             raise BadHistoryFile(
-                f"candles of 1m and 1d are imported, others are made of 1m, was {interval.label}"
+                "only candles of 1m and 1d are imported (others are made of 1m), "
+                f"was {interval.label}"
             )
         start, ends = self._span(key, interval, self._moment(cells))
         opened, high, low, close = (
@@ -141,18 +142,20 @@ class RowReader:
             return midnight, trading_day.ends if trading_day else midnight + DAY_MS
         day = calendar.day_of(moment)
         if day is None:
-            raise BadHistoryFile(f"{key} is not traded at that time, was {iso_time(moment)}")
+            raise BadHistoryFile(f"{key} does not trade at that time, was {iso_time(moment)}")
         span = day.span(interval, moment)
         if span[0] != moment:
-            raise BadHistoryFile(f"a 1m candle starts with a minute, was {iso_time(moment)}")
+            raise BadHistoryFile(f"a 1m candle must start at a full minute, was {iso_time(moment)}")
         return span
 
     def _key(self, cells: Cells) -> InstrumentKey:
         if "" in cells and cells[""] == "length":
-            raise BadHistoryFile("the row has not as many cells as the header")
+            raise BadHistoryFile("the row must have as many cells as the header")
         name = cells.get("instrument") or self.name
         if not name:
-            raise BadHistoryFile("no instrument is named: neither in the row nor by --instrument")
+            raise BadHistoryFile(
+                "the row names no instrument: add a column instrument, or set --instrument"
+            )
         try:
             return self.resolve(name)
         except InstrumentsError as error:
@@ -202,5 +205,7 @@ def _parse_others(text: str) -> str | None:
     except (ValueError, BadTick) as error:
         raise BadHistoryFile(f"others must be a JSON object, was {quoted(text)}") from error
     if own := _OWN_KEYS & fields.keys():
-        raise BadHistoryFile(f"others must not hold {', '.join(sorted(own))}, was {quoted(text)}")
+        raise BadHistoryFile(
+            f"others must not have the keys {', '.join(sorted(own))}, was {quoted(text)}"
+        )
     return joined(fields).decode() or None

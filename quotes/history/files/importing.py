@@ -59,7 +59,7 @@ class _Records:
                 if self.bad <= _MAX_WARNINGS:
                     self.warn(f"row {number}: {error}")
                 elif self.bad == _MAX_WARNINGS + 1:
-                    self.warn("further bad rows are counted only")
+                    self.warn("more bad rows follow; they are only counted")
                 continue
             yield record
 
@@ -90,8 +90,8 @@ def history_import(
     report = ImportReport(ticks=file.ticks, rows=records.rows, bad=records.bad)
     if records.bad and not skip_bad:
         raise BadHistoryFile(
-            f"{records.bad:,} of {records.rows:,} rows of {file.path} are bad, nothing was "
-            f"written; the first is {records.first}"
+            f"{records.bad:,} of {records.rows:,} rows of {file.path} are bad, and nothing "
+            f"was written; the first is {records.first}"
         )
     if dry_run:
         return report
@@ -106,9 +106,9 @@ def history_import(
             time = last.timestamp if file.ticks else last.bar.start
             progress.add(len(batch), f"{last.key} {iso_time(time)[:10]}")
     except Error as error:
-        raise HistoryDown(f"the database of history failed: {error}") from error
+        raise HistoryDown(f"the history database failed: {error}") from error
     if (records.rows, records.bad) != (report.rows, report.bad):
-        raise BadHistoryFile(f"{file.path} was changed while it was read: import it again")
+        raise BadHistoryFile(f"{file.path} changed during the import: import it again")
     return report
 
 

@@ -33,8 +33,7 @@ def require_pyarrow() -> Any:
         import pyarrow
     except ImportError as error:
         raise FormatMissing(
-            "Arrow and Parquet need the package pyarrow, which is not installed here: "
-            "CSV and JSON do not"
+            "Arrow and Parquet need the package pyarrow: install it, or use CSV or JSON"
         ) from error
     return pyarrow
 
@@ -70,8 +69,8 @@ def record_batch(rows: Any, *, ticks: bool, schema: Any) -> Any:
             arrays.append(pa.array(values, type=field.type))
         except pa.ArrowInvalid as error:
             raise BadHistoryQuery(
-                f"a value of {field.name} has more digits than an Arrow column ({error}): ask "
-                "for CSV or JSON"
+                f"a value of {field.name} has more digits than an Arrow column ({error}): use "
+                "CSV or JSON"
             ) from error
     return pa.record_batch(arrays, schema=schema)
 

@@ -191,5 +191,5 @@ def _difference(series: Series, interval: Interval, old: Bar | None, new: Bar | 
     )
     return (
         f"{series.key} {interval.label} at {bar.start} ({date_of(bar.start)}): "
-        f"stored {was}, by the ticks {is_}"
+        f"stored: {was}; from ticks: {is_}"
     )

@@ -30,7 +30,7 @@ def parse_retention(text: str) -> Rules:
         segment, _, kind = name.rpartition(":")
         if not equals or kind not in KINDS or not days.isdecimal() or int(days) < 1:
             raise BadRetention(
-                f"a rule is KIND=DAYS or SEGMENT:KIND=DAYS, a kind one of {', '.join(KINDS)}, "
+                f"a rule must be KIND=DAYS or SEGMENT:KIND=DAYS (kinds: {', '.join(KINDS)}), "
                 f"was {quoted(rule.strip())}"
             )
         rules[segment, kind] = int(days)

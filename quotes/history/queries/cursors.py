@@ -59,6 +59,6 @@ def decode_cursor(text: str, *, list_id: str) -> PagePosition:
         raise BadHistoryQuery(f"not a cursor, was {quoted(text)}") from error
     if position.list_id != list_id:
         raise BadHistoryQuery(
-            f"the cursor is of another list: follow next as it is, was {quoted(text)}"
+            f"the cursor belongs to another list: use next unchanged, was {quoted(text)}"
         )
     return position

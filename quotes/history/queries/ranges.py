@@ -87,7 +87,7 @@ def _iso_ms(name: str, text: str, *, ends: bool) -> int:
         return unix_ms(moment)
     except (ValueError, OverflowError):
         raise BadHistoryQuery(
-            f"{name} must be a date, a date and time (India's unless it has an offset) or Unix "
+            f"{name} must be a date, a date and time (Indian time unless it has an offset) or Unix "
             f"milliseconds, was {quoted(text)}"
         ) from None
 
@@ -128,6 +128,6 @@ def parse_limits(text: str) -> dict[str, int]:
     if set(limits) != wanted:
         odd = ", ".join(sorted(wanted ^ set(limits)))
         raise ImproperlyConfigured(
-            f"QUOTES_HISTORY_MAX_DAYS must name ticks and each interval once, not so: {odd}"
+            f"QUOTES_HISTORY_MAX_DAYS must name ticks and each interval; missing or unknown: {odd}"
         )
     return limits

@@ -109,12 +109,12 @@ class Recorder:
                 self._record()
                 pause = _FIRST_PAUSE_S
             except (redis.RedisError, HistoryDown) as error:
-                logger.warning("%s, trying again", error or type(error).__name__)
+                logger.warning("%s; trying again", error or type(error).__name__)
                 HistoryWriter.close_connection()
                 self.interrupt.sleep_until(time.monotonic() + pause)
                 pause = min(2 * pause, _MAX_PAUSE_S)
             except (Fenced, _LeaseLost):
-                logger.warning("another recorder works now")
+                logger.warning("another recorder is active; standing by")
                 HistoryWriter.close_connection()
         self._report(self.counters.line())
 
@@ -188,7 +188,7 @@ class Recorder:
         self.counters.bad += stored.bad
         for gap in stored.gaps:
             logger.warning(
-                "history has a gap, %s: %s ticks of log %d between %d and %d",
+                "gap in history (%s): %s ticks of log %d are missing between %d and %d",
                 gap.get_reason_display().lower(),
                 "unknown" if gap.ticks is None else gap.ticks,
                 gap.shard,
@@ -207,7 +207,7 @@ class Recorder:
         announced = False
         while not self._lease.acquire():
             if not announced:
-                logger.info("another recorder works, standing by")
+                logger.info("another recorder is active; standing by")
                 announced = True
             if not self.interrupt.sleep_until(time.monotonic() + self._lease.ttl_ms / 4000):
                 return False
@@ -230,7 +230,9 @@ class Recorder:
 
     def _rewind_replaced(self, reader: BatchReader) -> None:
         for shard in reader.rewind_replaced():
-            logger.warning("log %d is not the one that was read before", shard)
+            logger.warning(
+                "tick log %d was replaced in Redis; reading it from the beginning", shard
+            )
 
     def _count_behind(self, writer: HistoryWriter, reader: BatchReader) -> int:
         """Return how many logged ticks are not stored yet."""

@@ -53,7 +53,7 @@ class HistoryUnavailable(APIException):
     """Responds with 503 and Retry-After."""
 
     status_code = 503
-    default_detail = "history is not to be had for a moment, try again"
+    default_detail = "the history database does not answer: try again in a moment"
     wait = 2  # DRF makes it the Retry-After header
 
 
@@ -143,7 +143,7 @@ class TicksView(HistoryView):
         responses={200: schema.TICKS_RESPONSE, **schema.ERRORS},
     )
     def get(self, request: Request, key: str) -> HttpResponseBase:
-        """Return the ticks of an instrument in a range, late ones too."""
+        """Return the ticks of an instrument in a range, including late ticks."""
         return self._respond(request, parse_request(request, HistoryParameters, [key]))
 
 

@@ -26,7 +26,7 @@ from quotes.runtime.clock import DAY_MS, now_ms
 _ALL = "all"
 _LONGEST_MONTH_MS = 31 * DAY_MS
 _MOMENT_HELP = (
-    "ISO 8601, India's time unless it has an offset, or Unix milliseconds. A date alone is the "
+    "ISO 8601 (Indian time unless it has an offset) or Unix milliseconds. A date alone means the "
 )
 
 
@@ -35,19 +35,19 @@ class HistoryParameters(Query):
         r"^(?:[1-9][0-9]{0,8}|all)\Z",
         required=False,
         error_messages={"invalid": "must be a number from 1, or all"},
-        help_text="Rows on a page; `all`: the whole range in one streamed answer, which is what "
-        "CSV, Arrow and Parquet give unless asked otherwise.",
+        help_text="Rows on a page. `all` sends the whole range as one stream, which is the default "
+        "for CSV, Arrow and Parquet.",
     )
     cursor = serializers.CharField(
-        required=False, max_length=500, help_text="As in `next` of another page."
+        required=False, max_length=500, help_text="From `next` of the previous page."
     )
     rows = serializers.ChoiceField(
-        ["arrays", "objects"], default="arrays", help_text="What a row is in JSON."
+        ["arrays", "objects"], default="arrays", help_text="The form of a row in JSON."
     )
     times = serializers.ChoiceField(
         [MS, ISO],
         default=MS,
-        help_text="In JSON and CSV: Unix milliseconds, or ISO 8601 on Indian clocks.",
+        help_text="In JSON and CSV: Unix milliseconds, or ISO 8601 in Indian time.",
     )
     format = serializers.ChoiceField(
         [JSON, CSV, ARROW, PARQUET],
@@ -62,12 +62,13 @@ class HistoryParameters(Query):
             "from": serializers.CharField(
                 required=False,
                 max_length=40,
-                help_text=_MOMENT_HELP + "beginning of that day; left out: of the day of `to`.",
+                help_text=_MOMENT_HELP
+                + "beginning of that day. Default: the beginning of the day of `to`.",
             ),
             "to": serializers.CharField(
                 required=False,
                 max_length=40,
-                help_text=_MOMENT_HELP + "end of that day; left out: now. Not part of the range.",
+                help_text=_MOMENT_HELP + "end of that day. Exclusive. Default: now.",
             ),
         }
         return {**moments, **super().get_fields()}
@@ -76,14 +77,14 @@ class HistoryParameters(Query):
 class CandlesParameters(HistoryParameters):
     interval = serializers.CharField(
         max_length=10,
-        help_text=f"{', '.join(LABELS.values())}, or as Kite calls them: minute, 3minute, "
+        help_text=f"{', '.join(LABELS.values())}, or a name of Kite: minute, 3minute, "
         "60minute, day.",
     )
 
 
 class ManyCandlesParameters(CandlesParameters):
     instruments = serializers.CharField(
-        help_text="Names of instruments, comma-separated; QUOTES_HISTORY_MAX_INSTRUMENTS at most."
+        help_text="Names of instruments, comma-separated, at most QUOTES_HISTORY_MAX_INSTRUMENTS."
     )
 
 
@@ -195,7 +196,7 @@ def _page_limit(text: str) -> int | None:
         return None
     limit = int(text or most)
     if limit > most:
-        raise BadHistoryQuery(f"a page has at most {most} rows, or limit=all, was {limit}")
+        raise BadHistoryQuery(f"limit must be at most {most}, or all, was {limit}")
     return limit
 
 
@@ -204,7 +205,7 @@ def _check_size(query: HistoryQuery) -> None:
     most = conf.history_max_rows
     if count_rows(query, limit=most + 1) > most:
         raise BadHistoryQuery(
-            f"the range has more than {most} rows: ask for a shorter one, or page by page"
+            f"the range has more than {most} rows: request a shorter range, or read it page by page"
         )
 
 

@@ -11,29 +11,29 @@ KEY = OpenApiParameter(
     "key",
     str,
     OpenApiParameter.PATH,
-    description="A key, or any name that the market uses, as for an instrument.",
+    description="The key of an instrument, or any name that the market uses for it.",
     examples=[OpenApiExample("a key", value="NSE_EQ:RELIANCE")],
 )
 ERRORS = {
     400: error_response(
-        "A parameter, a range, a cursor or a name that cannot be, or asks for too much.",
+        "A parameter, range, cursor or name is invalid, or the range is too large.",
         400,
         "a range of 1m candles is at most 60 days long (QUOTES_HISTORY_MAX_DAYS), was 365",
     ),
     404: error_response(
-        "Only with QUOTES_STRICT_SYMBOLS: the master does not know the instrument.",
+        "Only with QUOTES_STRICT_SYMBOLS: the instrument is not in the master.",
         404,
         "not in the instrument master, was 'NOPE'",
     ),
     406: error_response(
-        "None of the formats is accepted, or pyarrow is not installed.",
+        "The format is not supported, or pyarrow is not installed.",
         406,
         "could not satisfy the request Accept header",
     ),
     503: error_response(
-        "The database of history is away; Retry-After says when to try again.",
+        "The history database does not answer. Try again after the seconds in Retry-After.",
         503,
-        "history is not to be had for a moment, try again",
+        "the history database does not answer: try again in a moment",
     ),
 }
 
@@ -56,7 +56,7 @@ class InstrumentCandlesSerializer(serializers.Serializer[Any]):
 
 
 class ManyCandlesSerializer(serializers.Serializer[Any]):
-    """Candles of many instruments, in the order asked for; those without candles are left out."""
+    """Candles of many instruments, in the order of the request, without those that have none."""
 
     interval = serializers.CharField()
     instruments = InstrumentCandlesSerializer(many=True)

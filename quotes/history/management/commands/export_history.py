@@ -1,4 +1,4 @@
-"""manage.py export_history: write candles or ticks into a file."""
+"""manage.py export_history: write candles or ticks to a file."""
 
 import sys
 from pathlib import Path
@@ -17,18 +17,26 @@ from quotes.runtime.progress import Progress
 
 
 class Command(BaseCommand):
-    help = "Write candles or ticks into a file: CSV, plain or gzipped, Parquet or Arrow."
+    help = "Write candles or ticks to a file: CSV, plain or gzipped, Parquet or Arrow."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", type=Path, help="- is the standard output, as CSV")
+        parser.add_argument("file", type=Path, help="`-` writes CSV to the standard output")
         what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("--ticks", action="store_true")
-        what.add_argument("--interval", metavar="1m", help="candles of this interval")
-        parser.add_argument("--instruments", nargs="+", metavar="A,B", help="only these")
-        parser.add_argument("--from", dest="start", default="", help="date, moment or Unix ms")
-        parser.add_argument("--to", dest="end", default="", help="a date is the end of its day")
-        parser.add_argument("--format", choices=["csv", "parquet", "arrow"])
-        parser.add_argument("--times", choices=["ms", "iso"], default="ms", help="in CSV")
+        what.add_argument("--ticks", action="store_true", help="export ticks")
+        what.add_argument("--interval", metavar="1m", help="export candles of this interval")
+        parser.add_argument(
+            "--instruments", nargs="+", metavar="A,B", help="only these instruments"
+        )
+        parser.add_argument("--from", dest="start", default="", help="date, time or Unix ms")
+        parser.add_argument(
+            "--to", dest="end", default="", help="end, exclusive; a date includes that day"
+        )
+        parser.add_argument(
+            "--format", choices=["csv", "parquet", "arrow"], help="default: by file name"
+        )
+        parser.add_argument(
+            "--times", choices=["ms", "iso"], default="ms", help="form of times in CSV"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         progress = Progress(stream=sys.stderr, unit="rows", action="exported")

@@ -1,4 +1,4 @@
-"""manage.py import_history: bring a file of ticks or candles into history."""
+"""manage.py import_history: import a file of ticks or candles."""
 
 import sys
 from pathlib import Path
@@ -19,18 +19,20 @@ from quotes.runtime.progress import Progress
 
 class Command(BaseCommand):
     help = (
-        "Bring ticks, or candles of 1m or 1d, into history: CSV, plain or gzipped, or Parquet. "
-        "What is there stays; importing a file twice changes nothing."
+        "Import ticks, or candles of 1m or 1d: CSV, plain or gzipped, or Parquet. "
+        "Stored rows stay as they are; importing a file twice changes nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path)
-        parser.add_argument("--instrument", default="", help="of rows that name none")
-        parser.add_argument("--interval", default="", help="of candles that name none: 1m or 1d")
-        parser.add_argument("--skip-bad", action="store_true", help="leave bad rows out")
-        parser.add_argument("--dry-run", action="store_true", help="check the file, write nothing")
+        parser.add_argument("--instrument", default="", help="for rows that name no instrument")
+        parser.add_argument("--interval", default="", help="for candles without one: 1m or 1d")
         parser.add_argument(
-            "--today", action="store_true", help="take rows of today, too; while no recorder runs"
+            "--skip-bad", action="store_true", help="skip bad rows, import the rest"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="only check the file")
+        parser.add_argument(
+            "--today", action="store_true", help="also import rows of today, while no recorder runs"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -57,4 +59,4 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         finally:
             progress.close()
-        self.stdout.write(f"{'would read ' if options['dry_run'] else ''}{report}")
+        self.stdout.write(f"{'dry run: ' if options['dry_run'] else ''}{report}")

@@ -1,4 +1,4 @@
-"""manage.py prune_history: drop what is older than QUOTES_KEEP_HISTORY keeps."""
+"""manage.py prune_history: delete ticks and candles older than QUOTES_KEEP_HISTORY keeps."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ from quotes.runtime.clock import today_in_india
 
 class Command(BaseCommand):
     help = (
-        "Drop ticks and candles that are older than QUOTES_KEEP_HISTORY keeps, such as "
+        "Delete ticks and candles that are older than QUOTES_KEEP_HISTORY keeps, such as "
         "`ticks=90, 1m=400, NFO:ticks=7` (days). Run it once a day."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--keep", help="other rules than those of QUOTES_KEEP_HISTORY")
+        parser.add_argument("--keep", help="rules to use instead of QUOTES_KEEP_HISTORY")
 
     def handle(self, *args: Any, **options: Any) -> None:
         text = conf.keep_history if options["keep"] is None else options["keep"]

@@ -1,4 +1,4 @@
-"""manage.py rebuild_candles: prove stored candles by their ticks, and repair them."""
+"""manage.py rebuild_candles: compare stored candles with their ticks, and repair them."""
 
 from datetime import date
 from typing import Any
@@ -18,10 +18,16 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         today = today_in_india()
-        parser.add_argument("--from", dest="first", type=date.fromisoformat, required=True)
-        parser.add_argument("--to", dest="last", type=date.fromisoformat, default=today)
-        parser.add_argument("--symbols", nargs="+", metavar="KEY", help="as NSE_EQ:RELIANCE")
-        parser.add_argument("--check", action="store_true", help="only say what is wrong")
+        parser.add_argument(
+            "--from", dest="first", type=date.fromisoformat, required=True, help="first Indian date"
+        )
+        parser.add_argument(
+            "--to", dest="last", type=date.fromisoformat, default=today, help="default: today"
+        )
+        parser.add_argument(
+            "--symbols", nargs="+", metavar="KEY", help="only these, such as NSE_EQ:RELIANCE"
+        )
+        parser.add_argument("--check", action="store_true", help="only report wrong candles")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -38,8 +44,12 @@ class Command(BaseCommand):
             raise CommandError(f"not rebuilt: {error}") from error
         self.stdout.write(
             f"{report.candles:,} candles of {report.days:,} days of instruments: "
-            f"{report.wrong:,} {'wrong' if options['check'] else 'mended'}"
-            + (f", {report.pruned:,} days left: their ticks are pruned" if report.pruned else "")
+            f"{report.wrong:,} {'wrong' if options['check'] else 'repaired'}"
+            + (
+                f", {report.pruned:,} days skipped: some of their ticks are pruned"
+                if report.pruned
+                else ""
+            )
         )
         if options["check"] and report.wrong:
-            raise CommandError(f"{report.wrong:,} candles are not what their ticks make")
+            raise CommandError(f"{report.wrong:,} candles differ from their ticks")

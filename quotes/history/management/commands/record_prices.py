@@ -12,14 +12,14 @@ from quotes.store.clients import sync_client
 
 class Command(BaseCommand):
     help = (
-        "Read the tick log and store ticks and candles, each tick once, wherever it was killed "
-        "before. A second recorder stands by. A line of counters comes every 10 s; SIGTERM stores "
-        "what is in hand and ends."
+        "Store the ticks of the tick log and their candles, each tick once, even after a crash. A "
+        "second recorder stands by. Prints a line of counters every 10 s. On SIGTERM, stores the "
+        "batch in hand and exits."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--once", action="store_true", help="end when all that is logged is stored"
+            "--once", action="store_true", help="exit when every logged tick is stored"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
