@@ -15,7 +15,7 @@ from instruments import examples
 from instruments.errors import BadSegment, quoted
 from instruments.keys import SEGMENTS
 from instruments.keyset import page_of
-from instruments.latest import LatestPrice, permitted, visible_prices
+from instruments.latest import PublishedPrice, permitted, visible_prices
 from instruments.models import Segment
 from instruments.rest import error_response
 from instruments.searching import OptionChain, instrument_get, instruments_find
@@ -57,7 +57,7 @@ def read_parameters(query: type[Query], request: Request) -> dict[str, Any]:
     return dict(checked.validated_data)
 
 
-def shown(latest: LatestPrice | None) -> dict[str, Any] | None:
+def shown(latest: PublishedPrice | None) -> dict[str, Any] | None:
     return None if latest is None else {"price": latest.price, "timestamp": latest.timestamp}
 
 

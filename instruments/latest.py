@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 REST_S = 5.0
 
 
-class LatestPrice(Protocol):
+class PublishedPrice(Protocol):
     """The newest price of an instrument."""
 
     @property
@@ -36,7 +36,7 @@ class LatestPrice(Protocol):
 
 
 Guard = Callable[[Any, Iterable[InstrumentKey]], Collection[InstrumentKey]]
-Source = Callable[[Iterable[InstrumentKey]], Mapping[InstrumentKey, LatestPrice]]
+Source = Callable[[Iterable[InstrumentKey]], Mapping[InstrumentKey, PublishedPrice]]
 
 
 class LatestPrices:
@@ -45,7 +45,7 @@ class LatestPrices:
     def __init__(self) -> None:
         self.rests_until = 0.0
 
-    def __call__(self, keys: Iterable[InstrumentKey]) -> Mapping[InstrumentKey, LatestPrice]:
+    def __call__(self, keys: Iterable[InstrumentKey]) -> Mapping[InstrumentKey, PublishedPrice]:
         """Return the latest price of each instrument that has one; none if nobody can tell."""
         wanted = list(keys)
         if not wanted or time.monotonic() < self.rests_until:
@@ -64,7 +64,7 @@ latest_prices = LatestPrices()
 
 def visible_prices(
     request: Any, keys: Iterable[InstrumentKey]
-) -> Mapping[InstrumentKey, LatestPrice]:
+) -> Mapping[InstrumentKey, PublishedPrice]:
     """Return the latest prices that the caller of a request may see.
 
     INSTRUMENTS_PRICE_GUARD names the function that says of which instruments these are.
