@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-LONGEST_NAP_S = 0.1
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LONGEST_NAP_S = 0.1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
-    """Whether a command was asked to end; falls from False to True once."""
+    """Whether a command is to end: call it; the answer changes from False to True once."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -20,13 +20,13 @@ class Interrupt:
         return self.requested
 
     def sleep_until(self, moment: float) -> bool:
-        """Sleep until a moment of time.monotonic() and tell whether that time came undisturbed."""
+        """Sleep until a moment of time.monotonic(); return False if interrupted before it."""
         while not self.requested:
             left = moment - time.monotonic()
             if left <= 0:
                 return True
             # A signal handler runs between naps; sleep itself goes on after a signal.
-            time.sleep(min(left, LONGEST_NAP_S))
+            time.sleep(min(left, _LONGEST_NAP_S))
         return False
 
 
@@ -37,12 +37,12 @@ def interrupt_on_signals() -> Iterator[Interrupt]:
 
     def request(number: int, frame: FrameType | None) -> None:
         interrupt.requested = True
-        for one in SIGNALS:
+        for one in _SIGNALS:
             signal.signal(one, before[one])
 
-    before = {one: signal.signal(one, request) for one in SIGNALS}
+    before = {one: signal.signal(one, request) for one in _SIGNALS}
     try:
         yield interrupt
     finally:
-        for one in SIGNALS:
+        for one in _SIGNALS:
             signal.signal(one, before[one])

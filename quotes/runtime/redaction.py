@@ -1,6 +1,6 @@
-"""Keeping credentials out of every log of the process, whoever writes it and to wherever.
+"""Keeping credentials out of every log of the process, of all libraries and handlers.
 
-A record is cleaned when it is made, before any handler or formatter sees it: servers configure
+A record is redacted when it is made, before any handler or formatter sees it: servers configure
 loggers of their own.
 """
 
@@ -8,8 +8,8 @@ import logging
 import re
 from typing import Any
 
-HIDDEN = "[hidden]"
-SECRETS = re.compile(
+_HIDDEN = "[hidden]"
+_SECRETS = re.compile(
     r"""(?ix)
     (?: (?<= token=) | (?<= ticket=) | (?<= bearer\.) | (?<= bearer\ ) | (?<= api-key\ ) )
         [A-Za-z0-9._~+/=%-]+
@@ -19,16 +19,16 @@ SECRETS = re.compile(
     | (?<= "token":") [^"]+ | (?<= "refresh":") [^"]+ | (?<= "password":") [^"]+
     """
 )
-formatter = logging.Formatter()
+_formatter = logging.Formatter()
 
 
 def scrub(text: str) -> str:
-    """Return a text without what looks like a credential."""
-    return SECRETS.sub(HIDDEN, text)
+    """Return a text in which everything that looks like a credential is hidden."""
+    return _SECRETS.sub(_HIDDEN, text)
 
 
-def clean(record: logging.LogRecord) -> logging.LogRecord:
-    """Hide what looks like a credential in a record's message, arguments and traceback."""
+def _clean(record: logging.LogRecord) -> logging.LogRecord:
+    """Hide credentials in a record's message, arguments and traceback."""
     if isinstance(record.args, tuple):
         record.args = tuple(scrub(one) if isinstance(one, str) else one for one in record.args)
     elif isinstance(record.args, dict):
@@ -38,11 +38,11 @@ def clean(record: logging.LogRecord) -> logging.LogRecord:
     try:
         message = record.getMessage()
     except Exception:
-        return record  # a wrong call: logging says so itself, and prints no arguments of ours
+        return record  # a wrong call: logging reports it itself, without the arguments
     if (cleaned := scrub(message)) != message:
         record.msg, record.args = cleaned, ()
     if record.exc_info and record.exc_info[0] is not None:
-        text = formatter.formatException(record.exc_info)
+        text = _formatter.formatException(record.exc_info)
         if (cleaned := scrub(text)) != text:
             record.exc_text, record.exc_info = cleaned, None
     return record
@@ -53,9 +53,9 @@ class CleanRecord(logging.LogRecord):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        clean(self)
+        _clean(self)
 
 
 def install() -> None:
-    """Let every record of this process be a clean one."""
+    """Redact every record that this process makes from now on."""
     logging.setLogRecordFactory(CleanRecord)

@@ -1,15 +1,15 @@
-"""The inbox: ticks of the project's own publishers, kept in Redis until a bridge has logged them.
+"""The inbox: ticks of the project's own publishers, in Redis until a bridge has logged them.
 
     quotes:inbox       stream  entries of up to 500 ticks: a field `n`, how many ticks the inbox has
                                taken in all, then one field for each tick, its name and its frame;
                                in an entry of history the first field is called `h`; one whose
-                               first field is called `f` asks to forget latest prices
+                               first field is called `f` is a request to forget latest prices
     quotes:inbox:n     string  that number
     quotes:inbox:done  string  how many of these every shard has logged; they are trimmed
     quotes:inbox:read  hash    shard -> "id n" of the last entry that its bridge has logged
 
-What is in the inbox was also published on its channel, for whoever listens there. Those messages
-end in MARK, so that a bridge, which takes the ticks from the inbox, passes over them.
+Ticks in the inbox are also published on their channels, for other subscribers. Those messages end
+in MARK, so that a bridge, which takes these ticks from the inbox, skips them.
 """
 
 from collections.abc import Sequence
@@ -22,20 +22,20 @@ from quotes.errors import InboxFull, PositionMoved
 from quotes.runtime.redis_link import PublishedMessages, RedisLink
 from quotes.store.names import own_key
 
-# White space behind JSON text means nothing to a parser, and nobody sends just this.
+# Parsers ignore white space after JSON text, and no publisher sends just this.
 MARK = b"\t \t"
 
-# Lua unpacks at most about 8,000 values; and an entry is never divided over two flushes.
+# Ticks in an entry: Lua unpacks at most about 8,000 values, and a flush takes whole entries.
 MAX_ENTRY = 500
 
-FULL = "INBOXFULL no bridge takes the ticks"
-MOVED = "POSITIONMOVED the position of the source is another"
+_FULL = "INBOXFULL no bridge takes the ticks"
+_MOVED = "POSITIONMOVED another process has advanced the position of the source"
 
 # KEYS: inbox, its count, its count of what is done, a hash of positions, the key of each tick.
-# ARGV: most ticks, first field (n or h), mark, the errors when it is full and when a position is
-# not as expected, count of what comes next; field, expected and next value of each position; name
-# and frame of each tick.
-PUT = """
+# ARGV: maximum number of ticks, first field (n or h), mark, the errors when it is full and when a
+# position is not as expected, count of the next arguments; field, expected and next value of each
+# position; name and frame of each tick.
+_PUT = """
 local first = 7 + tonumber(ARGV[6])
 for i = 7, first - 1, 3 do
   if (redis.call('HGET', KEYS[4], ARGV[i]) or '') ~= ARGV[i + 1] then
@@ -63,13 +63,13 @@ end
 return count
 """
 
-# KEYS: inbox, its count. ARGV: what to forget.
+# KEYS: inbox, its count. ARGV: the JSON of the instrument keys to forget, or of null.
 FORGET = """
 redis.call('XADD', KEYS[1], '*', 'f', redis.call('GET', KEYS[2]) or 0, 'forget', ARGV[1])
 """
 
-# KEYS: inbox, count of what is done, positions. Trims what every shard has logged.
-TRIM = """
+# Deletes the entries that every shard has logged. KEYS: inbox, count of what is done, positions.
+_TRIM = """
 local least, id
 for _, position in ipairs(redis.call('HVALS', KEYS[3])) do
   local at, n = position:match('(%S+) (%d+)')
@@ -81,17 +81,17 @@ if least then
 end
 """
 
-READ_COUNT = 10
-BLOCK_MS = 1000
+_READ_COUNT = 10
+_BLOCK_MS = 1000
 
 
 class Advance(NamedTuple):
-    """How far a source was read, stored together with what was read from it.
+    """The position up to which a source was read, stored in one step with the ticks from it.
 
     Attributes:
-        field: the source, as one partition of a topic.
-        expected: the position that is stored; empty for none.
-        next: the position that is to be stored.
+        field: the source, such as one partition of a topic.
+        expected: the stored position; empty if there is no stored position.
+        next: the position to store.
     """
 
     field: str
@@ -130,7 +130,7 @@ def put(
     positions: str = "",
     advances: Sequence[Advance] = (),
 ) -> None:
-    """Set, publish and keep ticks for the bridge, all of them or none, in one step.
+    """Set and publish ticks and put them into the inbox, all of them or none, in one step.
 
     Args:
         messages: at most MAX_ENTRY pairs of a publisher's name and a frame.
@@ -138,12 +138,18 @@ def put(
         positions: the hash in which the advances are stored, in the same step.
 
     Raises:
-        InboxFull: no bridge has taken the ticks before these for too long.
+        InboxFull: too many ticks wait for a bridge.
         PositionMoved: a stored position is not as expected.
-        redis.RedisError: Redis did not answer; the ticks may be there or not.
+        redis.RedisError: Redis did not answer; the ticks may be in the inbox or not.
     """
     prefix = conf.channel_prefix
-    args: list[str | bytes | int] = [conf.inbox_max_ticks, "n" if live else "h", MARK, FULL, MOVED]
+    args: list[str | bytes | int] = [
+        conf.inbox_max_ticks,
+        "n" if live else "h",
+        MARK,
+        _FULL,
+        _MOVED,
+    ]
     args.append(3 * len(advances))
     for advance in advances:
         args += advance
@@ -151,12 +157,12 @@ def put(
         args += message
     keys = [*inbox_keys(), positions, *[prefix + name for name, _ in messages]]
     try:
-        client.eval(PUT, len(keys), *keys, *args)
+        client.eval(_PUT, len(keys), *keys, *args)
     except redis.ResponseError as error:
-        if FULL in str(error):
+        if _FULL in str(error):
             raise InboxFull(conf.inbox_max_ticks) from error
-        if MOVED in str(error):
-            raise PositionMoved(MOVED) from error
+        if _MOVED in str(error):
+            raise PositionMoved(_MOVED) from error
         raise
 
 
@@ -166,11 +172,11 @@ def positions_key() -> str:
 
 
 async def first_position(link: RedisLink, shard: int, shards: int) -> bytes:
-    """Return the id behind which a shard's bridge goes on; forget shards that are no more.
+    """Return the id after which a shard's bridge continues; delete positions of removed shards.
 
-    A shard that is new begins where the one that is furthest behind stands.
+    A new shard begins at the position of the shard that is furthest behind.
     """
-    values: list[bytes] = [b"%b" % text for text in await flat(link, positions_key())]
+    values: list[bytes] = [b"%b" % text for text in await _flat(link, positions_key())]
     positions = {int(values[at]): values[at + 1] for at in range(0, len(values), 2)}
     if gone := [str(number) for number in positions if number > shards]:
         await link.command("HDEL", positions_key(), *gone)
@@ -180,7 +186,7 @@ async def first_position(link: RedisLink, shard: int, shards: int) -> bytes:
     return own.split()[0] if own is not None else b"0-0"
 
 
-async def flat(link: RedisLink, key: str) -> list[bytes]:
+async def _flat(link: RedisLink, key: str) -> list[bytes]:
     """Return a hash's fields and values in turn, whatever form the reply has."""
     reply = await link.command("HGETALL", key)
     if isinstance(reply, dict):
@@ -195,19 +201,19 @@ async def newest_id(link: RedisLink) -> bytes:
 
 
 async def read_inbox(link: RedisLink, after: bytes, *, wait: bool) -> list[InboxEntry]:
-    """Return the next entries of the inbox behind an id; wait up to a second for the first."""
-    block = ("BLOCK", BLOCK_MS) if wait else ()
+    """Return the next entries of the inbox after an id; `wait` up to a second for the first."""
+    block = ("BLOCK", _BLOCK_MS) if wait else ()
     reply: Any = await link.command(
-        "XREAD", "COUNT", READ_COUNT, *block, "STREAMS", own_key("inbox"), after
+        "XREAD", "COUNT", _READ_COUNT, *block, "STREAMS", own_key("inbox"), after
     )
     if not reply:
         return []
     ((_, entries),) = reply.items() if isinstance(reply, dict) else reply
     prefix = conf.channel_prefix.encode()
-    return [inbox_entry(id, fields, prefix) for id, fields in entries]
+    return [_inbox_entry(id, fields, prefix) for id, fields in entries]
 
 
-def inbox_entry(id: bytes, fields: Sequence[bytes], prefix: bytes) -> InboxEntry:
+def _inbox_entry(id: bytes, fields: Sequence[bytes], prefix: bytes) -> InboxEntry:
     position = b"%b %b" % (id, fields[1])
     if fields[0] == b"f":
         return InboxEntry(id, position, [], forget=fields[3])
@@ -216,13 +222,13 @@ def inbox_entry(id: bytes, fields: Sequence[bytes], prefix: bytes) -> InboxEntry
 
 
 async def trim_inbox(link: RedisLink) -> None:
-    """Take out what every shard has logged."""
+    """Delete the entries that every shard has logged."""
     inbox, _, done = inbox_keys()
-    await link.command("EVAL", TRIM, 3, inbox, done, positions_key())
+    await link.command("EVAL", _TRIM, 3, inbox, done, positions_key())
 
 
 def unread(client: redis.Redis) -> int:
-    """Return how many ticks of the inbox the shard that is furthest behind has yet to log."""
+    """Return how many ticks of the inbox are not logged by the shard that is furthest behind."""
     taken: Any = client.get(own_key("inbox:n"))
     values: list[Any] = client.hvals(positions_key())
     return int(taken or 0) - min((int(value.split()[1]) for value in values), default=0)

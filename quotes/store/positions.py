@@ -1,4 +1,4 @@
-"""Stream positions: how far an instrument's stream was read, sent or seen."""
+"""Stream positions: up to which tick of an instrument's stream something was read or sent."""
 
 from typing import NamedTuple
 
@@ -18,5 +18,5 @@ class StreamPosition(NamedTuple):
     seq: int
 
     def covers(self, epoch: int, seq: int) -> bool:
-        """Return whether somebody who was given all ticks up to here was given that one."""
+        """Return whether a tick is at or before this position, in the same epoch."""
         return epoch == self.epoch and seq <= self.seq

@@ -5,8 +5,9 @@
     quotes:log:1:n  string  that number; it begins at 0 again only when Redis lost the log
 
 An entry holds the ticks of one flush of the bridge, those of an instrument in the order in which
-they came. The log is bounded by age and by count (`trim`); a reader that compares `n` knows what it
-missed. A position is the id of the last entry that was read: Unix milliseconds and a number.
+they came. The log is bounded by age and by count (`trim`); from the difference of `n` a reader sees
+how many ticks it missed. A position is the id of the last entry that was read: Unix milliseconds
+and a number.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,7 +33,7 @@ class LoggedTick(msgspec.Struct, array_like=True, frozen=True, gc=False):
         epoch: Unix milliseconds at which the stream's numbering began.
         seq: its number if it was shown; otherwise that of the last tick shown before it.
         timestamp: the tick's own, Unix milliseconds.
-        frame: the price frame, as clients get it or would have got it.
+        frame: the price frame for clients.
         shown: False for a tick that came too late to be shown.
         received: when the bridge took it, Unix milliseconds.
     """
@@ -71,11 +72,11 @@ SHOWN: Final = 5
 RECEIVED: Final = 6
 RECORD: Final = slice(EPOCH, SHOWN)  # what the record of a latest price is made of
 
-unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
+_unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
-# Takes out the oldest entries while those behind them are as many ticks as the log may hold.
-# KEYS: log, its count. ARGV: most ticks, oldest id.
-TRIM = """
+# Deletes the oldest entries while those after them hold as many ticks as the log may keep.
+# KEYS: log, its count. ARGV: maximum number of ticks, oldest id.
+_TRIM = """
 redis.call('XTRIM', KEYS[1], 'MINID', ARGV[2])
 local least = tonumber(redis.call('GET', KEYS[2]) or 0) - tonumber(ARGV[1])
 for _ = 1, 1000 do
@@ -106,12 +107,12 @@ def log_key(shard: int) -> str:
 
 
 def count_key(shard: int) -> str:
-    """Return the key of how many ticks a shard's log has taken."""
+    """Return the key of the number of ticks that a shard's log has taken."""
     return own_key(f"log:{shard}:n")
 
 
 def decode_entry(fields: Mapping[bytes, bytes]) -> list[LoggedTick]:
-    """Return the ticks of an entry; raise msgspec.DecodeError if there is something else in it."""
+    """Return the ticks of an entry; raise msgspec.DecodeError if it holds anything else."""
     return [LoggedTick(*row) for row in entry_rows(fields)]
 
 
@@ -119,27 +120,29 @@ def entry_rows(fields: Mapping[bytes, bytes]) -> Iterator[list[Any]]:
     """Yield the ticks of an entry as lists of the attributes of `LoggedTick`."""
     for name, payload in fields.items():
         if name != b"n":
-            for entry in unpack(payload):
+            for entry in _unpack(payload):
                 if len(entry) == ROW_LENGTH:
                     yield entry
 
 
 async def trim(link: RedisLink, shard: int, *, now_ms: int) -> None:
-    """Drop what is too old, or too much, of a shard's log."""
+    """Delete the entries of a shard's log that exceed its age or count."""
     oldest = now_ms - round(conf.log_max_age_s * 1000)
     keys = (log_key(shard), count_key(shard))
-    await link.command("EVAL", TRIM, 2, *keys, conf.log_max_ticks, oldest)
+    await link.command("EVAL", _TRIM, 2, *keys, conf.log_max_ticks, oldest)
 
 
 class LogReader:
-    """Reads on in the logs of all shards, in order, over a blocking client.
+    """Reads the logs of all shards over a blocking client: each entry once, in a shard's order.
+
+    Entries that are trimmed before they are read are missed; compare `n` to notice it.
 
     Args:
-        positions: shard -> where to read on.
-        page: at most how many entries of a shard are read at a time.
+        positions: shard -> the position after which to begin.
+        page: maximum number of entries of a shard that are read at a time.
 
     Attributes:
-        positions: of what was read last.
+        positions: shard -> position of the entry that was read last.
     """
 
     def __init__(self, client: redis.Redis, positions: Mapping[int, str], *, page: int) -> None:
@@ -152,7 +155,7 @@ class LogReader:
         """Return the next entries of all shards.
 
         Args:
-            wait_ms: how long to wait for the first of them; None: not at all.
+            wait_ms: how long to wait for the first entry; None: do not wait.
 
         Raises:
             redis.RedisError: Redis does not answer.
@@ -163,7 +166,7 @@ class LogReader:
         for key, found in reply.items() if isinstance(reply, dict) else reply or ():
             # RESP3 has one more list around the entries.
             listed = found[0] if found and isinstance(found[0], list) else found
-            entries += raw_entries(self.shards[key], listed)
+            entries += _raw_entries(self.shards[key], listed)
         self.positions.update({entry.shard: entry.id for entry in entries})
         return entries
 
@@ -182,7 +185,7 @@ async def read_after(
         until: a position, or a time in Unix milliseconds: entries written later are not read.
     """
     found: Any = await client.xrange(log_key(shard), f"({position}", until, count=page)
-    return raw_entries(shard, found)
+    return _raw_entries(shard, found)
 
 
 async def read_before(
@@ -191,15 +194,15 @@ async def read_before(
     """Return the entries of a shard's log before a position, newest first; None: from the end."""
     end = "+" if position is None else f"({position}"
     found: Any = await client.xrevrange(log_key(shard), end, "-", count=page)
-    return raw_entries(shard, found)
+    return _raw_entries(shard, found)
 
 
-def raw_entries(shard: int, found: list[tuple[bytes, dict[bytes, bytes]]]) -> list[RawEntry]:
+def _raw_entries(shard: int, found: list[tuple[bytes, dict[bytes, bytes]]]) -> list[RawEntry]:
     return [RawEntry(shard, id.decode(), fields) for id, fields in found]
 
 
 def newest_position(client: redis.Redis, shard: int) -> str:
-    """Return the newest id that a shard's log has given; BEGINNING when there is no log."""
+    """Return the position of a shard's last entry, even if trimmed; BEGINNING if it has no log."""
     try:
         info: Any = client.xinfo_stream(log_key(shard))
     except redis.ResponseError:
@@ -209,6 +212,6 @@ def newest_position(client: redis.Redis, shard: int) -> str:
 
 
 def order(position: str) -> tuple[int, int]:
-    """Return what positions are compared by."""
+    """Return the sort key of a position."""
     at, _, number = position.partition("-")
     return int(at), int(number or 0)
