@@ -30,9 +30,9 @@ from quotes.websocket.protocol import (
     frame,
 )
 
-NEVER = float("inf")
+_NEVER = float("inf")
 # Bad tokens in `authenticate` after which a connection is closed.
-MAX_FAILURES = 10
+_MAX_FAILURES = 10
 
 
 class Client(Protocol):
@@ -86,7 +86,7 @@ class ClientAccess:
         self._identity: Identity | None = None
         self._account: Account | None = None
         self._failures = 0
-        self._next_at = NEVER  # Unix seconds of the next deadline
+        self._next_at = _NEVER  # Unix seconds of the next deadline
         self._warned = False
         self._ended = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -208,7 +208,7 @@ class ClientAccess:
             await self._become(await self._service.verify(message.token))
         except BadCredentials as error:
             self._failures += 1
-            if self._failures >= MAX_FAILURES:
+            if self._failures >= _MAX_FAILURES:
                 client.close(CloseCode.FLOOD, "too many bad tokens")
                 return
             raise ProtocolError(ErrorCode.BAD_TOKEN, str(error)) from error
@@ -225,7 +225,7 @@ class ClientAccess:
         if client is None or now < self._next_at:
             return
         if self._identity is None:
-            self._next_at = NEVER
+            self._next_at = _NEVER
             error = ProtocolError(ErrorCode.AUTHENTICATION_TIMEOUT, "no token came in time")
             client.send_control(error_frame(error))
             client.close(CloseCode.AUTHENTICATION_TIMEOUT, "no token in time")
@@ -279,7 +279,7 @@ class ClientAccess:
         """Stop counting and watching the connection; may be called twice."""
         if not self._ended:
             self._ended = True
-            self._next_at = NEVER
+            self._next_at = _NEVER
             self._service.counts.release(self._counted_scopes)
             if self._identity is not None:
                 self._service.watch.discard(self)

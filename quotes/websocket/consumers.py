@@ -15,7 +15,7 @@ from quotes.websocket.session import ClientSession
 from quotes.websocket.transports.asgi import AsgiTransport
 from quotes.websocket.transports.base import EXTENSION
 
-MSGPACK = "live-price.msgpack"
+_MSGPACK = "live-price.msgpack"
 
 
 class LivePriceConsumer(AsyncConsumer):
@@ -86,7 +86,7 @@ class LivePriceConsumer(AsyncConsumer):
             raise StopConsumer from refused
         offered = self.scope.get("subprotocols", ())
         accept = {"type": "websocket.accept"}
-        for name in (SUBPROTOCOL, MSGPACK):  # never the one that contains the token
+        for name in (SUBPROTOCOL, _MSGPACK):  # never the one that contains the token
             if name in offered:
                 accept["subprotocol"] = name
         await self.base_send(accept)
@@ -99,5 +99,5 @@ class LivePriceConsumer(AsyncConsumer):
             channel=self.channel_name,
             transport=transport,
             access=self.access,
-            encoding="msgpack" if MSGPACK in offered else "json",
+            encoding="msgpack" if _MSGPACK in offered else "json",
         )

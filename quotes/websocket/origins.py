@@ -17,7 +17,7 @@ from quotes.conf import conf
 
 logger = logging.getLogger(__name__)
 
-LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
+_LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
 
 def is_allowed(origin: str, host: str) -> bool:
@@ -37,7 +37,7 @@ def is_allowed(origin: str, host: str) -> bool:
     allowed = {one.strip().rstrip("/") for one in conf.allowed_origins.split(",") if one.strip()}
     if origin in allowed:
         return True
-    if settings.DEBUG and parts.hostname in LOCAL_HOSTS:
+    if settings.DEBUG and parts.hostname in _LOCAL_HOSTS:
         return True
     if parts.scheme not in ("http", "https") or parts.netloc.lower() != host.lower():
         return False

@@ -11,7 +11,7 @@ import msgspec
 
 from quotes.errors import ProtocolError, quoted
 
-MAX_ID_LENGTH = 64
+_MAX_ID_LENGTH = 64
 
 
 class ErrorCode(IntEnum):
@@ -173,10 +173,14 @@ def parse_request(text: str) -> Request:
             ErrorCode.BAD_REQUEST, f"a message must be a JSON object, was {quoted(values)}"
         )
     id = values.get("id")
-    if not isinstance(id, str | int | None) or isinstance(id, bool) or len(str(id)) > MAX_ID_LENGTH:
+    if (
+        not isinstance(id, str | int | None)
+        or isinstance(id, bool)
+        or len(str(id)) > _MAX_ID_LENGTH
+    ):
         raise ProtocolError(
             ErrorCode.BAD_REQUEST,
-            f"id must be a number or text of at most {MAX_ID_LENGTH} characters, was {quoted(id)}",
+            f"id must be a number or text of at most {_MAX_ID_LENGTH} characters, was {quoted(id)}",
         )
     action = values.get("action")
     kind = ACTIONS.get(action) if isinstance(action, str) else None

@@ -37,7 +37,7 @@ from quotes.websocket.transports.base import FrameTransport
 logger = logging.getLogger(__name__)
 
 # A client is closed after this many messages in a row above its rate.
-FLOOD = 200
+_FLOOD = 200
 
 
 class ClientSession:
@@ -101,7 +101,7 @@ class ClientSession:
         try:
             if not self.bucket.take(time.monotonic()):
                 self.refused += 1
-                if self.refused > FLOOD:
+                if self.refused > _FLOOD:
                     self.close(CloseCode.FLOOD, "too many messages")
                     return
                 raise ProtocolError(ErrorCode.RATE_LIMIT, "too many messages, slow down")

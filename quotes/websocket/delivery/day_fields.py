@@ -14,7 +14,7 @@ import msgspec
 from quotes.runtime.clock import day_number, day_of_date
 from quotes.ticks import Tick
 
-EXTREMES = ("high", "low")
+_EXTREMES = ("high", "low")
 
 
 class _StoredDay(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ class DayFields:
         stored = _decode_day(record)
         fields = {
             name: text
-            for name in ("open", *EXTREMES, "prev_close", "volume")
+            for name in ("open", *_EXTREMES, "prev_close", "volume")
             if (text := bytes(getattr(stored, name))) != b"null"
         }
         number = day_of_date(msgspec.convert(stored.date, Date))
@@ -82,7 +82,7 @@ class DayFields:
         if day is None or day_number(tick.timestamp) != day.number:
             return fields | _change(tick, fields.get("prev_close"), fields)
         price = tick.price
-        for name, beyond in zip(EXTREMES, (Decimal.__gt__, Decimal.__lt__), strict=True):
+        for name, beyond in zip(_EXTREMES, (Decimal.__gt__, Decimal.__lt__), strict=True):
             if beyond(price, Decimal(day.fields[name].decode())):
                 day.fields[name] = tick.price_text.encode()
         found = {name: text for name, text in day.fields.items() if name not in fields}

@@ -6,11 +6,11 @@ from quotes.websocket.delivery.intervals import PriceInterval, ScheduledOutbox
 
 # Frames that become due within this time of the last flush leave together, in one write: the least,
 # for each client that was written to (a write and what it wakes take about 10 us), and the most.
-GATHER_S = 0.001
-GATHER_PER_CLIENT_S = 0.000_025
-MAX_GATHER_S = 0.005
+_GATHER_S = 0.001
+_GATHER_PER_CLIENT_S = 0.000_025
+_MAX_GATHER_S = 0.005
 # Intervals are rounded up to a multiple of this, so that many clients share a timer.
-STEP_MS = 10
+_STEP_MS = 10
 
 
 class FlushScheduler:
@@ -48,12 +48,12 @@ class FlushScheduler:
         due, self._due = self._due, []
         for outbox in due:
             outbox.flush()
-        pause = min(max(GATHER_S, len(due) * GATHER_PER_CLIENT_S), MAX_GATHER_S)
+        pause = min(max(_GATHER_S, len(due) * _GATHER_PER_CLIENT_S), _MAX_GATHER_S)
         self.next_flush = self.loop.time() + pause
 
     def join(self, outbox: ScheduledOutbox, interval_ms: int) -> PriceInterval:
         """Make the outbox a member of the interval of this length; it leaves by `members`."""
-        length = -(-interval_ms // STEP_MS) * STEP_MS
+        length = -(-interval_ms // _STEP_MS) * _STEP_MS
         interval = self.intervals.get(length)
         if interval is None:
             interval = self.intervals[length] = PriceInterval()

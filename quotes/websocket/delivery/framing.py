@@ -17,14 +17,14 @@ from quotes.websocket.delivery.day_fields import day_fields
 from quotes.websocket.transports.base import FrameTransport
 
 # Most prices in one array.
-MAX_ARRAY = 500
+_MAX_ARRAY = 500
 # Behind a mode: with the tick's epoch and number.
-NUMBERED = "#"
-QUOTE_FIELDS = frozenset(
+_NUMBERED = "#"
+_QUOTE_FIELDS = frozenset(
     {"open", "high", "low", "prev_close", "change", "change_pct", "volume", "oi"}
 )
 # A 64-bit float gives back every decimal of up to this many significant digits (IEEE 754).
-EXACT_DIGITS = 15
+_EXACT_DIGITS = 15
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -85,10 +85,10 @@ class Framing:
         return found
 
     def arrays(self, payloads: list[Any]) -> list[Any]:
-        """Return the frames of arrays of payloads, each of at most MAX_ARRAY."""
+        """Return the frames of arrays of payloads, each of at most _MAX_ARRAY."""
         return [
-            self.transport.frame(payload_array(payloads[at : at + MAX_ARRAY], self.encoding))
-            for at in range(0, len(payloads), MAX_ARRAY)
+            self.transport.frame(payload_array(payloads[at : at + _MAX_ARRAY], self.encoding))
+            for at in range(0, len(payloads), _MAX_ARRAY)
         ]
 
     def _find_slot(self) -> None:
@@ -96,7 +96,7 @@ class Framing:
         self.slot = "" if self.modes else f"{self.transport.form}.{self.shape}"
 
     def _full_mode(self, mode: str) -> str:
-        return mode + NUMBERED if self.numbered else mode
+        return mode + _NUMBERED if self.numbered else mode
 
     def _mode_of(self, message: Message) -> str:
         return self._full_mode(self.modes.get(message["key"], self.mode))
@@ -107,7 +107,7 @@ def payload(message: Message, encoding: str, mode: str) -> Any:
 
     Args:
         encoding: "json" for a str, "msgpack" for bytes.
-        mode: ltp, quote or full, with NUMBERED behind it or without.
+        mode: ltp, quote or full, with _NUMBERED behind it or without.
     """
     slot = f"{encoding}.{mode}"
     found = message.get(slot)
@@ -115,8 +115,8 @@ def payload(message: Message, encoding: str, mode: str) -> Any:
         if message["type"] != "quote.tick":
             text = message["frame"]
         else:
-            text = json_text(message["frame"], mode.removesuffix(NUMBERED), message["key"])
-            if mode.endswith(NUMBERED):
+            text = json_text(message["frame"], mode.removesuffix(_NUMBERED), message["key"])
+            if mode.endswith(_NUMBERED):
                 text = f'{text[:-1]},"epoch":{message["epoch"]},"seq":{message["seq"]}}}'
         found = message[slot] = text if encoding == "json" else msgpack_of(text)
     return found
@@ -134,7 +134,9 @@ def json_text(frame: str, mode: str, key: str = "") -> str:
         return frame
     tick = parse_tick(frame.encode(), now_ms=2**60)
     fields = {
-        name: text for name, text in tick.fields.items() if mode == "quote" and name in QUOTE_FIELDS
+        name: text
+        for name, text in tick.fields.items()
+        if mode == "quote" and name in _QUOTE_FIELDS
     }
     if mode == "quote":
         fields = day_fields.enriched(key, tick, fields)
@@ -160,7 +162,7 @@ def payload_array(payloads: list[Any], encoding: str) -> Any:
 
 def _exact(text: str) -> float | str:
     number = Decimal(text)
-    return float(text) if len(number.as_tuple().digits) <= EXACT_DIGITS else text
+    return float(text) if len(number.as_tuple().digits) <= _EXACT_DIGITS else text
 
 
 def _array_header(length: int) -> bytes:

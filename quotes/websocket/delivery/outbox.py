@@ -18,7 +18,7 @@ from quotes.websocket.protocol import frame
 from quotes.websocket.transports.base import FrameTransport
 
 # Frames that are no prices are never dropped; a client that lets more bytes pile up is closed.
-MAX_HELD_BYTES = 262_144
+_MAX_HELD_BYTES = 262_144
 
 
 class Outbox:
@@ -148,7 +148,7 @@ class Outbox:
         framed = self._transport.frame(text.decode())
         self.frames.append(framed)
         self._size += len(framed)
-        if self._size > MAX_HELD_BYTES + self.high_water:
+        if self._size > _MAX_HELD_BYTES + self.high_water:
             self._on_overflow()
         elif not self._is_due:
             self._is_due = True

@@ -9,7 +9,7 @@ from quotes.layer.any_layer import Layer
 from quotes.store.names import own_key
 from quotes.websocket.delivery.day_fields import day_fields
 
-INTERVAL_S = 1.0
+_INTERVAL_S = 1.0
 
 
 class DayReader:
@@ -23,7 +23,7 @@ class DayReader:
     async def read_if_due(self) -> None:
         """Read the days that are wanted, once a second; raise redis.RedisError."""
         if day_fields.wanted and time.monotonic() >= self._due_at:
-            self._due_at = time.monotonic() + INTERVAL_S
+            self._due_at = time.monotonic() + _INTERVAL_S
             if (wanted_here := self._layer.local_topics()) is not None:
                 day_fields.keep(wanted_here)
             if wanted := list(day_fields.wanted):

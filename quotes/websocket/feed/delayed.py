@@ -20,13 +20,13 @@ from quotes.store.tick_log import BEGINNING, LoggedTick, decode_entry, read_afte
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.25
+_POLL_S = 0.25
 # While it catches up with the log it takes this many entries at a time, and a rest between: live
 # prices go by the same event loop.
-PAGE = 10
-REST_S = 0.002
+_PAGE = 10
+_REST_S = 0.002
 # A reader that has no receivers for this long ends, and forgets the last ticks.
-IDLE_S = 60.0
+_IDLE_S = 60.0
 
 
 class DelayedReader:
@@ -75,13 +75,13 @@ class DelayedReader:
         """Read until there are no receivers."""
         loop = asyncio.get_running_loop()
         used_at = loop.time()
-        while not self._closed and loop.time() - used_at < IDLE_S:
+        while not self._closed and loop.time() - used_at < _IDLE_S:
             if self._receivers:
                 used_at = loop.time()
-            pause_s = POLL_S
+            pause_s = _POLL_S
             try:
                 if await self._read():
-                    pause_s = REST_S
+                    pause_s = _REST_S
                 self._problem = ""
             except (RedisError, OSError, msgspec.DecodeError) as error:
                 if str(error) != self._problem:
@@ -97,12 +97,12 @@ class DelayedReader:
         more = False
         for shard in range(1, await shard_count_async(self._client) + 1):
             position = self._positions.get(shard, BEGINNING)
-            entries = await read_after(self._client, shard, position, page=PAGE, until=str(until))
+            entries = await read_after(self._client, shard, position, page=_PAGE, until=str(until))
             for entry in entries:
                 for tick in decode_entry(entry.fields):
                     self._take(tick)
                 self._positions[shard] = entry.id
-            more = more or len(entries) == PAGE
+            more = more or len(entries) == _PAGE
         if not more and not self._caught_up:
             self._caught_up = True
             for key in self._receivers:

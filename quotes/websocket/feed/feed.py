@@ -40,8 +40,8 @@ from quotes.websocket.protocol import frame
 
 logger = logging.getLogger(__name__)
 
-WATCH_INTERVAL_S = 0.25
-MASTER_WAIT_S = 30.0
+_WATCH_INTERVAL_S = 0.25
+_MASTER_WAIT_S = 30.0
 
 
 class FeedState(StrEnum):
@@ -104,7 +104,7 @@ class Feed:
         self._provisional = ProvisionalPrices()
         self.ready = asyncio.get_running_loop().create_future()
         self.markets = MarketStatusWatch()
-        self.day_reader = DayReader(self.client, self.layer)
+        self._day_reader = DayReader(self.client, self.layer)
         self.history = StreamHistory(RecentTicks(self.client))
         self._task = asyncio.create_task(self._watch())
         self.layer.on_reconnect(self.refresh)
@@ -133,7 +133,7 @@ class Feed:
             try:
                 async with asyncio.timeout(conf.feed_timeout_s):
                     statuses = await self._bridge_statuses()
-                    await self.day_reader.read_if_due()
+                    await self._day_reader.read_if_due()
                 self.last_tick = (
                     max((one["last_tick"] or 0 for one in statuses if one is not None), default=0)
                     or self.last_tick
@@ -149,7 +149,7 @@ class Feed:
             now = loop.time()
             for listener in list(self.listeners):
                 listener.check_deadlines(now)
-            await asyncio.sleep(WATCH_INTERVAL_S)
+            await asyncio.sleep(_WATCH_INTERVAL_S)
 
     async def _bridge_statuses(self) -> list[dict[str, Any] | None]:
         """Return the status of each shard's bridge, None where there is none."""
@@ -251,6 +251,6 @@ async def current_feed() -> Feed:
     if feed is None:
         feed = feeds[loop] = Feed()
         # Until the master is read, a name could mean another stream than afterwards.
-        await asyncio.to_thread(index.wait, MASTER_WAIT_S)
+        await asyncio.to_thread(index.wait, _MASTER_WAIT_S)
     await asyncio.shield(feed.ready)
     return feed

@@ -25,9 +25,9 @@ from quotes.store.tick_log import (
 )
 
 # Entries read at a time; each holds up to some 2,500 ticks, which take 2 ms to unpack.
-PAGE = 10
+_PAGE = 10
 # What was read is dropped when nobody has refreshed it for this long.
-KEEP_S = 30.0
+_KEEP_S = 30.0
 
 
 class _LogEnd:
@@ -106,30 +106,30 @@ class RecentTicks:
         newest_first: list[RawEntry] = []
         count, before = 0, None
         while count < conf.resume_ticks:
-            page = await read_before(self._client, shard, before, page=PAGE)
+            page = await read_before(self._client, shard, before, page=_PAGE)
             newest_first += page
-            if len(page) < PAGE:
+            if len(page) < _PAGE:
                 break
             count = newest_first[0].n - newest_first[-1].n
             before = newest_first[-1].id
         end = _LogEnd()
         for at, raw in enumerate(reversed(newest_first)):
             end.append(raw)
-            if at % PAGE == PAGE - 1:
+            if at % _PAGE == _PAGE - 1:
                 await asyncio.sleep(0)
         return end
 
     async def _read_on(self, shard: int, end: _LogEnd) -> None:
         """Read what came since."""
         while True:
-            page = await read_after(self._client, shard, end.position, page=PAGE)
+            page = await read_after(self._client, shard, end.position, page=_PAGE)
             for raw in page:
                 end.append(raw)
-            if len(page) < PAGE:
+            if len(page) < _PAGE:
                 return
             await asyncio.sleep(0)
 
     def _expire_later(self) -> None:
         if self._expiry is not None:
             self._expiry.cancel()
-        self._expiry = asyncio.get_running_loop().call_later(KEEP_S, self.clear)
+        self._expiry = asyncio.get_running_loop().call_later(_KEEP_S, self.clear)

@@ -19,8 +19,8 @@ from quotes.websocket.feed.stream_history import StreamHistory
 from quotes.websocket.protocol import ErrorCode, Since, Subscribe, frame
 
 # Ticks handed to the outbox at once; then the client has to take them.
-CHUNK = 200
-WAIT_S = 0.01
+_CHUNK = 200
+_WAIT_S = 0.01
 
 
 class Backfill:
@@ -135,12 +135,12 @@ class Backfill:
 
     async def _deliver(self, rows: list[LogRow]) -> None:
         """Hand ticks to the outbox, no faster than the client takes them."""
-        for begin in range(0, len(rows), CHUNK):
+        for begin in range(0, len(rows), _CHUNK):
             await self._wait_for_room()
-            for row in rows[begin : begin + CHUNK]:
+            for row in rows[begin : begin + _CHUNK]:
                 self._outbox.price(tick_message(*row))
 
     async def _wait_for_room(self) -> None:
         """Return when the client has taken most of what was written, or is gone."""
         while self._outbox.is_behind and not self._is_over():  # noqa: ASYNC110 - two may change it
-            await asyncio.sleep(WAIT_S)
+            await asyncio.sleep(_WAIT_S)

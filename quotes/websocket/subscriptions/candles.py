@@ -16,7 +16,7 @@ from quotes.websocket.subscriptions.admission import admit
 from quotes.websocket.subscriptions.membership import GroupMembership
 
 # Weeks and months are made of days when somebody reads them; they are not sent as they form.
-LIVE = tuple(interval for interval in Interval if interval <= Interval.DAY)
+_LIVE = tuple(interval for interval in Interval if interval <= Interval.DAY)
 
 
 class CandleSubscriptions:
@@ -215,10 +215,10 @@ def _live_interval(text: str | None) -> Interval:
         interval = Interval.parse(text or "")
     except BadInterval as error:
         raise ProtocolError(ErrorCode.BAD_REQUEST, str(error)) from error
-    if interval not in LIVE:
+    if interval not in _LIVE:
         raise ProtocolError(
             ErrorCode.BAD_REQUEST,
             "live candles must have an interval of "
-            f"{', '.join(one.label for one in LIVE)}, was {interval.label}",
+            f"{', '.join(one.label for one in _LIVE)}, was {interval.label}",
         )
     return interval

@@ -10,7 +10,7 @@ from quotes.store.latest import Wanted
 from quotes.websocket.feed.feed import Feed
 from quotes.websocket.protocol import ErrorCode, Subscribe
 
-SEGMENT = "NFO"
+_SEGMENT = "NFO"
 
 
 async def chain_keys(feed: Feed, message: Subscribe, entitlements: Entitlements) -> list[str]:
@@ -22,7 +22,7 @@ async def chain_keys(feed: Feed, message: Subscribe, entitlements: Entitlements)
     Raises:
         ProtocolError: 404 when the master has no such options, 400 for an unknown segment.
     """
-    segment, underlying = message.segment or SEGMENT, message.underlying or ""
+    segment, underlying = message.segment or _SEGMENT, message.underlying or ""
     try:
         at = None
         if message.strikes_around is not None:

@@ -26,7 +26,7 @@ from quotes.websocket.subscriptions.membership import GroupMembership
 from quotes.websocket.subscriptions.option_chains import chain_keys
 
 # At most this many newer ticks of an instrument are held while its latest price is being read.
-MAX_HELD_TICKS = 1000
+_MAX_HELD_TICKS = 1000
 
 
 class PriceSubscriptions:
@@ -244,9 +244,9 @@ class PriceSubscriptions:
                 if not self._outbox.interval_membership.is_shared:
                     self._groups.redirect([key], self._outbox.price)
             return
-        if len(held) >= MAX_HELD_TICKS:
+        if len(held) >= _MAX_HELD_TICKS:
             held.clear()
-            self._outbox.skipped += MAX_HELD_TICKS
+            self._outbox.skipped += _MAX_HELD_TICKS
         held.append(event)
 
     def end(self) -> None:

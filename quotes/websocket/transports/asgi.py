@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-LOW_WATER_BYTES = 16_384
+_LOW_WATER_BYTES = 16_384
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -19,64 +19,64 @@ class AsgiTransport:
     form = "asgi"
 
     def __init__(self, send: Send, *, on_abort: Callable[[], None]) -> None:
-        self.send = send
-        self.on_abort = on_abort
+        self._send = send
+        self._on_abort = on_abort
         self.on_drain: Callable[[], None] = lambda: None
-        self.loop = asyncio.get_running_loop()
-        self.queue: deque[str | bytes | dict[str, Any]] = deque()
-        self.held = 0
-        self.took_at = self.loop.time()
-        self.wake: asyncio.Future[None] | None = None
-        self.task = self.loop.create_task(self.run())
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[str | bytes | dict[str, Any]] = deque()
+        self._held = 0
+        self._took_at = self._loop.time()
+        self._wake: asyncio.Future[None] | None = None
+        self._task = self._loop.create_task(self._run())
 
     def frame(self, payload: str | bytes) -> str | bytes:
         return payload
 
     def write(self, frames: list[str | bytes]) -> None:
-        if not self.held:
-            self.took_at = self.loop.time()
-        self.queue.extend(frames)
-        self.held += sum(map(len, frames))
-        self.rouse()
+        if not self._held:
+            self._took_at = self._loop.time()
+        self._queue.extend(frames)
+        self._held += sum(map(len, frames))
+        self._rouse()
 
     def unsent(self) -> int:
-        return self.held
+        return self._held
 
     def progress_at(self) -> float:
-        return self.took_at if self.held else self.loop.time()
+        return self._took_at if self._held else self._loop.time()
 
     def close(self, code: int, reason: str) -> None:
-        self.queue.append({"type": "websocket.close", "code": code, "reason": reason})
-        self.rouse()
+        self._queue.append({"type": "websocket.close", "code": code, "reason": reason})
+        self._rouse()
 
     def abort(self) -> None:
-        self.queue.clear()
-        self.task.cancel()
-        self.on_abort()
+        self._queue.clear()
+        self._task.cancel()
+        self._on_abort()
 
-    def rouse(self) -> None:
-        if self.wake is not None and not self.wake.done():
-            self.wake.set_result(None)
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
-    async def run(self) -> None:
+    async def _run(self) -> None:
         try:
             while True:
-                while self.queue:
-                    item = self.queue.popleft()
+                while self._queue:
+                    item = self._queue.popleft()
                     if not isinstance(item, dict):
                         key = "text" if isinstance(item, str) else "bytes"
-                        await self.send({"type": "websocket.send", key: item})
-                        self.held -= len(item)
-                        self.took_at = self.loop.time()
-                        if self.held < LOW_WATER_BYTES:
+                        await self._send({"type": "websocket.send", key: item})
+                        self._held -= len(item)
+                        self._took_at = self._loop.time()
+                        if self._held < _LOW_WATER_BYTES:
                             self.on_drain()
                     else:
-                        await self.send(item)
+                        await self._send(item)
                         return
-                self.wake = self.loop.create_future()
-                await self.wake
+                self._wake = self._loop.create_future()
+                await self._wake
         except Exception:
             # The client is gone: servers differ in what `send` raises then.
-            self.held = 0
+            self._held = 0
         finally:
-            self.queue.clear()
+            self._queue.clear()

@@ -53,16 +53,16 @@ def wire_frame(opcode: int, payload: bytes) -> bytes:
 
 
 class WireTransport:
-    """What transports share that write the bytes of prepared frames to a socket themselves."""
+    """The base of transports that write the bytes of prepared frames to a socket themselves."""
 
     form = "wire"
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self.now = now
+        self._now = now
         self.on_drain: Callable[[], None] = lambda: None
         self.written = 0
-        self.taken = 0
-        self.taken_at = now()
+        self._taken = 0
+        self._taken_at = now()
 
     def frame(self, payload: str | bytes) -> bytes:
         if isinstance(payload, str):
@@ -74,6 +74,6 @@ class WireTransport:
 
     def progress_at(self) -> float:
         taken = self.written - self.unsent()
-        if taken != self.taken or taken == self.written:
-            self.taken, self.taken_at = taken, self.now()
-        return self.taken_at
+        if taken != self._taken or taken == self.written:
+            self._taken, self._taken_at = taken, self._now()
+        return self._taken_at

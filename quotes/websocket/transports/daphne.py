@@ -27,14 +27,14 @@ from quotes.conf import conf
 from quotes.runtime.redaction import scrub
 from quotes.websocket.transports.base import EXTENSION, WireTransport
 
-TESTED_VERSIONS = {"daphne": ("4.2.",), "twisted": ("25.", "26.")}
+_TESTED_VERSIONS = {"daphne": ("4.2.",), "twisted": ("25.", "26.")}
 
 
 def check_versions(versions: dict[str, str]) -> None:
     """Raise ImproperlyConfigured for a version of Daphne or Twisted that was not tested."""
     for name, version in versions.items():
-        if not version.startswith(TESTED_VERSIONS[name]):
-            tested = ", ".join(one + "x" for one in TESTED_VERSIONS[name])
+        if not version.startswith(_TESTED_VERSIONS[name]):
+            tested = ", ".join(one + "x" for one in _TESTED_VERSIONS[name])
             raise ImproperlyConfigured(
                 f"prepared frames work with {name} {tested}, this is {version}: install the "
                 "version of requirements.txt, or start the `daphne` command, which is slower"
@@ -52,12 +52,12 @@ class DaphneTransport(WireTransport):
         super().__init__(asyncio.get_running_loop().time)
         self.protocol = protocol
         self.transport = protocol.transport
-        self.is_plain = type(self.transport) is TcpServer
+        self._is_plain = type(self.transport) is TcpServer
         self.transport.bufferSize = conf.high_water_bytes
         # The HTTP channel that took the handshake is still its producer, with nothing to produce.
         self.transport.unregisterProducer()
         self.transport.registerProducer(self, True)
-        if self.is_plain:
+        if self._is_plain:
             with contextlib.suppress(OSError):
                 self.transport.socket.setsockopt(
                     socket.SOL_SOCKET, socket.SO_SNDBUF, conf.send_buffer_bytes
@@ -68,7 +68,7 @@ class DaphneTransport(WireTransport):
             return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         self.written += len(data)
-        if self.is_plain and not self.unsent():
+        if self._is_plain and not self.unsent():
             try:
                 sent = self.transport.socket.send(data)
             except OSError:
@@ -80,8 +80,8 @@ class DaphneTransport(WireTransport):
 
     def unsent(self) -> int:
         transport = self.transport
-        if not self.is_plain:
-            return 0 if self.resumed else conf.high_water_bytes + 1
+        if not self._is_plain:
+            return 0 if self._resumed else conf.high_water_bytes + 1
         return len(transport.dataBuffer) - int(transport.offset) + int(transport._tempDataLen)
 
     def close(self, code: int, reason: str) -> None:
@@ -92,17 +92,17 @@ class DaphneTransport(WireTransport):
 
     # -- IPushProducer --------------------------------------------------------------------------
 
-    resumed = True
+    _resumed = True
 
     def pauseProducing(self) -> None:
-        self.resumed = False
+        self._resumed = False
 
     def resumeProducing(self) -> None:
-        self.resumed = True
+        self._resumed = True
         self.on_drain()
 
     def stopProducing(self) -> None:
-        self.resumed = True
+        self._resumed = True
 
 
 class PriceServer(Server):

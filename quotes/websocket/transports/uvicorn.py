@@ -19,13 +19,13 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from quotes.conf import conf
 from quotes.websocket.transports.base import EXTENSION, WireTransport
 
-TESTED_VERSIONS = ("0.54.",)
+_TESTED_VERSIONS = ("0.54.",)
 
 
 def check_version(version: str) -> None:
     """Raise ImproperlyConfigured for a version of uvicorn that was not tested."""
-    if not version.startswith(TESTED_VERSIONS):
-        tested = ", ".join(one + "x" for one in TESTED_VERSIONS)
+    if not version.startswith(_TESTED_VERSIONS):
+        tested = ", ".join(one + "x" for one in _TESTED_VERSIONS)
         raise ImproperlyConfigured(
             f"PriceWebSocketProtocol works with uvicorn {tested}, this is {version}: install "
             "the version of requirements.txt, or start it with --ws websockets-sansio (slower)"
