@@ -36,17 +36,17 @@ from instruments.sessions import IST
 
 ACTIVE = {"true": True, "false": False, "all": None}
 BAD_PARAMETER = error_response(
-    "A parameter that there is not, or whose value cannot be.",
+    "A parameter is unknown or has a bad value.",
     400,
-    "no segment is called so, was 'NFOO'",
+    "not a segment, was 'NFOO'",
 )
 UNKNOWN = error_response(
-    "The master does not know it.", 404, "not in the instrument master, was 'NOPE'"
+    "The instrument is not in the master.", 404, "not in the instrument master, was 'NOPE'"
 )
 
 
 def answer(serializer: Any, description: str, value: Any) -> OpenApiResponse:
-    example = OpenApiExample("an answer", value=value, response_only=True)
+    example = OpenApiExample("example", value=value, response_only=True)
     return OpenApiResponse(serializer, description, [example])
 
 
@@ -82,7 +82,7 @@ class InstrumentsView(APIView):
         },
     )
     def get(self, request: Request) -> Response:
-        """Return instruments that fit all that is asked, a page at a time."""
+        """Return the instruments that match all parameters, a page at a time."""
         terms = read_parameters(InstrumentQuery, request)
         page = {name: terms.pop(name) for name in ("ordering", "limit")}
         cursor = terms.pop("cursor", "")
@@ -106,7 +106,7 @@ class InstrumentView(APIView):
                 "key",
                 str,
                 OpenApiParameter.PATH,
-                description="A key, or any name that the market uses: `NSE_EQ:M&M` (in a URL "
+                description="A key, or any name in use on the market: `NSE_EQ:M&M` (in a URL "
                 "`NSE_EQ:M%26M`), `NIFTY 50`, `NSE:RELIANCE-EQ`, `NSE_EQ|INE002A01018`.",
                 examples=[OpenApiExample("a key", value="NSE_EQ:RELIANCE")],
             )
@@ -114,9 +114,9 @@ class InstrumentView(APIView):
         responses={
             200: answer(PricedInstrumentSerializer, "The instrument.", examples.PRICED),
             400: error_response(
-                "The text can be no symbol, or means more than one.",
+                "The name is not a symbol, or is ambiguous.",
                 400,
-                "a symbol has 1 to 64 characters, was ''",
+                "a symbol must have 1 to 64 characters, was ''",
             ),
             404: UNKNOWN,
         },
@@ -136,7 +136,7 @@ class OptionChainView(APIView):
                 "underlying",
                 str,
                 OpenApiParameter.PATH,
-                description="What the options' symbols begin with.",
+                description="The beginning of the options' symbols.",
                 examples=[OpenApiExample("an index", value="NIFTY")],
             ),
             ChainQuery,
@@ -145,7 +145,7 @@ class OptionChainView(APIView):
             200: answer(OptionChainSerializer, "The chain, by strike.", examples.CHAIN),
             400: BAD_PARAMETER,
             404: error_response(
-                "There are no such options.", 404, "no options of it are known, was 'NIFTTY'"
+                "No such options exist.", 404, "no options with this underlying, was 'NIFTTY'"
             ),
             403: error_response(
                 "The caller may not see the segment's prices.", 403, "not entitled to NFO"
@@ -183,12 +183,12 @@ class MarketStatusView(APIView):
         operation_id="market_status",
         parameters=[StatusQuery],
         responses={
-            200: answer(MarketSerializer, "Each segment.", examples.MARKET),
+            200: answer(MarketSerializer, "The status of each segment.", examples.MARKET),
             400: BAD_PARAMETER,
         },
     )
     def get(self, request: Request) -> Response:
-        """Return what each segment is doing now (open, pre_open, closed, holiday), until when."""
+        """Return the status of each segment: open, pre_open, closed or holiday, and the next."""
         segment = read_parameters(StatusQuery, request).get("segment")
         if segment and segment not in SEGMENTS:
             raise BadSegment(f"segment must be one of {', '.join(SEGMENTS)}, was {quoted(segment)}")

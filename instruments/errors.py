@@ -1,11 +1,11 @@
 """Errors of the instruments app.
 
 InstrumentsError
-├── BadSymbol         400  not a symbol at all
-├── BadSegment        400  no segment is called so
-├── UnknownSymbol     404  the instrument master does not know it
-├── AmbiguousSymbol   400  more than one reading fits; the text lists them
-└── BadFile           400  an instrument file is broken as a whole
+├── BadSymbol         400  the text is not a symbol
+├── BadSegment        400  the text is not the code of a segment
+├── UnknownSymbol     404  the name is not in the instrument master
+├── AmbiguousSymbol   400  the name can mean several instruments; the text lists them
+└── BadFile           400  an instrument file cannot be read
 """
 
 
@@ -22,25 +22,25 @@ class InstrumentsError(Exception):
 
 
 class BadSymbol(InstrumentsError, ValueError):
-    """The text can be no symbol."""
+    """The text is not a symbol."""
 
 
 class BadSegment(InstrumentsError, ValueError):
-    """Neither a segment nor anybody's code for one."""
+    """The text is not the code of a segment, nor a vendor's."""
 
 
 class UnknownSymbol(InstrumentsError, LookupError):
-    """The instrument master does not know the name."""
+    """The name is not in the instrument master."""
 
     code = 404
 
 
 class AmbiguousSymbol(InstrumentsError, LookupError):
-    """More than one instrument fits the name."""
+    """The name can mean several instruments."""
 
 
 class BadFile(InstrumentsError, ValueError):
-    """An instrument file is broken as a whole, at a line of it if one can be told."""
+    """An instrument file cannot be read; `line` is where, 0 if unknown."""
 
     def __init__(self, reason: str, *, line: int = 0) -> None:
         super().__init__(reason)

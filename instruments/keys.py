@@ -28,9 +28,11 @@ def check_symbol(symbol: str) -> str:
     begins nor ends with a space.
     """
     if not symbol or len(symbol.encode("utf-8", "surrogatepass")) > MAX_SYMBOL_LENGTH:
-        raise BadSymbol(f"a symbol has 1 to {MAX_SYMBOL_LENGTH} characters, was {quoted(symbol)}")
+        raise BadSymbol(
+            f"a symbol must have 1 to {MAX_SYMBOL_LENGTH} characters, was {quoted(symbol)}"
+        )
     if not symbol.isprintable():
-        raise BadSymbol(f"a symbol has printable characters only, was {quoted(symbol)}")
+        raise BadSymbol(f"a symbol must have printable characters only, was {quoted(symbol)}")
     if symbol == "*" or symbol[0] == " " or symbol[-1] == " ":
         raise BadSymbol(f"not a symbol, was {quoted(symbol)}")
     return symbol

@@ -1,8 +1,8 @@
-"""The latest prices of instruments, from whichever app keeps them.
+"""The latest prices of instruments, read from another app.
 
-This app knows instruments and not their prices: INSTRUMENTS_LATEST_PRICES names the function that
-does, which is looked up when it is first asked. Admin and REST show instruments without prices
-when that function is not there or its store is away.
+This app has instruments but no prices. INSTRUMENTS_LATEST_PRICES names the function that returns
+them; it is imported at the first call. If that fails, or the store of prices does not answer, admin
+and REST show instruments without prices.
 """
 
 import logging
@@ -19,7 +19,7 @@ from instruments.keys import InstrumentKey
 
 logger = logging.getLogger(__name__)
 
-# A store that is away may take seconds to say so: it is not asked again for so long.
+# A store that does not answer may take seconds to fail: it is not called again for this time.
 REST_S = 5.0
 
 
@@ -40,13 +40,13 @@ Source = Callable[[Iterable[InstrumentKey]], Mapping[InstrumentKey, PublishedPri
 
 
 class LatestPrices:
-    """Asks for latest prices, and rests for some seconds after it got no answer."""
+    """Returns latest prices; after a failure it returns none for some seconds."""
 
     def __init__(self) -> None:
         self.rests_until = 0.0
 
     def __call__(self, keys: Iterable[InstrumentKey]) -> Mapping[InstrumentKey, PublishedPrice]:
-        """Return the latest price of each instrument that has one; none if nobody can tell."""
+        """Return the latest price of each instrument that has one; {} if they cannot be read."""
         wanted = list(keys)
         if not wanted or time.monotonic() < self.rests_until:
             return {}
@@ -67,7 +67,7 @@ def visible_prices(
 ) -> Mapping[InstrumentKey, PublishedPrice]:
     """Return the latest prices that the caller of a request may see.
 
-    INSTRUMENTS_PRICE_GUARD names the function that says of which instruments these are.
+    INSTRUMENTS_PRICE_GUARD names the function that selects these instruments.
     """
     return latest_prices(permitted(request, keys))
 

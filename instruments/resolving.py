@@ -41,7 +41,7 @@ def routes_of(snapshot: MasterSnapshot, code: str) -> tuple[Route, ...]:
     """Return where a segment's code or alias leads; raise BadSegment."""
     routes = snapshot.routes.get(code)
     if not routes:
-        raise BadSegment(f"no segment is called so, was {quoted(code)}")
+        raise BadSegment(f"not a segment, was {quoted(code)}")
     return routes
 
 
@@ -60,7 +60,7 @@ def resolve_within(
         raise unknown(text)
     segments = " or ".join(route.segments[0] for route in routes)
     raise AmbiguousSymbol(
-        f"vendors mean different segments by {code}: name {segments}, was {quoted(text)}"
+        f"{code} means another segment to each vendor: use {segments}, was {quoted(text)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What every REST view shares: exact numbers as fields, and errors of one shape.
+"""Shared by all REST views: fields of exact numbers, and errors of one shape.
 
 {"code": 404, "message": "not in the instrument master, was 'NOPE'"}
 """
@@ -19,14 +19,14 @@ from instruments.errors import InstrumentsError
 
 @extend_schema_field(OpenApiTypes.NUMBER)
 class ExactNumberField(serializers.Field[Any, Any, Any, Any]):
-    """A Decimal with the digits that it has."""
+    """A Decimal, with its digits."""
 
     def to_representation(self, value: Decimal) -> Decimal:
         return value
 
 
 class ColumnNumberField(ExactNumberField):
-    """A Decimal out of the database, without the zeros that its column pads it with."""
+    """A Decimal of the database, without the zeros that pad it to the scale of its column."""
 
     def to_representation(self, value: Decimal) -> Decimal:
         return Decimal(f"{value.normalize():f}")
@@ -35,8 +35,8 @@ class ColumnNumberField(ExactNumberField):
 class ApiErrorSerializer(serializers.Serializer[Any]):
     """Why a request was not carried out."""
 
-    code = serializers.IntegerField(help_text="The HTTP status again.")
-    message = serializers.CharField(help_text="For people: lower case, no full stop.")
+    code = serializers.IntegerField(help_text="The HTTP status.")
+    message = serializers.CharField(help_text="What is wrong, for people. Programs use the code.")
 
 
 def error_response(description: str, code: int, message: str) -> OpenApiResponse:
@@ -73,10 +73,10 @@ def sentences(detail: Any, name: str = "") -> Iterator[str]:
 
 
 def json_error(code: int, message: str) -> JsonResponse:
-    """Return an error of the one shape from outside of DRF."""
+    """Return an error of the same shape, for views outside of DRF."""
     return JsonResponse({"code": code, "message": message}, status=code)
 
 
 def is_api(request: HttpRequest) -> bool:
-    """Tell whether a request's errors are read by a program."""
+    """Tell whether a request is of the API, whose errors are JSON."""
     return request.path.startswith("/api/")

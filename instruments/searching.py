@@ -32,7 +32,7 @@ def in_segment(code: str) -> Q:
         one = Q(segment=alias.segment_id)
         condition |= one & Q(instrument_type__in=kinds) if kinds else one
     if not condition:
-        raise BadSegment(f"no segment is called so, was {quoted(code)}")
+        raise BadSegment(f"not a segment, was {quoted(code)}")
     return condition
 
 
@@ -139,7 +139,7 @@ class OptionChain:
             if day is not None:
                 days.setdefault(code, set()).add(day)
         if not days:
-            raise UnknownSymbol(f"no options of it are known, was {quoted(underlying)}")
+            raise UnknownSymbol(f"no options with this underlying, was {quoted(underlying)}")
         self.underlying = underlying
         self.segment = min(days, key=SEGMENTS.index)
         self.expiries = sorted(days[self.segment])
@@ -150,5 +150,5 @@ class OptionChain:
         self.options = list(rows.order_by("strike", "instrument_type"))
         if not self.options:
             raise UnknownSymbol(
-                f"no options of {underlying} expire then, was {quoted(str(self.expiry))}"
+                f"no options of {underlying} expire on that day, was {quoted(str(self.expiry))}"
             )

@@ -1,4 +1,4 @@
-"""How REST reads questions about instruments and writes its answers."""
+"""Query parameters and answers of the REST endpoints of instruments."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ Read = serializers.Serializer[Any]
 
 
 class Query(serializers.Serializer[Any]):
-    """Parameters of a URL; one that is not known is refused, as it is most likely a slip."""
+    """Parameters of a URL; an unknown one is refused, as it is most likely a typing error."""
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = sorted(set(data) - set(self.fields))
@@ -27,61 +27,65 @@ class Query(serializers.Serializer[Any]):
 
 class InstrumentQuery(Query):
     search = serializers.CharField(
-        required=False, max_length=100, help_text="Words that are in the symbol or the name."
+        required=False, max_length=100, help_text="Words of the symbol or the name."
     )
     prefix = serializers.CharField(
-        required=False, max_length=MAX_SYMBOL_LENGTH, help_text="What the symbol begins with."
+        required=False, max_length=MAX_SYMBOL_LENGTH, help_text="The beginning of the symbol."
     )
     segment = serializers.CharField(
         required=False,
         max_length=32,
-        help_text="A segment's code, or a vendor's: NFO, NSE_FO; C, FO, F and O are all that "
-        "they may mean.",
+        help_text="A segment's code, or a vendor's code for it: NFO, NSE_FO. C, FO, F and O select "
+        "every segment that they can mean.",
     )
     type = serializers.ChoiceField(Instrument.Type.choices, required=False)
     underlying = serializers.CharField(
         required=False,
         max_length=MAX_SYMBOL_LENGTH,
-        help_text="What symbols of futures and options begin with: NIFTY, M&M.",
+        help_text="The beginning of the symbols of futures and options: NIFTY, M&M.",
     )
     expiry = serializers.DateField(required=False)
     expiry_from = serializers.DateField(required=False)
     expiry_to = serializers.DateField(required=False)
     strike_from = serializers.DecimalField(
-        14, 4, required=False, coerce_to_string=False, help_text="In rupees, included."
+        14, 4, required=False, coerce_to_string=False, help_text="In rupees, inclusive."
     )
     strike_to = serializers.DecimalField(
-        14, 4, required=False, coerce_to_string=False, help_text="In rupees, included."
+        14, 4, required=False, coerce_to_string=False, help_text="In rupees, inclusive."
     )
     active = serializers.ChoiceField(
         ["true", "false", "all"],
         default="true",
-        help_text="false: instruments that traded once; all: both.",
+        help_text="true: active instruments; false: inactive ones, such as expired; all: both.",
     )
     ordering = serializers.ChoiceField(
         ORDERINGS,
         default="symbol",
-        help_text="- is the other direction; instruments without an expiry or a strike come last.",
+        help_text="`-` reverses the order; instruments without an expiry or a strike come last.",
     )
     limit = serializers.IntegerField(min_value=1, max_value=MOST_ROWS, default=100)
     cursor = serializers.CharField(
-        required=False, max_length=500, help_text="As in `next` and `previous` of another page."
+        required=False,
+        max_length=500,
+        help_text="The `cursor` in `next` or `previous` of another page.",
     )
 
 
 class ChainQuery(Query):
     expiry = serializers.DateField(
-        required=False, help_text="The day of expiry; the nearest to come where not given."
+        required=False, help_text="The day of expiry. Default: the next one."
     )
     segment = serializers.CharField(
         required=False,
         max_length=32,
-        help_text="A segment's code, or a vendor's; the first that has options where not given.",
+        help_text="A segment's code, or a vendor's. Default: the first segment with such options.",
     )
 
 
 class StatusQuery(Query):
-    segment = serializers.CharField(required=False, max_length=32, help_text="One segment only.")
+    segment = serializers.CharField(
+        required=False, max_length=32, help_text="The code of one segment. Default: all."
+    )
 
 
 class LatestSerializer(Read):
@@ -94,7 +98,7 @@ class LatestSerializer(Read):
 class InstrumentSerializer(serializers.ModelSerializer[Instrument]):
     """An instrument; null where the master does not know it or there is none."""
 
-    key = serializers.CharField(help_text="The instrument's name everywhere in this service.")
+    key = serializers.CharField(help_text="The name of the instrument in this service.")
     type = serializers.ChoiceField(Instrument.Type.choices, source="instrument_type")
     strike = ColumnNumberField(allow_null=True, help_text="Rupees, exact; options only.")
     tick_size = ColumnNumberField(allow_null=True, help_text="Rupees, exact.")
@@ -120,8 +124,8 @@ class PricedInstrumentSerializer(InstrumentSerializer):
 
 
 class InstrumentPageSerializer(Read):
-    next = serializers.CharField(allow_null=True, help_text="The address of the next page.")
-    previous = serializers.CharField(allow_null=True, help_text="That of the page before.")
+    next = serializers.CharField(allow_null=True, help_text="The URL of the next page.")
+    previous = serializers.CharField(allow_null=True, help_text="The URL of the previous page.")
     results = InstrumentSerializer(many=True)
 
 
@@ -168,9 +172,7 @@ class OptionChainSerializer(Read):
     underlying = serializers.CharField()
     segment = serializers.CharField()
     expiry = serializers.DateField()
-    expiries = serializers.ListField(
-        child=serializers.DateField(), help_text="All days of expiry that there are."
-    )
+    expiries = serializers.ListField(child=serializers.DateField(), help_text="All days of expiry.")
     strikes = StrikeSerializer(many=True)
 
 
@@ -180,12 +182,16 @@ class MarketStatusSerializer(Read):
     segment = serializers.CharField()
     status = serializers.ChoiceField([OPEN, PRE_OPEN, CLOSED, HOLIDAY])
     name = serializers.CharField(help_text="The holiday's or special day's name, or empty.")
-    next_status = serializers.CharField(help_text="What comes next; empty if nothing is in sight.")
-    next_change = serializers.DateTimeField(allow_null=True, help_text="When, in UTC.")
-    next_change_ist = serializers.DateTimeField(allow_null=True, help_text="When, in India.")
+    next_status = serializers.CharField(help_text="The next status; empty if no change is planned.")
+    next_change = serializers.DateTimeField(
+        allow_null=True, help_text="When the next status begins, UTC."
+    )
+    next_change_ist = serializers.DateTimeField(
+        allow_null=True, help_text="The same on Indian clocks."
+    )
 
 
 class MarketSerializer(Read):
-    time = serializers.DateTimeField(help_text="What the answer is for, in UTC.")
-    time_ist = serializers.DateTimeField(help_text="The same in India.")
+    time = serializers.DateTimeField(help_text="The time of the answer, UTC.")
+    time_ist = serializers.DateTimeField(help_text="The same on Indian clocks.")
     segments = MarketStatusSerializer(many=True)

@@ -108,7 +108,7 @@ def parse(symbol: str, *, roots: Container[str] | None = None) -> Contract:
 def ambiguous(symbol: str, found: list[Contract]) -> AmbiguousSymbol:
     """Return the error that lists the readings of a symbol."""
     listed = " or ".join(map(str, found))
-    return AmbiguousSymbol(f"more than one reading fits: {listed}, was {quoted(symbol)}")
+    return AmbiguousSymbol(f"ambiguous, it can mean {listed}, was {quoted(symbol)}")
 
 
 def build(contract: Contract) -> str:

@@ -59,9 +59,10 @@ class ExpiryFilter(admin.SimpleListFilter):
 
 
 class PriceFilter(admin.SimpleListFilter):
-    """Whether a latest price is known; asks for the instruments that other filters leave.
+    """Filters by whether an instrument has a latest price.
 
-    It stands last in `list_filter` for that reason.
+    It reads the prices of the instruments that the other filters leave, so it is the last in
+    `list_filter`.
     """
 
     title = "has a price"
@@ -81,8 +82,8 @@ class PriceFilter(admin.SimpleListFilter):
             if len(priced) > MOST_PRICED:
                 messages.warning(
                     request,
-                    f"More than {MOST_PRICED:,} instruments have a price: narrow the list by "
-                    "another filter to see all of them.",
+                    f"Narrow the list by another filter to see all of them: more than "
+                    f"{MOST_PRICED:,} instruments have a price.",
                 )
                 priced = priced[:MOST_PRICED]
                 break

@@ -28,14 +28,14 @@ class UploadForm(forms.Form):
     vendor = forms.ChoiceField(
         label="Format",
         required=False,
-        choices=[("", "Recognise it"), *((name, name.title()) for name in FORMATS)],
+        choices=[("", "Recognise from the file"), *((name, name.title()) for name in FORMATS)],
     )
     deactivate_missing = forms.BooleanField(
         required=False,
-        help_text="Instruments of the file's segments that the file lacks become inactive.",
+        help_text="Make instruments inactive that the file's segments no longer have.",
     )
     skip_bad_rows = forms.BooleanField(
-        required=False, help_text="Import the good rows although others are bad."
+        required=False, help_text="Import the good rows and leave out the bad ones."
     )
 
     def clean_file(self) -> "UploadedFile[Any]":
@@ -49,7 +49,7 @@ class UploadForm(forms.Form):
 
 
 class UploadPages(MasterAdmin):
-    """An admin class with the pages of an import, for those who may add and change instruments."""
+    """Admin pages of an import, for users with the permissions to add and change instruments."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -68,7 +68,7 @@ class UploadPages(MasterAdmin):
         return self.has_add_permission(request) and self.has_change_permission(request)
 
     def upload(self, request: HttpRequest) -> HttpResponse:
-        """Ask for a file; show what importing it would change, and change nothing."""
+        """Take a file and show what importing it would change; change nothing."""
         self.check_import_permission(request)
         form = UploadForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid():
@@ -97,13 +97,13 @@ class UploadPages(MasterAdmin):
         )
 
     def apply(self, request: HttpRequest) -> HttpResponse:
-        """Do what was shown, or discard the file."""
+        """Import the file that was previewed, or discard it."""
         self.check_import_permission(request)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         upload = redeem(request.POST.get("ticket", ""), user_id=self.user_id(request))
         if upload is None:
-            messages.error(request, "The uploaded file is gone: upload it again.")
+            messages.error(request, "Upload the file again: the server no longer has it.")
             return redirect(PAGE)
         try:
             if "discard" in request.POST:

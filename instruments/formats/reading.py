@@ -111,11 +111,14 @@ class MasterFile:
         fitting = [layout for layout in layouts if layout.columns <= set(columns)]
         if not fitting:
             raise BadFile(
-                f"not a file of {' or '.join(FORMATS)}: it begins {quoted(','.join(columns))}",
+                f"not an instrument file of {' or '.join(FORMATS)}: "
+                f"it begins with {quoted(','.join(columns))}",
                 line=first.line,
             )
         if vendor and fitting[0].vendor != vendor:
-            raise BadFile(f"not a file of {vendor} but of {fitting[0].vendor}", line=first.line)
+            raise BadFile(
+                f"this is a file of {fitting[0].vendor}, not of {vendor}", line=first.line
+            )
         return fitting[0]
 
     def __iter__(self) -> Iterator[FileEntry]:

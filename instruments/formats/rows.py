@@ -85,7 +85,9 @@ def check_row(row: MasterRow) -> MasterRow:
     except BadSymbol as error:
         raise BadRow(str(error)) from error
     if row.name is not None and (not row.name.isprintable() or len(row.name) > MAX_NAME_LENGTH):
-        raise BadRow(f"a name is printable and at most 200 characters, was {quoted(row.name)}")
+        raise BadRow(
+            f"a name must be printable and at most 200 characters long, was {quoted(row.name)}"
+        )
     if kind in DERIVATIVES and row.expiry is None:
         raise BadRow("a future or an option needs an expiry")
     if kind in OPTIONS:

@@ -76,7 +76,7 @@ def test_command_names_as_many_bad_rows_as_one_can_read(tmp_path: Path) -> None:
     ("content", "error"),
     [
         (b"", "the file is empty"),
-        (b"a,b\n1,2\n", "line 1: not a file of kite or"),
+        (b"a,b\n1,2\n", "line 1: not an instrument file of kite or"),
         (gzip.compress(Path(KITE).read_bytes())[:200], "the gzip data is cut short"),
     ],
 )

@@ -185,21 +185,26 @@ def test_names_with_a_segment_keep_their_stream_when_the_master_comes(
 @pytest.mark.parametrize(
     ("name", "segment", "error", "text"),
     [
-        ("", "", BadSymbol, "a symbol has 1 to 64 characters"),
-        ("A" * 65, "", BadSymbol, "a symbol has 1 to 64 characters"),
-        ("NSE:", "", BadSymbol, "a symbol has 1 to 64 characters"),
+        ("", "", BadSymbol, "a symbol must have 1 to 64 characters"),
+        ("A" * 65, "", BadSymbol, "a symbol must have 1 to 64 characters"),
+        ("NSE:", "", BadSymbol, "a symbol must have 1 to 64 characters"),
         ("NSE:*", "", BadSymbol, "not a symbol"),
         ("NSE:*-EQ", "", BadSymbol, "not a symbol"),
         ("NSE:X -EQ", "", BadSymbol, "not a symbol"),
         ("NSE: -INDEX", "", BadSymbol, "not a symbol"),
         ("A\nB", "", BadSymbol, "printable"),
-        ("RELIANCE", "NYSE", BadSegment, "no segment is called so, was 'NYSE'"),
-        ("RELIANCE", "nse", BadSegment, "no segment is called so, was 'nse'"),
+        ("RELIANCE", "NYSE", BadSegment, "not a segment, was 'NYSE'"),
+        ("RELIANCE", "nse", BadSegment, "not a segment, was 'nse'"),
         ("NIFTY24APR18000CE", "F", UnknownSymbol, "not the symbol of a future"),
         ("RELIANCE24APRFUT", "O", UnknownSymbol, "not the symbol of an option"),
         ("INFY24APRFUT", "NFO-OPT", UnknownSymbol, "not the symbol of an option"),
         ("XYZ26810311501CE", "O", AmbiguousSymbol, "XYZ 10 Aug 2026"),
-        ("RELIANCE", "5", AmbiguousSymbol, "vendors mean different segments by 5: name BFO or MCX"),
+        (
+            "RELIANCE",
+            "5",
+            AmbiguousSymbol,
+            "5 means another segment to each vendor: use BFO or MCX",
+        ),
     ],
 )
 def test_names_that_mean_nothing_are_refused(

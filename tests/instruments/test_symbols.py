@@ -100,7 +100,7 @@ def test_a_symbol_with_several_readings_is_refused_with_all_of_them() -> None:
     with pytest.raises(AmbiguousSymbol) as caught:
         parse("SENSEX2381161000CE")
     assert str(caught.value) == (
-        "more than one reading fits: SENSEX 11 Aug 2023 61000 CE or "
+        "ambiguous, it can mean SENSEX 11 Aug 2023 61000 CE or "
         "SENSEX2 16 Jan 2038 1000 CE, was 'SENSEX2381161000CE'"
     )
     assert parse("SENSEX2381161000CE", roots={"SENSEX", "NIFTY"}).underlying == "SENSEX"

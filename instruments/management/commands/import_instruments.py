@@ -15,17 +15,17 @@ from instruments.import_file import file_import, spool
 EXAMPLES = """
 examples:
   manage.py import_instruments instruments.csv
-      recognise the format; all rows or, if one is bad, none
+      recognise the format; import all rows, or none if one is bad
   manage.py import_instruments complete.json.gz --dry-run
       show what would change, and change nothing
   curl -s https://api.kite.trade/instruments | manage.py import_instruments - --format kite
       read from a pipe
   manage.py import_instruments instruments.csv.gz --deactivate-missing
-      also make inactive what the file's segments no longer have, such as expired contracts
+      also deactivate instruments that its segments no longer have, such as expired contracts
   manage.py import_instruments OpenAPIScripMaster.json --skip-bad-rows
       leave out rows that cannot be instruments instead of refusing the file
 
-It ends with 0 when the file was imported (or would be) and with 1 when it was refused.
+The exit status is 0 if the file was imported (or would be), and 1 if it was refused.
 The formats, and what is taken from them: docs/instruments-import.md
 """
 
@@ -39,11 +39,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", help="CSV or JSON, plain or gzip; - reads the standard input")
-        parser.add_argument("--format", choices=FORMATS, help="default: told from the file")
+        parser.add_argument("--format", choices=FORMATS, help="default: recognised from the file")
         flags = {
-            "--deactivate-missing": "make inactive what the file's segments no longer have",
-            "--skip-bad-rows": "import the good rows although others are bad",
-            "--dry-run": "do it all, say what changed, and undo it",
+            "--deactivate-missing": "deactivate instruments of the file's segments that it lacks",
+            "--skip-bad-rows": "import the good rows and leave out the bad ones",
+            "--dry-run": "show what would change, and change nothing",
         }
         for flag, text in flags.items():
             parser.add_argument(flag, action="store_true", help=text)

@@ -62,7 +62,7 @@ def test_upload_shows_what_would_change_and_changes_nothing(operator: Client, ke
     """The preview lists the instruments; the file waits where only the server can read it."""
     before = MasterVersion.objects.get(pk=1).version
     text = upload(operator, gzip.compress(KITE))
-    assert "would change 16 instruments. Nothing was changed yet." in text
+    assert "would change 16 instruments. Nothing is changed until you import it." in text
     assert "NSE_EQ:M&amp;M" in text
     assert not Instrument.objects.exists()
     assert MasterVersion.objects.get(pk=1).version == before
@@ -79,7 +79,7 @@ def test_confirmation_applies_the_file_once(operator: Client, kept: Path) -> Non
     assert Instrument.objects.count() == 16
     assert not list(kept.iterdir())
     response = operator.post(APPLY, {"ticket": token}, follow=True)
-    assert "The uploaded file is gone: upload it again." in response.content.decode()
+    assert "Upload the file again: the server no longer has it." in response.content.decode()
 
 
 def test_flags_of_the_upload_are_those_of_the_import(operator: Client) -> None:
@@ -87,12 +87,12 @@ def test_flags_of_the_upload_are_those_of_the_import(operator: Client) -> None:
     operator.post(APPLY, {"ticket": ticket(upload(operator, KITE))})
     less = b"\n".join(line for line in KITE.splitlines() if b"FUT" not in line) + b"\nbad"
     text = upload(operator, less)
-    assert "is refused because rows were rejected" in text
+    assert "was refused because rows were rejected" in text
     assert "line 16, record 15: a row must have 12 columns, was 1" in text
     assert 'name="ticket"' not in text
     text = upload(operator, less, skip_bad_rows="on", deactivate_missing="on")
     assert "there is nothing to change" in text
-    assert "Nothing would be deactivated because rows were rejected" in text
+    assert "No instrument would become inactive, because rows were rejected" in text
     text = upload(operator, less.removesuffix(b"bad"), deactivate_missing="on")
     assert "NFO:M&amp;M26AUGFUT" in text
     operator.post(APPLY, {"ticket": ticket(text)})
@@ -101,10 +101,10 @@ def test_flags_of_the_upload_are_those_of_the_import(operator: Client) -> None:
 
 def test_file_that_is_of_no_use_is_not_kept(operator: Client, kept: Path) -> None:
     """Broken files, refused ones and those without news are removed at once."""
-    assert "line 1: not a file of kite or" in upload(operator, b"a,b\n1,2\n")
+    assert "line 1: not an instrument file of kite or" in upload(operator, b"a,b\n1,2\n")
     assert "the gzip data is cut short" in upload(operator, gzip.compress(KITE)[:100])
-    assert "is refused" in upload(operator, KITE + b"bad")
-    assert "not a file of dhan but of kite" in upload(operator, KITE, vendor="dhan")
+    assert "was refused" in upload(operator, KITE + b"bad")
+    assert "this is a file of kite, not of dhan" in upload(operator, KITE, vendor="dhan")
     assert not list(kept.iterdir())
     assert not Instrument.objects.exists()
 
@@ -144,7 +144,7 @@ def test_forged_ticket_opens_nothing(operator: Client, value: str) -> None:
     """A ticket that the server did not sign leads to no file."""
     upload(operator, KITE)
     response = operator.post(APPLY, {"ticket": value}, follow=True)
-    assert "The uploaded file is gone" in response.content.decode()
+    assert "Upload the file again" in response.content.decode()
     assert not Instrument.objects.exists()
 
 

@@ -30,10 +30,15 @@ def entries(content: bytes | str, *, max_bytes: int = 10**6) -> list[Rejection |
         (RELIANCE, ",NSE,NSE", ",NSE", "a row must have 12 columns, was 11"),
         (RELIANCE, ",NSE,NSE", ",NSE,NSE,more", "a row must have 12 columns, was 13"),
         (RELIANCE, ",NSE,NSE", ",NSE,NS", "segment and exchange is not a segment, was 'NSE NS'"),
-        (RELIANCE, ",RELIANCE,", ",,", "a symbol has 1 to 64 characters, was ''"),
-        (RELIANCE, ",RELIANCE,", f",{'X' * 65},", "a symbol has 1 to 64 characters, was 'XXX"),
-        (RELIANCE, ",RELIANCE,", ",REL\x00IANCE,", "a symbol has printable characters only"),
-        (RELIANCE, "RELIANCE INDUSTRIES", "X" * 201, "a name is printable and at most 200"),
+        (RELIANCE, ",RELIANCE,", ",,", "a symbol must have 1 to 64 characters, was ''"),
+        (
+            RELIANCE,
+            ",RELIANCE,",
+            f",{'X' * 65},",
+            "a symbol must have 1 to 64 characters, was 'XXX",
+        ),
+        (RELIANCE, ",RELIANCE,", ",REL\x00IANCE,", "a symbol must have printable characters only"),
+        (RELIANCE, "RELIANCE INDUSTRIES", "X" * 201, "a name must be printable and at most 200"),
         (RELIANCE, ",0.1,", ",abc,", "tick_size must be a number, was 'abc'"),
         (RELIANCE, ",0.1,", ",NaN,", "tick_size must be a number, was 'NaN'"),
         (RELIANCE, ",0.1,", ",-0.1,", "tick_size must not be negative, was '-0.1'"),
@@ -70,7 +75,7 @@ def test_text_that_is_no_utf8_is_a_bad_row() -> None:
     bad = RELIANCE.encode().replace(b"RELIANCE INDUSTRIES", b"REL\xe9ANCE")
     found = entries(b"\n".join([HEADER.encode(), bad, KITE[5].encode()]))
     assert isinstance(found[0], Rejection)
-    assert found[0].reason.startswith("a name is printable")
+    assert found[0].reason.startswith("a name must be printable")
     assert found[1] == "M&M"
 
 
@@ -93,9 +98,15 @@ def test_zero_stands_for_unknown() -> None:
         ("\n\n", "the file is empty"),
         (HEADER, "the file has no rows"),
         ("[]", "the file is empty"),
-        ("a,b,c\n1,2,3\n", "line 1: not a file of kite or upstox or angel or dhan or fyers"),
-        (HEADER.replace("expiry", "expires") + "\n" + RELIANCE, "line 1: not a file of kite or"),
-        ('[{"a": 1}]', "line 1: not a file of kite or"),
+        (
+            "a,b,c\n1,2,3\n",
+            "line 1: not an instrument file of kite or upstox or angel or dhan or fyers",
+        ),
+        (
+            HEADER.replace("expiry", "expires") + "\n" + RELIANCE,
+            "line 1: not an instrument file of kite or",
+        ),
+        ('[{"a": 1}]', "line 1: not an instrument file of kite or"),
         ('[{"instrument_key": NaN}]', "line 1: the JSON is broken or cut short: NaN is not JSON"),
         ("[1, 2]", "line 1: a JSON dict expected, was 1"),
         ('{"a": 1}', "line 1: a JSON dict expected, was 1"),

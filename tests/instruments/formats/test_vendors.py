@@ -117,7 +117,7 @@ def test_file_of_another_vendor_than_said_is_refused(
     content = (data.FOLDER / file).read_bytes()
     assert read(content, vendor=vendor) == read(content)
     other = "kite" if vendor != "kite" else "dhan"
-    with pytest.raises(ValueError, match=f"not a file of {other} but of {vendor}"):
+    with pytest.raises(ValueError, match=f"this is a file of {vendor}, not of {other}"):
         MasterFile(io.BytesIO(content), vendor=other, max_bytes=10**6)
 
 
