@@ -19,13 +19,14 @@ from quotes.bridge.counters import BridgeCounters
 from quotes.bridge.flush import Flush
 from quotes.bridge.inbox_reader import InboxReader
 from quotes.bridge.market import Market
+from quotes.bridge.numbering import Numbering
 from quotes.bridge.writer import TickWriter
 from quotes.conf import conf
 from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import PublishedMessages, RedisDown, RedisLink
 from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.inbox import first_position, newest_id, trim_inbox
-from quotes.store.latest import SCAN_COUNT, encode_latest, scan_keys, scan_latest
+from quotes.store.latest import SCAN_COUNT, scan_keys
 from quotes.store.lease import AsyncLease
 from quotes.store.names import lease_key, own_key, status_keys
 from quotes.store.tick_log import trim
@@ -70,6 +71,7 @@ class Bridge:
             status_key=status_keys(number)[-1],
             ttl_ms=conf.bridge_lease_ms,
         )
+        self._numbering = Numbering(number)
         self.bridging = False
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
@@ -107,7 +109,8 @@ class Bridge:
             flush = Flush(link, self._layer, lease=self._lease, shard=self._shard)
             await flush.prepare()
             await link.command("SET", own_key("shards"), self._shards)
-            await self._restore(link, flush)
+            await self._numbering.restore(link, self.market, flush)
+            self._numbering.is_current = True
             links += (sub := await self._connect(self.take), box := await self._connect())
             self.writer = TickWriter(
                 self.market, flush, self.counters, link=link, sub=sub, on_end=self._wake.set
@@ -154,6 +157,7 @@ class Bridge:
         """Wait for the lease; return False when `stop` is called before."""
         is_reported = False
         while not await self._lease.acquire(link):
+            self._numbering.is_current = False
             if not is_reported:
                 logger.info("another bridge works, standing by")
                 is_reported = True
@@ -161,17 +165,6 @@ class Bridge:
             if self._stopping.is_set():
                 return False
         return True
-
-    async def _restore(self, link: RedisLink, flush: Flush) -> None:
-        """Continue the numbering in Redis, or write it again if Redis has lost it."""
-        if self.market.streams and not await link.command("EXISTS", own_key("latest")):
-            # Redis came back empty: write the latest prices again.
-            for at in range(0, len(streams := list(self.market.streams.values())), SCAN_COUNT):
-                chunk = streams[at : at + SCAN_COUNT]
-                await flush.write_records({one.field: encode_latest(one.latest) for one in chunk})
-            return
-        records = await scan_latest(link)
-        self.market.restore(records)
 
     async def _read_all_keys(self, link: RedisLink, sub: RedisLink) -> None:
         """Show the prices in publishers' keys that are newer than what was shown."""
@@ -203,6 +196,7 @@ class Bridge:
                 sub.gather_s = BUSY_GATHER_S if is_busy else GATHER_S
                 received, looked_at = count, now
         if self.writer.lost or not held:
+            self._numbering.is_current = False
             logger.warning("another bridge has taken over")
         elif not self._stopping.is_set():
             logger.warning("lost the connection to Redis")

@@ -211,6 +211,22 @@ class Market:
             if shard_of(key.symbol, self.shards) == self.shard:
                 self._stream(key).restore(latest)
 
+    def restart(self, records: Iterable[tuple[str, LatestPrice]]) -> None:
+        """Begin all streams in a new epoch: those of Redis, and those known here.
+
+        The newer price of the two stays, under the number 0.
+        """
+        latest = {field: one.latest for field, one in self.streams.items()}
+        for field, record in records:
+            if field not in latest or latest[field].timestamp < record.timestamp:
+                latest[field] = record
+        epoch = max(now_ms(), 1 + max((one.epoch for one in latest.values()), default=0))
+        self.restore(
+            (field, LatestPrice(epoch, 0, one.timestamp, one.frame))
+            for field, one in latest.items()
+            if one.frame
+        )
+
     def forget(self, fields: list[str] | None) -> None:
         """Let streams start over in a new epoch; None stands for all of them."""
         for field_name in list(self.streams) if fields is None else fields:

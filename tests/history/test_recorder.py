@@ -15,7 +15,7 @@ from quotes.history.models import Candle, Gap, LogPosition, Tick
 from quotes.history.queries.selectors import candles, ticks
 from quotes.runtime.clock import DAY_MS
 from quotes.store.names import own_key
-from quotes.store.tick_log import log_key
+from quotes.store.tick_log import count_key, log_key
 from tests.history.conftest import HistoryDatabase
 from tests.history.logs import MINUTE, OPENING, log, log_row, record
 
@@ -171,6 +171,25 @@ def test_lost_log_is_a_gap_and_its_successor_is_read_from_the_start(
     assert Gap.objects.get().reason == "lost"
     stored = [(tick.position, tick.price) for tick in ticks(key=RELIANCE)]
     assert stored == [(1, "2950.50"), (2, "2"), (3, "3"), (4, "4"), (5, "5")]
+
+
+def test_older_copy_of_the_log_stores_no_tick_twice(redis: Redis) -> None:
+    """Redis came back with an older copy: what was read stays once, what is new is stored."""
+    for seq in range(1, 5):
+        log(redis, [log_row(price=str(seq), seq=seq)], entry_id=f"{seq}000-0")
+        if seq == 2:
+            copy = redis.dump(log_key(1)), redis.get(count_key(1))
+    record(redis)
+    redis.restore(log_key(1), 0, copy[0], replace=True)  # type: ignore[arg-type]
+    redis.set(count_key(1), copy[1])  # type: ignore[arg-type]
+    log(redis, [log_row(price="5", epoch=2, seq=1)], entry_id="2500-0")
+    record(redis)
+    log(redis, [log_row(price="6", epoch=2, seq=2)], entry_id="6000-0")
+    record(redis)
+    stored = [(tick.epoch, tick.seq, tick.price) for tick in ticks(key=RELIANCE)]
+    assert stored == [(1, seq, str(seq)) for seq in range(1, 5)] + [(2, 1, "5"), (2, 2, "6")]
+    assert Candle.objects.get(interval=1, start=OPENING).ticks == 6
+    assert Gap.objects.get().reason == "lost"
 
 
 def test_entry_that_cannot_be_read_is_a_gap_and_does_not_stop_the_recorder(redis: Redis) -> None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -43,6 +43,10 @@ class LogEntry(NamedTuple):
     n: int | None
     ticks: list[LoggedTick]
     readable: bool = True
+
+
+# A tick's values in the database, without its position and with a Decimal price.
+StoredTick = tuple[Any, ...]
 
 
 class SegmentClock(NamedTuple):
@@ -151,8 +155,14 @@ class BatchMaker:
         self.positions = positions
         self._series: dict[str, RecordedSeries] = {}
 
-    def make(self, entries: Sequence[LogEntry]) -> TickBatch:
-        """Return the batch of entries; those of one shard must be in order."""
+    def make(
+        self, entries: Sequence[LogEntry], *, stored: Collection[StoredTick] = ()
+    ) -> TickBatch:
+        """Return the batch of entries; those of one shard must be in order.
+
+        Args:
+            stored: ticks to leave out, which a restored copy of a log holds again.
+        """
         batch = TickBatch()
         self._add_series(
             {tick.key for entry in entries for tick in entry.ticks} - self._series.keys()
@@ -163,7 +173,8 @@ class BatchMaker:
             gap: MissingTicks | None
             if entry.readable and entry.n is not None:
                 position, gap = after_entry(position, entry.id, entry.n, len(entry.ticks))
-                self._add(batch, entry.ticks, position.base + position.n - len(entry.ticks) + 1)
+                first = position.base + position.n - len(entry.ticks) + 1
+                self._add(batch, entry.ticks, first, stored)
                 touched.update([tick.key for tick in entry.ticks])
             else:
                 position, gap = after_unreadable_entry(position, entry.id, entry.n)
@@ -196,7 +207,13 @@ class BatchMaker:
             series.calendar = calendars.get(series.segment) or calendars[""]
             series.bounds = _NO_HOURS
 
-    def _add(self, batch: TickBatch, ticks: Iterable[LoggedTick], first: int) -> None:
+    def _add(
+        self,
+        batch: TickBatch,
+        ticks: Iterable[LoggedTick],
+        first: int,
+        stored: Collection[StoredTick],
+    ) -> None:
         """Add the ticks of an entry; `first` is the position of the first one."""
         rows = batch.rows
         all_series = self._series
@@ -222,6 +239,8 @@ class BatchMaker:
                 oi,
                 rest,
             )
+            if stored and (*row[:2], *row[3:6], Decimal(price), *row[7:]) in stored:
+                continue
             rows.append(row)
             # A tick from the future does not move the clock of its segment ahead.
             event = timestamp if timestamp < tick.received else tick.received

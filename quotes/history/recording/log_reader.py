@@ -25,6 +25,7 @@ class BatchReader(LogReader):
 
     def __init__(self, client: redis.Redis, positions: dict[int, str]) -> None:
         super().__init__(client, positions, page=max(1, _READ_ENTRIES // max(1, len(positions))))
+        self._reread_until: dict[int, str] = {}  # shard -> last id read before it was replaced
 
     def rewind_replaced(self) -> list[int]:
         """Read each log that was replaced from its beginning; return the shards of such logs.
@@ -36,8 +37,24 @@ class BatchReader(LogReader):
         for shard, last in self.positions.items():
             if order(newest_position(self.client, shard)) < order(last):
                 self.positions[shard] = BEGINNING
+                self._reread_until[shard] = max(
+                    self._reread_until.get(shard, last), last, key=order
+                )
                 found.append(shard)
         return found
+
+    def read_again(self, entries: Sequence[LogEntry]) -> list[LogEntry]:
+        """Return those of the entries that may have been read from the log before it was replaced.
+
+        By their ids: an older copy of the log has entries that were read, and a log that began
+        again while its clock is behind has new ones with such ids.
+        """
+        return [
+            entry
+            for entry in entries
+            if entry.shard in self._reread_until
+            and order(entry.id) <= order(self._reread_until[entry.shard])
+        ]
 
     def read_batch(self, wait_ms: int) -> list[LogEntry]:
         """Return the next entries; wait for the first, and return an empty list if none comes."""

@@ -162,7 +162,7 @@ class Recorder:
         began = time.monotonic()
         now = now_ms()
         if entries:
-            changes = self._store(writer, entries, now)
+            changes = self._store(writer, entries, now, again=reader.read_again(entries))
             day_statistics.update(changes)
             announcer.add(changes, newest_only=reader.has_more(entries))
         elif not self._once:
@@ -177,10 +177,10 @@ class Recorder:
         return bool(entries)
 
     def _store(
-        self, writer: HistoryWriter, entries: list[LogEntry], now: int
+        self, writer: HistoryWriter, entries: list[LogEntry], now: int, *, again: list[LogEntry]
     ) -> list[CandleChange]:
         began = time.monotonic()
-        stored = writer.store(entries, now_ms=now)
+        stored = writer.store(entries, now_ms=now, again=again)
         self.counters.commit_ms = round((time.monotonic() - began) * 1000)
         self.counters.recorded += stored.ticks
         self.counters.candles += len(stored.changes)

@@ -15,8 +15,8 @@ from quotes.history.candles.building import CandleBuilder
 from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import Interval
 from quotes.history.candles.sessions import Calendar
-from quotes.history.models import Gap, Series
-from quotes.history.recording.batches import BatchMaker, LogEntry, SegmentClock
+from quotes.history.models import Gap, Series, Tick
+from quotes.history.recording.batches import BatchMaker, LogEntry, SegmentClock, StoredTick
 from quotes.history.router import ALIAS
 from quotes.history.tables.opening import open_tables
 from quotes.runtime.clock import MINUTE_MS
@@ -105,15 +105,20 @@ class HistoryWriter:
         """Move the clock of a segment forward to a moment; never backward."""
         self._builder.clocks[segment] = max(event, self._builder.clocks.get(segment, 0))
 
-    def store(self, entries: Sequence[LogEntry], *, now_ms: int) -> StoredBatch:
+    def store(
+        self, entries: Sequence[LogEntry], *, now_ms: int, again: Sequence[LogEntry] = ()
+    ) -> StoredBatch:
         """Store entries that follow the last stored ones.
+
+        Args:
+            again: those of them whose ticks may be stored already; such ticks are left out.
 
         Raises:
             Fenced: another recorder has stored entries since; nothing is stored.
             HistoryDown: the database failed; nothing is stored.
         """
         with database_errors():
-            batch = self.maker.make(entries)
+            batch = self.maker.make(entries, stored=self._stored(again) if again else ())
             self._advance_clocks(batch.clocks)
             with transaction.atomic(using=ALIAS):
                 for shard, position in batch.positions.items():
@@ -137,6 +142,19 @@ class HistoryWriter:
         self.positions.update(batch.positions)
         self._committed()
         return StoredBatch(len(batch.rows), [*changes.values(), *finals], gaps, batch.bad)
+
+    def _stored(self, entries: Sequence[LogEntry]) -> set[StoredTick]:
+        """Return the stored ticks of the instruments and times of entries."""
+        ticks = [tick for entry in entries for tick in entry.ticks]
+        if not ticks:
+            return set()
+        rows = Tick.objects.filter(
+            series__in=self._numbers({tick.key for tick in ticks}).values(),
+            timestamp__gte=min(tick.timestamp for tick in ticks),
+            timestamp__lte=max(tick.timestamp for tick in ticks),
+        )
+        names = ("series_id", "timestamp", "epoch", "seq", "shown", "price", "volume", "oi", "rest")
+        return set(rows.values_list(*names))
 
     def idle(self, *, now_ms: int, patience_ms: int) -> list[CandleChange]:
         """Let the clocks of silent segments run on; call it when all logged ticks are stored.
