@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
-APP_LABEL = "history"
+_APP_LABEL = "history"
 ALIAS = "history"
 _CONNECTION_FIELDS = ("ENGINE", "NAME", "HOST", "PORT")
 
@@ -17,7 +17,7 @@ class HistoryRouter:
     """Sends the models of this app to the database of history, and nothing else there."""
 
     def db_for_read(self, model: type[Any], **hints: Any) -> str | None:
-        return ALIAS if model._meta.app_label == APP_LABEL else None
+        return ALIAS if model._meta.app_label == _APP_LABEL else None
 
     db_for_write = db_for_read
 
@@ -25,12 +25,12 @@ class HistoryRouter:
         return None
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
-        if shares_database():
+        if _shares_database():
             return None
-        return (db == ALIAS) == (app_label == APP_LABEL)
+        return (db == ALIAS) == (app_label == _APP_LABEL)
 
 
-def shares_database() -> bool:
+def _shares_database() -> bool:
     """Say whether history is in the same database as everything else."""
     own, default = (settings.DATABASES[alias] for alias in (ALIAS, "default"))
     return all(

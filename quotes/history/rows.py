@@ -30,7 +30,7 @@ _PLAIN_OI = re.compile(rb',"oi":([0-9.]+)')
 
 # The values of a frame besides symbol, time and segment: price, volume, open interest, and the text
 # of its other keys (None if there is none but the volume).
-Contents = tuple[str, int | None, int | None, str | None]
+_Contents = tuple[str, int | None, int | None, str | None]
 
 # One tick as the table has it: series, timestamp, position, epoch, seq, shown, price, volume, oi,
 # rest.
@@ -118,7 +118,7 @@ def number_text(number: Decimal) -> bytes:
     return format(number, "f").encode()
 
 
-def contents_of(frame: bytes) -> Contents:
+def contents_of(frame: bytes) -> _Contents:
     """Parse a logged frame.
 
     Raises:

@@ -37,7 +37,7 @@ def use(url: str) -> None:
     """Let the alias mean another database."""
     connections[ALIAS].close()
     # What Django adds to settings, without that of another engine.
-    known = {key: connections[ALIAS].settings_dict[key] for key in ("CONN_HEALTH_CHECKS", "TEST")}
+    kept = {key: connections[ALIAS].settings_dict[key] for key in ("CONN_HEALTH_CHECKS", "TEST")}
     sqlite = {
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         "transaction_mode": "IMMEDIATE",
@@ -47,7 +47,7 @@ def use(url: str) -> None:
         **{"ATOMIC_REQUESTS": False, "AUTOCOMMIT": True, "CONN_MAX_AGE": 0, "TIME_ZONE": None},
         **{"OPTIONS": sqlite if url.startswith("sqlite") else {}, "HOST": "", "PORT": ""},
         **{"USER": "", "PASSWORD": ""},
-        **known,
+        **kept,
         **env.db_url_config(url),
     }
     connections[ALIAS] = load_backend(values["ENGINE"]).DatabaseWrapper(values, ALIAS)

@@ -77,7 +77,7 @@ def ticks(
             'INSERT INTO history_tick (series_id, "timestamp", position, epoch, seq, shown, price,'
             " volume, oi, rest) VALUES (%s, %s, %s, 7, %s, %s, %s, %s, NULL, %s)",
             [
-                (number, timestamp, place, place, True, price, place, rest)
-                for place, (timestamp, price) in enumerate(rows, 1)
+                (number, timestamp, position, position, True, price, position, rest)
+                for position, (timestamp, price) in enumerate(rows, 1)
             ],
         )

@@ -53,7 +53,7 @@ def log(redis: Redis, rows: Sequence[LogRow], *, shard: int = 1, entry_id: str =
 
 
 class FixedCalendars:
-    """Calendars that no table is asked for."""
+    """Calendars that read no table."""
 
     def __init__(self, *, all_hours: bool = False) -> None:
         self.current = calendars(HOURS, all_hours=all_hours)

@@ -1,6 +1,6 @@
 """A recorder as a process that a test kills: python -m tests.history.recorder_process.
 
-As manage.py record_prices, with calendars that no table is asked for.
+As manage.py record_prices, with calendars that read no table.
 """
 
 import sys

@@ -80,10 +80,10 @@ def test_lists_of_candles_are_answered_by_indexes(client: Client) -> None:
     for query in ("", "?interval=5", "?day=2024-04-05", "?q=M", "?q=M&day=2024-04-05&interval=1"):
         with CaptureQueriesContext(connections[ALIAS]) as context:
             page(client, CANDLES + query)
-        asked = [one["sql"] for one in context if "history_candle" in one["sql"]]
-        assert len(asked) == 2, asked
+        statements = [one["sql"] for one in context if "history_candle" in one["sql"]]
+        assert len(statements) == 2, statements
         with connections[ALIAS].cursor() as cursor:
-            for sql in asked:
+            for sql in statements:
                 cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
                 plan = [row[3] for row in cursor.fetchall()]
                 assert not any(line.startswith("SCAN history_candle") for line in plan) or (

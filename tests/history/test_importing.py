@@ -1,4 +1,4 @@
-"""Files of ticks and candles into history and out of it, on both databases."""
+"""Imports and exports of ticks and candles, on both databases."""
 
 import csv
 import gzip
@@ -48,7 +48,7 @@ def progress() -> Progress:
     return Progress(stream=io.StringIO(), unit="rows", action="moved")
 
 
-def bring(path: Path, **options: Any) -> ImportReport:
+def import_file(path: Path, **options: Any) -> ImportReport:
     """Import a file; options of the reader and of the import."""
     terms = {
         name: options.pop(name) for name in ("name", "interval", "until_ms") if name in options
@@ -58,7 +58,7 @@ def bring(path: Path, **options: Any) -> ImportReport:
     return history_import(file=HistoryFile(path), reader=reader, progress=progress(), **options)
 
 
-def take(path: Path, interval: Interval | None, *, times: str = "ms") -> int:
+def export_file(path: Path, interval: Interval | None, *, times: str = "ms") -> int:
     export = Export((), interval, ALWAYS, format_of_file(path), times)
     return history_export(export=export, path=path, progress=progress())
 
@@ -99,12 +99,12 @@ def check_reference(*parts: slice) -> None:
 
 def test_a_recording_is_imported_with_its_candles(tmp_path: Path) -> None:
     """Every row is a tick, candles are those of the reference, and a second time adds nothing."""
-    report = bring(PIECE)
+    report = import_file(PIECE)
     assert (report.rows, report.added, report.repeated, report.bad) == (300, 300, 0, 0)
     check_reference()
     before = dump()
     assert all(row[-3] for row in before["history_candle"])  # of the past, so final
-    again = bring(PIECE)
+    again = import_file(PIECE)
     assert (again.added, again.repeated, again.candles) == (0, 300, 0)
     assert dump() == before
 
@@ -112,17 +112,17 @@ def test_a_recording_is_imported_with_its_candles(tmp_path: Path) -> None:
 def test_parts_in_any_order_make_the_same(tmp_path: Path) -> None:
     """Files that overlap and rows that are shuffled end in the same ticks and candles."""
     head, *rows = PIECE.read_text().splitlines()
-    bring(write(tmp_path / "b.csv", "\n".join([head, *rows[150:]])))
-    bring(write(tmp_path / "a.csv", "\n".join([head, *rows[:200]])))
+    import_file(write(tmp_path / "b.csv", "\n".join([head, *rows[150:]])))
+    import_file(write(tmp_path / "a.csv", "\n".join([head, *rows[:200]])))
     # Cut within a second, the parts have what is alike there less often than the whole.
-    bring(PIECE)
+    import_file(PIECE)
     check_reference()
     assert Tick.objects.count() == 300
-    take(tmp_path / "c.csv", None)
+    export_file(tmp_path / "c.csv", None)
     mixed = shuffled(tmp_path / "c.csv")
-    assert bring(mixed).repeated == 300
+    assert import_file(mixed).repeated == 300
     empty()
-    assert bring(mixed).added == 300
+    assert import_file(mixed).added == 300
     # Of ticks alike in time and volume the order is that of the rows: open and close may differ.
     check_reference(slice(1, 3), slice(4, 6))
 
@@ -130,15 +130,15 @@ def test_parts_in_any_order_make_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet"])
 def test_ticks_go_out_and_come_back_the_same(tmp_path: Path, name: str) -> None:
     """An export of ticks, imported into an empty database, is the same ticks and candles."""
-    bring(PIECE)
+    import_file(PIECE)
     Tick.objects.filter(series__key=str(RELIANCE)).update(oi=5, epoch=3, shown=True, seq=9)
     Tick.objects.filter(series__key="NSE_EQ:M&M").update(rest=',"bid":1.10,"note":"a,\\"b"')
     before = dump()
-    assert take(tmp_path / name, None) == 300
-    assert bring(tmp_path / name).repeated == 300
+    assert export_file(tmp_path / name, None) == 300
+    assert import_file(tmp_path / name).repeated == 300
     assert dump() == before
     empty()
-    assert bring(tmp_path / name).added == 300
+    assert import_file(tmp_path / name).added == 300
     after = dump()
     numbers = [[*map(plain, row)] for row in before["history_tick"]]
     assert [[*map(plain, row)] for row in after["history_tick"]] == numbers
@@ -162,39 +162,39 @@ def test_minutes_go_out_and_come_back_with_all_that_is_made_of_them(
     tmp_path: Path, name: str, times: str
 ) -> None:
     """Of an export of 1m candles every other interval is made again."""
-    bring(PIECE)
-    take(tmp_path / name, Interval.MINUTE, times=times)
+    import_file(PIECE)
+    export_file(tmp_path / name, Interval.MINUTE, times=times)
     Tick.objects.all().delete()
-    assert bring(tmp_path / name).added == 0
+    assert import_file(tmp_path / name).added == 0
     empty()
-    report = bring(tmp_path / name)
+    report = import_file(tmp_path / name)
     assert report.added == report.rows and report.candles > report.rows
     check_reference()
-    assert bring(tmp_path / name).candles == 0
+    assert import_file(tmp_path / name).candles == 0
 
 
 def test_days_are_imported_where_there_are_no_minutes(tmp_path: Path) -> None:
     """A daily file of a vendor; a day that differs from what is there is left out."""
-    bring(PIECE)
+    import_file(PIECE)
     recorded = list(candles(keys=[RELIANCE], interval=Interval.DAY))
     path = write(
         tmp_path / "d.csv",
         CANDLES + "2021-04-14,10.05,11,10,10.50,1000\n"
         "2021-04-16T00:00:00+0530,1,2,1,1.5,7\n2021-04-20 00:00:00,10,11,10,10.5,\n",
     )
-    report = bring(path, name="RELIANCE", interval="day")
+    report = import_file(path, name="RELIANCE", interval="day")
     assert (report.added, report.kept, report.candles) == (2, 1, 2)
     first, *middle, last = candles(keys=[RELIANCE], interval=Interval.DAY)
     assert (str(first.open), first.volume) == ("10.05", 1000)
     assert (str(last.close), last.volume) == ("10.5", None)
     assert middle == recorded
-    assert bring(path, name="RELIANCE", interval="day").added == 0
+    assert import_file(path, name="RELIANCE", interval="day").added == 0
 
 
 def test_late_ticks_revise_what_was_final(tmp_path: Path) -> None:
     """An import of further ticks changes the candles they belong to, and says so."""
-    bring(write(tmp_path / "a.csv", f"{TICKS}RELIANCE,{OPENING},100.10,10\n"))
-    bring(write(tmp_path / "b.csv", f"{TICKS}RELIANCE,{OPENING + 1000},100.30,15\n"))
+    import_file(write(tmp_path / "a.csv", f"{TICKS}RELIANCE,{OPENING},100.10,10\n"))
+    import_file(write(tmp_path / "b.csv", f"{TICKS}RELIANCE,{OPENING + 1000},100.30,15\n"))
     (minute,) = candles(keys=[RELIANCE], interval=Interval.MINUTE)
     assert (str(minute.close), minute.volume, minute.ticks) == ("100.30", 15, 2)
     assert minute.final and minute.revised
@@ -203,7 +203,7 @@ def test_late_ticks_revise_what_was_final(tmp_path: Path) -> None:
 def test_ticks_without_a_time_have_that_of_the_row_before(tmp_path: Path) -> None:
     """Feeds write Unix time 0 when they do not know."""
     text = "timestamp,symbol,ltp,volume\n2021-04-16 09:15:00,RELIANCE,1,\n"
-    bring(write(tmp_path / "a.csv", text + "1970-01-01 05:30:00,RELIANCE,2.0,\n"))
+    import_file(write(tmp_path / "a.csv", text + "1970-01-01 05:30:00,RELIANCE,2.0,\n"))
     assert [(row.timestamp, row.price) for row in ticks(key=RELIANCE)] == [
         (OPENING, "1"),
         (OPENING, "2.0"),
@@ -235,10 +235,10 @@ def test_a_bad_tick_stops_the_import_with_its_row(tmp_path: Path, row: str, reas
     sentences: list[str] = []
     until = OPENING + DAY_MS
     with pytest.raises(BadHistoryFile, match="1 of 3 rows") as caught:
-        bring(path, until_ms=until, warn=sentences.append)
+        import_file(path, until_ms=until, warn=sentences.append)
     assert f"row 3: {reason}" in str(caught.value) and sentences[0].startswith(f"row 3: {reason}")
     assert Tick.objects.count() == 0
-    report = bring(path, until_ms=until, skip_bad=True)
+    report = import_file(path, until_ms=until, skip_bad=True)
     assert (report.bad, report.added) == (1, 2)
 
 
@@ -256,10 +256,10 @@ def test_a_bad_candle_stops_the_import_with_its_row(tmp_path: Path, row: str, re
     """Prices that cannot be of one candle, and times that are those of none."""
     path = write(tmp_path / "a.csv", f"{CANDLES}2021-04-16 10:00:00,1,1,1,1,1\n{row}\n")
     with pytest.raises(BadHistoryFile, match=f"row 3: {reason}"):
-        bring(path, name="RELIANCE", interval="minute")
+        import_file(path, name="RELIANCE", interval="minute")
     assert Candle.objects.count() == 0
     with pytest.raises(BadHistoryFile, match="candles of 1m and 1d are imported"):
-        bring(path, name="RELIANCE", interval="5m")
+        import_file(path, name="RELIANCE", interval="5m")
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_a_broken_file_is_refused(tmp_path: Path, content: bytes, reason: str) -
     path = tmp_path / "a.csv"
     path.write_bytes(content)
     with pytest.raises(BadHistoryFile, match=reason):
-        bring(path, name="RELIANCE", skip_bad=True)
+        import_file(path, name="RELIANCE", skip_bad=True)
     with pytest.raises(BadHistoryFile, match="cannot read"):
         HistoryFile(tmp_path / "none.csv")
 
@@ -297,14 +297,14 @@ def test_binary_numbers_and_dates_of_parquet_are_read(tmp_path: Path) -> None:
         }
     )
     parquet.write_table(table, tmp_path / "a.parquet")
-    bring(tmp_path / "a.parquet")
+    import_file(tmp_path / "a.parquet")
     (tick,) = ticks(key=RELIANCE)
     assert (tick.timestamp, tick.price, tick.volume) == (OPENING, "2950.1", 10)
 
 
 def test_exports_choose_and_refuse(tmp_path: Path) -> None:
     """A range and instruments are chosen; a name without history is an error, and no file stays."""
-    bring(PIECE)
+    import_file(PIECE)
     path = tmp_path / "a.csv"
     span = TimeRange(OPENING + 58 * MINUTE, OPENING + 59 * MINUTE)
     export = Export([RELIANCE], Interval.MINUTE, span, "csv", "iso")
@@ -322,5 +322,5 @@ def test_exports_choose_and_refuse(tmp_path: Path) -> None:
 
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     """The file is checked only."""
-    assert bring(PIECE, dry_run=True).rows == 300
+    assert import_file(PIECE, dry_run=True).rows == 300
     assert Tick.objects.count() == 0

@@ -1,4 +1,4 @@
-"""Ranges and cursors: what people write, and what comes of it."""
+"""Ranges of time, as people and programs write them."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -221,7 +221,7 @@ def test_killed_recorder_leaves_the_same_tables(
             log_all(redis, piece)
             recorder.start()
             if number < kills:
-                # Once it works, after so many more ticks as it happens; at any place of a commit.
+                # After some more ticks, at any point of a commit.
                 begun = stored()
                 aim = begun + seeds.randrange(1, len(piece))
                 wait_until(functools.partial(has_stored, aim), timeout_s=120)

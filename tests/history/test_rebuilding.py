@@ -67,7 +67,7 @@ def test_candles_that_are_right_stay_as_they_are() -> None:
     ids=lambda damage: next(iter(damage)),
 )
 def test_wrong_candle_is_told_and_mended(damage: dict[str, Any]) -> None:
-    """--check only tells; without it the candle is as it was, marked as revised."""
+    """--check only reports; without it the candle is as it was, marked as revised."""
     rows = Candle.objects.filter(interval=1, start=OPENING)
     before = rows.values().get()
     rows.update(**damage)

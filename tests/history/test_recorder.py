@@ -193,7 +193,7 @@ def test_older_copy_of_the_log_stores_no_tick_twice(redis: Redis) -> None:
 
 
 def test_entry_that_cannot_be_read_is_a_gap_and_does_not_stop_the_recorder(redis: Redis) -> None:
-    """What stands in the log and is no entry is passed over, counted when its count is known."""
+    """An invalid entry of the log is skipped, and its ticks are counted if it has a count."""
     log(redis, [log_row()])
     redis.xadd(log_key(1), {"n": 3, "0": b"\xff"})
     redis.xadd(log_key(1), {"x": "y"})
@@ -208,7 +208,7 @@ def test_entry_that_cannot_be_read_is_a_gap_and_does_not_stop_the_recorder(redis
 
 
 def test_shards_are_read_side_by_side(redis: Redis) -> None:
-    """Each shard's log has its own place."""
+    """Each shard's log has its own position."""
     redis.set(own_key("shards"), 2)
     log(redis, [log_row()], shard=1)
     log(redis, [log_row("NSE_EQ:TCS"), log_row("NSE_EQ:TCS", timestamp=OPENING + 1)], shard=2)

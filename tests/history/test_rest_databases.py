@@ -9,7 +9,7 @@ from pyarrow import parquet
 
 from quotes.history.models import Candle
 from tests.history.logs import OPENING
-from tests.history.test_importing import bring
+from tests.history.test_importing import import_file
 from tests.history.test_real_day import PIECE
 
 pytestmark = [pytest.mark.usefixtures("history"), pytest.mark.django_db(databases=["default"])]
@@ -29,7 +29,7 @@ def test_prices_have_their_digits_and_pages_their_rows(tmp_path: Path) -> None:
     text = "date,open,high,low,close,volume\n2021-04-16 09:15:00,10.10,11.00,10.00,10.50,7\n"
     path = tmp_path / "a.csv"
     path.write_text(text + "2021-04-16 09:16:00,10.50,12,10,10.5,\n")
-    bring(path, name="RELIANCE", interval="1m")
+    import_file(path, name="RELIANCE", interval="1m")
     answer = body(f"{NAME}/candles/?interval=1m&{DAY}")
     assert b"[%d,10.10,11.00,10.00,10.50,7,null]" % OPENING in answer
     assert answer == body(f"{NAME}/candles/?interval=1m&{DAY}&limit=all")
@@ -43,7 +43,7 @@ def test_prices_have_their_digits_and_pages_their_rows(tmp_path: Path) -> None:
 
 def test_a_recording_is_read_in_every_way() -> None:
     """Ticks by pages and as a file have every row once; several instruments are in one answer."""
-    bring(PIECE)
+    import_file(PIECE)
     rows = Client().get(f"{NAME}/ticks/?{DAY}").json()["ticks"]
     found = []
     address = f"{NAME}/ticks/?{DAY}&limit=17"

@@ -1,4 +1,4 @@
-"""The past over the socket: numbers, history, resuming without a gap, candles as they form."""
+"""History over the WebSocket: numbers, last ticks, resuming without a gap, and candles."""
 
 import asyncio
 import random
@@ -225,7 +225,7 @@ async def test_a_gap_in_the_past_is_not_called_recovered(live: LiveServer, redis
 
 @pytest.mark.usefixtures("stored")
 async def test_candles_come_as_they_were_and_as_they_form(live: LiveServer, redis: Redis) -> None:
-    """Those there were come in one frame, then each change, for the intervals asked for alone."""
+    """Stored candles come in one frame, then each change, for the subscribed intervals alone."""
     await publish(redis, tick("A", "5", MOMENT), tick("A", "7", MOMENT + 60_000))
     await asyncio.to_thread(record_here, redis)
     wish = {"candles": {"interval": "1m", "count": 10}}

@@ -10,7 +10,7 @@ from quotes.history.admin.base import HistoryAdmin, moment
 from quotes.history.admin.filters import DayFilter, IntervalFilter
 from quotes.history.models import Candle, Series
 
-MOST_FOUND = 500
+_MOST_FOUND = 500
 
 
 @admin.register(Candle)
@@ -41,7 +41,7 @@ class CandleAdmin(HistoryAdmin):
             return queryset, False
         rows = Series.objects.filter(key__icontains=term).order_by("id")
         exact = Series.objects.filter(key=term).values_list("id", flat=True)
-        numbers = list(exact) or list(rows.values_list("id", flat=True)[:MOST_FOUND])
+        numbers = list(exact) or list(rows.values_list("id", flat=True)[:_MOST_FOUND])
         return queryset.filter(series_id__in=numbers), False
 
     @admin.display(description="interval")

@@ -18,13 +18,13 @@ from quotes.history.models import Candle, Series
 from quotes.runtime.clock import midnight_of, today_in_india
 
 # SQLite takes 32,766 parameters in a statement.
-MAX_SERIES = 20_000
-DAYS_OFFERED = 10
+_MAX_SERIES = 20_000
+_DAYS_OFFERED = 10
 
 
-def by_index(rows: QuerySet[Candle], **terms: Any) -> QuerySet[Candle]:
+def _by_index(rows: QuerySet[Candle], **terms: Any) -> QuerySet[Candle]:
     """Return the matching rows, looked up series by series."""
-    numbers = Series.objects.order_by("id").values_list("id", flat=True)[:MAX_SERIES]
+    numbers = Series.objects.order_by("id").values_list("id", flat=True)[:_MAX_SERIES]
     return rows.filter(series_id__in=list(numbers), **terms)
 
 
@@ -39,7 +39,7 @@ class IntervalFilter(admin.SimpleListFilter):
         value = self.value()
         if value not in {str(interval.value) for interval in STORED}:
             return queryset
-        return by_index(queryset, interval=int(value or 0))
+        return _by_index(queryset, interval=int(value or 0))
 
 
 class DayFilter(admin.SimpleListFilter):
@@ -51,7 +51,7 @@ class DayFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         day = today_in_india()
         days: list[date] = []
-        while len(days) < DAYS_OFFERED:
+        while len(days) < _DAYS_OFFERED:
             if day.weekday() < 5:
                 days.append(day)
             day -= timedelta(days=1)
@@ -70,7 +70,7 @@ class DayFilter(admin.SimpleListFilter):
             return queryset
         begins = midnight_of(day)
         # All intervals by name: the index has them between series and start.
-        return by_index(
+        return _by_index(
             queryset,
             interval__in=[interval.value for interval in STORED],
             start__gte=begins,

@@ -16,10 +16,10 @@ from quotes.history.candles.sessions import Calendar, TradingDay
 
 # Ticks this much older than the newest are expected: the real feed is one to two seconds out of
 # order.
-SETTLE_MS = 4_000
+_SETTLE_MS = 4_000
 
 
-class SeriesBuilder:
+class _SeriesBuilder:
     """The candles of one series.
 
     Args:
@@ -60,7 +60,7 @@ class SeriesBuilder:
             recent.sort()
         else:
             recent += points
-        split = bisect_left(recent, (recent[-1][0] - SETTLE_MS,))
+        split = bisect_left(recent, (recent[-1][0] - _SETTLE_MS,))
         made: dict[int, Bar] = {}
         if split:
             for bar in self._bars_of(recent[:split], self._settled):
@@ -154,7 +154,7 @@ class SeriesBuilder:
             points = sorted(self._source.points(self._series, start, limit))
         self._settled = self._bar_before(day, start, made)
         self._settled_at = (start, -2, 0)
-        split = bisect_left(points, (points[-1][0] - SETTLE_MS,)) if points else 0
+        split = bisect_left(points, (points[-1][0] - _SETTLE_MS,)) if points else 0
         if split:
             volume_state = self._settled.volume_state if self._settled else SESSION_START
             self._settled = fold(points[:split], start, ends, volume_state)
@@ -182,7 +182,7 @@ class CandleBuilder:
         self._source = source
         self._calendars = calendars
         self.grace_ms = grace_ms
-        self._builders: dict[int, SeriesBuilder] = {}
+        self._builders: dict[int, _SeriesBuilder] = {}
         self.clocks: dict[str, int] = {}
         self._committed_clocks: dict[str, int] = {}  # clocks at the last commit
 
@@ -197,7 +197,7 @@ class CandleBuilder:
         """
         builder = self._builders.get(series)
         if builder is None:
-            builder = self._builders[series] = SeriesBuilder(
+            builder = self._builders[series] = _SeriesBuilder(
                 series,
                 self._calendar(segment),
                 self._source,

@@ -24,7 +24,7 @@ _MADE_OF = {
 }
 
 Level = dict[int, Bar]  # start -> candle, by time
-Levels = dict[Interval, Level]
+_Levels = dict[Interval, Level]
 
 
 class CandleChange(NamedTuple):
@@ -66,9 +66,9 @@ class LongerCandles:
         self._calendar = calendar
         self._source = source
         self._is_final = is_final
-        self._hours: dict[int, Levels] = {}
+        self._hours: dict[int, _Levels] = {}
         self._day: TradingDay | None = None
-        self._day_level: Levels = {}
+        self._day_level: _Levels = {}
 
     def _day_of(self, start: int) -> TradingDay:
         day = self._calendar.day(start)
@@ -96,7 +96,7 @@ class LongerCandles:
                 self._put_day(changes, day, levels[Interval.HOUR][hour])
         return changes
 
-    def _hour(self, day: TradingDay, start: int) -> Levels:
+    def _hour(self, day: TradingDay, start: int) -> _Levels:
         """Return all candles within an hour: those in memory, or the stored ones."""
         levels = self._hours.get(start)
         if levels is None:
@@ -110,7 +110,7 @@ class LongerCandles:
         return levels
 
     def _put(
-        self, changes: list[CandleChange], levels: Levels, interval: Interval, bar: Bar
+        self, changes: list[CandleChange], levels: _Levels, interval: Interval, bar: Bar
     ) -> bool:
         """Put a candle into its level; return whether it differs from the one before."""
         level = levels[interval]
@@ -137,7 +137,7 @@ class LongerCandles:
     def _put_day(self, changes: list[CandleChange], day: TradingDay, hour: Bar) -> None:
         """Make the day's candle of its hours, one of which has changed."""
         if self._day != day:
-            levels: Levels = {interval: {} for interval in STORED}
+            levels: _Levels = {interval: {} for interval in STORED}
             kinds = (Interval.HOUR, Interval.DAY)
             for interval, bar in self._source.bars(
                 self._series, kinds, day.midnight, max(day.ends, day.midnight + 1)

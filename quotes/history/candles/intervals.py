@@ -40,7 +40,7 @@ class Interval(IntEnum):
             BadInterval: no interval has that name.
         """
         try:
-            return NAMES[text]
+            return _NAMES[text]
         except (KeyError, TypeError):
             raise BadInterval(
                 f"interval must be one of {', '.join(LABELS.values())}, was {quoted(text)}"
@@ -55,7 +55,7 @@ LABELS = {
 WITHIN_DAY = tuple(interval for interval in Interval if interval <= Interval.HOUR)
 STORED = (*WITHIN_DAY, Interval.DAY)
 
-NAMES = (
+_NAMES = (
     {label: interval for interval, label in LABELS.items()}
     | {f"{interval.value}minute": interval for interval in WITHIN_DAY}
     | {"minute": Interval.MINUTE, "hour": Interval.HOUR, "1h": Interval.HOUR}

@@ -23,7 +23,7 @@ _BATCH_ROWS = 5000
 _MAX_WARNINGS = 20
 
 
-class RecordWriter(Protocol):
+class _RecordWriter(Protocol):
     """Stores the records of a file."""
 
     def store(self, records: list[Any]) -> None:
@@ -97,7 +97,7 @@ def history_import(
         return report
     records.warn = lambda sentence: None
     try:
-        writer: RecordWriter = (TickImport if file.ticks else CandleImport)(
+        writer: _RecordWriter = (TickImport if file.ticks else CandleImport)(
             reader.calendars, report
         )
         for batch in _batches(records):

@@ -53,7 +53,7 @@ def _schema_of(*, ticks: bool) -> Any:
     return pa.schema([(name, kind(name)) for name in columns_of(ticks=ticks)])
 
 
-def record_batch(rows: Any, *, ticks: bool, schema: Any) -> Any:
+def _record_batch(rows: Any, *, ticks: bool, schema: Any) -> Any:
     """Return the rows as a batch.
 
     Raises:
@@ -110,7 +110,7 @@ def arrow_stream(batches: Batches, *, ticks: bool) -> Iterator[bytes]:
     schema, sink = _schema_of(ticks=ticks), _Sink()
     with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), schema) as writer:
         for batch in without_empty(batches):
-            writer.write_batch(record_batch(batch, ticks=ticks, schema=schema))
+            writer.write_batch(_record_batch(batch, ticks=ticks, schema=schema))
             yield sink.take()
     yield sink.take()
 
@@ -124,7 +124,7 @@ def parquet_file(batches: Batches, *, ticks: bool) -> Iterator[bytes]:
     with parquet.ParquetWriter(pa.PythonFile(sink, mode="w"), schema) as writer:
         pending: list[Any] = []
         for batch in without_empty(batches):
-            pending.append(record_batch(batch, ticks=ticks, schema=schema))
+            pending.append(_record_batch(batch, ticks=ticks, schema=schema))
             if sum(part.num_rows for part in pending) >= _ROW_GROUP_ROWS:
                 writer.write_table(pa.Table.from_batches(pending, schema))
                 pending.clear()

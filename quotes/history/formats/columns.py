@@ -21,9 +21,6 @@ TICK_COLUMNS = (
     *("instrument", "timestamp", "price", "volume", "oi"),
     *("position", "epoch", "seq", "shown", "others"),
 )
-# The elements of a JSON array, in order; Kite's candles have the same seven.
-CANDLE_ARRAY = ("start", "open", "high", "low", "close", "volume", "oi")
-TICK_ARRAY = ("timestamp", "price", "volume", "oi", "seq", "epoch", "shown")
 
 MS, ISO = "ms", "iso"
 
@@ -35,12 +32,12 @@ def iso_time(timestamp: int) -> str:
     return india_time(timestamp).isoformat(timespec=timespec)
 
 
-def candle_values(row: CandleRow) -> tuple[Any, ...]:
+def _candle_values(row: CandleRow) -> tuple[Any, ...]:
     """Return the values of CANDLE_COLUMNS."""
     return (str(row.key), row.interval.label, *row[2:])
 
 
-def tick_values(row: TickRow) -> tuple[Any, ...]:
+def _tick_values(row: TickRow) -> tuple[Any, ...]:
     """Return the values of TICK_COLUMNS; `others` is the JSON of the tick's further keys."""
     others = "" if row.rest is None else f"{{{row.rest[1:]}}}"
     return (
@@ -54,7 +51,7 @@ def columns_of(*, ticks: bool) -> tuple[str, ...]:
 
 
 def values_of(*, ticks: bool) -> Callable[[Any], tuple[Any, ...]]:
-    return tick_values if ticks else candle_values
+    return _tick_values if ticks else _candle_values
 
 
 def without_empty(batches: Batches) -> Iterator[Sequence[Any]]:

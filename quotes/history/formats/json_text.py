@@ -141,8 +141,3 @@ def _key_of(row: Any) -> InstrumentKey:
 def ending(next_page: str | None) -> bytes:
     """Return the end of a response: the address of the next page, or null after the last."""
     return b',"next":%b}' % _encode(next_page)
-
-
-def page_text(pieces: Iterator[bytes], next_page: str | None) -> bytes:
-    """Return an answer as a whole."""
-    return b"".join(pieces) + ending(next_page)

@@ -21,7 +21,7 @@ from quotes.history.tables.base import Tables
 from quotes.history.tables.opening import open_tables
 from quotes.runtime.clock import DAY_MS, date_of, midnight_of
 
-Bars = dict[tuple[Interval, int], Bar]  # interval and start -> candle
+_Bars = dict[tuple[Interval, int], Bar]  # interval and start -> candle
 
 
 @dataclass
@@ -114,7 +114,7 @@ def _rebuild_day(
     """Compare and repair one day of one instrument."""
     midnight = midnight_of(date_)
     day = calendar.day(midnight)
-    stored: Bars = {
+    stored: _Bars = {
         (interval, bar.start): bar
         for interval, bar in tables.bars(series.id, STORED, midnight, midnight + DAY_MS)
     }
@@ -152,9 +152,9 @@ def _rebuild_day(
         tables.committed()
 
 
-def _bars_of_day(points: list[Point], day: TradingDay) -> Bars:
+def _bars_of_day(points: list[Point], day: TradingDay) -> _Bars:
     """Return all candles of one or more sorted ticks of a day."""
-    found: Bars = {}
+    found: _Bars = {}
     minutes: list[Bar] = []
     volume_state = SESSION_START
     spans: dict[tuple[int, int], list[Point]] = {}

@@ -10,7 +10,7 @@ from quotes.errors import BadRetention, quoted
 from quotes.history.candles.intervals import LABELS, STORED
 
 TICKS = "ticks"
-KINDS = (TICKS, *(LABELS[interval] for interval in STORED))
+_KINDS = (TICKS, *(LABELS[interval] for interval in STORED))
 
 # Segment ("" for those without a rule of their own) and kind -> days.
 Rules = dict[tuple[str, str], int]
@@ -28,9 +28,9 @@ def parse_retention(text: str) -> Rules:
             continue
         name, equals, days = (part.strip() for part in rule.partition("="))
         segment, _, kind = name.rpartition(":")
-        if not equals or kind not in KINDS or not days.isdecimal() or int(days) < 1:
+        if not equals or kind not in _KINDS or not days.isdecimal() or int(days) < 1:
             raise BadRetention(
-                f"a rule must be KIND=DAYS or SEGMENT:KIND=DAYS (kinds: {', '.join(KINDS)}), "
+                f"a rule must be KIND=DAYS or SEGMENT:KIND=DAYS (kinds: {', '.join(_KINDS)}), "
                 f"was {quoted(rule.strip())}"
             )
         rules[segment, kind] = int(days)

@@ -15,7 +15,7 @@ from quotes.history.queries.cursors import PagePosition, list_id
 from quotes.history.queries.ranges import TICKS, TimeRange
 from quotes.history.queries.selectors import candles, series_numbers, ticks
 
-BATCH_ROWS = 2000
+_BATCH_ROWS = 2000
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ def read_rows(query: HistoryQuery, *, limit: int) -> list[Any]:
 
 
 def read_batches(query: HistoryQuery) -> Iterator[list[Any]]:
-    """Yield all rows, in batches of at limit BATCH_ROWS."""
+    """Yield all rows, in batches of at limit _BATCH_ROWS."""
     while True:
-        rows = read_rows(query, limit=BATCH_ROWS)
+        rows = read_rows(query, limit=_BATCH_ROWS)
         if rows:
             yield rows
-        if len(rows) < BATCH_ROWS:
+        if len(rows) < _BATCH_ROWS:
             return
         query = HistoryQuery(query.keys, query.interval, query.span, query.position_of(rows[-1]))
 

@@ -86,7 +86,7 @@ def _ticks_of(fields: Mapping[bytes, bytes]) -> list[LoggedTick]:
     return ticks
 
 
-class RecordedSeries:
+class _RecordedSeries:
     """A series while it is recorded.
 
     Attributes:
@@ -153,7 +153,7 @@ class BatchMaker:
         self._numbers = numbers
         self.calendars = calendars
         self.positions = positions
-        self._series: dict[str, RecordedSeries] = {}
+        self._series: dict[str, _RecordedSeries] = {}
 
     def make(
         self, entries: Sequence[LogEntry], *, stored: Collection[StoredTick] = ()
@@ -198,7 +198,7 @@ class BatchMaker:
         for key, number in self._numbers(keys).items():
             segment = InstrumentKey.parse(key).segment
             calendar = self.calendars.get(segment) or self.calendars[""]
-            self._series[key] = RecordedSeries(number, segment, calendar)
+            self._series[key] = _RecordedSeries(number, segment, calendar)
 
     def set_calendars(self, calendars: dict[str, Calendar]) -> None:
         """Use other calendars from now on."""

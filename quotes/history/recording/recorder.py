@@ -114,7 +114,7 @@ class Recorder:
                 self.interrupt.sleep_until(time.monotonic() + pause)
                 pause = min(2 * pause, _MAX_PAUSE_S)
             except (Fenced, _LeaseLost):
-                logger.warning("another recorder is active; standing by")
+                logger.warning("another recorder took over; standing by")
                 HistoryWriter.close_connection()
         self._report(self.counters.line())
 
