@@ -31,7 +31,7 @@ class HistoryRouter:
 
 
 def _shares_database() -> bool:
-    """Say whether history is in the same database as everything else."""
+    """Return whether history is in the same database as everything else."""
     own, default = (settings.DATABASES[alias] for alias in (ALIAS, "default"))
     return all(
         str(own.get(part) or "") == str(default.get(part) or "") for part in _CONNECTION_FIELDS

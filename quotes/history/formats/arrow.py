@@ -21,7 +21,7 @@ _ROW_GROUP_ROWS = 50_000
 
 
 def available() -> bool:
-    """Say whether pyarrow can be imported."""
+    """Return whether pyarrow can be imported."""
     if "pyarrow" in sys.modules:
         return sys.modules["pyarrow"] is not None
     return importlib.util.find_spec("pyarrow") is not None

@@ -1,7 +1,7 @@
 """Positions in a shard's tick log, and the ticks missing between two of them; pure rules.
 
 The log counts its ticks (`n`), so a jump of the count shows a gap. When a log starts over, history
-continues its own numbering of ticks, so that their order stays the order of arrival.
+continues its own numbering of ticks, so that the order stays that of arrival.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class ReadPosition(NamedTuple):
 
     @property
     def arrived(self) -> int:
-        """When the entry arrived into the log, Unix milliseconds."""
+        """When the entry was appended to the log, Unix milliseconds."""
         return _arrived_at(self.entry_id)
 
 
