@@ -1,7 +1,8 @@
 """Ticks: the only parser and the only encoder of price updates.
 
 A number keeps the digits that came in: it is held and sent as the text of a JSON number and never
-passes through a binary float. Which stream a tick belongs to and whether it is shown is not here.
+passes through a binary float. The bridge decides which stream a tick belongs to and whether clients
+get it.
 """
 
 import re
@@ -16,7 +17,7 @@ from instruments.keys import check_symbol
 from quotes.errors import BadTick, quoted
 from quotes.runtime.clock import DAY_MS
 
-# Known optional fields: numbers, or null for "not known" (dropped).
+# Optional fields with a meaning: numbers, or null, which drops the field.
 PRICE_FIELDS = ("open", "high", "low", "prev_close", "bid", "ask", "avg_price")
 QUANTITY_FIELDS = ("volume", "bid_qty", "ask_qty", "last_qty", "oi")
 KNOWN_FIELDS = frozenset(PRICE_FIELDS + QUANTITY_FIELDS)
@@ -30,27 +31,27 @@ MAX_AHEAD_MS = DAY_MS
 MAX_TICK_BYTES = 16_384
 MAX_DIGITS = 30
 
-PLAIN_NUMBER_START = frozenset(b"-0123456789")
-NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
+_PLAIN_NUMBER_START = frozenset(b"-0123456789")
+_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
 
-# The layout that nearly all publishers send: compact, the three keys in order, known numbers.
-# It is taken apart by one match, several times faster than by a decoder.
-PLAIN_NUMBER = rb"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,12})?"
+# The layout that nearly all publishers send: compact, the three keys in order, then numbers of
+# KNOWN_FIELDS. One match reads it, several times faster than a decoder.
+_PLAIN_NUMBER = rb"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,12})?"
 USUAL_TICK = re.compile(
     rb'\{"symbol":"([A-Za-z0-9&_-]{1,64})","price":(%b),"timestamp":([1-9][0-9]{11,13})'
     rb'((?:,"(?:%b)":%b){0,%d})\}'
-    % (PLAIN_NUMBER, "|".join(sorted(KNOWN_FIELDS)).encode(), PLAIN_NUMBER, len(KNOWN_FIELDS))
+    % (_PLAIN_NUMBER, "|".join(sorted(KNOWN_FIELDS)).encode(), _PLAIN_NUMBER, len(KNOWN_FIELDS))
 )
 # What follows the price's key.
-USUAL_TAIL = re.compile(
+_USUAL_TAIL = re.compile(
     rb'%b,"timestamp":([1-9][0-9]{11,13})((?:,"(?:%b)":%b){0,%d})\}'
-    % (PLAIN_NUMBER, "|".join(sorted(KNOWN_FIELDS)).encode(), PLAIN_NUMBER, len(KNOWN_FIELDS))
+    % (_PLAIN_NUMBER, "|".join(sorted(KNOWN_FIELDS)).encode(), _PLAIN_NUMBER, len(KNOWN_FIELDS))
 )
-FIELD_NAME = re.compile(rb',"([a-z_]+)"')
+_FIELD_NAME = re.compile(rb',"([a-z_]+)"')
 
 decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-decode_string = msgspec.json.Decoder(str).decode
-decode_any = msgspec.json.Decoder().decode
+_decode_string = msgspec.json.Decoder(str).decode
+_decode_any = msgspec.json.Decoder().decode
 encode_json = msgspec.json.Encoder().encode
 
 
@@ -62,7 +63,7 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
         price_text: rupees, the text of a JSON number.
         timestamp: Unix milliseconds, UTC.
         segment: a segment's code or alias that narrows the symbol, or "".
-        others: the JSON text of every other key and value, each behind a comma, as they came in.
+        others: the JSON text of every other key and value, each after a comma, as received.
     """
 
     symbol: str
@@ -73,7 +74,7 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def fields(self) -> dict[str, bytes]:
-        """Every other key to the JSON text of its value, in the order that came in."""
+        """Every other key to the JSON text of its value, in the order received."""
         values = decode_object(b"{%b}" % self.others[1:])
         return {name: bytes(text) for name, text in values.items()}
 
@@ -83,15 +84,15 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
 
 
 def parse_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
-    """Return the tick that a published message holds.
+    """Return the tick in a published message.
 
     Args:
-        payload: a JSON object with `price`, mostly with `symbol` and `timestamp`.
-        now_ms: the time of arrival: taken when the message has no timestamp.
-        symbol: taken when the message has none.
+        payload: a JSON object with `price`, usually with `symbol` and `timestamp`.
+        now_ms: the time of arrival, used when the message has no timestamp.
+        symbol: used when the message has no symbol.
 
     Raises:
-        BadTick: it is no tick; the text says why.
+        BadTick: the message is not a valid tick; the text says why.
     """
     usual = USUAL_TICK.fullmatch(payload)
     if usual is not None:
@@ -103,7 +104,7 @@ def parse_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
 
 
 def parse_any_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
-    """Return the tick of a message in any layout, as `parse_tick` does for the usual one too."""
+    """Return the tick of a message in any layout, more slowly than `parse_tick`."""
     if len(payload) > MAX_TICK_BYTES:
         raise BadTick(f"a tick has at most {MAX_TICK_BYTES} bytes, was {len(payload)}")
     try:
@@ -120,32 +121,32 @@ def parse_any_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
         if name == "price":
             price = bytes(value)
         elif name == "symbol":
-            symbol = text_field(name, value)
+            symbol = _text_field(name, value)
         elif name == "timestamp":
             when = bytes(value)
         elif name == "segment":
-            segment = text_field(name, value)
+            segment = _text_field(name, value)
         elif name in KNOWN_FIELDS:
             text = bytes(value)
             if text != b"null":
-                fields[name] = number(name, text)
+                fields[name] = _number(name, text)
         elif name not in RESERVED_FIELDS:
             fields[name] = checked(name, value)
     if price is None:
         raise BadTick(f"no price, was {quoted(payload)}")
     try:
-        known_symbol(symbol)
+        _check_symbol(symbol)
     except BadSymbol as error:
         raise BadTick(str(error)) from error
-    digits = number("price", price).decode()
-    return Tick(symbol, digits, moment(when, now_ms), segment, joined(fields))
+    digits = _number("price", price).decode()
+    return Tick(symbol, digits, _moment(when, now_ms), segment, joined(fields))
 
 
 def make_tick(*, symbol: str, price: Decimal | str, now_ms: int, **others: Any) -> Tick:
-    """Return the tick of these values by the rules of `parse_tick`; None stands for "not given".
+    """Return the tick of these values by the rules of `parse_tick`; values of None are left out.
 
     Raises:
-        BadTick: a value is not one of a tick.
+        BadTick: a value is not valid in a tick; the text says why.
     """
     values = {"symbol": symbol, "price": str(price), **others}
     # Numbers in quotes are read as numbers: no value passes through a float on the way.
@@ -165,11 +166,11 @@ def encode_tick(tick: Tick, *, symbol: str = "", segment: str = "") -> bytes:
     """Return the price frame: the JSON text that goes to Redis and to every client.
 
     Args:
-        symbol, segment: written instead of the tick's own when given.
+        symbol, segment: written instead of the tick's own, unless empty.
     """
     segment = segment or tick.segment
     return b'{"symbol":%b,"price":%b,"timestamp":%d%b%b}' % (
-        json_string(symbol or tick.symbol),
+        _json_string(symbol or tick.symbol),
         tick.price_text.encode(),
         tick.timestamp,
         segment_text(segment),
@@ -179,51 +180,51 @@ def encode_tick(tick: Tick, *, symbol: str = "", segment: str = "") -> bytes:
 
 def segment_text(segment: str) -> bytes:
     """Return the text of a segment in a price frame, where it follows the timestamp."""
-    return b',"segment":%b' % json_string(segment) if segment else b""
+    return b',"segment":%b' % _json_string(segment) if segment else b""
 
 
 def joined(fields: dict[str, bytes]) -> bytes:
-    """Return the text of keys and values as `Tick.others` has it."""
-    return b"".join([b",%b:%b" % (json_string(name), text) for name, text in fields.items()])
+    """Return the text of keys and values in the form of `Tick.others`."""
+    return b"".join([b",%b:%b" % (_json_string(name), text) for name, text in fields.items()])
 
 
 @lru_cache(maxsize=100_000)
-def json_string(text: str) -> bytes:
+def _json_string(text: str) -> bytes:
     return encode_json(text)
 
 
 def is_each_once(others: bytes) -> bool:
-    """Say whether no key of the usual layout comes twice."""
+    """Return whether no key of the usual layout comes twice."""
     if others.count(b":") < 2:
         return True
-    names = FIELD_NAME.findall(others)
+    names = _FIELD_NAME.findall(others)
     return len(set(names)) == len(names)
 
 
-known_symbol = lru_cache(maxsize=100_000)(check_symbol)
+_check_symbol = lru_cache(maxsize=100_000)(check_symbol)
 
 
-def text_field(name: str, value: msgspec.Raw) -> str:
+def _text_field(name: str, value: msgspec.Raw) -> str:
     try:
-        return decode_string(value)
+        return _decode_string(value)
     except msgspec.DecodeError as error:
         raise BadTick(f"{name} must be text, was {quoted(bytes(value))}") from error
 
 
-def number(name: str, text: bytes) -> bytes:
-    """Return the text of a JSON number, which may have come in quotes."""
-    if text[0] in PLAIN_NUMBER_START and len(text) <= MAX_DIGITS and b"e" not in text.lower():
-        return text  # the decoder has seen to the syntax
+def _number(name: str, text: bytes) -> bytes:
+    """Return the text of a JSON number, without the quotes that it may have."""
+    if text[0] in _PLAIN_NUMBER_START and len(text) <= MAX_DIGITS and b"e" not in text.lower():
+        return text  # the decoder has checked the syntax
     if text[:1] == b'"':
         text = text[1:-1]
-    if not NUMBER.fullmatch(text):
+    if not _NUMBER.fullmatch(text):
         raise BadTick(f"{name} must be a finite number, was {quoted(text.decode())}")
     if len(text) > MAX_DIGITS or abs(Decimal(text.decode()).adjusted()) > MAX_DIGITS:
         raise BadTick(f"{name} must have at most {MAX_DIGITS} digits, was {quoted(text.decode())}")
     return text
 
 
-def moment(value: bytes | None, now_ms: int) -> int:
+def _moment(value: bytes | None, now_ms: int) -> int:
     if value is None or value == b"null":
         return now_ms
     text = value if value[0] != 34 else value[1:-1]
@@ -238,26 +239,26 @@ def moment(value: bytes | None, now_ms: int) -> int:
 
 
 def checked(name: str, value: msgspec.Raw) -> bytes:
-    """Return the text of an unknown key's value after a look at all of it.
+    """Return the text of any other key's value after checking all of it.
 
-    The decoder of raw values does not look into strings, and what it lets pass would break clients.
+    The decoder of raw values does not check strings, and invalid ones would break clients.
     """
     if not name.isprintable():
         raise BadTick(f"keys must be printable, was {quoted(name)}")
     try:
-        decode_any(value)
+        _decode_any(value)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadTick(f"{name} is not JSON ({error})") from error
     return bytes(value)
 
 
-# Nearly every message of a publisher begins like the one before on its channel and differs from it
-# in numbers alone. Such a message is made into a price frame without being taken apart.
+# Nearly every message of a publisher begins like the previous one on its channel and differs in
+# numbers alone. Such a message becomes a price frame without being parsed.
 
 
 def usual_head(symbol: str) -> bytes:
-    """Return how each message of a symbol begins in the usual layout, up to the price."""
-    return b'{"symbol":%b,"price":' % json_string(symbol)
+    """Return the beginning of each message of a symbol in the usual layout, up to the price."""
+    return b'{"symbol":%b,"price":' % _json_string(symbol)
 
 
 def usual_frame(
@@ -265,16 +266,16 @@ def usual_frame(
 ) -> tuple[int, bytes] | None:
     """Return the timestamp and the price frame of a message in the usual layout, else None.
 
-    What `parse_tick` and `encode_tick` together return, at a third of the cost, for a message that
-    names the instrument's own symbol and no segment.
+    The frame is that of `parse_tick` and `encode_tick` together, at a third of the cost, for a
+    message with the instrument's own symbol and no segment.
 
     Args:
-        head: what the message has to begin with, of `usual_head`.
-        segment: of `segment_text`, that of the instrument.
+        head: the beginning of the message, from `usual_head`.
+        segment: the instrument's, from `segment_text`.
     """
     if not payload.startswith(head):
         return None
-    tail = USUAL_TAIL.fullmatch(payload, len(head))
+    tail = _USUAL_TAIL.fullmatch(payload, len(head))
     if tail is None:
         return None
     when, others = tail.groups()

@@ -116,7 +116,7 @@ def test_missing_symbol_is_the_channels() -> None:
 
 
 def test_null_optional_field_is_left_out() -> None:
-    """A known field that is null is not known; an unknown one passes through."""
+    """A null in a known field drops it; a null in another field passes through."""
     tick = parse_tick(message(volume=None, bid=None, x=None).encode(), now_ms=NOW)
     assert dict(tick.fields) == {"x": b"null"}
 

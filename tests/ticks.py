@@ -15,7 +15,7 @@ MOMENT = 1_712_331_900_000
 def message(
     symbol: str = "AAPL", price: str = "189.45", timestamp: int = MOMENT, **more: Any
 ) -> str:
-    """Return what a publisher sends, with the price's digits as given."""
+    """Return a publisher's message, with the same digits of the price."""
     others = "".join(f",{json.dumps(key)}:{json.dumps(value)}" for key, value in more.items())
     return f'{{"symbol":{json.dumps(symbol)},"price":{price},"timestamp":{timestamp}{others}}}'
 

@@ -73,7 +73,7 @@ async def test_price_is_served_while_no_bridge_works(live: LiveServer, redis: Re
         publish(redis, "A", message("A", "2"))
         await client.subscribe("A")
         assert (await client.price())["price"] == 2
-        assert (await early.price())["price"] == 2  # who was there hears of it too
+        assert (await early.price())["price"] == 2  # earlier subscribers get it too
         await live.start_bridge()
         publish(redis, "A", message("A", "3", MOMENT + 1))
         for one in (client, early):
@@ -144,12 +144,12 @@ async def test_bad_and_stale_input_is_told_but_not_for_each(
         for _ in range(200):
             redis.publish("stock:A", "rubbish")
         await eventually(lambda: live.bridges[0][0].market.counters.bad == 200)
-    told = [record for record in caplog.records if "stock:A" in record.getMessage()]
-    assert 1 <= len(told) <= 3
+    warnings = [record for record in caplog.records if "stock:A" in record.getMessage()]
+    assert 1 <= len(warnings) <= 3
 
 
 async def test_rubbish_requests_to_the_bridge_are_dropped(live: LiveServer, redis: Redis) -> None:
-    """What is no request on the control channel stops nothing."""
+    """Invalid requests on the control channel stop nothing."""
     for rubbish in (b"", b"[]", b'{"forget":5}', b'{"adopt":[1]}', b'{"adopt":["nosuch"]}', b"{}"):
         redis.publish(own_key("control"), rubbish)
     publish(redis, "A", message("A"))
@@ -157,7 +157,7 @@ async def test_rubbish_requests_to_the_bridge_are_dropped(live: LiveServer, redi
 
 
 async def test_stopping_writes_what_is_held(live: LiveServer, redis: Redis) -> None:
-    """A bridge that is told to stop has written all that it read, and gives up its lease."""
+    """A bridge that stops has written all that it read, and gives up its lease."""
     bridge, _ = live.bridges[0]
     publish_ticks([tick("A", str(n), MOMENT + n) for n in range(500)], client=redis)
     await eventually(lambda: bridge.market.counters.received > 0)
@@ -201,7 +201,7 @@ async def test_slow_bridge_keeps_a_lease_that_nobody_took(live: LiveServer, redi
 async def test_subscribers_without_a_bridge_get_a_price_once_each(
     live: LiveServer, redis: Redis
 ) -> None:
-    """Many who subscribe at the same time while no bridge works are shown no price twice."""
+    """Clients that subscribe at the same time while no bridge works get no price twice."""
     publish(redis, "A", message("A", "1"))
     await eventually(lambda: live.bridges[0][0].counters.sent == 1)
     await live.stop_bridges()
@@ -225,6 +225,6 @@ async def test_subscribers_without_a_bridge_get_a_price_once_each(
         for name in "AB":
             publish(redis, name, message(name, "9", MOMENT + 9))
         await read_until(9)
-        # Who read the price at the same time as another may have had the older one first.
+        # A client that read the price at the same time as another may get the older one first.
         assert all(prices["A"] in ([1, 2, 9], [2, 9]) for prices in seen)
         assert all(prices["B"] == [2, 9] for prices in seen)

@@ -76,7 +76,7 @@ async def test_no_tick_is_logged_twice_when_bridges_change(live: LiveServer, red
 
 
 async def test_a_subscriber_hurries_no_tick(live: LiveServer, redis: Redis) -> None:
-    """Who subscribes while ticks are on their way does not make the bridge show the last first."""
+    """A client that subscribes while ticks are on their way does not make the last come first."""
     async with live.client() as client:
         for number in range(1500):
             publish_ticks([tick("A", str(number), MOMENT + number)], client=redis)
@@ -116,7 +116,7 @@ def test_full_inbox_refuses_and_loses_nothing(
 async def test_log_is_bounded_by_count_and_age(
     live: LiveServer, redis: Redis, settings: Any
 ) -> None:
-    """Old entries leave the log; how many it has taken in all is still told."""
+    """Old entries leave the log; the count of all ticks that it has taken stays."""
     settings.QUOTES_LOG_MAX_TICKS = 100
     for at in range(0, 1000, 50):
         ticks = [tick("A", str(n), MOMENT + n) for n in range(at, at + 50)]
