@@ -1,4 +1,4 @@
-"""Where requests run under ASGI: in one thread, not in a walk between the loop and threads.
+"""Where requests run under ASGI: in one thread, instead of back and forth between threads.
 
 Django calls each method of each middleware that could be asynchronous in a thread: fifteen
 crossings a request, which take longer than most answers. Behind a middleware that is synchronous
@@ -13,7 +13,7 @@ Answer = Callable[[HttpRequest], HttpResponse]
 
 
 def one_thread(get_response: Answer) -> Answer:
-    """Do nothing, synchronously; stands last in MIDDLEWARE."""
+    """Return a middleware that does nothing, synchronously; it is the last in MIDDLEWARE."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         return get_response(request)

@@ -1,4 +1,4 @@
-"""System checks: a wrong setting stops the start and says what to do."""
+"""System checks: a wrong setting stops the start with the cure."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Health: whether the process lives, and whether what it needs is there."""
+"""Health: whether the process answers, and whether prices can flow."""
 
 from collections.abc import Callable
 
@@ -13,24 +13,24 @@ from quotes.store.shards import idle_shards
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
-    """Answer as long as the process does; nothing else is looked at."""
+    """Answer 200 as long as the process runs; nothing else is checked."""
     return JsonResponse({"status": "ok"})
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when prices can flow, else 503 with what is wrong, part by part."""
-    parts = {name: check() for name, check in CHECKS.items()}
-    if kafka_expected():
-        parts["kafka"] = kafka_check()
+    """Answer 200 if every part works, else 503; each part says what is wrong and what to do."""
+    parts = {name: check() for name, check in _CHECKS.items()}
+    if _kafka_expected():
+        parts["kafka"] = _kafka_check()
     ready = all(state == "ok" for state in parts.values())
     status = "ok" if ready else "not ready"
-    response = JsonResponse({"status": status, **parts, **lags()}, status=200 if ready else 503)
-    # Not ready is an answer and no failure: Django is not to log it as one each time it is asked.
+    response = JsonResponse({"status": status, **parts, **_lags()}, status=200 if ready else 503)
+    # Not ready is an answer, not a failure: Django must not log it with each probe.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 
 
-def redis_state() -> str:
+def _redis_state() -> str:
     try:
         sync_client().ping()
     except RedisError as error:
@@ -38,7 +38,7 @@ def redis_state() -> str:
     return "ok"
 
 
-def database_state() -> str:
+def _database_state() -> str:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -47,11 +47,11 @@ def database_state() -> str:
     return "ok"
 
 
-def bridge_state() -> str:
+def _bridge_state() -> str:
     try:
         idle = idle_shards(sync_client())
     except RedisError:
-        return "not known while Redis does not answer"
+        return "unknown while Redis does not answer"
     if not idle:
         return "ok"
     if idle == ["1/1"]:
@@ -59,27 +59,27 @@ def bridge_state() -> str:
     return f"no bridge works on shard {', '.join(idle)}: start `manage.py bridge_prices --shard`"
 
 
-def kafka_check() -> str:
+def _kafka_check() -> str:
     try:
         return kafka_state(sync_client())
     except RedisError:
-        return "not known while Redis does not answer"
+        return "unknown while Redis does not answer"
 
 
-def kafka_expected() -> bool:
+def _kafka_expected() -> bool:
     return bool(kafka_conf.bootstrap_servers and kafka_conf.topic_list)
 
 
-def lags() -> dict[str, dict[str, float]]:
-    """Return how far what comes from Kafka is behind, where anything does."""
+def _lags() -> dict[str, dict[str, float]]:
+    """Return how far each Kafka topic is behind, if Kafka is configured."""
     try:
-        return {"kafka_lag": kafka_lag(sync_client())} if kafka_expected() else {}
+        return {"kafka_lag": kafka_lag(sync_client())} if _kafka_expected() else {}
     except RedisError:
         return {}
 
 
-CHECKS: dict[str, Callable[[], str]] = {
-    "redis": redis_state,
-    "database": database_state,
-    "bridge": bridge_state,
+_CHECKS: dict[str, Callable[[], str]] = {
+    "redis": _redis_state,
+    "database": _database_state,
+    "bridge": _bridge_state,
 }

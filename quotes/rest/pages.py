@@ -1,6 +1,6 @@
-"""The pages for people: the first page, which shows prices move.
+"""Pages for people: the start page, which shows live prices.
 
-What a page does is in `static/quotes/`; it speaks the public protocol, as any client does.
+Its script is in `static/quotes/` and uses the public protocol, as any client does.
 """
 
 from django.http import HttpRequest, HttpResponse
@@ -11,9 +11,9 @@ from quotes.conf import conf
 from quotes.publish.simulation.instruments import showcase
 from quotes.runtime.clock import today_in_india
 
-# Nothing but this server's own files runs or loads; `ws:` is for browsers that do not take 'self'
-# to include the WebSocket of the same origin.
-CONTENT_SECURITY_POLICY = (
+# Only files of this server are loaded; `ws:` is for browsers whose 'self' does not include the
+# WebSocket of the same origin.
+_CONTENT_SECURITY_POLICY = (
     "default-src 'self'; connect-src 'self' ws: wss:; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
@@ -21,12 +21,12 @@ CONTENT_SECURITY_POLICY = (
 
 @require_safe
 def live_prices(request: HttpRequest) -> HttpResponse:
-    """Show the page on which symbols are typed and their prices change."""
+    """Show the page where users type symbols and see their prices change."""
     values = {
         "heartbeat_s": f"{conf.heartbeat_s:g}",
         "symbols": showcase(today_in_india()),
     }
     response = render(request, "quotes/index.html", values)
-    response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    response["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
     response["Cache-Control"] = "no-cache"
     return response

@@ -1,4 +1,4 @@
-"""REST: latest prices, with the same fields and digits as on the socket."""
+"""REST endpoints of prices: latest prices with the fields and digits of the socket; publishing."""
 
 import contextlib
 from typing import Any
@@ -28,14 +28,14 @@ from quotes.rest.publish import SCHEMA, RawJSONParser, publish
 from quotes.store.clients import sync_client
 from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, read_snapshot
 
-MAX_SYMBOLS = 1000
-RETRY_AFTER_S = 2
+_MAX_SYMBOLS = 1000
+_RETRY_AFTER_S = 2
 
-EXAMPLE = {"symbol": "AAPL", "price": 189.45, "timestamp": 1712331900000}
+_EXAMPLE = {"symbol": "AAPL", "price": 189.45, "timestamp": 1712331900000}
 
 
 class PriceSerializer(serializers.Serializer[Any]):
-    """A price frame; more keys may follow these (docs/protocol.md)."""
+    """A price; docs/protocol.md lists the keys that may follow."""
 
     symbol = serializers.CharField()
     price = serializers.FloatField(help_text="Rupees, with the digits that were published.")
@@ -52,26 +52,33 @@ class RefusedSerializer(serializers.Serializer[Any]):
 class PricesSerializer(serializers.Serializer[Any]):
     prices = PriceSerializer(many=True, help_text="In the order of `symbols`.")
     missing = serializers.ListField(
-        child=serializers.CharField(), help_text="Those of `symbols` that have no price."
+        child=serializers.CharField(), help_text="The symbols that have no price."
     )
     refused = RefusedSerializer(
-        many=True, required=False, help_text="Those that the caller may not see, if there are any."
+        many=True, required=False, help_text="The symbols that the caller may not see, if any."
     )
 
 
-class RedisAway(APIException):
-    """Answers 503; a client may try again after a moment."""
+class RedisDown(APIException):
+    """Answers 503: Redis does not answer."""
 
     status_code = 503
-    default_detail = "prices are not to be had for a moment, try again"
-    wait = RETRY_AFTER_S  # DRF makes it the Retry-After header
+    default_detail = "prices cannot be read at the moment, try again"
+    wait = _RETRY_AFTER_S  # DRF makes it the Retry-After header
 
 
-AWAY = OpenApiResponse(ApiErrorSerializer, "Redis is away; Retry-After says when to try again.")
+_REDIS_DOWN = OpenApiResponse(
+    ApiErrorSerializer, "Redis does not answer; Retry-After says when to try again."
+)
 
 
-def wanted(name: str) -> Wanted:
-    """Return the instrument that a name means; raise UnknownSymbol in strict mode."""
+def _wanted(name: str) -> Wanted:
+    """Return the instrument of a name.
+
+    Raises:
+        UnknownSymbol: in strict mode, it is not in the master.
+        ValidationError: it is not a symbol.
+    """
     try:
         return Wanted(index.resolve(name, strict=conf.strict_symbols), name)
     except UnknownSymbol:
@@ -80,14 +87,14 @@ def wanted(name: str) -> Wanted:
         raise ValidationError(str(error)) from error
 
 
-def snapshot_of(names: list[Wanted]) -> PriceSnapshot:
+def _read_prices(names: list[Wanted]) -> PriceSnapshot:
     try:
         return read_snapshot(names, client=sync_client())
     except RedisError as error:
-        raise RedisAway from error
+        raise RedisDown from error
 
 
-def json_response(content: bytes) -> HttpResponse:
+def _json_response(content: bytes) -> HttpResponse:
     response = HttpResponse(content, content_type="application/json")
     response["Cache-Control"] = "no-store"
     return response
@@ -102,8 +109,8 @@ class PricesView(APIView):
 
     @extend_schema(**SCHEMA)
     def post(self, request: Request) -> HttpResponse:
-        """Publish one tick, or up to 1,000; answered when they are in Redis's log."""
-        return json_response(publish(request))
+        """Publish one tick, or up to 1,000; the answer comes once they are in the log in Redis."""
+        return _json_response(publish(request))
 
     @extend_schema(
         operation_id="prices_list",
@@ -112,18 +119,20 @@ class PricesView(APIView):
                 "symbols",
                 str,
                 required=True,
-                description=f"Up to {MAX_SYMBOLS} symbols, comma-separated.",
+                description=f"Up to {_MAX_SYMBOLS} symbols, comma-separated.",
                 examples=[OpenApiExample("two", value="RELIANCE,M&M")],
             )
         ],
         responses={
             200: OpenApiResponse(
                 PricesSerializer,
-                "The prices that there are.",
-                [OpenApiExample("one is missing", value={"prices": [EXAMPLE], "missing": ["X"]})],
+                "The prices found.",
+                [OpenApiExample("one is missing", value={"prices": [_EXAMPLE], "missing": ["X"]})],
             ),
-            400: OpenApiResponse(ApiErrorSerializer, "No symbols, too many, or one that is none."),
-            503: AWAY,
+            400: OpenApiResponse(
+                ApiErrorSerializer, "No symbols, too many, or a name that is not a symbol."
+            ),
+            503: _REDIS_DOWN,
         },
     )
     def get(self, request: Request) -> HttpResponse:
@@ -132,26 +141,26 @@ class PricesView(APIView):
         names = list(dict.fromkeys(name for name in text.split(",") if name))
         if not names:
             raise ValidationError("symbols must name at least one symbol, as in ?symbols=A,B")
-        if len(names) > MAX_SYMBOLS:
+        if len(names) > _MAX_SYMBOLS:
             raise ValidationError(
-                f"symbols must name at most {MAX_SYMBOLS} symbols, was {len(names)}"
+                f"symbols must name at most {_MAX_SYMBOLS} symbols, was {len(names)}"
             )
-        asked, refused = [], []
+        readable, refused = [], []
         for name in names:
             with contextlib.suppress(UnknownSymbol):
-                one = wanted(name)
+                one = _wanted(name)
                 if reason := refusal(request, one.key):
                     refused.append({"symbol": name, "code": 403, "message": reason})
                 else:
-                    asked.append(one)
-        snapshot = snapshot_of(asked)
+                    readable.append(one)
+        snapshot = _read_prices(readable)
         hidden = {one["symbol"] for one in refused}
         found: dict[str, LatestPrice | None] = {name: None for name in names if name not in hidden}
-        found.update({one.name: snapshot.newest(one.key) for one in asked})
+        found.update({one.name: snapshot.newest(one.key) for one in readable})
         frames = b",".join([latest.frame for latest in found.values() if latest])
         missing = [name for name, latest in found.items() if not latest]
         more = b',"refused":%b' % msgspec.json.encode(refused) if refused else b""
-        return json_response(
+        return _json_response(
             b'{"prices":[%b],"missing":%b%b}' % (frames, msgspec.json.encode(missing), more)
         )
 
@@ -161,21 +170,21 @@ class PriceView(APIView):
         operation_id="prices_retrieve",
         responses={
             200: OpenApiResponse(
-                PriceSerializer, "The price.", [OpenApiExample("a price", value=EXAMPLE)]
+                PriceSerializer, "The price.", [OpenApiExample("a price", value=_EXAMPLE)]
             ),
-            400: OpenApiResponse(ApiErrorSerializer, "What was given is no symbol."),
+            400: OpenApiResponse(ApiErrorSerializer, "The name is not a symbol."),
             404: OpenApiResponse(ApiErrorSerializer, "The symbol has no price."),
-            503: AWAY,
+            503: _REDIS_DOWN,
         },
     )
     def get(self, request: Request, symbol: str) -> HttpResponse:
         """Return the latest price of one symbol."""
         try:
-            asked = wanted(symbol)
+            wanted = _wanted(symbol)
         except UnknownSymbol as error:
             raise NotFound(str(error)) from error
-        require_now(request, asked.key)
-        latest = snapshot_of([asked]).newest(asked.key)
+        require_now(request, wanted.key)
+        latest = _read_prices([wanted]).newest(wanted.key)
         if latest is None:
-            raise NotFound(f"no price of {symbol} is known")
-        return json_response(latest.frame)
+            raise NotFound(f"no price for {symbol}")
+        return _json_response(latest.frame)

@@ -1,4 +1,8 @@
-"""Publishing over REST: one tick or many, answered when Redis has them, item by item."""
+"""Publishing over REST: one tick or many, answered item by item once Redis has them.
+
+A tick of an accepted request is logged once. With an Idempotency-Key the whole request is carried
+out once within a day; without one, a client that repeats it publishes again.
+"""
 
 import hashlib
 from typing import Any
@@ -23,26 +27,25 @@ from quotes.store.clients import sync_client
 from quotes.store.names import own_key
 from quotes.ticks import Tick, parse_tick
 
-MAX_TICKS = 1000
-MAX_BODY_BYTES = 2_097_152
-MAX_KEY_LENGTH = 128
-# So long an answer is kept for who asks again with the same Idempotency-Key.
-REMEMBERED_S = 86_400
-# A request that was begun and never answered (a killed process) is not in the way for longer.
-UNDER_WAY_S = 60
+_MAX_TICKS = 1000
+_MAX_BODY_BYTES = 2_097_152
+_MAX_KEY_LENGTH = 128
+# An answer is kept for this time, for repeats with the same Idempotency-Key.
+_ANSWER_KEPT_S = 86_400
+# A request that was never answered (a killed process) blocks its key for this time at most.
+_UNDER_WAY_S = 60
 UNDER_WAY = b"under way"
-
-EXAMPLE = {"symbol": "AAPL", "price": 189.45, "timestamp": 1712331900000}
 
 
 class ResultSerializer(serializers.Serializer[Any]):
-    """What became of one tick."""
+    """The result of one tick."""
 
-    code = serializers.IntegerField(help_text="200: taken; 400: it is no tick.")
+    code = serializers.IntegerField(help_text="200: accepted; 400: not a tick.")
     symbol = serializers.CharField(required=False)
-    message = serializers.CharField(required=False, help_text="What is wrong with it.")
+    message = serializers.CharField(required=False, help_text="What is wrong with the tick.")
     stale = serializers.BooleanField(
-        required=False, help_text="True: older than the last one shown: logged, and not shown."
+        required=False,
+        help_text="True: older than the latest price, so it is logged but not shown.",
     )
 
 
@@ -61,35 +64,35 @@ class TicksBody(serializers.Serializer[Any]):
 
 
 class RawJSONParser(BaseParser):
-    """Leaves the body as it came: numbers keep their digits."""
+    """Leaves the body unparsed, so that numbers keep their digits."""
 
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        return bytes(stream.read(MAX_BODY_BYTES + 1))
+        return bytes(stream.read(_MAX_BODY_BYTES + 1))
 
 
 class TooMuch(APIException):
     status_code = 413
-    default_detail = f"a request has at most {MAX_BODY_BYTES} bytes"
+    default_detail = f"a request may have at most {_MAX_BODY_BYTES} bytes"
 
 
 class KeyInUse(APIException):
     status_code = 409
-    default_detail = "a request with this Idempotency-Key is under way, try again"
+    default_detail = "a request with this Idempotency-Key is in progress, try again"
     wait = 1
 
 
 class KeyReused(APIException):
     status_code = 422
-    default_detail = "the Idempotency-Key was used with another body"
+    default_detail = "this Idempotency-Key was used with another body, use a new one"
 
 
-class NotTaken(APIException):
-    """Answers 503: some ticks may have been shown; the same request may be sent again."""
+class NotAccepted(APIException):
+    """Answers 503: some ticks may have been accepted; the client may send the request again."""
 
     status_code = 503
-    default_detail = "the ticks could not be taken for a moment, try again"
+    default_detail = "the ticks cannot be accepted at the moment, send the same request again"
     wait = 2
 
 
@@ -101,13 +104,13 @@ SCHEMA: dict[str, Any] = {
             "Idempotency-Key",
             str,
             OpenApiParameter.HEADER,
-            description="Within a day the same key and body are carried out once.",
+            description="Requests with the same key and body are carried out once within a day.",
         )
     ],
     "responses": {
         200: OpenApiResponse(
             PublishedSerializer,
-            "Redis has the ticks in its log.",
+            "The accepted ticks are in the log in Redis.",
             [
                 OpenApiExample(
                     "one is bad",
@@ -125,13 +128,13 @@ SCHEMA: dict[str, Any] = {
         **{
             code: OpenApiResponse(ApiErrorSerializer, text)
             for code, text in {
-                400: "No JSON, no ticks, or too many.",
-                401: "Who publishes must say who it is.",
-                403: "Not entitled to publish.",
-                409: "A request with this key is under way.",
-                413: "Too long.",
+                400: "Not JSON, no ticks, or too many.",
+                401: "Authentication is required to publish.",
+                403: "The caller may not publish.",
+                409: "A request with this key is in progress.",
+                413: "The body is too large.",
                 422: "The key was used with another body.",
-                503: "Redis is away; Retry-After says when to try again.",
+                503: "Redis or the bridge does not answer; Retry-After says when to try again.",
             }.items()
         },
     },
@@ -145,24 +148,24 @@ def publish(request: Request) -> bytes:
         APIException: the request as a whole cannot be carried out.
     """
     # An empty body reaches no parser.
-    given: Any = request.data
-    body = given if isinstance(given, bytes) else b""
-    if len(body) > MAX_BODY_BYTES:
+    data: Any = request.data
+    body = data if isinstance(data, bytes) else b""
+    if len(body) > _MAX_BODY_BYTES:
         raise TooMuch
-    items = split(body)
+    items = _split(body)
     key = request.headers.get("Idempotency-Key", "")
-    if len(key) > MAX_KEY_LENGTH:
-        raise ValidationError(f"Idempotency-Key has at most {MAX_KEY_LENGTH} characters")
+    if len(key) > _MAX_KEY_LENGTH:
+        raise ValidationError(f"Idempotency-Key may have at most {_MAX_KEY_LENGTH} characters")
     client = sync_client()
     try:
         if not key:
-            return publish_items(items, client=client)
-        return publish_once(items, caller=request.user.pk, key=key, body=body, client=client)
+            return _publish_items(items, client=client)
+        return _publish_once(items, caller=request.user.pk, key=key, body=body, client=client)
     except (RedisError, InboxFull) as error:
-        raise NotTaken from error
+        raise NotAccepted from error
 
 
-def split(body: bytes) -> list[bytes]:
+def _split(body: bytes) -> list[bytes]:
     """Return the JSON text of each tick."""
     try:
         items = [bytes(item) for item in msgspec.json.decode(body, type=list[msgspec.Raw])]
@@ -170,41 +173,41 @@ def split(body: bytes) -> list[bytes]:
         return [body]
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValidationError(f"not JSON: {error}") from error
-    if not 0 < len(items) <= MAX_TICKS:
-        raise ValidationError(f"a request has 1 to {MAX_TICKS} ticks, was {len(items)}")
+    if not 0 < len(items) <= _MAX_TICKS:
+        raise ValidationError(f"a request must have 1 to {_MAX_TICKS} ticks, was {len(items)}")
     return items
 
 
-def publish_once(
+def _publish_once(
     items: list[bytes], *, caller: int | None, key: str, body: bytes, client: redis.Redis
 ) -> bytes:
-    """Publish unless a request with the key was carried out; then return its answer."""
+    """Publish, unless a request with the key was carried out: then return its answer."""
     name = hashlib.sha256(f"{caller}:{key}".encode()).hexdigest()
-    place = own_key(f"idempotency:{name}")
+    redis_key = own_key(f"idempotency:{name}")
     digest = hashlib.sha256(body).hexdigest().encode()
-    if not client.set(place, digest + UNDER_WAY, nx=True, ex=UNDER_WAY_S):
-        before: Any = client.get(place) or digest + UNDER_WAY
+    if not client.set(redis_key, digest + UNDER_WAY, nx=True, ex=_UNDER_WAY_S):
+        before: Any = client.get(redis_key) or digest + UNDER_WAY
         if before[: len(digest)] != digest:
             raise KeyReused
         if before[len(digest) :] == UNDER_WAY:
             raise KeyInUse
         return bytes(before[len(digest) :])
     try:
-        answer = publish_items(items, client=client)
+        answer = _publish_items(items, client=client)
     except BaseException:
-        client.delete(place)
+        client.delete(redis_key)
         raise
-    client.set(place, digest + answer, ex=REMEMBERED_S)
+    client.set(redis_key, digest + answer, ex=_ANSWER_KEPT_S)
     return answer
 
 
-def publish_items(items: list[bytes], *, client: redis.Redis) -> bytes:
-    """Publish the ticks that are good; return what became of each."""
+def _publish_items(items: list[bytes], *, client: redis.Redis) -> bytes:
+    """Publish the valid ticks; return the JSON of each result."""
     results: list[dict[str, Any]] = []
     ticks: list[tuple[Tick, dict[str, Any]]] = []
     for item in items:
         try:
-            tick = tick_of(item)
+            tick = _tick_of(item)
         except (BadTick, InstrumentsError) as error:
             results.append({"code": 400, "message": str(error)})
             continue
@@ -224,8 +227,8 @@ def publish_items(items: list[bytes], *, client: redis.Redis) -> bytes:
     return msgspec.json.encode(answer)
 
 
-def tick_of(item: bytes) -> Tick:
-    """Return the tick that a text is; raise BadTick or InstrumentsError."""
+def _tick_of(item: bytes) -> Tick:
+    """Parse a tick and check its name; raise BadTick or InstrumentsError."""
     tick = parse_tick(item, now_ms=now_ms())
     index.resolve(tick_name(tick), strict=conf.strict_symbols)
     return tick
