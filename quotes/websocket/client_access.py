@@ -63,7 +63,7 @@ class Client(Protocol):
 
 
 class ClientAccess:
-    """What the client of one connection may do.
+    """The rights and limits of the client of one connection.
 
     Made during the handshake; `attach` hands it the session. `end` must be called in the end:
     until then the connection counts for the limits of its user and address.

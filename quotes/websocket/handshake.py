@@ -59,7 +59,7 @@ async def open_access(scope: Any, service: AccessService) -> ClientAccess:
 
 
 def _is_forwarded(scope: Any) -> bool:
-    """Return whether a proxy that is not trusted forwards somebody else's connection."""
+    """Return whether a proxy that is not trusted forwards the connection."""
     return any(name == b"x-forwarded-for" for name, _ in scope.get("headers", ()))
 
 

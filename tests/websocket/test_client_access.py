@@ -138,7 +138,7 @@ async def test_client_that_must_authenticate_is_closed_in_time(
 
 
 async def test_limits_that_change_are_passed_on(service: FakeService) -> None:
-    """The client hears of new limits by a token and by the watch, and of the same ones not."""
+    """New limits reach the client from a token and from the watch; unchanged ones do not."""
     access, client = await attached(service)
     access.review(accounts(ASHA))
     assert client.calls == []

@@ -153,7 +153,7 @@ async def test_token_in_the_url_is_off_by_default(live: LiveServer, database: In
 
 
 async def test_silence_is_closed_in_time(live: LiveServer, required: None, settings: Any) -> None:
-    """Who must authenticate and does not in time gets 408 and is closed."""
+    """A client that must authenticate and does not in time gets 408 and is closed."""
     settings.QUOTES_AUTH_TIMEOUT_S = 0.3
     async with live.client() as client:
         assert (await client.receive())["code"] == 408
@@ -190,7 +190,7 @@ async def test_token_is_renewed_on_the_open_socket(
 async def test_anonymous_callers_get_what_the_setting_says(
     live: LiveServer, settings: Any, database: In
 ) -> None:
-    """QUOTES_ANONYMOUS_SEGMENTS names segments; who says who it is gets its own besides."""
+    """QUOTES_ANONYMOUS_SEGMENTS names segments; users get those of their grants besides."""
     settings.QUOTES_ANONYMOUS_SEGMENTS = "NSE_INDEX"
     token = await database(lambda: access_token(asha("NSE_EQ")))
     async with live.client() as client:
@@ -204,7 +204,7 @@ async def test_anonymous_callers_get_what_the_setting_says(
 async def test_acknowledgement_precedes_the_prices_that_a_token_opens(
     live: LiveServer, redis: Redis, settings: Any, database: In
 ) -> None:
-    """What came late to anybody comes at once to a user, behind `authenticated`."""
+    """Prices with delay for anonymous clients come at once to a user, after `authenticated`."""
     settings.QUOTES_ANONYMOUS_SEGMENTS = "NFO@15"
     token = await database(lambda: access_token(asha("NFO")))
     async with live.client() as client:

@@ -60,7 +60,7 @@ async def test_price_comes_as_published(daphne_url: str, live: LiveServer, redis
 
 
 async def test_slow_reader_is_conflated(daphne_url: str, live: LiveServer, redis: Redis) -> None:
-    """What a paused client has yet to take is bounded: it gets the newest, and is told."""
+    """The frames due to a paused client are bounded: it gets the newest, and a count."""
     async with (
         connect(daphne_url, max_size=None) as connection,
         connect(daphne_url, max_size=None) as other,

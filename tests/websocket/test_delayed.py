@@ -51,7 +51,7 @@ def documented(part: str) -> dict[str, Any]:
 async def test_delayed_ticks_come_from_the_log(
     live: LiveServer, redis: Redis, database: In
 ) -> None:
-    """First the last price of that time, then what followed when its time has come; none live."""
+    """The last price of that time comes first, later ticks when their time has come, none live."""
     now = now_ms()
     then = now - MINUTES * 60_000
     log(redis, then - 60_000, "100", "101")
@@ -97,7 +97,7 @@ async def test_delayed_ticks_come_from_the_log(
 
 
 def test_history_ends_where_what_is_late_ends() -> None:
-    """Ticks up to then, and candles that had ended by then; who may see all sees all."""
+    """Ticks up to then, and candles that had ended by then; callers without delay see all."""
     span = TimeRange(0, 10_000_000_000)
     assert visible(span, None, [None, None]) == span
     assert visible(span, None, [None, 5_000_000_000]).end == 5_000_000_000
@@ -128,7 +128,7 @@ async def test_candles_are_for_clients_without_delay(
 async def test_reader_of_the_log_survives_an_outage_of_redis(
     live: LiveServer, redis: Redis, database: In
 ) -> None:
-    """A log that cannot be read is tried again; what is in it comes afterwards."""
+    """A log that cannot be read is read again later; its ticks come then."""
     now = now_ms()
     log(redis, now - MINUTES * 60_000 - 1000, "100")
     user = await database(lambda: asha("NFO", delay_minutes=MINUTES))

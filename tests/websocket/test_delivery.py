@@ -10,7 +10,7 @@ from quotes.websocket.delivery.outbox import Outbox
 
 
 class MemoryTransport:
-    """A transport whose client takes bytes only when told to."""
+    """A transport whose client takes bytes only at `drain`."""
 
     form = "memory"
 
@@ -54,7 +54,7 @@ def event(key: str, number: int) -> dict[str, Any]:
     )
 )
 def test_slow_client_loses_only_intermediate_values(steps: list[Any]) -> None:
-    """Whatever the pace: per symbol in order, none twice, the newest last, and skips are told."""
+    """Whatever the pace: per symbol in order, none twice, the newest last, skips are reported."""
     loop = asyncio.new_event_loop()
     try:
         transport, scheduler = MemoryTransport(), FlushScheduler(loop)
@@ -88,7 +88,7 @@ def test_slow_client_loses_only_intermediate_values(steps: list[Any]) -> None:
 
 
 async def test_frames_due_together_leave_in_one_write() -> None:
-    """What becomes due in one go of the loop is one write, an idle client's at once."""
+    """Frames that become due in one go of the loop are one write, an idle client's at once."""
     transport = MemoryTransport()
     scheduler = FlushScheduler(asyncio.get_running_loop())
     outbox = Outbox(transport, scheduler, on_overflow=lambda: None, on_gap=lambda: None)
@@ -122,7 +122,7 @@ class TakingTransport(MemoryTransport):
         self.taken += frames
 
 
-async def test_burst_makes_nobody_slow() -> None:
+async def test_burst_makes_no_client_slow() -> None:
     """More than the high-water mark at once is delivered whole to a client that takes it."""
     transport = TakingTransport()
     gaps: list[bool] = []
@@ -141,7 +141,7 @@ async def test_burst_makes_nobody_slow() -> None:
 
 
 async def test_price_of_an_interval_is_not_lost_when_the_interval_ends_early() -> None:
-    """Who configures intervals away gets what the last one gathered, before newer prices."""
+    """A client that ends intervals gets the prices of the last one before newer prices."""
     transport = TakingTransport()
     scheduler = FlushScheduler(asyncio.get_running_loop())
     outbox = Outbox(transport, scheduler, on_overflow=lambda: None, on_gap=lambda: None)
@@ -155,7 +155,7 @@ async def test_price_of_an_interval_is_not_lost_when_the_interval_ends_early() -
 
 
 async def test_shared_interval_gives_each_client_its_own_in_order_of_change() -> None:
-    """Who shares an interval gets the newest of its own instruments; when slow, once it drained."""
+    """Each client gets the newest of its own instruments; a slow one when it has drained."""
     transport = MemoryTransport()
     scheduler = FlushScheduler(asyncio.get_running_loop())
     outbox = Outbox(transport, scheduler, on_overflow=lambda: None, on_gap=lambda: None)

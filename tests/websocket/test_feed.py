@@ -1,4 +1,4 @@
-"""What clients are told of the feed: connected but mute never looks like a quiet market."""
+"""Heartbeats: a feed that is down never looks like a quiet market."""
 
 import pytest
 from redis import Redis
@@ -11,7 +11,7 @@ from tests.valkey import ValkeyProcess
 async def test_silence_is_broken_by_heartbeats(
     live: LiveServer, redis: Redis, settings: pytest.FixtureRequest
 ) -> None:
-    """After QUOTES_HEARTBEAT_S without a frame a client hears whether the feed lives."""
+    """After QUOTES_HEARTBEAT_S without a frame a client gets the state of the feed."""
     settings.QUOTES_HEARTBEAT_S = 0.3  # type: ignore[attr-defined]
     settings.QUOTES_QUIET_AFTER_S = 1.5  # type: ignore[attr-defined]
     async with live.client() as client:
@@ -23,8 +23,8 @@ async def test_silence_is_broken_by_heartbeats(
         await client.heartbeat("quiet")
 
 
-async def test_feed_going_down_and_coming_back_is_told_at_once(live: LiveServer) -> None:
-    """A client hears that the bridge is gone, and that it is back, without asking."""
+async def test_feed_going_down_and_coming_back_is_sent_at_once(live: LiveServer) -> None:
+    """A client is sent that the bridge is gone, and that it is back."""
     async with live.client() as client:
         await client.ask(action="ping")
         await live.stop_bridges()

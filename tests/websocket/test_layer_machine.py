@@ -47,7 +47,7 @@ PATIENCE_S = 3.0
 
 
 class Reader:
-    """A transport whose client reads until it is told to stop."""
+    """A transport whose client reads while `reads` is set."""
 
     form = "reader"
 
@@ -87,9 +87,9 @@ class Client:
     session: ClientSession
     transport: Reader
     last: dict[str, int | None] = field(default_factory=dict)  # what it is subscribed to -> price
-    paced: bool = False  # whether it asked for intervals, which leave prices out
+    paced: bool = False  # whether it gets prices at intervals, which leave some out
     slow: bool = False  # whether it stopped reading since it was last found up to date
-    counts: bool = True  # whether what it missed can be told from what was never due
+    counts: bool = True  # whether missed prices can be told from those never due
     missed: int = 0
     skipped: int = 0
     under_way: list["asyncio.Task[None]"] = field(default_factory=list)
@@ -240,7 +240,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(next_ticks=TICKS)
     def settle(self, next_ticks: list[str]) -> None:
-        """Wait until nothing is under way: who keeps up has the newest of all its symbols."""
+        """Wait until nothing is under way: a client that keeps up has the newest of its symbols."""
         self.run(self.settled())
         self.publish(next_ticks, 0)
 
@@ -346,7 +346,7 @@ async def leave(client: Client, *, politely: bool) -> None:
 def test_every_tick_comes_once_and_in_order_whatever_happens(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who keeps up gets each tick, who does not or asked for fewer the newest, nobody any twice."""
+    """Clients that keep up get each tick, slow and paced ones the newest, none any tick twice."""
     monkeypatch.setattr(intervals, "SETTLED_S", 0.0)
     monkeypatch.setattr(Machine, "redis", redis, raising=False)
     run_state_machine_as_test(

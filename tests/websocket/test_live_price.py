@@ -129,7 +129,7 @@ async def test_symbol_limit_is_refused_with_405(
     ],
 )
 async def test_bad_message_is_an_answer(live: LiveServer, text: str | bytes, code: int) -> None:
-    """What is no message is answered with its code, and the connection goes on."""
+    """A message that is not valid is answered with its code; the connection stays open."""
     async with live.client() as client:
         await client.connection.send(text)
         answer = await client.receive()
@@ -151,7 +151,7 @@ async def test_message_too_large_is_refused(live: LiveServer) -> None:
 async def test_too_many_messages_are_refused_with_429(
     live: LiveServer, settings: pytest.FixtureRequest
 ) -> None:
-    """Above the rate each message is answered with 429; who goes on and on is closed with 4429."""
+    """Above the rate messages are answered with 429; a client that goes on is closed with 4429."""
     settings.QUOTES_MAX_MESSAGES_PER_S = 1  # type: ignore[attr-defined]
     async with live.client() as client:
         for _ in range(5):
@@ -241,7 +241,7 @@ async def test_pages_of_foreign_sites_are_refused(
 
 
 async def test_published_rubbish_stops_nothing(live: LiveServer, redis: Redis) -> None:
-    """What is no tick is counted and dropped; the next tick is shown."""
+    """A publication that is no tick is counted and dropped; the next tick is shown."""
     async with live.client() as client:
         await client.subscribe("AAPL")
         for rubbish in (b"", b"\xff", b"[]", b"{}", b'{"price":NaN}', b"x" * 20_000):

@@ -1,4 +1,4 @@
-"""One instrument has one stream, whatever name it is published or asked under."""
+"""One instrument has one stream, whatever name publishers and clients use."""
 
 import itertools
 from datetime import UTC, date, datetime, timedelta
@@ -86,7 +86,7 @@ async def test_segment_narrows_a_bare_name(live: LiveServer, redis: Redis) -> No
 async def test_unknown_segment_of_a_publisher_is_its_own_key(
     live: LiveServer, redis: Redis
 ) -> None:
-    """A publisher's `segment` that is nobody's code does not lose the tick."""
+    """A publisher's `segment` that is no known code does not lose the tick."""
     async with live.client() as client:
         await client.subscribe("FOO")
         publish(redis, "FOO", message("FOO", "1", segment="my own"))
@@ -182,7 +182,7 @@ async def test_forgetting_any_name_forgets_the_instrument(live: LiveServer, redi
     await eventually(lambda: not live.bridges[0][0].market.streams)
 
 
-async def test_market_status_is_told_on_request_and_on_change(
+async def test_market_status_is_sent_on_request_and_on_change(
     live: LiveServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each segment's status is answered; a change comes unasked."""

@@ -15,7 +15,7 @@ KEY = "NSE_EQ:RELIANCE"
 async def test_the_end_of_the_log_is_read_and_read_on(
     redis: Redis, redis_server: ValkeyProcess, settings: Any
 ) -> None:
-    """Over several pages: what is kept at first, then what came since, the oldest let go."""
+    """Over several pages: the ticks that are kept, then newer ones, while the oldest go."""
     settings.QUOTES_RESUME_TICKS = 25
     for seq in range(1, 101):
         log(redis, [log_row(KEY, seq=seq)])

@@ -158,7 +158,7 @@ async def stop_reading(client: Client) -> None:
 
 
 @both
-async def test_slow_reader_gets_the_newest_and_is_told(live: LiveServer, redis: Redis) -> None:
+async def test_slow_reader_gets_the_newest_and_a_count(live: LiveServer, redis: Redis) -> None:
     """A client that pauses gets the newest price of each symbol, and how many it missed."""
     pad = "x" * 4000
     async with live.client() as slow, live.client() as quick:

@@ -1,4 +1,4 @@
-"""What a quote says of an instrument's day where its publisher did not.
+"""Fields of an instrument's day for quotes whose publisher did not send them.
 
 The recorder keeps the statistics of each day in Redis. This holds what the process has read of
 them (`feed/day_reader.py`), for the instruments that some client gets in the mode `quote`. They are

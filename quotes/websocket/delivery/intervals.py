@@ -29,7 +29,7 @@ class ScheduledOutbox(Protocol):
 
 
 class _Products(dict[str, Any]):
-    """What was made of an interval's messages, on first demand: instrument key -> product."""
+    """The products of an interval's messages, made on first demand: instrument key -> product."""
 
     def __init__(self, changed: dict[str, Message], make: Callable[[Message], Any]) -> None:
         self._changed = changed

@@ -1,4 +1,4 @@
-"""What is due to one client, in order, in bounded memory, without waiting for the client.
+"""The outbox of one client: frames that are due, in order and in bounded memory.
 
 An `Outbox` holds what is due; a `FrameTransport` takes frames without ever blocking and knows how
 many of their bytes are unsent. Above the high-water mark a client is conflated: of each instrument
@@ -22,7 +22,7 @@ _MAX_HELD_BYTES = 262_144
 
 
 class Outbox:
-    """What is due to one client.
+    """Frames that are due to one client.
 
     Prices are delivered at most once and in order, each instrument's newest last; a client that is
     slow, or asked for intervals, is not sent those in between. Frames that are no prices are
@@ -35,7 +35,7 @@ class Outbox:
         on_gap: called when a price is dropped of an instrument whose every tick the client wants.
 
     Attributes:
-        skipped: prices that a slow client was not sent and has yet to be told of.
+        skipped: prices that a slow client was not sent and has yet to report.
         sent_at: the loop time of the last write.
     """
 
@@ -89,7 +89,7 @@ class Outbox:
         self.skipped = 0
         transport.on_drain = self._drained
 
-    # -- what the client asks for ---------------------------------------------------------------
+    # -- what the client wants ------------------------------------------------------------------
 
     def want(self, key: str, *, mode: str | None, every_tick: bool) -> None:
         """Set how the client gets one instrument; a mode of None is the client's."""

@@ -77,7 +77,7 @@ def latest_message(field: str, latest: LatestPrice) -> dict[str, Any]:
 
 
 class Feed:
-    """The state of the feed, and the sessions that hear of it.
+    """The state of the feed, and the sessions that react to its changes.
 
     Not thread-safe: all calls come from the event loop in which it was made. Its methods that wait
     may be cancelled.
@@ -120,6 +120,7 @@ class Feed:
         await self.client.aclose()
 
     def heartbeat(self) -> bytes:
+        """Return a heartbeat frame."""
         return frame(
             "heartbeat", timestamp=now_ms(), feed=self.state.value, last_tick=self.last_tick
         )

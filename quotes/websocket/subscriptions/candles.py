@@ -15,12 +15,12 @@ from quotes.websocket.protocol import ErrorCode, Subscribe, Unsubscribe, frame, 
 from quotes.websocket.subscriptions.admission import admit
 from quotes.websocket.subscriptions.membership import GroupMembership
 
-# Weeks and months are made of days when somebody reads them; they are not sent as they form.
+# Weeks and months are made of days when they are read; they are not sent as they form.
 _LIVE = tuple(interval for interval in Interval if interval <= Interval.DAY)
 
 
 class CandleSubscriptions:
-    """What candles one client is subscribed to.
+    """One client's subscriptions to candles.
 
     A candle is sent each time it changes and when it is final, in order; like prices it may be
     conflated when the client is slow.

@@ -30,7 +30,7 @@ _MAX_HELD_TICKS = 1000
 
 
 class PriceSubscriptions:
-    """What one client is subscribed to.
+    """One client's subscriptions: prices, delayed prices and candles.
 
     Its methods that wait are called one at a time (`ClientSession`). One that is cancelled may
     leave the client in groups; `end` leaves them.
