@@ -2,18 +2,18 @@
 
 QuotesError
 ├── BadHistoryFile   400  a file of history, or a row of it, cannot be read
-├── BadHistoryQuery  400  a question about history that cannot be, or is too large
-├── BadInterval      400  the name of no interval of candles
+├── BadHistoryQuery  400  a request for history is invalid or too large
+├── BadInterval      400  an interval of candles does not exist
 ├── BadRecording     400  a file of recorded ticks, or a row of it, cannot be read
-├── BadRetention     400  a rule of how long history is kept is none
-├── BadTick          400  what was published is no tick; the text says why
-├── FormatMissing    406  a format that needs a package that is not installed
-├── InboxFull        503  no bridge takes what publishers have sent
-├── KafkaDown        503  brokers do not take or give what they are asked
-├── KafkaRefused     400  Kafka is asked for and is not installed, or set up wrongly
-├── PositionMoved    409  somebody else has put the messages of a source into the inbox
+├── BadRetention     400  a rule for keeping history is invalid
+├── BadTick          400  a message is not a valid tick; the text says why
+├── FormatMissing    406  a format needs a package that is not installed
+├── InboxFull        503  too many ticks wait for a bridge
+├── KafkaDown        503  the brokers of Kafka do not answer, or refuse a request
+├── KafkaRefused     400  the Kafka client is not installed, or a setting is wrong
+├── PositionMoved    409  another process has advanced the position of a source
 ├── ProtocolError         a client's message cannot be carried out; `code` says why
-├── ReplayRefused    400  a replay that is asked for wrongly, or that nobody would see
+├── ReplayRefused    400  the options of a replay are wrong, or no client would see it
 └── HistoryDown      503  the database of history does not answer
 """
 
@@ -52,13 +52,13 @@ class BadHistoryFile(QuotesError, ValueError):
 
 
 class BadHistoryQuery(QuotesError, ValueError):
-    """A question about history cannot be, or asks for too much."""
+    """A request for history is invalid or too large."""
 
     code = 400
 
 
 class BadInterval(QuotesError, ValueError):
-    """The name of no interval of candles."""
+    """An interval of candles does not exist."""
 
     code = 400
 
@@ -70,13 +70,13 @@ class BadRecording(QuotesError, ValueError):
 
 
 class BadRetention(QuotesError, ValueError):
-    """A rule of how long history is kept is none."""
+    """A rule for keeping history is invalid."""
 
     code = 400
 
 
 class BadTick(QuotesError, ValueError):
-    """What was published is no tick."""
+    """A message is not a valid tick."""
 
     code = 400
 
@@ -91,7 +91,7 @@ class ProtocolError(QuotesError):
 
 
 class ReplayRefused(QuotesError, ValueError):
-    """A replay is asked for wrongly, or nobody would see it."""
+    """The options of a replay are wrong, or no client would see it."""
 
     code = 400
 
@@ -103,39 +103,39 @@ class FormatMissing(QuotesError):
 
 
 class InboxFull(QuotesError):
-    """So many ticks wait for a bridge that Redis takes no more."""
+    """The inbox is full: too many ticks wait for a bridge."""
 
     code = 503
 
     def __init__(self, most: int) -> None:
         super().__init__(
-            f"{most} ticks wait for a bridge already: start `manage.py bridge_prices` "
-            "(or raise QUOTES_INBOX_MAX_TICKS)"
+            "start `manage.py bridge_prices`, or raise QUOTES_INBOX_MAX_TICKS: "
+            f"{most} ticks wait for a bridge"
         )
 
 
 class HistoryDown(QuotesError):
-    """The database of history does not answer, or refuses what it is asked."""
+    """The database of history does not answer, or refuses a statement."""
 
     code = 503
 
 
 class PositionMoved(QuotesError):
-    """What a source's position in Redis is, is not what the publisher took it for.
+    """The position of a source in Redis is not the one that the publisher expects.
 
-    None of the batch was put. Redis lost its memory, or another consumer has the partition.
+    Nothing of the batch was stored. Redis lost its data, or another consumer has the partition.
     """
 
     code = 409
 
 
 class KafkaRefused(QuotesError, ValueError):
-    """Kafka is asked for, and its client is not installed or a setting is wrong."""
+    """The Kafka client is not installed, or a setting is wrong."""
 
     code = 400
 
 
 class KafkaDown(QuotesError):
-    """The brokers do not take, or do not give, what they are asked."""
+    """The brokers of Kafka do not answer, or refuse a request."""
 
     code = 503

@@ -106,7 +106,7 @@ def parse_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
 def parse_any_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
     """Return the tick of a message in any layout, more slowly than `parse_tick`."""
     if len(payload) > MAX_TICK_BYTES:
-        raise BadTick(f"a tick has at most {MAX_TICK_BYTES} bytes, was {len(payload)}")
+        raise BadTick(f"a tick must have at most {MAX_TICK_BYTES} bytes, was {len(payload)}")
     try:
         if not payload.isascii():
             payload.decode()
@@ -248,7 +248,7 @@ def checked(name: str, value: msgspec.Raw) -> bytes:
     try:
         _decode_any(value)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BadTick(f"{name} is not JSON ({error})") from error
+        raise BadTick(f"{name} must be valid JSON ({error})") from error
     return bytes(value)
 
 

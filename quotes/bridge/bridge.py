@@ -87,7 +87,7 @@ class Bridge:
                     await self._session()
                     pause = 0.05
                 except (RedisDown, hiredis.ReplyError) as error:
-                    logger.warning("%s, trying again", error)
+                    logger.warning("%s; trying again", error)
                     await self._pause(pause)
                     pause = min(pause * 2, MAX_PAUSE_S)
         finally:
@@ -159,7 +159,7 @@ class Bridge:
         while not await self._lease.acquire(link):
             self._numbering.is_current = False
             if not is_reported:
-                logger.info("another bridge works, standing by")
+                logger.info("another bridge is active; standing by")
                 is_reported = True
             await self._pause(self._lease.ttl_ms / 4000)
             if self._stopping.is_set():

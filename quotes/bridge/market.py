@@ -139,7 +139,7 @@ class Market:
         """Return the stream of a message, its timestamp and its price frame.
 
         Raises:
-            BadTick, InstrumentsError, UnicodeDecodeError: it is no tick of this channel.
+            BadTick, InstrumentsError, UnicodeDecodeError: it is not a valid tick of this channel.
         """
         tick = parse_tick(payload, now_ms=now, symbol=UNNAMED)
         stream = self._names.get((channel, tick.symbol, tick.segment)) or self._find(channel, tick)
@@ -196,7 +196,7 @@ class Market:
         stream = self.streams.get(str(key))
         if stream is None:
             if len(self.streams) >= MAX_STREAMS or len(self._names) >= 4 * MAX_STREAMS:
-                raise BadTick(f"more than {MAX_STREAMS} instruments, was {quoted(str(key))}")
+                raise BadTick(f"instruments are at most {MAX_STREAMS}, was {quoted(str(key))}")
             stream = self.streams[str(key)] = Stream(key, epoch=now_ms())
         return stream
 
@@ -244,6 +244,7 @@ class Market:
 
 def _stale_text(stream: Stream, timestamp: int) -> str:
     return (
-        f"{stream.field}: a tick of {timestamp} came after one of {stream.timestamp} and is "
-        f"not shown; if publishing started over, run `manage.py forget_price '{stream.field}'`"
+        f"{stream.field}: a tick of {timestamp} is older than the last one, of "
+        f"{stream.timestamp}, and is not shown; if you publish older prices on purpose, run "
+        f"`manage.py forget_price '{stream.field}'`"
     )

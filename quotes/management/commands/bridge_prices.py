@@ -20,7 +20,7 @@ def shard(text: str) -> tuple[int, int]:
     """Return the two numbers of I/N."""
     number, slash, count = text.partition("/")
     if not (slash and number.isdecimal() and count.isdecimal()):
-        raise ArgumentTypeError(f"must be I/N, as 1/4, was {text!r}")
+        raise ArgumentTypeError(f"must be I/N, such as 1/4, was {text!r}")
     if not 1 <= int(number) <= int(count) <= MAX_SHARDS:
         raise ArgumentTypeError(f"must be from 1/N to N/N, N at most {MAX_SHARDS}, was {text!r}")
     return int(number), int(count)
@@ -28,9 +28,9 @@ def shard(text: str) -> tuple[int, int]:
 
 class Command(BaseCommand):
     help = (
-        "Take prices that publishers SET and PUBLISH on stock:SYMBOL, and send each to the "
+        "Read the prices that publishers SET and PUBLISH on stock:SYMBOL, and send each to the "
         "clients that are subscribed. A second bridge stands by and takes over when the first "
-        "dies. A line of counters comes every 10 s; SIGTERM writes what is held and ends."
+        "dies. Prints a line of counters every 10 s; on SIGTERM, writes pending ticks and exits."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -39,7 +39,7 @@ class Command(BaseCommand):
             type=shard,
             default=(1, 1),
             metavar="I/N",
-            help="bridge the I-th of N parts of the market, as 1/4; run one bridge for each part",
+            help="bridge the I-th of N parts of the market, such as 1/4; run one bridge per part",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
