@@ -4,6 +4,7 @@ import re
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def found(name: str) -> bool:
     for end in range(len(parts), 0, -1):
         path = QUOTES.joinpath(*parts[:end])
         if path.with_suffix(".py").exists() or path.is_dir():
-            thing = import_module(".".join(["quotes", *parts[:end]]))
+            thing: Any = import_module(".".join(["quotes", *parts[:end]]))
             for attribute in parts[end:]:
                 thing = getattr(thing, attribute, None)
                 if thing is None:

@@ -124,12 +124,14 @@ class Bridge:
             await self._read_all_keys(link, sub)
             self.bridging = True
             logger.info("bridging %s*", conf.channel_prefix)
-            reading = asyncio.create_task(self._inbox.run())
-            reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+            reading = asyncio.create_task(self._inbox.run(), name="reading the inbox")
+            reading.add_done_callback(lambda done: self._wake.set())
             try:
-                await self._work(links)
+                await self._work(links, reading)
             finally:
                 reading.cancel()
+                await asyncio.wait([reading])
+                _log_failure(reading)
             if self._stopping.is_set() and not link.closed:
                 sub.close()
                 box.close()
@@ -180,12 +182,14 @@ class Bridge:
         self.market.take_keys(zip(keys, values, strict=True))
         self.writer.schedule()
 
-    async def _work(self, links: list[RedisLink]) -> None:
-        """Renew the lease until it or a connection is lost, or `stop` is called."""
+    async def _work(self, links: list[RedisLink], reading: "asyncio.Task[None]") -> None:
+        """Renew the lease until it or a connection is lost, reading ends, or `stop` is called."""
         link, sub = links[:2]
         held = True
         received, looked_at = self.market.counters.received, self._loop_time()
-        while held and not (self._stopping.is_set() or any(one.closed for one in links)):
+        while held and not (
+            self._stopping.is_set() or reading.done() or any(one.closed for one in links)
+        ):
             held = await self._lease.renew(link, self.counters.status())
             if held:
                 await trim(link, self._shard, now_ms=now_ms())
@@ -223,8 +227,9 @@ class Bridge:
             return
         if names := request.get("adopt"):
             keys = [(conf.channel_prefix + name).encode() for name in names[:SCAN_COUNT]]
-            task = asyncio.create_task(self._read_keys(self.writer.link, self.writer.sub, keys))
-            task.add_done_callback(lambda done: done.exception())
+            read = self._read_keys(self.writer.link, self.writer.sub, keys)
+            task = asyncio.create_task(read, name="reading publishers' keys")
+            task.add_done_callback(_log_failure)
 
     def _loop_time(self) -> float:
         return asyncio.get_running_loop().time()
@@ -239,3 +244,10 @@ class Bridge:
                 await self._wake.wait()
         except TimeoutError:
             pass
+
+
+def _log_failure(task: "asyncio.Task[None]") -> None:
+    """Log why a task failed, unless Redis is away, which the bridge finds out anyway."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, RedisDown | hiredis.ReplyError):
+        logger.error("%s failed", task.get_name(), exc_info=error)

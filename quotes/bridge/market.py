@@ -69,7 +69,8 @@ class Market:
             self.forget(msgspec.json.decode(entry.forget, type=list[str] | None))
         else:
             self.take(entry.messages, live=entry.live)
-        self.pending.mark_entry(first, entry.position)
+        if entry.position:
+            self.pending.mark_entry(first, entry.position)
 
     def take(self, messages: PublishedMessages, *, live: bool = True) -> None:
         """Decide on messages of publishers.

@@ -12,15 +12,19 @@ Ticks in the inbox are also published on their channels, for other subscribers. 
 in MARK, so that a bridge, which takes these ticks from the inbox, skips them.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import redis
 
 from quotes.conf import conf
 from quotes.errors import InboxFull, PositionMoved
 from quotes.runtime.redis_link import PublishedMessages, RedisLink
 from quotes.store.names import own_key
+
+logger = logging.getLogger(__name__)
 
 # Parsers ignore white space after JSON text, and no publisher sends just this.
 MARK = b"\t \t"
@@ -103,7 +107,8 @@ class InboxEntry(NamedTuple):
     """An entry of the inbox.
 
     Attributes:
-        position: its id and the inbox's count up to it, as `quotes:inbox:read` holds it.
+        position: its id and the inbox's count up to it, as `quotes:inbox:read` holds it; empty in
+            an entry that cannot be read, which has no messages.
         messages: pairs of a publisher's channel and a frame.
         live: False for history, which is logged and not shown.
         forget: the JSON of the instrument keys whose streams are to start over, or of null for all
@@ -210,15 +215,27 @@ async def read_inbox(link: RedisLink, after: bytes, *, wait: bool) -> list[Inbox
         return []
     ((_, entries),) = reply.items() if isinstance(reply, dict) else reply
     prefix = conf.channel_prefix.encode()
-    return [_inbox_entry(id, fields, prefix) for id, fields in entries]
+    return [_inbox_entry(id, fields or (), prefix) for id, fields in entries]
 
 
 def _inbox_entry(id: bytes, fields: Sequence[bytes], prefix: bytes) -> InboxEntry:
-    position = b"%b %b" % (id, fields[1])
-    if fields[0] == b"f":
+    kind = fields[0] if len(fields) > 1 and fields[1].isdigit() else b""
+    position = b"%b %b" % (id, fields[1]) if kind else b""
+    if kind == b"f" and len(fields) == 4 and _is_forget_request(fields[3]):
         return InboxEntry(id, position, [], forget=fields[3])
-    messages = [(prefix + fields[at], fields[at + 1]) for at in range(2, len(fields), 2)]
-    return InboxEntry(id, position, messages, live=fields[0] == b"n")
+    if kind in (b"n", b"h"):
+        messages = [(prefix + fields[at], fields[at + 1]) for at in range(2, len(fields), 2)]
+        return InboxEntry(id, position, messages, live=kind == b"n")
+    logger.warning("passed over entry %s of the inbox, which is no entry of ticks", id.decode())
+    return InboxEntry(id, b"", [])
+
+
+def _is_forget_request(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text, type=list[str] | None)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 async def trim_inbox(link: RedisLink) -> None:
