@@ -1,1 +1,1 @@
-"""Ways in which callers say who they are."""
+"""The credentials of callers: tokens, log-ins, tickets and API keys."""

@@ -1,7 +1,7 @@
-"""Log-ins: the tokens that a user is given for a password, and what ends them.
+"""Log-ins: the tokens that a user gets for a password, and how they end.
 
-The tokens are those of djangorestframework-simplejwt, signed and verified by
-`tokens.py`; each carries the log-in that it comes from and the stamp of the password.
+The tokens are those of djangorestframework-simplejwt, signed and verified by `tokens.py`. Each
+carries its log-in (`sid`) and the stamp of the password.
 """
 
 import uuid
@@ -20,8 +20,8 @@ from quotes.access.selectors import read_accounts, stamp_of
 from quotes.conf import conf
 
 
-class Backend:
-    """What simplejwt signs and verifies with."""
+class _Backend:
+    """The token backend of simplejwt: signs and verifies."""
 
     def encode(self, payload: dict[str, Any]) -> str:
         return sign(payload)
@@ -45,7 +45,7 @@ class LoginAccessToken(AccessToken):
         return timedelta(seconds=conf.access_token_s)
 
     def get_token_backend(self) -> Any:
-        return Backend()
+        return _Backend()
 
 
 class LoginRefreshToken(RefreshToken):
@@ -58,25 +58,25 @@ class LoginRefreshToken(RefreshToken):
         return timedelta(seconds=conf.refresh_token_s)
 
     def get_token_backend(self) -> Any:
-        return Backend()
+        return _Backend()
 
     @classmethod
     def for_user(cls, user: Any) -> "LoginRefreshToken":
-        """Begin a log-in of a user."""
+        """Begin a log-in of a user: return and store its first refresh token."""
         token = cls()
         token["user_id"] = str(user.pk)
         token["sid"] = uuid.uuid4().hex
         token["stamp"] = stamp_of(user)
-        token.remember(user.pk)
+        token._store(user.pk)
         return token
 
     @classmethod
     def read(cls, text: str) -> "LoginRefreshToken":
-        """Return the token that a text is; raise simplejwt's TokenError."""
+        """Parse and verify a token; raise simplejwt's TokenError."""
         return cls(text)  # type: ignore[arg-type]
 
-    def remember(self, user_id: int) -> None:
-        """Keep the token's number, so that it can be blacklisted; not the token, a secret."""
+    def _store(self, user_id: int) -> None:
+        """Store the number of the token, so that it can be blacklisted; not the token, a secret."""
         OutstandingToken.objects.create(
             user_id=user_id,
             jti=self["jti"],
@@ -86,14 +86,14 @@ class LoginRefreshToken(RefreshToken):
         )
 
     def outstand(self) -> None:
-        self.remember(int(self["user_id"]))
+        self._store(int(self["user_id"]))
 
     def check_account(self) -> None:
-        """Raise BadCredentials when the user, the log-in or the password is not what it was."""
+        """Raise BadCredentials if the user, the log-in or the password is no longer valid."""
         identity = identity_of(self.payload)
         read_accounts([identity.user], [identity.login]).check(identity)
 
     def end_login(self) -> None:
-        """End the log-in: this token, those made from it and their sockets."""
+        """End the log-in: refuse its tokens from now on, and close its sockets."""
         self.blacklist()
         login_end(login=self["sid"], user_id=int(self["user_id"]), why="logged out")

@@ -1,6 +1,7 @@
-"""The credentials that a WebSocket's handshake brings: where they are, not what they are worth.
+"""The credentials in a WebSocket's handshake: finding them, not verifying them.
 
-The ways in are in docs/security.md; one of the five, an `authenticate` message, comes later.
+docs/security.md lists the five ways to authenticate; the fifth, an `authenticate` message, comes
+after the handshake.
 """
 
 from typing import Any, NamedTuple
@@ -10,11 +11,11 @@ from quotes.access.errors import BadCredentials
 from quotes.conf import conf
 
 SUBPROTOCOL = "live-price"
-BEARER_SUBPROTOCOL = "bearer."
+_BEARER_SUBPROTOCOL = "bearer."
 
 
 class Credentials(NamedTuple):
-    """What a handshake brings: a ticket, or a token."""
+    """A ticket or a token, not verified yet. Its repr does not show it."""
 
     is_ticket: bool
     text: str
@@ -24,12 +25,12 @@ class Credentials(NamedTuple):
 
 
 def credentials_of(scope: Any) -> Credentials | None:
-    """Return the credentials of a WebSocket's scope; None where it brings none.
+    """Return the credentials in the scope of a WebSocket; None without any.
 
     Raises:
-        BadCredentials: they come by a way that is not open.
+        BadCredentials: a token in the URL, which QUOTES_QUERY_TOKEN does not allow.
     """
-    query = query_of(scope)
+    query = _query_of(scope)
     if "ticket" in query:
         return Credentials(True, query["ticket"][0])
     for name, value in scope.get("headers", ()):
@@ -38,8 +39,8 @@ def credentials_of(scope: Any) -> Credentials | None:
             if kind.lower() == "bearer":
                 return Credentials(False, token.strip())
     for name in scope.get("subprotocols", ()):
-        if name.startswith(BEARER_SUBPROTOCOL):
-            return Credentials(False, name.removeprefix(BEARER_SUBPROTOCOL))
+        if name.startswith(_BEARER_SUBPROTOCOL):
+            return Credentials(False, name.removeprefix(_BEARER_SUBPROTOCOL))
     if "token" in query:
         if not conf.query_token:
             raise BadCredentials("a token in the URL is not accepted here, send a ticket instead")
@@ -47,7 +48,7 @@ def credentials_of(scope: Any) -> Credentials | None:
     return None
 
 
-def query_of(scope: Any) -> dict[str, list[str]]:
+def _query_of(scope: Any) -> dict[str, list[str]]:
     try:
         text = scope.get("query_string", b"").decode("latin-1")
         return parse_qs(text, keep_blank_values=True, max_num_fields=20)

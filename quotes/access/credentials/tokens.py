@@ -1,7 +1,7 @@
-"""Tokens: signing this server's own, and verifying the signature and claims of any.
+"""Tokens: signing those of this server, and verifying signature and claims of any.
 
-Whether a token's user may still connect is in `quotes/access/selectors.py`.
-Each key is taken for one algorithm, by what is configured and never by what a token says.
+Whether the user of a token may still connect is checked by `Accounts.check`. Each key is used with
+one algorithm, that of the settings, never with the one that a token names.
 """
 
 import time
@@ -18,24 +18,24 @@ from quotes.access.credentials.jwks import current_key_set
 from quotes.access.errors import BadCredentials
 from quotes.conf import conf
 
-MAX_TOKEN_LENGTH = 8192
-LEEWAY_S = 5
-REQUIRED = ["exp", "iat", "iss", "aud"]
+_MAX_TOKEN_LENGTH = 8192
+_LEEWAY_S = 5
+_REQUIRED = ["exp", "iat", "iss", "aud"]
 
 
 def list_of(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def signing_key() -> Any:
-    """Return what this server signs with."""
+def _signing_key() -> Any:
+    """Return the key that this server signs with."""
     if conf.jwt_algorithm == "HS256":
         return own_secret()
     return private_key(conf.jwt_private_key_file)
 
 
-def verifying_keys() -> list[Any]:
-    """Return the keys whose signatures are this server's: the newest, then those of before."""
+def _verifying_keys() -> list[Any]:
+    """Return the keys that this server has signed with, the newest first."""
     if conf.jwt_algorithm == "HS256":
         return [own_secret(), *list_of(conf.jwt_old_keys)]
     keys = [public_key(path) for path in list_of(conf.jwt_public_key_files)]
@@ -45,7 +45,7 @@ def verifying_keys() -> list[Any]:
 
 
 def own_secret() -> str:
-    # Not SECRET_KEY itself: what signs sessions signs nothing else.
+    # Not SECRET_KEY itself: the key that signs sessions signs nothing else.
     return (
         conf.jwt_key
         or salted_hmac("quotes.access.credentials.tokens", "", algorithm="sha256").hexdigest()
@@ -63,22 +63,22 @@ def public_key(path: str) -> Any:
 
 
 def sign(claims: dict[str, Any]) -> str:
-    """Return a token of this server with the claims, its issuer and its audience."""
+    """Return a signed token with the claims, and the issuer and audience of this server."""
     claims = {**claims, "iss": conf.jwt_issuer, "aud": conf.jwt_audience}
-    return jwt.encode(claims, signing_key(), algorithm=conf.jwt_algorithm)
+    return jwt.encode(claims, _signing_key(), algorithm=conf.jwt_algorithm)
 
 
-def verify(token: str, *, leeway_s: float = LEEWAY_S) -> Identity:
-    """Return who an access token says its bearer is.
+def verify(token: str, *, leeway_s: float = _LEEWAY_S) -> Identity:
+    """Return the identity of an access token.
 
-    May fetch the keys of an outside issuer: for the event loop see `needs_fetch`.
+    May block to fetch the keys of an outside issuer: on an event loop, ask `needs_fetch` first.
 
     Raises:
-        BadCredentials: it is no token, or one that is not good here and now.
-        AccessDown: the outside issuer's keys are not to be had.
+        BadCredentials: it is not a token, or is not valid here and now.
+        AccessDown: the keys of the outside issuer cannot be fetched.
     """
-    if is_foreign(token):
-        claims = foreign_claims(token, leeway_s)
+    if _is_foreign(token):
+        claims = _foreign_claims(token, leeway_s)
         name = claims.get(conf.jwks_user_claim)
         if not isinstance(name, str) or not name:
             raise BadCredentials(f"the token has no claim {conf.jwks_user_claim}")
@@ -88,7 +88,7 @@ def verify(token: str, *, leeway_s: float = LEEWAY_S) -> Identity:
 
 
 def identity_of(claims: dict[str, Any]) -> Identity:
-    """Return who the claims of a token of this server are of; raise BadCredentials."""
+    """Return the identity in the claims of a token of this server; raise BadCredentials."""
     try:
         return Identity(
             int(claims["user_id"]), str(claims["sid"]), str(claims["stamp"]), float(claims["exp"])
@@ -97,16 +97,16 @@ def identity_of(claims: dict[str, Any]) -> Identity:
         raise BadCredentials("the token names no user") from error
 
 
-def own_claims(token: str, *, kind: str = "", leeway_s: float = LEEWAY_S) -> dict[str, Any]:
+def own_claims(token: str, *, kind: str = "", leeway_s: float = _LEEWAY_S) -> dict[str, Any]:
     """Return the claims of a token that this server signed; raise BadCredentials.
 
     Args:
-        kind: "access" or "refresh", which the token must be; "" for either.
+        kind: "access" or "refresh": the type that the token must have; "" for either.
     """
     failure: Exception | None = None
-    for key in verifying_keys():
+    for key in _verifying_keys():
         try:
-            claims = decode(
+            claims = _decode(
                 token, key, conf.jwt_algorithm, conf.jwt_issuer, conf.jwt_audience, leeway_s
             )
         except jwt.InvalidSignatureError as error:
@@ -120,26 +120,26 @@ def own_claims(token: str, *, kind: str = "", leeway_s: float = LEEWAY_S) -> dic
     raise BadCredentials("the token's signature is wrong") from failure
 
 
-def foreign_claims(token: str, leeway_s: float) -> dict[str, Any]:
-    key, algorithm = current_key_set().key(key_id_of(token))
+def _foreign_claims(token: str, leeway_s: float) -> dict[str, Any]:
+    key, algorithm = current_key_set().key(_key_id_of(token))
     try:
-        return decode(token, key, algorithm, conf.jwks_issuer, conf.jwks_audience, leeway_s)
+        return _decode(token, key, algorithm, conf.jwks_issuer, conf.jwks_audience, leeway_s)
     except jwt.InvalidSignatureError as error:
         raise BadCredentials("the token's signature is wrong") from error
 
 
-def decode(
+def _decode(
     token: str, key: Any, algorithm: str, issuer: str, audience: str, leeway_s: float
 ) -> dict[str, Any]:
     try:
         claims: dict[str, Any] = jwt.decode(
-            check_length(token),
+            _check_length(token),
             key,
             algorithms=[algorithm],
             issuer=issuer,
             audience=audience,
             leeway=leeway_s,
-            options={"require": REQUIRED, "verify_sub": False},
+            options={"require": _REQUIRED, "verify_sub": False},
         )
     except jwt.InvalidSignatureError:
         raise
@@ -154,25 +154,25 @@ def decode(
     return claims
 
 
-def is_foreign(token: str) -> bool:
-    """Say whether a token claims to be the outside issuer's; nothing about it is verified."""
+def _is_foreign(token: str) -> bool:
+    """Tell whether a token claims to be from the outside issuer; nothing is verified."""
     if not conf.jwks_url:
         return False
     try:
-        claims = jwt.decode(check_length(token), options={"verify_signature": False})
+        claims = jwt.decode(_check_length(token), options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, TypeError) as error:
         raise BadCredentials("not a valid token") from error
     return claims.get("iss") == conf.jwks_issuer
 
 
 def needs_fetch(token: str) -> bool:
-    """Say whether `verify` would fetch keys, so that it has to be called in a thread."""
-    return is_foreign(token) and not current_key_set().is_fresh(key_id_of(token))
+    """Tell whether `verify` would fetch keys, so that it must be called in a thread."""
+    return _is_foreign(token) and not current_key_set().is_fresh(_key_id_of(token))
 
 
-def key_id_of(token: str) -> str:
+def _key_id_of(token: str) -> str:
     try:
-        key_id = jwt.get_unverified_header(check_length(token)).get("kid")
+        key_id = jwt.get_unverified_header(_check_length(token)).get("kid")
     except (jwt.PyJWTError, ValueError, TypeError) as error:
         raise BadCredentials("not a valid token") from error
     if not isinstance(key_id, str):
@@ -180,8 +180,8 @@ def key_id_of(token: str) -> str:
     return key_id
 
 
-def check_length(token: str) -> str:
-    if not token or len(token) > MAX_TOKEN_LENGTH or not token.isascii():
+def _check_length(token: str) -> str:
+    if not token or len(token) > _MAX_TOKEN_LENGTH or not token.isascii():
         raise BadCredentials("not a valid token")
     return token
 
