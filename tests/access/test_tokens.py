@@ -21,7 +21,7 @@ from django.core.checks import run_checks
 from django.test import Client
 
 from quotes.access.credentials import jwks
-from quotes.access.credentials.tokens import needs_fetch, sign, verify
+from quotes.access.credentials.tokens import needs_fetch, own_secret, sign, verify
 from quotes.access.errors import AccessDown, BadCredentials
 from tests.access.people import access_token, asha, login
 
@@ -58,6 +58,12 @@ def test_own_token_says_who_its_bearer_is() -> None:
     identity = verify(sign(claims()))
     assert (identity.user, identity.login, identity.stamp) == (7, "s", "p")
     assert 50 < identity.expires - time.time() <= 60
+
+
+def test_derived_secret_stays(settings: Any) -> None:
+    """Tokens remain valid over releases: the secret depends on SECRET_KEY alone."""
+    settings.SECRET_KEY, settings.QUOTES_JWT_KEY = "s" * 50, ""
+    assert own_secret() == "54ec697be4b7bd97d375d128f85452ecbb6a8eb7fd31ab6534546702efe627b4"
 
 
 @pytest.mark.parametrize(

@@ -45,11 +45,9 @@ def _verifying_keys() -> list[Any]:
 
 
 def own_secret() -> str:
-    # Not SECRET_KEY itself: the key that signs sessions signs nothing else.
-    return (
-        conf.jwt_key
-        or salted_hmac("quotes.access.credentials.tokens", "", algorithm="sha256").hexdigest()
-    )
+    # Not SECRET_KEY itself: the key that signs sessions signs nothing else. The salt is not a
+    # module's name: another one would invalidate all tokens in use.
+    return conf.jwt_key or salted_hmac("quotes.access.tokens", "", algorithm="sha256").hexdigest()
 
 
 @lru_cache(maxsize=16)
