@@ -29,7 +29,7 @@ from quotes.store.inbox import first_position, newest_id, trim_inbox
 from quotes.store.latest import SCAN_COUNT, scan_keys
 from quotes.store.lease import AsyncLease
 from quotes.store.names import lease_key, own_key, status_keys
-from quotes.store.tick_log import trim
+from quotes.store.tick_log import trim_log
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +192,7 @@ class Bridge:
         ):
             held = await self._lease.renew(link, self.counters.status())
             if held:
-                await trim(link, self._shard, now_ms=now_ms())
+                await trim_log(link, self._shard, now_ms=now_ms())
                 await trim_inbox(link)
                 await self._pause(self._lease.ttl_ms / 4000)
                 count, now = self.market.counters.received, self._loop_time()

@@ -31,9 +31,9 @@ MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 IST_MS = 19_800_000
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EPOCH_IN_INDIA = EPOCH.astimezone(IST)
-FIRST_DATE = EPOCH.date()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_IN_INDIA = _EPOCH.astimezone(IST)
+_FIRST_DATE = _EPOCH.date()
 
 
 def now_ms() -> int:
@@ -43,7 +43,7 @@ def now_ms() -> int:
 
 def unix_ms(moment: datetime) -> int:
     """Return the Unix milliseconds of an aware datetime, rounded down."""
-    return (moment - EPOCH) // timedelta(milliseconds=1)
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def india_time(timestamp: int) -> datetime:
@@ -52,7 +52,7 @@ def india_time(timestamp: int) -> datetime:
     Raises:
         OverflowError: it is after the year 9999 or before the year 1.
     """
-    return EPOCH_IN_INDIA + timedelta(milliseconds=timestamp)
+    return _EPOCH_IN_INDIA + timedelta(milliseconds=timestamp)
 
 
 def day_number(timestamp: int) -> int:
@@ -62,12 +62,12 @@ def day_number(timestamp: int) -> int:
 
 def day_of_date(day: date) -> int:
     """Return the number of a date."""
-    return (day - FIRST_DATE).days
+    return (day - _FIRST_DATE).days
 
 
 def date_of_day(number: int) -> date:
     """Return the date of a day by its number."""
-    return FIRST_DATE + timedelta(days=number)
+    return _FIRST_DATE + timedelta(days=number)
 
 
 def date_of(timestamp: int) -> date:

@@ -5,7 +5,7 @@
     quotes:log:1:n  string  that number; it begins at 0 again only when Redis lost the log
 
 An entry holds the ticks of one flush of the bridge, those of an instrument in the order in which
-they came. The log is bounded by age and by count (`trim`); from the difference of `n` a reader sees
+they came. The log is bounded by age and by count (`trim_log`); from `n` a reader sees
 how many ticks it missed. A position is the id of the last entry that was read: Unix milliseconds
 and a number.
 """
@@ -125,7 +125,7 @@ def entry_rows(fields: Mapping[bytes, bytes]) -> Iterator[list[Any]]:
                     yield entry
 
 
-async def trim(link: RedisLink, shard: int, *, now_ms: int) -> None:
+async def trim_log(link: RedisLink, shard: int, *, now_ms: int) -> None:
     """Delete the entries of a shard's log that exceed its age or count."""
     oldest = now_ms - round(conf.log_max_age_s * 1000)
     keys = (log_key(shard), count_key(shard))
@@ -211,7 +211,7 @@ def newest_position(client: redis.Redis, shard: int) -> str:
     return newest.decode() if isinstance(newest, bytes) else str(newest)
 
 
-def order(position: str) -> tuple[int, int]:
+def position_order(position: str) -> tuple[int, int]:
     """Return the sort key of a position."""
     at, _, number = position.partition("-")
     return int(at), int(number or 0)

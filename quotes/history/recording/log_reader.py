@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import redis
 
 from quotes.history.recording.batches import LogEntry, read_entry
-from quotes.store.tick_log import BEGINNING, LogReader, newest_position, order
+from quotes.store.tick_log import BEGINNING, LogReader, newest_position, position_order
 
 # Ticks in a batch, about: larger batches make commits longer and save little.
 _BATCH_TICKS = 20_000
@@ -35,10 +35,10 @@ class BatchReader(LogReader):
         """
         found = []
         for shard, last in self.positions.items():
-            if order(newest_position(self.client, shard)) < order(last):
+            if position_order(newest_position(self.client, shard)) < position_order(last):
                 self.positions[shard] = BEGINNING
                 self._reread_until[shard] = max(
-                    self._reread_until.get(shard, last), last, key=order
+                    self._reread_until.get(shard, last), last, key=position_order
                 )
                 found.append(shard)
         return found
@@ -53,7 +53,7 @@ class BatchReader(LogReader):
             entry
             for entry in entries
             if entry.shard in self._reread_until
-            and order(entry.id) <= order(self._reread_until[entry.shard])
+            and position_order(entry.id) <= position_order(self._reread_until[entry.shard])
         ]
 
     def read_batch(self, wait_ms: int) -> list[LogEntry]:
