@@ -68,6 +68,6 @@ def test_newest_position_outlives_its_entry(redis: Redis) -> None:
 
 
 def test_positions_are_compared_by_number() -> None:
-    ordered = ["9-1", "10-0", "10-2", "10-10"]
-    assert sorted(reversed(ordered), key=position_order) == ordered
+    mixed = ["10-10", "10-0", "9-1", "10-2"]
+    assert sorted(mixed, key=position_order) == ["9-1", "10-0", "10-2", "10-10"]
     assert position_order("10") == position_order("10-0")
