@@ -69,7 +69,7 @@ class SettingsGroup:
     """A group of settings that share a prefix."""
 
     prefix: str
-    alone = True  # nobody else names settings so: one that is not known is a mistake
+    alone = True  # no other app uses the prefix, so an unknown setting is a mistake
 
     def all(self) -> Iterator[Setting[Any]]:
         """Yield every setting of the group."""
@@ -80,18 +80,20 @@ class SettingsGroup:
     def problems(self) -> list[str]:
         """Return a sentence for each setting that is wrong or whose name nobody reads."""
         found = []
-        known = set()
+        names = set()
         for setting in self.all():
-            known.add(setting.name)
+            names.add(setting.name)
             try:
                 setting.__get__(self, type(self))
             except ImproperlyConfigured as error:
                 found.append(str(error))
         if not self.alone:
             return found
-        given = [name for name in dir(settings) if name.startswith(f"{self.prefix}_")]
+        found_names = [name for name in dir(settings) if name.startswith(f"{self.prefix}_")]
         return found + [
-            f"{name} is not a setting, see docs/settings.md" for name in given if name not in known
+            f"{name} is not a setting, see docs/settings.md"
+            for name in found_names
+            if name not in names
         ]
 
 

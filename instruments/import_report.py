@@ -11,7 +11,7 @@ KEPT = 100
 
 @dataclass
 class ImportReport:
-    """The outcome of one import.
+    """The result of one import.
 
     Attributes:
         vendor: whose file it was, if it was a file.
@@ -26,8 +26,8 @@ class ImportReport:
         examples: kind -> the first KEPT instruments of it, with what changes.
         dry_run: everything was tried and undone.
         refused: rows were rejected and were not to be skipped: nothing was changed.
-        kept_missing: nothing was deactivated though it was asked for, as rows were rejected:
-            they may be those that are missing.
+        kept_missing: missing instruments stayed active because rows were rejected, and these may
+            be the missing ones.
     """
 
     vendor: str = ""

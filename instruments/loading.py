@@ -59,7 +59,7 @@ SHARED_FIELDS = (
 
 
 class Stopped(Exception):
-    """Whoever wanted the master does not want it any more."""
+    """Loading was stopped: the master is no longer needed."""
 
 
 class LoadPacer:
@@ -74,7 +74,7 @@ class LoadPacer:
         self._rested = time.perf_counter()
 
     def __call__(self) -> None:
-        """Rest if it is time to; raise Stopped once the event given is set."""
+        """Rest if it is time to; raise Stopped once the event is set."""
         if time.perf_counter() - self._rested > WORK_S:
             if self._stopped is not None and self._stopped.is_set():
                 raise Stopped
@@ -87,7 +87,7 @@ def load_snapshot(base: MasterSnapshot, pace: LoadPacer) -> MasterSnapshot:
 
     Raises:
         DatabaseError: the database cannot be read, or has not been migrated.
-        Stopped: the pacer was told so.
+        Stopped: the event of the pacer is set.
     """
     # The version first: what is committed while rows are read is read again the next time.
     version, rebuilt = MasterVersion.objects.values_list("version", "rebuilt").first() or (0, 0)

@@ -1,4 +1,4 @@
-"""What a name means: from any spelling of an instrument to its one key; pure, given a snapshot.
+"""Resolving names: from any spelling of an instrument to its one key; pure, over a snapshot.
 
 The master comes first. A name that it does not know is parsed only where a code in front of it
 leaves several segments open; a bare one that it does not know is a stream of its own
@@ -131,7 +131,7 @@ def guess(snapshot: MasterSnapshot, route: Route, text: str, *, strict: bool) ->
     """Return the key of a symbol that the master does not have, within a route.
 
     Raises:
-        UnknownSymbol: strict, or the symbol is known or read to be of another product.
+        UnknownSymbol: strict, or the symbol is of another product, by the master or its spelling.
         AmbiguousSymbol: the grammar has to tell the segment and finds more than one reading.
     """
     contracts = readings(text)
@@ -163,7 +163,7 @@ def derivative_segment(
     snapshot: MasterSnapshot, segments: list[str], text: str, contracts: list[Contract]
 ) -> str:
     """Return the first of the segments that has the underlying, else the first; see `guess`."""
-    known = [
+    listed = [
         (segment, contract)
         for contract in contracts
         for segment in segments
@@ -171,7 +171,7 @@ def derivative_segment(
         or contract.underlying in market.WELL_KNOWN_ROOTS.get(segment, ())
     ]
     if len(contracts) > 1:
-        possible = [contract for contract in contracts if contract in [c for _, c in known]]
+        possible = [contract for contract in contracts if contract in [c for _, c in listed]]
         if len(possible) != 1:
             raise ambiguous(text, possible or contracts)
-    return known[0][0] if known else segments[0]
+    return listed[0][0] if listed else segments[0]

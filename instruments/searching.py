@@ -21,7 +21,7 @@ def in_segment(code: str) -> Q:
     A short code is all that it may mean: C is both cash segments, O the options of NFO and BFO.
 
     Raises:
-        BadSegment: nobody calls a segment so.
+        BadSegment: the text is not the code of a segment.
     """
     if code in SEGMENTS:
         return Q(segment=code)
@@ -50,7 +50,7 @@ def instruments_find(
     strike_to: Decimal | None = None,
     active: bool | None = True,
 ) -> QuerySet[Instrument]:
-    """Return the instruments that fit everything that is asked.
+    """Return the instruments that match all terms.
 
     Args:
         search: words that are all in the symbol or the name.
@@ -60,7 +60,7 @@ def instruments_find(
         active: None for those that traded once, too.
 
     Raises:
-        BadSegment: nobody calls a segment so.
+        BadSegment: the text is not the code of a segment.
     """
     found = instruments_matching(text=search)
     if prefix:
@@ -119,12 +119,12 @@ class OptionChain:
 
     Args:
         underlying: as their symbols begin: NIFTY, M&M.
-        segment: a segment's code or a vendor's; the first that has options where not given.
-        expiry: the nearest that is not past where not given.
+        segment: a segment's code or a vendor's; "": the first that has such options.
+        expiry: None: the next one.
 
     Raises:
-        BadSegment: nobody calls a segment so.
-        BadSymbol: the underlying can be no symbol.
+        BadSegment: the text is not the code of a segment.
+        BadSymbol: the underlying is not a symbol.
         UnknownSymbol: there are no such options.
     """
 

@@ -25,7 +25,7 @@ def market_statuses(
 
     Args:
         segments: their codes, in the order of the answer.
-        moment: aware, in any time zone; now where not given.
+        moment: aware, in any time zone; None: now.
     """
     hours = load_hours(segments)
     at = moment or timezone.now()

@@ -14,7 +14,7 @@ IST = timezone(timedelta(hours=5, minutes=30), "IST")
 
 OPEN, PRE_OPEN, CLOSED, HOLIDAY = "open", "pre_open", "closed", "holiday"
 
-# Longer than any market rests; past it, "no change in sight" is the answer.
+# Longer than any market stays closed; beyond it no next change is looked for.
 HORIZON_DAYS = 60
 ONE_DAY = timedelta(days=1)
 
@@ -46,7 +46,7 @@ class SpecialDay:
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """All that is known of one segment's hours.
+    """The hours of one segment.
 
     Of the sessions of one phase the one counts that began last; it counts no longer than its
     `valid_to`. Saturdays and Sundays are closed unless they are special days with hours.

@@ -146,7 +146,7 @@ class SnapshotBuilder:
         self._free: dict[str, set[int | str]] = {}
 
     def put(self, entry: MasterEntry) -> None:
-        """Add an active instrument, in the place of the one with its segment and symbol."""
+        """Add an active instrument; it replaces the one with its segment and symbol."""
         segment, symbol = entry.segment, entry.symbol
         self.drop(segment, symbol)
         self._table("symbols", segment)[symbol] = entry
@@ -157,7 +157,7 @@ class SnapshotBuilder:
             self._chain(segment, entry.underlying)[symbol] = entry
 
     def drop(self, segment: str, symbol: str, id: int | None = None) -> None:
-        """Remove an instrument, if it is there and (where one is given) has the id."""
+        """Remove an instrument if it exists and has the id, if there is one."""
         entry = self.made.symbols.get(segment, {}).get(symbol)
         if entry is None or id not in (None, entry.id):
             return

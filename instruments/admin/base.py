@@ -42,7 +42,7 @@ class MasterAdmin(ModelAdmin):
 
 
 class AtLeast(int):
-    """A number of which only so much is known that it is not less."""
+    """A lower bound of a number that was not counted to its end."""
 
     def __str__(self) -> str:
         return f"more than {int(self):,}"

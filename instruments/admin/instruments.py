@@ -17,7 +17,7 @@ from instruments.services import instruments_set_active
 
 
 class PricedChangeList(ChangeList):
-    """A page of instruments, whose latest prices are asked for together."""
+    """A page of instruments, whose latest prices are read together."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)

@@ -9,7 +9,7 @@ from instruments.keys import SEGMENTS
 
 
 class Exchange(models.Model):
-    """A place of trade: NSE, BSE, MCX."""
+    """An exchange: NSE, BSE, MCX."""
 
     code = models.CharField(max_length=8, primary_key=True)
     name = models.CharField(max_length=100)

@@ -47,7 +47,7 @@ def login(user: User) -> tuple[str, str]:
 
 
 def access_token(user: User, *, lifetime_s: float | None = None) -> str:
-    """Return an access token, which ends in so many seconds if that is given."""
+    """Return an access token, with the lifetime of the settings if it is None."""
     token = LoginRefreshToken.for_user(user).access_token
     if lifetime_s is not None:
         token.set_exp(lifetime=timedelta(seconds=lifetime_s))

@@ -75,8 +75,8 @@ def test_requests_are_throttled_by_caller(redis: Redis, settings: Any) -> None:
     AccessProfile.objects.create(
         user=user, user_class=UserClass.objects.create(name="desk", rest_per_minute=500)
     )
-    known = Client(headers={"Authorization": f"Bearer {access_token(user)}"})
-    assert {known.get("/api/prices/A/").status_code for _ in range(8)} == {404}
+    user_client = Client(headers={"Authorization": f"Bearer {access_token(user)}"})
+    assert {user_client.get("/api/prices/A/").status_code for _ in range(8)} == {404}
     codes = [ask("/api/token/verify/", {"token": "x"})[0] for _ in range(8)]
     assert codes[0] == 401 and codes[-1] == 429
 

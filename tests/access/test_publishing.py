@@ -79,9 +79,9 @@ def test_same_key_is_carried_out_once(client: Client, redis: Redis) -> None:
     assert post(client, message("A"), **key) == first and first[0] == 200
     assert inbox(redis) == 1
     assert post(client, message("B"), **key)[0] == 422
-    (place,) = (name for name in redis.keys("quotes:idempotency:*"))
-    before: Any = redis.get(place)
-    redis.set(place, before[:64] + UNDER_WAY)
+    (redis_key,) = (name for name in redis.keys("quotes:idempotency:*"))
+    before: Any = redis.get(redis_key)
+    redis.set(redis_key, before[:64] + UNDER_WAY)
     assert post(client, message("A"), **key)[0] == 409
     assert post(client, message("A"), **{"Idempotency-Key": "k" * 200})[0] == 400
     other = Client(headers={"Authorization": f"Bearer {access_token(publisher('another'))}"})

@@ -150,12 +150,12 @@ class Issuer:
 
     def __init__(self) -> None:
         self.keys: list[dict[str, Any]] = []
-        self.asked = 0
+        self.fetches = 0
         issuer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                issuer.asked += 1
+                issuer.fetches += 1
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(json.dumps({"keys": issuer.keys}).encode())
@@ -200,7 +200,7 @@ def test_token_of_an_outside_issuer_is_taken(issuer: Issuer) -> None:
     assert verify(token).user == "asha" and not needs_fetch(token)
     assert verify(issued(CURVE, "ES256", "k2", sid="x")).login == "out:x"
     assert verify(sign(claims())).user == 7
-    assert issuer.asked == 1
+    assert issuer.fetches == 1
 
 
 @pytest.mark.parametrize(
@@ -233,12 +233,12 @@ def test_bad_token_of_an_outside_issuer_is_refused(issuer: Issuer, token: Any) -
 
 
 def test_unknown_keys_make_no_storm_of_fetches(issuer: Issuer) -> None:
-    """However many tokens name keys that there are not, the issuer is asked once in a while."""
+    """However many tokens name keys that there are not, keys are fetched once in a while."""
     issuer.add(RSA, "k1")
     for number in range(50):
         with pytest.raises(BadCredentials):
             verify(issued(RSA, "RS256", f"unknown {number}"))
-    assert issuer.asked == 1
+    assert issuer.fetches == 1
 
 
 def test_without_its_keys_nobody_is_let_in(issuer: Issuer, settings: Any) -> None:
