@@ -29,7 +29,7 @@ class FileReport:
     @property
     def summary(self) -> str:
         return (
-            f"published {self.published} ticks, {self.bad} bad lines, "
+            f"published {self.published} ticks, {self.bad} invalid lines, "
             f"{self.stale} older than the latest price"
         )
 

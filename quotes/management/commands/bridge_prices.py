@@ -7,17 +7,18 @@ from typing import Any
 
 import uvloop
 from channels.layers import get_channel_layer
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from instruments.conf import conf as instruments_conf
 from instruments.index import index
 from quotes.bridge.bridge import Bridge
+from quotes.runtime.command_help import CommandWithExamples
 
 MAX_SHARDS = 64
 
 
 def shard(text: str) -> tuple[int, int]:
-    """Return the two numbers of I/N."""
+    """Return the two numbers of I/N; raise ArgumentTypeError."""
     number, slash, count = text.partition("/")
     if not (slash and number.isdecimal() and count.isdecimal()):
         raise ArgumentTypeError(f"must be I/N, such as 1/4, was {text!r}")
@@ -26,11 +27,15 @@ def shard(text: str) -> tuple[int, int]:
     return int(number), int(count)
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     help = (
-        "Read the prices that publishers SET and PUBLISH on stock:SYMBOL, and send each to the "
-        "clients that are subscribed. A second bridge stands by and takes over when the first "
-        "dies. Prints a line of counters every 10 s; on SIGTERM, writes pending ticks and exits."
+        "Send each price that publishers SET and PUBLISH on stock:SYMBOL to the clients that "
+        "subscribe to it. A second bridge waits as a standby and takes over when the first dies. "
+        "Prints a line of counters every 10 s; on SIGTERM, writes pending ticks and exits."
+    )
+    examples = (
+        ("", "the whole market"),
+        ("--shard 1/4", "the first of four parts; run one bridge for each part"),
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -39,12 +44,12 @@ class Command(BaseCommand):
             type=shard,
             default=(1, 1),
             metavar="I/N",
-            help="bridge the I-th of N parts of the market, such as 1/4; run one bridge per part",
+            help="take only the I-th of N parts of the market; default: 1/1, the whole market",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if instruments_conf.follow_master:
-            index.refresh()  # so that no name means another instrument a moment later
+            index.refresh()  # so that no name changes its instrument a moment later
         uvloop.run(self.bridge(options["shard"]))
 
     async def bridge(self, shard: tuple[int, int]) -> None:

@@ -2,21 +2,24 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
 from quotes.kafka.availability import check_topics, require_kafka
+from quotes.runtime.command_help import CommandWithExamples
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.clients import sync_client
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     help = (
-        "Take prices from the topics of KAFKA_TOPICS, as members of the group KAFKA_GROUP_ID, and "
-        "publish each once. Run as many as there are cores or partitions to share. A line of "
-        "counters comes every 10 s; SIGTERM ends it behind the batch in hand."
+        "Take prices from the topics of KAFKA_TOPICS, each message once, as a member of the group "
+        "KAFKA_GROUP_ID. Run several to share the partitions. Prints a line of counters every "
+        "10 s; SIGTERM stops it after the current batch. Set KAFKA_BOOTSTRAP_SERVERS and "
+        "KAFKA_TOPICS first (docs/kafka.md)."
     )
+    examples = (("", ""),)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

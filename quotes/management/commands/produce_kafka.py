@@ -2,24 +2,30 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
 from quotes.kafka.availability import check_produce_topic, require_kafka
+from quotes.runtime.command_help import CommandWithExamples
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.clients import sync_client
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     help = (
-        "Write the numbered ticks of the log to KAFKA_PRODUCE_TOPIC, each once, keyed by "
-        "instrument, until Ctrl-C or SIGTERM. One works at a time: a second one takes over."
+        "Write the numbered ticks of the tick log to KAFKA_PRODUCE_TOPIC, each once, keyed by "
+        "instrument, until Ctrl-C or SIGTERM. It continues where it stopped. Run one at a time: a "
+        "second one takes over, and the first ends."
+    )
+    examples = (
+        ("", "ticks that were shown"),
+        ("--late", "also ticks that came too late to be shown"),
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--late", action="store_true", help="also ticks that came too late to be shown"
+            "--late", action="store_true", help="also write ticks that came too late to be shown"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

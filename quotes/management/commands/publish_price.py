@@ -3,7 +3,7 @@
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
@@ -11,35 +11,43 @@ from quotes.kafka.availability import kafka_sink
 from quotes.publish.json_lines import publish_price_file, stale_warning
 from quotes.publish.publishing import publish_ticks, stale_ticks
 from quotes.runtime.clock import now_ms
+from quotes.runtime.command_help import CommandWithExamples
 from quotes.store.clients import sync_client
 from quotes.ticks import KNOWN_FIELDS, make_tick
 
-EXAMPLES = """
-examples:
-  publish_price AAPL 189.45
-  publish_price RELIANCE 2950.50 --segment NSE_EQ --volume 120000
-  publish_price --file ticks.jsonl      one tick a line, as clients would receive it
-  tail -f ticks.jsonl | python manage.py publish_price --file -
-"""
 
-
-class Command(BaseCommand):
-    help = "Publish one price, or many from a file, to every client that is subscribed." + EXAMPLES
+class Command(CommandWithExamples):
+    help = "Publish one price, or many from a file of JSON lines, to all subscribed clients."
+    examples = (
+        ("AAPL 189.45", ""),
+        ("RELIANCE 2950.50 --segment NSE_EQ --volume 120000", ""),
+        ("--file ticks.jsonl", "one tick per line, as clients receive it"),
+        ("--file -", "lines of standard input, each published at once"),
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("symbol", nargs="?", help="as the exchange writes it: M&M, NIFTY 50")
-        parser.add_argument("price", nargs="?", help="rupees, with the digits that clients get")
-        parser.add_argument("--file", help="a file of JSON lines, - for standard input")
-        parser.add_argument("--timestamp", type=int, help="Unix milliseconds; now if left out")
-        parser.add_argument("--kafka", metavar="TOPIC", help="publish to this topic, not to Redis")
-        parser.add_argument("--segment", help="a segment's code, such as NSE_EQ or BSE_EQ")
+        parser.add_argument(
+            "price", nargs="?", help="in rupees; clients get the digits that you type"
+        )
+        parser.add_argument(
+            "--file", help="a file with one tick as JSON per line; - for standard input"
+        )
+        parser.add_argument(
+            "--timestamp", type=int, help="time of the price in Unix milliseconds; default: now"
+        )
+        parser.add_argument(
+            "--kafka", metavar="TOPIC", help="publish to this topic instead of Redis"
+        )
+        parser.add_argument("--segment", help="segment of the symbol, such as NSE_EQ or BSE_EQ")
+        fields = parser.add_argument_group("more fields of the price, as clients receive them")
         for name in sorted(KNOWN_FIELDS):
-            parser.add_argument(f"--{name.replace('_', '-')}", type=Decimal, metavar="N")
+            fields.add_argument(f"--{name.replace('_', '-')}", type=Decimal, metavar="N")
 
     def handle(self, *args: Any, **options: Any) -> None:
         single = options["symbol"] is not None and options["price"] is not None
         if single == bool(options["file"]):
-            raise CommandError("give SYMBOL and PRICE, or --file FILE (see --help)")
+            raise CommandError("give SYMBOL and PRICE, or --file FILE (examples: --help)")
         client = sync_client()
         try:
             sink = kafka_sink(options["kafka"]) if options["kafka"] else None
@@ -49,7 +57,7 @@ class Command(BaseCommand):
                 )
                 self.stdout.write(report.summary)
                 if report.bad:
-                    raise CommandError(f"{report.bad} lines are no ticks")
+                    raise CommandError(f"{report.bad} invalid lines were not published")
                 return
             names = ("symbol", "price", "timestamp", "segment", *KNOWN_FIELDS)
             now = now_ms()

@@ -4,8 +4,9 @@ import contextlib
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from quotes.runtime.command_help import CommandWithExamples
 from quotes.serve.listening import CannotListen
 from quotes.serve.processes import SERVERS, ServeOptions
 from quotes.serve.redis_probe import RedisUnavailable
@@ -13,35 +14,51 @@ from quotes.serve.startup import DatabaseNotReady, serve
 from quotes.serve.supervisor import ChildNotReady
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     help = (
-        "Run the web server, the bridge, the recorder and, when no Redis answers on this machine, "
-        "an embedded one. What dies is started again; Ctrl-C ends everything within 5 seconds."
+        "Run everything that a machine needs to serve prices: the web server, the bridge, the "
+        "recorder and, if no Redis answers on this machine, an embedded one. Processes that die "
+        "are restarted; Ctrl-C stops all of them within 5 seconds."
+    )
+    examples = (
+        ("", "this machine only, at PORT"),
+        ("--demo", "with a simulated market"),
+        ("--host 0.0.0.0", "other machines may connect (set ALLOWED_HOSTS)"),
+        ("--workers 4", "four web servers on one port"),
+        ("--no-bridge", "the bridge runs on another machine"),
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--host",
             default="127.0.0.1",
-            help="address to listen on (default: 127.0.0.1, this machine only; 0.0.0.0: all)",
+            help="address to listen on; default: 127.0.0.1, this machine only; 0.0.0.0: all",
         )
         parser.add_argument(
-            "--port", type=int, default=settings.PORT, help=f"default: PORT, {settings.PORT}"
+            "--port",
+            type=int,
+            default=settings.PORT,
+            help=f"port to listen on; default: PORT, now {settings.PORT}",
         )
         parser.add_argument(
-            "--workers", type=int, default=1, help="web server processes (default: 1)"
+            "--workers", type=int, default=1, help="number of web server processes; default: 1"
         )
-        parser.add_argument("--server", choices=SERVERS, default="uvicorn")
         parser.add_argument(
-            "--no-bridge", dest="bridge", action="store_false", help="one runs elsewhere"
+            "--server", choices=SERVERS, default="uvicorn", help="web server; default: uvicorn"
+        )
+        parser.add_argument(
+            "--no-bridge",
+            dest="bridge",
+            action="store_false",
+            help="run no bridge: another machine does",
         )
         parser.add_argument(
             "--no-recorder",
             dest="recorder",
             action="store_false",
-            help="one runs elsewhere, or none is wanted",
+            help="run no recorder: another machine does, or no history is wanted",
         )
-        parser.add_argument("--demo", action="store_true", help="simulate a market")
+        parser.add_argument("--demo", action="store_true", help="also run a simulated market")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["workers"] < 1:

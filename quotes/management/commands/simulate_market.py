@@ -2,30 +2,47 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from redis.exceptions import RedisError
 
 from quotes.publish.patient_publisher import PatientPublisher
 from quotes.publish.simulation.feed import simulate
 from quotes.publish.simulation.market import SimulatedMarket
 from quotes.runtime.clock import today_in_india
+from quotes.runtime.command_help import CommandWithExamples
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.clients import sync_client
 
 MAX_RATE = 20_000
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     help = (
-        "Publish made-up prices of Indian shares, indices, futures and options until Ctrl-C. "
-        "They begin at invented levels, move together as a market does, on their tick sizes."
+        "Publish made-up prices of some forty Indian shares, indices, futures and options until "
+        "Ctrl-C. They start at invented levels and move together, on their tick sizes, as a "
+        "market does."
+    )
+    examples = (
+        ("", ""),
+        ('--rate 2000 --symbols RELIANCE,TCS "NIFTY 50"', ""),
+        ("--seed 7 --duration 60", "the same first prices each time, for a minute"),
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--rate", type=float, default=100, help="ticks per second (100)")
-        parser.add_argument("--symbols", nargs="+", metavar="A,B", help="only these")
-        parser.add_argument("--seed", type=int, help="the same seed gives the same market")
-        parser.add_argument("--duration", type=float, metavar="S", help="end after S seconds")
+        parser.add_argument(
+            "--rate",
+            type=float,
+            default=100,
+            help="ticks per second over all instruments; default: 100",
+        )
+        parser.add_argument("--symbols", nargs="+", metavar="A,B", help="only these symbols")
+        parser.add_argument("--seed", type=int, help="the same seed starts with the same prices")
+        parser.add_argument(
+            "--duration",
+            type=float,
+            metavar="S",
+            help="stop after S seconds; default: run until Ctrl-C",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         rate, duration_s = options["rate"], options["duration"]
