@@ -1,8 +1,8 @@
 # `make run` starts everything with a simulated market, `make test` runs the tests. Both need only
 # make and Python 3.11 or newer with venv: packages go into .venv, settings into .env.
-#   make run ARGS="--host 0.0.0.0"    options of manage.py serve
-#   make test ARGS="-k bridge"        options of pytest
-#   make setup PYTHON=python3.13      use another Python
+#   make run ARGS="--host 0.0.0.0"    pass options to manage.py serve
+#   make test ARGS="-k bridge"        pass options to pytest
+#   make setup PYTHON=python3.13      use this Python
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
@@ -13,10 +13,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make run    install, migrate and start everything with a simulated market"
-	@echo "make test   install and run all tests"
+	@echo "make run    install packages, migrate, start everything with a simulated market"
+	@echo "make test   install packages and run all tests (ARGS=\"-k bridge\" for some)"
 	@echo "make check  check format, lint, types, Django settings and migrations"
-	@echo "make bench  run the benchmarks (BENCH=name for one)"
+	@echo "make bench  run all benchmarks (BENCH=name for one)"
 
 # Rebuild a .venv whose Python no longer runs (a moved folder, an upgraded system).
 ifneq ($(wildcard $(VENV)/.created),)
@@ -35,11 +35,11 @@ $(VENV)/.created:
 	  fi; \
 	done; \
 	if [ -z "$$found" ]; then \
-	  echo "Python 3.11 or newer is needed, and none of these is one: $(PYTHONS)." >&2; \
-	  echo "Install it, or pass its path: make PYTHON=/path/to/python3.11" >&2; exit 1; \
+	  echo "Install Python 3.11 or newer, or pass its path: make PYTHON=/path/to/python3.11" >&2; \
+	  echo "(tried: $(PYTHONS))" >&2; exit 1; \
 	fi; \
 	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
-	  echo "$$found lacks venv: install it (Debian, Ubuntu: apt install python3-venv)" >&2; \
+	  echo "Install venv for $$found (Debian, Ubuntu: apt install python3-venv)" >&2; \
 	  exit 1; \
 	fi; \
 	"$$found" -m venv --clear $(VENV)
@@ -51,7 +51,7 @@ $(VENV)/.installed: requirements.txt | $(VENV)/.created
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(wildcard requirements*.txt) | $(VENV)/.created
-	@echo "installing packages for server and tests into $(VENV) (about a minute the first time)"
+	@echo "installing the packages of server and tests into $(VENV) (about a minute the first time)"
 	@$(INSTALL) -r requirements-dev.txt
 	@touch $(VENV)/.installed $@
 

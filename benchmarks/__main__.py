@@ -17,14 +17,18 @@ FOLDER = REPOSITORY / "var" / "bench"
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all")
-    parser.add_argument("--servers", default="", help="only these, comma-separated")
-    parser.add_argument("--runs", type=int, default=3, help="of each server (3)")
-    parser.add_argument("--quick", action="store_true", help="small sizes, one run")
-    parser.add_argument("--load-processes", type=int, default=1, help="for the clients (1)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"run only these of {', '.join(NAMES)}"
+    )
+    parser.add_argument("--servers", default="", help="measure only these servers, comma-separated")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each server; default: 3")
+    parser.add_argument("--quick", action="store_true", help="small sizes, one run each")
+    parser.add_argument(
+        "--load-processes", type=int, default=1, help="processes of clients; default: 1"
+    )
     parser.add_argument(
         "--from", dest="files", nargs="+", type=Path, default=[], metavar="JSON",
-        help="measure nothing, print what was kept",
+        help="measure nothing, print these saved results",
     )  # fmt: skip
     chosen = parser.parse_args()
     chosen.servers = [name for name in chosen.servers.split(",") if name]
@@ -63,7 +67,7 @@ def keep(results: Results) -> None:
     kept.with_suffix(".json").write_text(json.dumps(asdict(results), indent=1))
     kept.with_suffix(".txt").write_text(text)
     print(text)
-    print(f"kept in {kept.relative_to(REPOSITORY)}.json and .txt")
+    print(f"saved in {kept.relative_to(REPOSITORY)}.json and .txt")
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """`python -m benchmarks.intruders`: connections with bad tokens, and what others notice of them.
 
-A client receives prices at a steady rate, first alone, then while another process opens WebSockets
-with tokens and tickets that are not good. Printed: how fast they are refused, the memory of the web
-process, and the age of the prices.
+A client receives prices at a constant rate, first alone, then while another process opens
+WebSockets with invalid tokens and tickets. Printed: how fast they are refused, the memory of the
+web process, and the age of the prices.
 """
 
 import argparse
@@ -66,10 +66,10 @@ def intrude(port: int, first: int, count: int, results: Any) -> None:
 
     async def all_of_them() -> Counter[str]:
         loop = asyncio.get_running_loop()
-        gate = asyncio.Semaphore(AT_ONCE)
+        limit = asyncio.Semaphore(AT_ONCE)
 
         async def one(number: int) -> str:
-            async with gate:
+            async with limit:
                 return await loop.run_in_executor(None, attempt, port, number)
 
         return Counter(await asyncio.gather(*(one(first + n) for n in range(count))))
@@ -80,7 +80,7 @@ def intrude(port: int, first: int, count: int, results: Any) -> None:
 
 
 def publish(redis_port: int, stop: Any) -> None:
-    """Publish prices that bear the time at which they were sent, until told to stop."""
+    """Publish prices that bear the time at which they were sent, until it is stopped."""
     client = redis.Redis(port=redis_port)
     due = time.perf_counter()
     while not stop.is_set():

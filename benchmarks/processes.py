@@ -17,7 +17,7 @@ PR_SET_PDEATHSIG = 1
 
 
 class Failed(Exception):
-    """A run came to nothing; the text says why."""
+    """A run failed; the text says why."""
 
 
 class Child:

@@ -18,7 +18,7 @@ from quotes.runtime.clock import now_ms
 PACE_S = 0.001  # how finely a rate is divided
 GATE_S = 0.0002
 CHUNK = 200  # most ticks in one write
-BEHIND_S = 0.05  # later than this, what was due is given up
+BEHIND_S = 0.05  # ticks that are later than this are skipped
 
 
 class Publisher:

@@ -115,8 +115,8 @@ def table(shown: str, runs: Runs, medians: Mapping[str, Mapping[str, float]]) ->
 
 
 def verdicts(found: Sequence[Verdict]) -> str:
-    """Return what was asked for and whether it was reached, a line each."""
-    rows = [["workload", "server", "measured", "", "asked for"]]
+    """Return the targets and whether each was reached, a line each."""
+    rows = [["workload", "server", "measured", "", "target"]]
     for verdict in found:
         target = verdict.target
         measured = "-" if verdict.measured is None else f"{verdict.measured:.3g}"

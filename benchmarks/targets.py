@@ -34,7 +34,7 @@ class Target:
     against: str = ""  # a contender; the limit is then a multiple
     against_workload: str = ""  # where it shows the metric; empty: the same
     least: bool = False  # the limit is a lower one
-    aim: bool = False  # hoped for, not asked for
+    aim: bool = False  # a goal, not a requirement
 
 
 @dataclass(frozen=True)

@@ -47,13 +47,13 @@ def find_chromium() -> str:
 
 
 class Chromium:
-    """A browser with one page. What the page complains of gathers in `complaints`."""
+    """A browser with one page. Errors of the page and its console are in `errors`."""
 
     def __init__(self) -> None:
         self.path = find_chromium()
         self.folder = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
         self.stack = ExitStack()
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         self.last_id = 0
 
     def __enter__(self) -> "Chromium":
@@ -113,10 +113,10 @@ class Chromium:
         parameters = message.get("params", {})
         if message["method"] == "Runtime.exceptionThrown":
             details = parameters["exceptionDetails"]
-            self.complaints.append(details.get("exception", {}).get("description", str(details)))
+            self.errors.append(details.get("exception", {}).get("description", str(details)))
         elif message["method"] == "Log.entryAdded" and parameters["entry"]["level"] == "error":
             entry = parameters["entry"]
-            self.complaints.append(f"{entry['text']} {entry.get('url', '')}")
+            self.errors.append(f"{entry['text']} {entry.get('url', '')}")
 
     def open(self, url: str) -> None:
         """Go to a page and wait until it is loaded."""

@@ -25,9 +25,9 @@ OPTIONS = (
 
 def find_program(name: str) -> Path | None:
     """Return where a program of PostgreSQL is installed; the newest where there are several."""
-    places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=version_of)
-    if places:
-        return places[-1]
+    paths = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=version_of)
+    if paths:
+        return paths[-1]
     found = shutil.which(name)
     return Path(found) if found else None
 
@@ -49,7 +49,7 @@ class PostgresServer:
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))
         self.user = (
-            next((name for name in USERS if known(name)), None) if os.getuid() == 0 else None
+            next((name for name in USERS if has_user(name)), None) if os.getuid() == 0 else None
         )
         self.process: subprocess.Popen[bytes] | None = None
         self.databases = 0
@@ -118,7 +118,7 @@ class PostgresServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def known(user: str) -> bool:
+def has_user(user: str) -> bool:
     try:
         pwd.getpwnam(user)
     except KeyError:

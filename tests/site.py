@@ -25,7 +25,7 @@ class Site:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        # A short life of the lease, so that tests need not wait long for "down".
+        # A short lease, so that tests need not wait long for "down".
         settings = {"DJANGO_SETTINGS_MODULE": "config.settings", "QUOTES_BRIDGE_LEASE_MS": "500"}
         self.environment = os.environ | settings
 

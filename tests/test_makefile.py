@@ -1,4 +1,4 @@
-"""The Makefile on machines that lack something; on one that lacks nothing it runs these tests."""
+"""The Makefile on machines without a suitable Python, and the .env that it writes."""
 
 import shutil
 import stat
@@ -13,7 +13,7 @@ from tests.programs import ROOT
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A folder with what `make setup` reads and nothing else."""
+    """A folder with only the files that `make setup` reads."""
     for path in (ROOT / "Makefile", ROOT / ".env.example", *ROOT.glob("requirements*.txt")):
         shutil.copy(path, tmp_path)
     return tmp_path
@@ -39,11 +39,11 @@ def fake_python(folder: Path, script: str) -> str:
 @pytest.mark.parametrize(
     ("script", "text"),
     [
-        ("exit 1", "Python 3.11 or newer is needed, and none of these is one: "),
-        ('case "$2" in *venv*) exit 1;; esac', "lacks venv: install it (Debian, Ubuntu: apt"),
+        ("exit 1", "Install Python 3.11 or newer, or pass its path: make PYTHON="),
+        ('case "$2" in *venv*) exit 1;; esac', "(Debian, Ubuntu: apt install python3-venv)"),
     ],
 )
-def test_a_python_that_will_not_do_is_called_so(clone: Path, script: str, text: str) -> None:
+def test_an_unsuitable_python_is_named(clone: Path, script: str, text: str) -> None:
     """Too old, or without venv: one sentence says what to install, and nothing is left behind."""
     result = make(clone, "setup", f"PYTHON={fake_python(clone, script)}")
     assert result.returncode == 2

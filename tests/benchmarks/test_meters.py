@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from benchmarks.meters import LatencyMeter, Meter, OrderCheck, PriceCounter
 from benchmarks.ticks import TickWriter, counter_of, price_of
 from benchmarks.wire import frame
-from tests.benchmarks.test_wire import cut, places
+from tests.benchmarks.test_wire import cut, positions
 
 NOW_NS = 5_000_000
 
@@ -43,7 +43,7 @@ def streams(draw: st.DrawFn) -> tuple[list[int], list[tuple[int, bytes]]]:
             one = prices[0] if size == 1 else b"[%s]" % b",".join(prices)
             messages.append(frame(one, masked=False))
         sizes.append(counter)
-        queues.append([(stream, chunk) for chunk in cut(b"".join(messages), draw(places))])
+        queues.append([(stream, chunk) for chunk in cut(b"".join(messages), draw(positions))])
     turns: list[tuple[int, bytes]] = []
     while any(queues):
         turns.append(draw(st.sampled_from([queue for queue in queues if queue])).pop(0))

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from benchmarks.wire import PING, TEXT, FrameReader, frame, pings_in, prices_in
 
 
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    """Return the data in chunks, cut at places that are taken modulo its length."""
-    ends = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
+def cut(data: bytes, positions: list[int]) -> list[bytes]:
+    """Return the data in chunks, cut at positions that are taken modulo its length."""
+    ends = sorted({position % (len(data) + 1) for position in positions} | {0, len(data)})
     return [data[start:end] for start, end in pairwise(ends)]
 
 
-places = st.lists(st.integers(min_value=0, max_value=1 << 20), max_size=20)
+positions = st.lists(st.integers(min_value=0, max_value=1 << 20), max_size=20)
 
 
-@given(payloads=st.lists(st.binary(max_size=300), max_size=12), where=places)
+@given(payloads=st.lists(st.binary(max_size=300), max_size=12), where=positions)
 def test_a_reader_finds_every_message_whatever_the_chunks(
     payloads: list[bytes], where: list[int]
 ) -> None:

@@ -45,7 +45,7 @@ ANSWERS = {
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        self.server.paths.append(self.path)  # type: ignore[attr-defined]
         answer = ANSWERS.get(self.path)
         self.send_response(200 if answer else 404)
         self.end_headers()
@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def registry(settings: Any) -> Iterator[Any]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.asked = []  # type: ignore[attr-defined]
+        server.paths = []  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         settings.KAFKA_SCHEMA_REGISTRY_URL = f"http://127.0.0.1:{server.server_port}"
         settings.KAFKA_VALUE_FORMAT = "avro"
@@ -82,7 +82,7 @@ def test_avro_record_is_a_tick(registry: Any) -> None:
     assert reading.frame == (
         b'{"symbol":"M&M","price":612.50,"timestamp":1712331900000,"side":"BUY","volume":5}'
     )
-    assert registry.asked == list(ANSWERS)
+    assert registry.paths == list(ANSWERS)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def chromium() -> Iterator[Chromium]:
 
 @pytest.fixture
 def browser(chromium: Chromium) -> Iterator[Chromium]:
-    chromium.complaints.clear()
+    chromium.errors.clear()
     yield chromium
     chromium.open("about:blank")
 
@@ -68,7 +68,7 @@ def test_prices_change_to_the_digit(browser: Chromium, site: Site, redis: Redis)
     browser.wait_for(f"{cell('NIFTY 50', 'price')} === '123456789012345.1234567890123'")
     assert browser.evaluate(cell("NIFTY 50", "age")) in ("now", "1 s ago", "2 s ago")
     assert browser.evaluate("location.hash") == "#M%26M,AAPL,NIFTY%2050"
-    assert browser.complaints == []
+    assert browser.errors == []
 
 
 def test_symbols_leave_and_return_by_the_address(
@@ -86,7 +86,7 @@ def test_symbols_leave_and_return_by_the_address(
     browser.evaluate("location.hash = '#AAPL'")
     browser.wait_for(f"{cell('AAPL', 'price')} === '1'")
     assert browser.evaluate("rows.children.length") == 1
-    assert browser.complaints == []
+    assert browser.errors == []
 
 
 def test_errors_are_shown_in_words(browser: Chromium, site: Site, redis: Redis) -> None:
@@ -103,15 +103,15 @@ def test_errors_are_shown_in_words(browser: Chromium, site: Site, redis: Redis) 
     assert browser.evaluate("document.querySelectorAll('img').length + typeof hacked") == (
         "0undefined"
     )
-    assert browser.complaints == []
+    assert browser.errors == []
     # Even if markup got into the page, its policy would not let a script run.
     browser.evaluate(
         "(() => { const one = document.createElement('script');"
         "one.textContent = 'window.hacked = 1'; document.body.append(one); })()"
     )
-    wait_until(lambda: browser.evaluate("typeof window.hacked") and browser.complaints)
+    wait_until(lambda: browser.evaluate("typeof window.hacked") and browser.errors)
     assert browser.evaluate("typeof window.hacked") == "undefined"
-    assert "Content Security Policy" in browser.complaints[0]
+    assert "Content Security Policy" in browser.errors[0]
 
 
 def test_killed_server_is_found_again(browser: Chromium, site: Site, redis: Redis) -> None:
@@ -177,4 +177,4 @@ def test_numbers_are_read_as_text(browser: Chromium, site: Site) -> None:
     ]:
         call = f"m.difference({json.dumps(after)}, {json.dumps(before)})"
         assert browser.evaluate(f"{module}.then((m) => {call})") == expected
-    assert browser.complaints == []
+    assert browser.errors == []

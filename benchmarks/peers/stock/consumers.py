@@ -12,7 +12,7 @@ PREFIX = "stock:"
 
 class PriceConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
     groups: list[str]
-    # One pool for the process: a connection per client would be the first thing to mend.
+    # One pool for the process: a connection per client would be the first thing to avoid.
     redis = Redis.from_url(settings.REDIS_URL)
 
     async def receive_json(self, content: dict[str, Any]) -> None:
