@@ -1,10 +1,11 @@
-"""Start commands that were written down for release 0.1.0."""
+"""Start commands and settings that were written down for release 0.1.0."""
 
 import importlib
 import subprocess
 import sys
 
 import pytest
+from django.utils.module_loading import import_string
 
 from quotes.websocket.transports import uvicorn
 from tests.programs import ROOT
@@ -40,3 +41,23 @@ def test_former_daphne_command_works_and_names_the_new_one() -> None:
     )
     assert done.returncode == 0 and "--websocket_timeout" in done.stdout
     assert done.stderr.count("python -m quotes.websocket.transports.daphne") == 1
+
+
+@pytest.mark.parametrize(
+    ("former", "name"),
+    [
+        ("quotes.store.latest_prices", "quotes.store.latest.latest_prices"),
+        ("quotes.access.rest.allowed_keys", "quotes.access.rest.permissions.allowed_keys"),
+        ("quotes.layer.QuotesChannelLayer", "quotes.layer.channel_layer.QuotesChannelLayer"),
+    ],
+)
+def test_former_values_of_settings_name_the_same(former: str, name: str) -> None:
+    """A dotted name in a setting of release 0.1.0 is found."""
+    assert import_string(former) is import_string(name)
+
+
+@pytest.mark.parametrize("package", ["quotes.store", "quotes.access.rest"])
+def test_other_names_are_not_made_up(package: str) -> None:
+    """What is not there is an AttributeError."""
+    with pytest.raises(AttributeError):
+        _ = importlib.import_module(package).nothing
