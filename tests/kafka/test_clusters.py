@@ -85,7 +85,7 @@ def test_lag_is_told_in_messages_and_seconds(
     redis: Redis, cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A consumer that waits for a bridge says how many messages, and for how long, it is behind."""
-    for name, value in (("MOST_UNREAD", 500), ("LOOK_EVERY", 500), ("PATIENCE_S", 0.1)):
+    for name, value in (("MAX_UNREAD_TICKS", 500), ("CHECK_EVERY_TICKS", 500), ("PATIENCE_S", 0.1)):
         monkeypatch.setattr(f"quotes.kafka.consumer.{name}", value)
     assert producing(cluster, 0, 3000).flush(DEADLINE_S) == 0
     with RunningConsumer(redis) as running:

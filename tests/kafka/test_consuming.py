@@ -151,8 +151,8 @@ def test_full_inbox_pauses_and_loses_nothing(
     redis: Redis, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a bridge the consumer stops reading, stays in its group, and goes on with one."""
-    monkeypatch.setattr("quotes.kafka.consumer.MOST_UNREAD", 1000)
-    monkeypatch.setattr("quotes.kafka.consumer.LOOK_EVERY", 500)
+    monkeypatch.setattr("quotes.kafka.consumer.MAX_UNREAD_TICKS", 1000)
+    monkeypatch.setattr("quotes.kafka.consumer.CHECK_EVERY_TICKS", 500)
     monkeypatch.setattr("quotes.kafka.consumer.PATIENCE_S", 0.1)
     ticks = [message("A", str(n), MOMENT + n).encode() for n in range(5000)]
     broker.produce(topic, *ticks, key=b"A")
