@@ -59,7 +59,7 @@ class PricesSerializer(serializers.Serializer[Any]):
     )
 
 
-class RedisDown(APIException):
+class PricesUnavailable(APIException):
     """Answers 503: Redis does not answer."""
 
     status_code = 503
@@ -91,7 +91,7 @@ def _read_prices(names: list[Wanted]) -> PriceSnapshot:
     try:
         return read_snapshot(names, client=sync_client())
     except RedisError as error:
-        raise RedisDown from error
+        raise PricesUnavailable from error
 
 
 def _json_response(content: bytes) -> HttpResponse:

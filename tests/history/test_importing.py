@@ -18,7 +18,7 @@ from quotes.history.candles.intervals import STORED, Interval
 from quotes.history.candles.sessions import calendars
 from quotes.history.files.exporting import Export, format_of_file, history_export
 from quotes.history.files.import_files import HistoryFile
-from quotes.history.files.import_report import ImportReport
+from quotes.history.files.import_report import HistoryImportReport
 from quotes.history.files.import_rows import RowReader
 from quotes.history.files.importing import history_import
 from quotes.history.models import Candle, Series, Tick
@@ -48,7 +48,7 @@ def progress() -> Progress:
     return Progress(stream=io.StringIO(), unit="rows", action="moved")
 
 
-def import_file(path: Path, **options: Any) -> ImportReport:
+def import_file(path: Path, **options: Any) -> HistoryImportReport:
     """Import a file; options of the reader and of the import."""
     terms = {
         name: options.pop(name) for name in ("name", "interval", "until_ms") if name in options

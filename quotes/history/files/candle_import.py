@@ -11,7 +11,7 @@ from quotes.history.candles.bars import Bar
 from quotes.history.candles.deriving import CandleChange, LongerCandles
 from quotes.history.candles.intervals import Interval
 from quotes.history.candles.sessions import Calendar
-from quotes.history.files.import_report import ImportReport
+from quotes.history.files.import_report import HistoryImportReport
 from quotes.history.files.import_rows import CandleRecord
 from quotes.history.models import Candle
 from quotes.history.tables.opening import open_tables
@@ -24,7 +24,7 @@ _Prices = tuple[object, ...]
 class CandleImport:
     """Stores candles that are not stored yet; for one thread."""
 
-    def __init__(self, calendars: dict[str, Calendar], report: ImportReport) -> None:
+    def __init__(self, calendars: dict[str, Calendar], report: HistoryImportReport) -> None:
         self._calendars = calendars
         self._report = report
         self._tables = open_tables()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass
-class ImportReport:
+class HistoryImportReport:
     """Counts of rows.
 
     Attributes:

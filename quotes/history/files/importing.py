@@ -13,7 +13,7 @@ from django.db import Error
 from quotes.errors import BadHistoryFile, HistoryDown
 from quotes.history.files.candle_import import CandleImport
 from quotes.history.files.import_files import HistoryFile
-from quotes.history.files.import_report import ImportReport
+from quotes.history.files.import_report import HistoryImportReport
 from quotes.history.files.import_rows import RowReader
 from quotes.history.files.tick_import import TickImport
 from quotes.history.formats.columns import iso_time
@@ -72,7 +72,7 @@ def history_import(
     warn: Callable[[str], object],
     skip_bad: bool = False,
     dry_run: bool = False,
-) -> ImportReport:
+) -> HistoryImportReport:
     """Import a file and return the counts of its rows.
 
     Args:
@@ -87,7 +87,7 @@ def history_import(
     records = _Records(file, reader, warn)
     for _ in records:
         pass
-    report = ImportReport(ticks=file.ticks, rows=records.rows, bad=records.bad)
+    report = HistoryImportReport(ticks=file.ticks, rows=records.rows, bad=records.bad)
     if records.bad and not skip_bad:
         raise BadHistoryFile(
             f"{records.bad:,} of {records.rows:,} rows of {file.path} are bad, and nothing "

@@ -13,7 +13,7 @@ from quotes.history.candles.building import CandleBuilder
 from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import Interval
 from quotes.history.candles.sessions import Calendar
-from quotes.history.files.import_report import ImportReport
+from quotes.history.files.import_report import HistoryImportReport
 from quotes.history.files.import_rows import TickRecord
 from quotes.history.models import Tick
 from quotes.history.rows import TickValues
@@ -52,7 +52,7 @@ class TickImport:
     that was imported or recorded before adds nothing, and one that overlaps adds the rest.
     """
 
-    def __init__(self, calendars: dict[str, Calendar], report: ImportReport) -> None:
+    def __init__(self, calendars: dict[str, Calendar], report: HistoryImportReport) -> None:
         self._calendars = calendars
         self._report = report
         self._tables = open_tables()
