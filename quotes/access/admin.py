@@ -7,9 +7,11 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
 
-from quotes.access.credentials.api_keys import api_key_create
+from quotes.access.credentials.api_keys import api_key_create, check_change
+from quotes.access.errors import NotPermitted
 from quotes.access.models import AccessChange, AccessProfile, ApiKey, SegmentGrant, UserClass
 from quotes.access.selectors import read_accounts
 
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
     StackedInline = admin.StackedInline[Any, Any]
     ModelAdmin = admin.ModelAdmin[Any]
     UserBase = UserAdmin[User]
+    KeyModelForm = ModelForm[ApiKey]
 else:
     TabularInline, StackedInline = admin.TabularInline, admin.StackedInline
     ModelAdmin, UserBase = admin.ModelAdmin, UserAdmin
+    KeyModelForm = ModelForm
 
 
 class GrantInline(TabularInline):
@@ -110,9 +114,29 @@ class UserClassAdmin(ModelAdmin):
     )
 
 
+class ApiKeyForm(KeyModelForm):
+    """Refuses keys that act for users whom the actor may not act for."""
+
+    actor: Any = None  # the user of the request
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        if not self.errors:
+            before = ApiKey.objects.filter(pk=self.instance.pk).first()
+            try:
+                check_change(self.instance, before=before, actor=self.actor)
+            except NotPermitted as error:
+                self.add_error("user" if "user" in self.fields else None, str(error))
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(ModelAdmin):
-    """API keys; the text of a key is shown once, after it is added."""
+    """API keys; the text of a key is shown once, after it is added.
+
+    A key acts for its user, so only those who may change that user can add one or widen it.
+    """
+
+    form = ApiKeyForm
 
     list_display = ("name", "prefix", "user", "scope", "created_at", "expires_at", "is_active")
     list_filter = ("scope", "is_active")
@@ -120,11 +144,19 @@ class ApiKeyAdmin(ModelAdmin):
     search_fields = ("name", "prefix", "user__username")
     autocomplete_fields = ("user",)
 
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form = super().get_form(request, *args, **kwargs)
+        # A class of this request alone: a form is not handed the request.
+        return type(form.__name__, (form,), {"actor": request.user})
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> Any:
+        return {"user": request.user.pk, **super().get_changeform_initial_data(request)}
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:
             obj.save()
             return
-        text = api_key_create(row=obj)
+        text = api_key_create(row=obj, actor=request.user)
         messages.warning(request, f"Copy the API key now, it is not shown again: {text}")
 
 

@@ -3,6 +3,7 @@
 AccessError
 ├── BadCredentials  402  a token, ticket or key is not valid, or no longer
 ├── LimitReached    406  there are as many connections as allowed
+├── NotPermitted    403  the caller may not do this to another user
 └── AccessDown      503  users and entitlements cannot be read
 """
 
@@ -23,6 +24,12 @@ class LimitReached(AccessError):
     """There are as many connections as allowed."""
 
     code = 406
+
+
+class NotPermitted(AccessError):
+    """The caller may not do this to another user."""
+
+    code = 403
 
 
 class AccessDown(AccessError):

@@ -10,13 +10,17 @@ from datetime import date
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from quotes.access.accounts import Account, Accounts, Limits
 from quotes.access.entitlements import Entitlements, Grant, entitlements_of, parse_grants
-from quotes.access.models import EndedLogin, SegmentGrant
+from quotes.access.models import ApiKey, EndedLogin, SegmentGrant
 from quotes.conf import conf
 from quotes.runtime.clock import today_in_india
+
+# The logins of sockets that were opened with an API key: this, its prefix, ":", and its user's id.
+KEY_LOGIN = "key:"
 
 _GRANT_FIELDS = ("segment", "delay_minutes", "valid_from", "valid_until")
 
@@ -67,7 +71,26 @@ def read_accounts(
         found[user_id] = found[account.username] = account
     wanted = {login for login in logins if login}
     ended = EndedLogin.objects.filter(pk__in=wanted).values_list("pk", flat=True) if wanted else ()
-    return Accounts(found, set(ended))
+    return Accounts(found, {*ended, *_ended_keys(wanted)})
+
+
+def valid_keys() -> QuerySet[ApiKey]:
+    """Return the keys that are active and have not expired."""
+    unexpired = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
+    return ApiKey.objects.filter(unexpired, is_active=True)
+
+
+def _ended_keys(logins: Collection[str]) -> set[str]:
+    """Return those logins of API keys whose key no longer lets its user read."""
+    wanted = {login for login in logins if login.startswith(KEY_LOGIN)}
+    if not wanted:
+        return wanted
+    prefixes = [login.removeprefix(KEY_LOGIN).partition(":")[0] for login in wanted]
+    rows = valid_keys().filter(prefix__in=prefixes).exclude(scope=ApiKey.Scope.PUBLISH)
+    return wanted - {
+        f"{KEY_LOGIN}{prefix}:{user_id}"
+        for prefix, user_id in rows.values_list("prefix", "user_id")
+    }
 
 
 def _limits_of(user: Any) -> Limits:

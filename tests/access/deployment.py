@@ -52,13 +52,15 @@ class Web:
             return False
 
     @contextlib.asynccontextmanager
-    async def client(self, token: str = "", **options: Any) -> AsyncIterator[Client]:
+    async def client(
+        self, token: str = "", query: str = "", **options: Any
+    ) -> AsyncIterator[Client]:
         if token:
             options["additional_headers"] = {
                 "Authorization": f"Bearer {token}",
                 **options.get("additional_headers", {}),
             }
-        async with connect(self.url, max_size=None, **options) as connection:
+        async with connect(self.url + query, max_size=None, **options) as connection:
             yield Client(connection)
 
 

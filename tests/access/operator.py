@@ -7,7 +7,9 @@ python -m tests.access.operator
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import django
@@ -17,8 +19,11 @@ django.setup()
 
 from django.contrib.auth.models import Group, User  # noqa: E402
 from django.core.management import call_command  # noqa: E402
+from django.db import connections  # noqa: E402
+from rest_framework_simplejwt.exceptions import TokenError  # noqa: E402
 
-from quotes.access.models import SegmentGrant  # noqa: E402
+from quotes.access.credentials.logins import LoginRefreshToken  # noqa: E402
+from quotes.access.models import ApiKey, SegmentGrant  # noqa: E402
 from tests.access import people  # noqa: E402
 
 
@@ -83,11 +88,40 @@ def api_key(name: str) -> str:
     return people.api_key(User.objects.get(username=name), scope="both")
 
 
+def delete_key(name: str) -> None:
+    ApiKey.objects.get(user__username=name).delete()
+
+
+def deactivate_key(name: str) -> None:
+    row = ApiKey.objects.get(user__username=name)
+    row.is_active = False
+    row.save()
+
+
+def refresh_together(refresh: str) -> int:
+    """Use one refresh token in twelve threads that have all checked it; return how many may."""
+    tokens = [LoginRefreshToken.read(refresh) for _ in range(12)]
+    together = threading.Barrier(len(tokens))
+
+    def use(token: LoginRefreshToken) -> bool:
+        together.wait()
+        try:
+            return bool(token.successor())
+        except TokenError:
+            return False
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(tokens)) as pool:
+        return sum(pool.map(use, tokens))
+
+
 DEEDS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
         *(migrate, user, tokens, deactivate, deactivate_by_sql, change_password, delete),
         *(revoke_grant, end_grant, leave_group, delete_group, api_key),
+        *(delete_key, deactivate_key, refresh_together),
     )
 }
 

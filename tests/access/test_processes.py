@@ -5,6 +5,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,14 @@ async def until_dropped(client: Client) -> list[str]:
             return list(frame["dropped"])
 
 
+def ticket_client(web: Web, key: str) -> Any:
+    """Open a socket with a ticket that an API key gets."""
+    header = {"Authorization": f"Api-Key {key}"}
+    status, answer = web.request("POST", "/api/ws-ticket/", {}, **header)
+    assert status == 200
+    return web.client(query=f"?ticket={answer['ticket']}")
+
+
 # what is done -> the groups of the user, and what becomes of its socket
 KINDS: dict[str, tuple[list[str], Any]] = {
     "logout": ([], 4501),
@@ -70,6 +79,8 @@ KINDS: dict[str, tuple[list[str], Any]] = {
     "revoke_grant": ([], ["NSE_EQ:TCS"]),
     "end_grant": ([], ["NSE_EQ:TCS"]),
     "leave_group": (["metals"], ["MCX:GOLD26DECFUT"]),
+    "delete_key": ([], 4501),
+    "deactivate_key": ([], 4501),
     "delete_group": (["energy"], ["MCX:GOLD26DECFUT"]),
 }
 
@@ -83,8 +94,11 @@ async def test_revocation_reaches_open_sockets_within_five_seconds(
         tokens = {}
         for kind, (groups, _) in KINDS.items():
             tokens[kind] = deployment.do("user", kind, ["NSE_EQ"], groups)
+            key = deployment.do("api_key", kind) if kind.endswith("_key") else ""
             for web in deployment.webs:
-                client = await stack.enter_async_context(web.client(tokens[kind]["access"]))
+                client = await stack.enter_async_context(
+                    ticket_client(web, key) if key else web.client(tokens[kind]["access"])
+                )
                 await client.receive()
                 answer = await client.subscribe("NSE_EQ:TCS", "MCX:GOLD26DECFUT")
                 assert len(answer["symbols"]) == 1 + len(groups)
@@ -128,6 +142,20 @@ async def opens(web: Web, stack: contextlib.AsyncExitStack, token: str, address:
     except InvalidStatus as error:
         return error.response.status_code
     return 101
+
+
+async def test_refreshing_at_the_same_time_gives_one_pair(deployment: Deployment) -> None:
+    """Of twelve requests with one refresh token one gets a pair, in any of the processes."""
+    refresh = deployment.do("user", "twelve", ["NSE_EQ"], [])["refresh"]
+    assert deployment.do("refresh_together", refresh) == 1
+    refresh = deployment.do("tokens", "twelve")["refresh"]
+
+    def ask(web: Web) -> int:
+        return web.request("POST", "/api/token/refresh/", {"refresh": refresh})[0]
+
+    with ThreadPoolExecutor(12) as pool:
+        statuses = list(pool.map(ask, deployment.webs * 4))
+    assert sorted(statuses) == [200] + [401] * 11
 
 
 async def test_limits_hold_over_processes_and_after_one_is_killed(

@@ -8,9 +8,10 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+from django.db import IntegrityError, transaction
 from django.utils import timezone
-from rest_framework_simplejwt.exceptions import TokenBackendError
-from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from quotes.access.changes import login_end
@@ -85,13 +86,40 @@ class LoginRefreshToken(RefreshToken):
             expires_at=timezone.now() + self.lifetime,
         )
 
-    def outstand(self) -> None:
-        self._store(int(self["user_id"]))
-
     def check_account(self) -> None:
         """Raise BadCredentials if the user, the log-in or the password is no longer valid."""
         identity = identity_of(self.payload)
         read_accounts([identity.user], [identity.login]).check(identity)
+
+    def use_up(self) -> None:
+        """Blacklist the token, which nobody may have used yet.
+
+        Of any number of calls at the same time, in all processes, one returns: the database lets
+        one row alone stand for a blacklisted token.
+
+        Raises:
+            TokenError: the token was used before.
+        """
+        try:
+            with transaction.atomic():
+                token = OutstandingToken.objects.get(jti=self["jti"])
+                BlacklistedToken.objects.create(token=token)
+        except (OutstandingToken.DoesNotExist, IntegrityError) as error:
+            raise TokenError("the refresh token was used before") from error
+
+    def successor(self) -> "LoginRefreshToken":
+        """Use this token up, and store and return the next one of its log-in.
+
+        Raises:
+            TokenError: the token was used before.
+        """
+        with transaction.atomic():
+            self.use_up()
+            token = type(self)()
+            for claim in ("user_id", "sid", "stamp"):
+                token[claim] = self[claim]
+            token._store(int(self["user_id"]))
+        return token
 
     def end_login(self) -> None:
         """End the log-in: refuse its tokens from now on, and close its sockets."""

@@ -17,7 +17,7 @@ from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, Toke
 from instruments.rest import ApiErrorSerializer
 from quotes.access.accounts import Identity
 from quotes.access.changes import login_end, session_login
-from quotes.access.credentials.api_keys import may_read
+from quotes.access.credentials.api_keys import identity_of_key, may_read
 from quotes.access.credentials.logins import LoginRefreshToken
 from quotes.access.credentials.tickets import TICKET_S, ticket_issue
 from quotes.access.credentials.tokens import own_claims, verify
@@ -40,11 +40,13 @@ class PairSerializer(TokenObtainPairSerializer):
 
 
 class RefreshSerializer(TokenRefreshSerializer):
-    token_class = LoginRefreshToken
+    """Exchanges a refresh token for a new pair: once, however many requests bring it."""
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        LoginRefreshToken.read(attrs["refresh"]).check_account()
-        return dict(super().validate(attrs))
+        token = LoginRefreshToken.read(attrs["refresh"])
+        token.check_account()
+        successor = token.successor()
+        return {"access": str(successor.access_token), "refresh": str(successor)}
 
 
 class PairAnswer(serializers.Serializer[Any]):
@@ -213,10 +215,14 @@ class TicketView(APIView):
 
 
 def _identity_of(request: Any) -> Identity:
-    """Return the identity for a ticket: the token's, or the user's as long as a new token lasts."""
+    """Return the identity for a ticket: the token's, or for as long as a new token would last.
+
+    With an API key it ends when the key does.
+    """
     if isinstance(request.auth, Identity):
         return request.auth
+    if isinstance(request.auth, ApiKey):
+        return identity_of_key(request.auth)
     expires = time.time() + conf.access_token_s
-    session = getattr(request._request, "session", None)
-    login = "" if isinstance(request.auth, ApiKey) else session_login(session)
+    login = session_login(getattr(request._request, "session", None))
     return Identity(request.user.pk, login, stamp_of(request.user), expires)
