@@ -260,15 +260,17 @@ class ClientAccess:
     async def _apply_entitlements(self, client: Client) -> None:
         dropped = await client.reconsider()
         if not self._ended:
-            client.send_control(
-                frame(
-                    "status",
-                    status="entitlements_changed",
-                    segments=self.entitlements.segments,
-                    delayed=self.entitlements.delayed,
-                    dropped=dropped,
-                )
-            )
+            client.send_control(self.entitlements_frame(dropped))
+
+    def entitlements_frame(self, dropped: list[str]) -> bytes:
+        """Return the frame that reports what the client may see, and what it is sent no more."""
+        return frame(
+            "status",
+            status="entitlements_changed",
+            segments=self.entitlements.segments,
+            delayed=self.entitlements.delayed,
+            dropped=dropped,
+        )
 
     def cut_off(self) -> None:
         """End the connection without a close frame."""

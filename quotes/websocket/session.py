@@ -213,7 +213,9 @@ class ClientSession:
     async def follow_master(self, resolve: Resolve) -> None:
         async with self.turn:
             if not self.ended:
-                await self.subscriptions.follow_master(resolve)
+                dropped = await self.subscriptions.follow_master(resolve)
+                if dropped and not self.ended:
+                    self.outbox.control(self.access.entitlements_frame(dropped))
 
     def check_deadlines(self, now: float) -> None:
         """Send a heartbeat after a long silence; end a client that takes nothing for too long."""

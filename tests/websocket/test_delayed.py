@@ -9,14 +9,17 @@ import msgspec
 import pytest
 from redis import Redis
 
+from instruments.index import index
 from quotes.access.models import SegmentGrant
 from quotes.history.candles.intervals import Interval
 from quotes.history.queries.ranges import TimeRange
 from quotes.history.rest.parameters import visible
 from quotes.runtime.clock import DAY_MS, now_ms
 from quotes.store.tick_log import LoggedTick
+from quotes.websocket.feed.feed import current_feed, master_changed
 from tests.access.people import access_token, asha
 from tests.conftest import In
+from tests.instruments.factories import equity, snapshot_of
 from tests.live import LiveServer
 from tests.test_protocol_docs import TEXT
 from tests.ticks import message, publish
@@ -31,10 +34,10 @@ KEY = "NFO:NIFTY26AUGFUT"
 MINUTES = 15
 
 
-def log(redis: Redis, at: int, *prices: str, shown: bool = True) -> None:
+def log(redis: Redis, at: int, *prices: str, shown: bool = True, key: str = KEY) -> None:
     """Put ticks into the log as a bridge did at that time."""
     rows = [
-        LoggedTick(KEY, 1, n, at, message("NIFTY26AUGFUT", price, at).encode(), shown, at)
+        LoggedTick(key, 1, n, at, message(key.split(":")[-1], price, at).encode(), shown, at)
         for n, price in enumerate(prices, 1)
     ]
     redis.xadd("quotes:log:1", {"n": 1, "7": msgspec.msgpack.encode(rows)}, id=f"{at}-0")
@@ -94,6 +97,40 @@ async def test_delayed_ticks_come_from_the_log(
             pass
         publish(redis, KEY, message("NIFTY26AUGFUT", "1000"))
         assert (await client.ask(action="unsubscribe", symbol=KEY))["symbols"] == [KEY]
+
+
+async def test_delayed_prices_follow_a_name_that_the_master_learns(
+    live: LiveServer, redis: Redis, database: In, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ticks logged under the bare name come to their end, none twice, and those of the key follow.
+
+    A name that becomes an instrument of which the user may see nothing is reported as dropped.
+    """
+    monkeypatch.setattr(index, "_snapshot", snapshot_of())
+    then = now_ms() - MINUTES * 60_000
+    log(redis, then - 60_000, "100", key="TCS")
+    log(redis, then + 1_500, "101", key="TCS")
+    log(redis, then + 2_000, "102", key="NSE_EQ:TCS")
+    user = await database(lambda: asha("OTHER", "NSE_EQ", delay_minutes=MINUTES))
+    token = await database(access_token, user)
+    async with (
+        live.client(additional_headers={"Authorization": f"Bearer {token}"}) as client,
+        asyncio.timeout(10),
+    ):
+        await client.receive()
+        await client.subscribe("TCS", "GOLD")
+        assert (await client.price())["price"] == 100
+        gold = equity("GOLD", segment="MCX")
+        monkeypatch.setattr(index, "_snapshot", snapshot_of(equity("TCS"), gold))
+        master_changed()
+        status = await client.receive()
+        assert (status["status"], status["dropped"]) == ("entitlements_changed", ["MCX:GOLD"])
+        assert [(await client.price())["price"] for _ in range(2)] == [101, 102]
+        assert (await client.ask(action="list"))["symbols"] == ["NSE_EQ:TCS"]
+        (reader,) = (await current_feed()).delayed._readers.values()
+        assert set(reader._receivers) == {"TCS", "NSE_EQ:TCS"}
+        await client.ask(action="unsubscribe", symbol="TCS")
+        assert not reader._receivers
 
 
 def test_history_ends_where_what_is_late_ends() -> None:

@@ -1,5 +1,6 @@
 """One instrument has one stream, whatever name publishers and clients use."""
 
+import io
 import itertools
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -10,10 +11,16 @@ from asgiref.sync import sync_to_async
 from django.test import Client as HttpClient
 from redis import Redis
 
+from instruments.import_file import file_import
 from instruments.index import index
+from instruments.keys import InstrumentKey
 from instruments.sessions import MarketStatus
+from quotes.history.recording.announcements import candle_group
 from quotes.publish.publishing import forget_prices
 from quotes.websocket.feed.feed import current_feed, master_changed
+from quotes.websocket.session import ClientSession
+from tests.conftest import In
+from tests.instruments import data
 from tests.instruments.factories import (
     equity,
     m_and_m,
@@ -171,6 +178,52 @@ async def test_clients_follow_a_name_that_the_master_learns(
             frame = await client.price()
         assert (frame["price"], frame["segment"]) == (2, "NSE_EQ")
         assert (await client.ask(action="list"))["symbols"] == ["NSE_EQ:TCS"]
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+async def test_candles_follow_a_name_that_an_import_brings(
+    live: LiveServer, database: In, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every interval moves to the new key, under whichever name; what others chose stays theirs."""
+    monkeypatch.setattr(index, "_snapshot", snapshot_of(m_and_m()))
+    async with live.client() as client:
+        for label in ("1m", "5m"):
+            await client.subscribe("RELIANCE", "M&M", candles=label)
+        await client.subscribe("NSE:RELIANCE", candles="1m")
+        await database(file_import, file=io.BytesIO((data.FOLDER / "kite.csv").read_bytes()))
+        await database(index.refresh)
+        master_changed()
+        groups = {"candles.NSE_EQ.-RELIANCE", "candles.NSE_EQ.-M.-M"}
+        await eventually(lambda: len(live.layer.local_groups()) == len(groups))
+        key = InstrumentKey("NSE_EQ", "RELIANCE")
+        texts = dict.fromkeys(("1m", "5m"), '{"start":1,"close":8.50}')
+        one = {"type": "quote.candles", "key": str(key), "candles": texts}
+        await live.layer.group_send(candle_group(key), one)
+        frames = [await client.receive(), await client.receive()]
+        assert [(one["key"], one["interval"]) for one in frames] == [
+            (str(key), "1m"),
+            (str(key), "5m"),
+        ]
+        gone = await client.ask(action="unsubscribe", symbol="RELIANCE", candles="1m")
+        assert (gone["symbols"], gone["subscriptions"]) == (["RELIANCE"], 3)
+
+
+async def test_mode_of_an_instrument_follows_its_name(
+    live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a client chose for one symbol holds for the instrument that the symbol becomes."""
+    async with live.client() as client:
+        await client.subscribe("TCS", mode="ltp", conflate=False)
+        learnt = snapshot_of(m_and_m(), equity("TCS", name="TATA CONSULTANCY"))
+        monkeypatch.setattr(index, "_snapshot", learnt)
+        live.bridges[0][0].market.rebind_names()
+        master_changed()
+        await eventually(lambda: live.layer.local_groups() == ["NSE_EQ.-TCS"])
+        publish(redis, "TCS", message("TCS", "2", bid=1))
+        assert "bid" not in await client.price()
+        (session,) = (await current_feed()).listeners
+        assert isinstance(session, ClientSession)
+        assert session.outbox.lossless == {"NSE_EQ:TCS"}
 
 
 async def test_forgetting_any_name_forgets_the_instrument(live: LiveServer, redis: Redis) -> None:

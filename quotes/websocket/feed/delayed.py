@@ -47,10 +47,10 @@ class DelayedReader:
         self._closed = False
         self._task: asyncio.Task[None] | None = None
 
-    def join(self, key: str, receiver: Receiver) -> None:
-        """Hand the last tick of that time, and those after it, to a receiver."""
+    def join(self, key: str, receiver: Receiver, *, latest: bool = True) -> None:
+        """Hand the last tick of that time if wanted, and those after it, to a receiver."""
         self._receivers.setdefault(key, set()).add(receiver)
-        if self._caught_up and key in self._last:
+        if latest and self._caught_up and key in self._last:
             receiver(tick_message(*msgspec.structs.astuple(self._last[key])))
         if self._task is None or self._task.done():
             self._positions, self._caught_up = {}, False
@@ -159,6 +159,8 @@ class DelayedSubscriptions:
         self.minutes: dict[str, int] = {}
         self._readers = readers
         self._receiver = receiver
+        # instrument key -> the key that its name had before, whose last ticks are still to come
+        self._former: dict[str, tuple[str, int, asyncio.TimerHandle]] = {}
 
     def join(self, key: InstrumentKey, minutes: int) -> None:
         """Begin to take an instrument's ticks, that many minutes late."""
@@ -167,10 +169,28 @@ class DelayedSubscriptions:
         self._readers.reader(minutes).join(str(key), self._receiver)
 
     def leave(self, field: str) -> None:
+        """Take no more ticks of an instrument, nor of the key that its name had before."""
         del self.keys[field]
         self._readers.reader(self.minutes.pop(field)).leave(field, self._receiver)
+        self._leave_former(field)
+
+    def finish(self, field: str, minutes: int, *, successor: str) -> None:
+        """Take what was logged until now of a key that was left, beside its successor's ticks."""
+        self._leave_former(successor)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(minutes * 60, self._leave_former, successor)
+        self._former[successor] = field, minutes, timer
+        self._readers.reader(minutes).join(field, self._receiver, latest=False)
+
+    def _leave_former(self, successor: str) -> None:
+        if (former := self._former.pop(successor, None)) is not None:
+            field, minutes, timer = former
+            timer.cancel()
+            self._readers.reader(minutes).leave(field, self._receiver)
 
     def end(self) -> None:
         """Leave all."""
+        for successor in list(self._former):
+            self._leave_former(successor)
         for field in list(self.keys):
             self.leave(field)

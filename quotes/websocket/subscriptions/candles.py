@@ -10,7 +10,7 @@ from quotes.history.recording.announcements import candle_group
 from quotes.layer.lanes import Message
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
-from quotes.websocket.feed.feed import Feed
+from quotes.websocket.feed.feed import Feed, Resolve
 from quotes.websocket.protocol import ErrorCode, Subscribe, Unsubscribe, frame, rejection
 from quotes.websocket.subscriptions.admission import admit
 from quotes.websocket.subscriptions.membership import GroupMembership
@@ -30,7 +30,8 @@ class CandleSubscriptions:
         access: what the client may see.
 
     Attributes:
-        wanted: instrument key's text -> key, and the names of its intervals.
+        wanted: instrument key's text -> key, and the names of its intervals, each with the name and
+            segment as the client wrote them.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class CandleSubscriptions:
         self._outbox = outbox
         self._membership = membership
         self._access = access
-        self.wanted: dict[str, tuple[InstrumentKey, set[str]]] = {}
+        self.wanted: dict[str, tuple[InstrumentKey, dict[str, tuple[str, str]]]] = {}
         # (instrument key, interval) -> candles that came while the past ones are being read
         self._held: dict[tuple[str, str], list[Message]] = {}
 
@@ -66,8 +67,8 @@ class CandleSubscriptions:
             access=self._access,
             allow_delayed=False,
         )
-        for key, _ in wanted:
-            self.wanted.setdefault(str(key), (key, set()))[1].add(interval.label)
+        for key, name in wanted:
+            self._want(key, interval.label, (name, message.segment))
             self._held[str(key), interval.label] = []
         await self._membership.join([candle_group(key) for key, _ in wanted])
         self._outbox.control(
@@ -87,9 +88,12 @@ class CandleSubscriptions:
             for event in self._held.pop((str(key), interval.label), []):
                 self._outbox.price(event)
 
-    def _intervals(self, key: InstrumentKey) -> set[str]:
-        """Return the names of the intervals that the client is subscribed to of an instrument."""
-        return self.wanted[str(key)][1] if str(key) in self.wanted else set()
+    def _want(self, key: InstrumentKey, label: str, requested: tuple[str, str]) -> None:
+        self.wanted.setdefault(str(key), (key, {}))[1][label] = requested
+
+    def _intervals(self, key: InstrumentKey) -> dict[str, tuple[str, str]]:
+        """Return the intervals that the client is subscribed to of an instrument."""
+        return self.wanted[str(key)][1] if str(key) in self.wanted else {}
 
     async def _send_past(
         self, message: Subscribe, name: str, key: InstrumentKey, interval: Interval, count: int
@@ -126,11 +130,34 @@ class CandleSubscriptions:
 
     async def _leave(self, key: InstrumentKey, label: str) -> None:
         intervals = self._intervals(key)
-        intervals.discard(label)
+        intervals.pop(label, None)
         self._outbox.forget(_message_key(str(key), label))
         if not intervals:
             del self.wanted[str(key)]
             await self._membership.leave(candle_group(key))
+
+    async def follow_master(self, resolve: Resolve) -> list[str]:
+        """Follow names that mean another instrument since the master changed.
+
+        Returns:
+            The keys of instruments whose candles the client may not see.
+        """
+        dropped = []
+        for field, (former, intervals) in list(self.wanted.items()):
+            for label, requested in list(intervals.items()):
+                try:
+                    key = resolve(requested[0], segment=requested[1])
+                except InstrumentsError:
+                    continue
+                if str(key) == field:
+                    continue
+                if self._access.entitlements.delay_of(key) != 0:
+                    dropped.append(str(key))
+                elif label not in self._intervals(key):
+                    self._want(key, label, requested)
+                    await self._membership.join([candle_group(key)])
+                await self._leave(former, label)
+        return dropped
 
     async def reconsider(self) -> list[str]:
         """Drop what the client may no longer see without delay; return the instrument keys."""

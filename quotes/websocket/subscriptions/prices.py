@@ -141,39 +141,62 @@ class PriceSubscriptions:
                 if (ahead := snapshot.ahead.get(str(one.key))) is not None:
                     self._feed.show_provisionally(one.key, ahead)
 
-    async def follow_master(self, resolve: Resolve) -> None:
-        """Follow names that mean another instrument since the master changed."""
-        moved = []
+    async def follow_master(self, resolve: Resolve) -> list[str]:
+        """Follow names that mean another instrument since the master changed.
+
+        Returns:
+            The keys of instruments that the client may not see.
+        """
+        dropped, moved = [], []
         for field, (name, segment) in list(self.requested.items()):
             try:
                 key = resolve(name, segment=segment)
             except InstrumentsError:
                 continue
-            if str(key) != field and str(key) not in self.requested:
+            if str(key) == field:
+                continue
+            delay = self._access.entitlements.delay_of(key)
+            if str(key) in self.requested:
                 await self._leave(field)
-                if self._access.entitlements.delay_of(key) is None:
-                    continue
-                self.requested[str(key)] = (name, segment)
+            elif delay is None:
+                await self._leave(field)
+                dropped.append(str(key))
+            else:
+                minutes = self._delayed.minutes.get(field)
+                await self._move(field, Wanted(key, name), segment)
                 moved.append(Wanted(key, name))
+                if minutes and delay and not InstrumentKey.parse(field).segment:
+                    # Its ticks from before the change are in the log under the bare name.
+                    self._delayed.finish(field, minutes, successor=str(key))
         if moved:
             await self._begin(moved, lambda: None)
+        return dropped + await self._candles.follow_master(resolve)
 
     async def reconsider(self) -> list[str]:
         """Apply changed entitlements; return the instrument keys of what was dropped."""
         dropped, moved = [], []
-        for field, requested in list(self.requested.items()):
+        for field, (name, segment) in list(self.requested.items()):
             key = self.keys.get(field) or self._delayed.keys[field]
             delay = self._access.entitlements.delay_of(key)
-            if delay != self._delayed.minutes.get(field, 0):
+            if delay == self._delayed.minutes.get(field, 0):
+                continue
+            if delay is None:
                 await self._leave(field)
-                if delay is None:
-                    dropped.append(field)
-                else:
-                    self.requested[field] = requested
-                    moved.append(Wanted(key, requested[0]))
+                dropped.append(field)
+            else:
+                await self._move(field, Wanted(key, name), segment)
+                moved.append(Wanted(key, name))
         if moved:
             await self._begin(moved, lambda: None)
         return dropped + await self._candles.reconsider()
+
+    async def _move(self, field: str, wanted: Wanted, segment: str) -> None:
+        """Leave an instrument for what is to begin in its place, in the same mode."""
+        mode = self._outbox.framing.modes.get(field)
+        every_tick = field in self._outbox.lossless
+        await self._leave(field)
+        self._outbox.want(str(wanted.key), mode=mode, every_tick=every_tick)
+        self.requested[str(wanted.key)] = (wanted.name, segment)
 
     async def _leave(self, field: str) -> None:
         self.requested.pop(field, None)
