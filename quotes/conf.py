@@ -24,6 +24,11 @@ class QuotesSettings(SettingsGroup):
         "Maximum number of ticks in the tick log of each shard, about 200 bytes each.",
         least=1,
     )
+    log_max_bytes = Setting(
+        1 << 30,
+        "Maximum size of the tick log of each shard in Redis, in bytes.",
+        least=1 << 20,
+    )
     log_max_age_s = Setting(86_400.0, "Seconds that ticks stay in the tick log.", least=1.0)
     inbox_max_ticks = Setting(
         1_000_000,

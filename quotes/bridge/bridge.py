@@ -8,7 +8,7 @@ moments, or during writes, gather, so a busy market is written in few large batc
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import hiredis
@@ -18,18 +18,18 @@ from django.conf import settings
 from quotes.bridge.counters import BridgeCounters
 from quotes.bridge.flush import Flush
 from quotes.bridge.inbox_reader import InboxReader
+from quotes.bridge.log_trimmer import LogTrimmer
 from quotes.bridge.market import Market
 from quotes.bridge.numbering import Numbering
 from quotes.bridge.writer import TickWriter
 from quotes.conf import conf
-from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import PublishedMessages, RedisDown, RedisLink
 from quotes.runtime.warnings import RateLimitedWarnings
-from quotes.store.inbox import first_position, newest_id, trim_inbox
+from quotes.store.inbox import first_position, newest_id
 from quotes.store.latest import SCAN_COUNT, scan_keys
 from quotes.store.lease import AsyncLease
+from quotes.store.memory import set_value
 from quotes.store.names import lease_key, own_key, status_keys
-from quotes.store.tick_log import trim_log
 
 logger = logging.getLogger(__name__)
 
@@ -103,12 +103,18 @@ class Bridge:
         """Wait for the lease and work until it, or a connection, is lost."""
         link = await self._connect()
         links = [link]  # to be closed, the last first
+        tasks: list[asyncio.Task[None]] = []
         try:
             if not await self._take_lease(link):
                 return
             flush = Flush(link, self._layer, lease=self._lease, shard=self._shard)
             await flush.prepare()
-            await link.command("SET", own_key("shards"), self._shards)
+            trimmer = LogTrimmer(link, flush, shard=self._shard, shards=self._shards)
+            await trimmer.trim()
+            trimmer.check_server()
+            trimming = trimmer.run(pause_s=self._lease.ttl_ms / 4000)
+            tasks.append(self._start(trimming, name="trimming the tick log"))
+            await set_value(link, own_key("shards"), self._shards)
             await self._numbering.restore(link, self.market, flush)
             self._numbering.is_current = True
             links += (sub := await self._connect(self.take), box := await self._connect())
@@ -124,14 +130,9 @@ class Bridge:
             await self._read_all_keys(link, sub)
             self.bridging = True
             logger.info("bridging %s*", conf.channel_prefix)
-            reading = asyncio.create_task(self._inbox.run(), name="reading the inbox")
-            reading.add_done_callback(lambda done: self._wake.set())
-            try:
-                await self._work(links, reading)
-            finally:
-                reading.cancel()
-                await asyncio.wait([reading])
-                _log_failure(reading)
+            tasks.append(self._start(self._inbox.run(), name="reading the inbox"))
+            await self._work(links, tasks)
+            await _end(tasks)
             if self._stopping.is_set() and not link.closed:
                 sub.close()
                 box.close()
@@ -139,11 +140,18 @@ class Bridge:
                 await self._lease.release(link)
         finally:
             self.bridging = False
+            await _end(tasks)
             if len(links) > 1:
                 self.writer.close()
             for one in reversed(links):
                 one.close()
             self.market.mark_unheard()
+
+    def _start(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> "asyncio.Task[None]":
+        """Start a task of this session; the session ends when the task does."""
+        task = asyncio.create_task(coroutine, name=name)
+        task.add_done_callback(lambda done: self._wake.set())
+        return task
 
     async def _connect(
         self, on_messages: Callable[[PublishedMessages], None] | None = None
@@ -182,18 +190,18 @@ class Bridge:
         self.market.take_keys(zip(keys, values, strict=True))
         self.writer.schedule()
 
-    async def _work(self, links: list[RedisLink], reading: "asyncio.Task[None]") -> None:
-        """Renew the lease until it or a connection is lost, reading ends, or `stop` is called."""
+    async def _work(self, links: list[RedisLink], tasks: "list[asyncio.Task[None]]") -> None:
+        """Renew the lease until it or a connection is lost, a task ends, or `stop` is called."""
         link, sub = links[:2]
         held = True
         received, looked_at = self.market.counters.received, self._loop_time()
         while held and not (
-            self._stopping.is_set() or reading.done() or any(one.closed for one in links)
+            self._stopping.is_set()
+            or any(task.done() for task in tasks)
+            or any(one.closed for one in links)
         ):
             held = await self._lease.renew(link, self.counters.status())
             if held:
-                await trim_log(link, self._shard, now_ms=now_ms())
-                await trim_inbox(link)
                 await self._pause(self._lease.ttl_ms / 4000)
                 count, now = self.market.counters.received, self._loop_time()
                 is_busy = count - received > BUSY_RATE * (now - looked_at)
@@ -244,6 +252,17 @@ class Bridge:
                 await self._wake.wait()
         except TimeoutError:
             pass
+
+
+async def _end(tasks: "list[asyncio.Task[None]]") -> None:
+    """Cancel tasks and wait for their end; log why those ended that failed."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+    for task in tasks:
+        _log_failure(task)
+    tasks.clear()
 
 
 def _log_failure(task: "asyncio.Task[None]") -> None:

@@ -6,6 +6,7 @@ log once. With another layer, prices and log are written first and the messages 
 """
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +19,15 @@ from quotes.store.inbox import positions_key
 from quotes.store.latest import RECORD_FORMAT
 from quotes.store.lease import HOLD, AsyncLease
 from quotes.store.names import own_key
-from quotes.store.tick_log import RECORD, SHOWN, LogRow, count_key, log_key, tick_message
+from quotes.store.tick_log import (
+    ENTRY_BYTES,
+    RECORD,
+    SHOWN,
+    LogRow,
+    count_key,
+    log_key,
+    tick_message,
+)
 
 # KEYS: lease, last holder, latest, log, its count, positions in the inbox. ARGV: token, TTL in ms,
 # shard, position or "", count of ticks, count of keys to forget, count of fields and records, then
@@ -70,6 +79,10 @@ class Flush:
 
     A batch is written as a whole or, when the lease is lost, not at all. When the connection is
     lost during a write it may be either.
+
+    Attributes:
+        logged_bytes: what was appended to the log since the start, about.
+        alarm_at: when `logged_bytes` reaches it, `alarm` is set.
     """
 
     def __init__(self, link: RedisLink, layer: Layer, *, lease: AsyncLease, shard: int) -> None:
@@ -80,6 +93,9 @@ class Flush:
         log = (log_key(shard), count_key(shard))
         self._keys = (*lease.keys, own_key("latest"), *log, positions_key())
         self._sha = b""
+        self.logged_bytes = 0
+        self.alarm_at = sys.maxsize
+        self.alarm = asyncio.Event()
         # Looked up once: a setting takes as long to read as a tick to decide on.
         self._lane_channels = layer.lane_channels() if layer.is_direct else []
         self._previous: asyncio.Task[bool] | None = None
@@ -133,7 +149,12 @@ class Flush:
             args += field_and_record
         for lane, entries in lanes.items():
             channel = "" if lane in elsewhere else self._lane_channels[lane]
-            args += (lane, channel, pack_entries(entries))
+            message = pack_entries(entries)
+            self.logged_bytes += len(message)
+            args += (lane, channel, message)
+        self.logged_bytes += ENTRY_BYTES
+        if self.logged_bytes >= self.alarm_at:
+            self.alarm.set()
         return self._link.command("EVALSHA", self._sha, len(self._keys), *self._keys, *args)
 
     async def _in_turn(

@@ -14,6 +14,7 @@ from quotes.bridge.market import Market
 from quotes.bridge.streams import Stream
 from quotes.runtime.redis_link import RedisLink
 from quotes.store.latest import SCAN_COUNT, LatestPrice, encode_latest, scan_latest
+from quotes.store.memory import set_value
 from quotes.store.names import own_key
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Numbering:
             logger.warning("Redis may hold older data than was published: all numbers start over")
             market.restart(records.items())
             await _write(flush, {one.field: one.latest for one in market.streams.values()})
-        await link.command("SET", self._run_key, run_id)
+        await set_value(link, self._run_key, run_id)
         self._run_id = run_id
 
 

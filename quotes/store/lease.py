@@ -13,19 +13,25 @@ import redis
 
 from quotes.runtime.redis_link import RedisLink
 
+# When Redis is full it lets a script go on whose first write needs no memory: in all scripts here
+# that is DEL, or PEXPIRE.
+
 # The beginning of each fenced script, which returns 0 when the lease is lost.
 # KEYS: lease, last holder, ... ARGV: token, TTL in ms, ...
 HOLD = """
 local holder = redis.call('GET', KEYS[1])
 if not holder then holder = redis.call('GET', KEYS[2]) end
 if holder ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if redis.call('PEXPIRE', KEYS[1], ARGV[2]) == 0 then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+end
 """
 
 # KEYS: lease, last holder. ARGV: token, TTL in ms.
 _ACQUIRE = """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[2])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('SET', KEYS[2], ARGV[1])
 return 1

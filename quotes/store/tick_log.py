@@ -5,9 +5,9 @@
     quotes:log:1:n  string  that number; it begins at 0 again only when Redis lost the log
 
 An entry holds the ticks of one flush of the bridge, those of an instrument in the order in which
-they came. The log is bounded by age and by count (`trim_log`); from `n` a reader sees
-how many ticks it missed. A position is the id of the last entry that was read: Unix milliseconds
-and a number.
+they came. The log is bounded by age and count (`trim_log`) and by bytes (`free_log`); from `n` a
+reader sees how many ticks it missed. A position is the id of the last entry that was read: Unix
+milliseconds and a number.
 """
 
 from collections.abc import Iterator, Mapping
@@ -72,18 +72,43 @@ SHOWN: Final = 5
 RECEIVED: Final = 6
 RECORD: Final = slice(EPOCH, SHOWN)  # what the record of a latest price is made of
 
+# What an entry takes in Redis beside its messages, about.
+ENTRY_BYTES: Final = 64
+_MAX_FREED = 4 << 20
+
 _unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 # Deletes the oldest entries while those after them hold as many ticks as the log may keep.
 # KEYS: log, its count. ARGV: maximum number of ticks, oldest id.
 _TRIM = """
-redis.call('XTRIM', KEYS[1], 'MINID', ARGV[2])
+local deleted = redis.call('XTRIM', KEYS[1], 'MINID', ARGV[2])
 local least = tonumber(redis.call('GET', KEYS[2]) or 0) - tonumber(ARGV[1])
 for _ = 1, 1000 do
   local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
-  if not first or tonumber(first[2][2]) > least then return end
-  redis.call('XDEL', KEYS[1], first[1])
+  if not first or tonumber(first[2][2]) > least then return deleted end
+  deleted = deleted + redis.call('XDEL', KEYS[1], first[1])
 end
+return deleted
+"""
+
+# Deletes the oldest entries, a part of them at a time so that Redis serves others in between;
+# returns how many bytes and ticks went. KEYS: log. ARGV: bytes to free.
+_FREE = f"""
+local wanted = math.min(tonumber(ARGV[1]), {_MAX_FREED})
+local bytes, entries, first, last, from = 0, 0, 0, 0, '-'
+while bytes < wanted and entries < 4000 do
+  local found = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', 1)[1]
+  if not found then break end
+  local fields = found[2]
+  last = tonumber(fields[2]) or last
+  if entries == 0 then first = last end
+  entries, bytes = entries + 1, bytes + {ENTRY_BYTES}
+  for i = 4, #fields, 2 do bytes = bytes + #fields[i] end
+  from = '(' .. found[1]
+end
+if entries == 0 then return {{0, 0}} end
+redis.call('XTRIM', KEYS[1], 'MAXLEN', redis.call('XLEN', KEYS[1]) - entries)
+return {{bytes, last - first + 1}}
 """
 
 
@@ -125,11 +150,28 @@ def entry_rows(fields: Mapping[bytes, bytes]) -> Iterator[list[Any]]:
                     yield entry
 
 
-async def trim_log(link: RedisLink, shard: int, *, now_ms: int) -> None:
-    """Delete the entries of a shard's log that exceed its age or count."""
+async def trim_log(link: RedisLink, shard: int, *, now_ms: int) -> bool:
+    """Delete the entries of a shard's log that exceed its age or count; return if there were any.
+
+    This, and `free_log`, work also when Redis is full.
+    """
     oldest = now_ms - round(conf.log_max_age_s * 1000)
     keys = (log_key(shard), count_key(shard))
-    await link.command("EVAL", _TRIM, 2, *keys, conf.log_max_ticks, oldest)
+    return bool(await link.command("EVAL", _TRIM, 2, *keys, conf.log_max_ticks, oldest))
+
+
+async def measure_log(link: RedisLink, shard: int) -> int:
+    """Return how many bytes of Redis's memory a shard's log takes."""
+    return int(await link.command("MEMORY", "USAGE", log_key(shard), "SAMPLES", 0) or 0)
+
+
+async def free_log(link: RedisLink, shard: int, wanted: int) -> tuple[int, int]:
+    """Delete the oldest entries of a shard's log; return how many bytes and ticks went, about.
+
+    Call it again until it has freed what is wanted; nothing went: the log is empty.
+    """
+    freed, ticks = await link.command("EVAL", _FREE, 1, log_key(shard), wanted)
+    return int(freed), int(ticks)
 
 
 class LogReader:
