@@ -20,6 +20,8 @@ from quotes.conf import conf
 
 _MAX_TOKEN_LENGTH = 8192
 _LEEWAY_S = 5
+# What a token that is none raises: its parts may be JSON of any kind and depth.
+_MALFORMED = (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError)
 _REQUIRED = ["exp", "iat", "iss", "aud"]
 
 
@@ -147,7 +149,7 @@ def _decode(
         raise BadCredentials("the token is for another audience") from error
     except jwt.InvalidIssuerError as error:
         raise BadCredentials("the token is from another issuer") from error
-    except (jwt.PyJWTError, ValueError, TypeError) as error:
+    except _MALFORMED as error:
         raise BadCredentials("not a valid token") from error
     return claims
 
@@ -158,7 +160,7 @@ def _is_foreign(token: str) -> bool:
         return False
     try:
         claims = jwt.decode(_check_length(token), options={"verify_signature": False})
-    except (jwt.PyJWTError, ValueError, TypeError) as error:
+    except _MALFORMED as error:
         raise BadCredentials("not a valid token") from error
     return claims.get("iss") == conf.jwks_issuer
 
@@ -171,7 +173,7 @@ def needs_fetch(token: str) -> bool:
 def _key_id_of(token: str) -> str:
     try:
         key_id = jwt.get_unverified_header(_check_length(token)).get("kid")
-    except (jwt.PyJWTError, ValueError, TypeError) as error:
+    except _MALFORMED as error:
         raise BadCredentials("not a valid token") from error
     if not isinstance(key_id, str):
         raise BadCredentials("the token's header names no key (kid)")

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from quotes.errors import BadHistoryFile, quoted
 from quotes.history.formats.arrow import require_pyarrow
+from quotes.history.formats.csv_text import plain_name
 from quotes.runtime.clock import unix_ms
 
 _MAX_LINE = 32_768
@@ -108,6 +109,8 @@ class HistoryFile:
                     # A row of another length is bad: its only cell has no name.
                     short = len(cells) != len(self._names)
                     row = dict(zip(self._names, cells, strict=False))
+                    if "instrument" in row:
+                        row["instrument"] = plain_name(row["instrument"])
                     yield reader.line_num, {"": "length"} if short else row
 
     # -- Parquet ----------------------------------------------------------------------------------

@@ -1,6 +1,12 @@
-"""History as CSV: a header, then a line for each row, prices with their digits."""
+"""History as CSV: a header, then a line for each row, prices with their digits.
 
+A name that a spreadsheet would take for a formula has an apostrophe before it; `plain_name` takes
+it away again.
+"""
+
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -8,6 +14,8 @@ from quotes.history.formats.columns import ISO, Batches, columns_of, iso_time, v
 
 _TIMES = frozenset({"start", "ends", "timestamp"})
 _MUST_QUOTE = frozenset(',"\r\n')
+# Names that begin like an escaped one are escaped too, so that every name comes back.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
 def csv_text(batches: Batches, *, ticks: bool, times: str) -> Iterator[bytes]:
@@ -24,9 +32,20 @@ def csv_text(batches: Batches, *, ticks: bool, times: str) -> Iterator[bytes]:
                 cells = list(cells)
                 for index in moments:
                     cells[index] = iso_time(cells[index])
-            lines.append(",".join(map(_cell, cells)))
+            name, *others = cells
+            lines.append(",".join((_name_cell(name), *map(_cell, others))))
         # The empty text at the end adds a line end after the last row.
         yield "\r\n".join(chain(lines, ("",))).encode()
+
+
+@lru_cache(maxsize=10_000)
+def _name_cell(name: str) -> str:
+    return _cell(f"'{name}" if _FORMULA.match(name) else name)
+
+
+def plain_name(cell: str) -> str:
+    """Return the name in a cell, without the apostrophe that keeps it from being a formula."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def _cell(value: Any) -> str:

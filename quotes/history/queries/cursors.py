@@ -13,7 +13,8 @@ from instruments.keys import InstrumentKey
 from quotes.errors import BadHistoryQuery, quoted
 
 _MAX_LENGTH = 500
-_MAX_BIGINT = 2**63 - 1
+# A page begins after its cursor: one more is still a number of the database.
+_MOST = 2**63 - 2
 
 
 class PagePosition(msgspec.Struct, frozen=True, array_like=True):
@@ -53,7 +54,7 @@ def decode_cursor(text: str, *, list_id: str) -> PagePosition:
             raise ValueError
         padded = text.encode() + b"=" * (-len(text) % 4)
         position = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=PagePosition)
-        if abs(position.timestamp) > _MAX_BIGINT or abs(position.position) > _MAX_BIGINT:
+        if abs(position.timestamp) > _MOST or abs(position.position) > _MOST:
             raise ValueError
     except (ValueError, msgspec.MsgspecError) as error:
         raise BadHistoryQuery(f"not a cursor, was {quoted(text)}") from error
