@@ -9,6 +9,8 @@ this bridge wrote last and finds everything that it wrote.
 import logging
 from collections.abc import Mapping
 
+import hiredis
+
 from quotes.bridge.flush import Flush
 from quotes.bridge.market import Market
 from quotes.bridge.streams import Stream
@@ -45,15 +47,18 @@ class Numbering:
         if self.is_current and market.streams and not records:
             # Redis came back empty: everything is written again, and numbers continue.
             await _write(flush, {one.field: one.latest for one in market.streams.values()})
-        elif before in ("", run_id) or (
-            self.is_current and not _is_behind(records, market.streams)
+        elif (
+            not run_id
+            or before in ("", run_id)
+            or (self.is_current and not _is_behind(records, market.streams))
         ):
             market.restore(records.items())
         else:
             logger.warning("Redis may hold older data than was published: all numbers start over")
             market.restart(records.items())
             await _write(flush, {one.field: one.latest for one in market.streams.values()})
-        await set_value(link, self._run_key, run_id)
+        if run_id:
+            await set_value(link, self._run_key, run_id)
         self._run_id = run_id
 
 
@@ -74,8 +79,14 @@ async def _write(flush: Flush, latest: Mapping[str, LatestPrice]) -> None:
 
 
 async def _run_id(link: RedisLink) -> str:
-    """Return the id that a Redis process gives itself when it starts."""
-    reply = await link.command("INFO", "server")
+    """Return the id that a Redis process gives itself when it starts; "" if it is not told."""
+    try:
+        reply = await link.command("INFO", "server")
+    except hiredis.ReplyError as error:
+        if "NOPERM" not in str(error):
+            raise
+        logger.warning("the Redis user may not run INFO, so a Redis with older data is not noticed")
+        return ""
     text = reply.decode() if isinstance(reply, bytes) else str(reply)
     for line in text.splitlines():
         if line.startswith("run_id:"):

@@ -88,3 +88,20 @@ async def test_complete_data_continues_the_numbering(
         await client.heartbeat("live")
         await publish_all(keeps_file, 4, 4)
         assert await numbered(client, 1) == [(before[-1][0], 4, 4)]
+
+
+async def test_a_user_that_may_not_run_info_still_bridges(
+    redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without INFO nothing tells one Redis from the next; prices flow all the same."""
+    redis.acl_setuser("default", enabled=True, nopass=True, commands=["+@all", "-info"])
+    try:
+        async with LiveServer() as server:
+            await server.start_bridge()
+            async with server.client() as client:
+                await client.subscribe("A")
+                publish(redis, "A", message("A", "1"))
+                assert (await client.price())["price"] == 1
+        assert "may not run INFO" in caplog.text
+    finally:
+        redis.acl_setuser("default", enabled=True, nopass=True, commands=["+@all"])
