@@ -30,8 +30,18 @@ LEAST_TIMESTAMP = 100_000_000_000
 MAX_AHEAD_MS = DAY_MS
 MAX_TICK_BYTES = 16_384
 MAX_DIGITS = 30
+# Deepest nesting of lists and objects in a value: clients' decoders and the encoders here have
+# limits of their own, and differ.
+MAX_DEPTH = 32
+# More than symbol, price, timestamp and a segment of the master take in a price frame, with their
+# keys: a frame is this much longer than `others` at most, and the message of a tick that was taken
+# may gain this much on its way to the bridge.
+_HEAD_BYTES = 512
 
 _PLAIN_NUMBER_START = frozenset(b"-0123456789")
+_NESTING_START = frozenset(b"[{")
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_BRACKETS = re.compile(rb"[\[\]{}]")
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
 
 # The layout that nearly all publishers send: compact, the three keys in order, then numbers of
@@ -105,8 +115,8 @@ def parse_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
 
 def parse_any_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
     """Return the tick of a message in any layout, more slowly than `parse_tick`."""
-    if len(payload) > MAX_TICK_BYTES:
-        raise BadTick(f"a tick must have at most {MAX_TICK_BYTES} bytes, was {len(payload)}")
+    if len(payload) > MAX_TICK_BYTES + _HEAD_BYTES:
+        raise _too_long(len(payload))
     try:
         if not payload.isascii():
             payload.decode()
@@ -139,7 +149,37 @@ def parse_any_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
     except BadSymbol as error:
         raise BadTick(str(error)) from error
     digits = _number("price", price).decode()
-    return Tick(symbol, digits, _moment(when, now_ms), segment, joined(fields))
+    others = joined(fields)
+    if len(payload) > MAX_TICK_BYTES - _HEAD_BYTES:
+        length = len(others) + len(segment_text(segment))
+        if length > MAX_TICK_BYTES:
+            raise _too_long(length)
+    return Tick(symbol, digits, _moment(when, now_ms), segment, others)
+
+
+def _too_long(length: int) -> BadTick:
+    return BadTick(f"a tick must have at most {MAX_TICK_BYTES} bytes, was {length}")
+
+
+def read_frame(frame: bytes) -> Tick:
+    """Return the tick of a price frame that a bridge made; its values are checked already.
+
+    Raises:
+        BadTick: it is not a price frame.
+    """
+    usual = USUAL_TICK.fullmatch(frame)
+    if usual is not None:
+        name, price, when, others = usual.groups()
+        return Tick(name.decode(), price.decode(), int(when), "", others)
+    try:
+        fields = {name: bytes(text) for name, text in decode_object(frame).items()}
+        symbol = _decode_string(fields.pop("symbol"))
+        price = fields.pop("price")
+        when = fields.pop("timestamp")
+        segment = _decode_string(fields.pop("segment", b'""'))
+        return Tick(symbol, price.decode(), int(when), segment, joined(fields))
+    except (msgspec.DecodeError, RecursionError, KeyError, ValueError) as error:
+        raise BadTick(f"not a price frame ({error!r}), was {quoted(frame)}") from error
 
 
 def make_tick(*, symbol: str, price: Decimal | str, now_ms: int, **others: Any) -> Tick:
@@ -245,11 +285,24 @@ def checked(name: str, value: msgspec.Raw) -> bytes:
     """
     if not name.isprintable():
         raise BadTick(f"keys must be printable, was {quoted(name)}")
+    if depth_of(bytes(value)) > MAX_DEPTH:
+        raise BadTick(f"{name} must be nested at most {MAX_DEPTH} deep, was {quoted(bytes(value))}")
     try:
         _decode_any(value)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadTick(f"{name} must be valid JSON ({error})") from error
     return bytes(value)
+
+
+def depth_of(value: bytes) -> int:
+    """Return how deep lists and objects are nested in the text of a JSON value."""
+    if value[0] not in _NESTING_START:
+        return 0
+    depth = deepest = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", value)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 # Nearly every message of a publisher begins like the previous one on its channel and differs in

@@ -11,9 +11,8 @@ from instruments.keys import InstrumentKey
 from quotes.history.candles.bars import Bar
 from quotes.history.candles.intervals import Interval
 from quotes.ticks import Tick as ParsedTick
-from quotes.ticks import decode_object, encode_tick, parse_tick
+from quotes.ticks import decode_object, encode_tick, read_frame
 
-_MAX_BIGINT = 2**63 - 1
 _MAX_DIGITS = 18
 
 # A frame as `encode_tick` writes it, if symbol and price need no escapes.
@@ -126,7 +125,7 @@ def contents_of(frame: bytes) -> _Contents:
     """
     match = _match_frame(frame)
     if match is None:
-        tick = parse_tick(frame, now_ms=_MAX_BIGINT)
+        tick = read_frame(frame)
         price, others = tick.price_text, tick.others
         alone = _VOLUME_ALONE.fullmatch(others)
         if alone is not None:

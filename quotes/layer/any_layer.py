@@ -59,6 +59,9 @@ class AnyLayer:
     def withhold(self, withheld: Callable[[Message], bool]) -> None:
         """Do nothing: members get each message."""
 
+    def on_failure(self, hook: Callable[[Receiver, Exception], None]) -> None:
+        """Do nothing: a consumer that fails ends its own connection."""
+
     def on_reconnect(self, hook: Callable[[], Awaitable[None]]) -> None:
         """Do nothing: nobody says when messages were missed."""
 

@@ -273,6 +273,10 @@ class QuotesChannelLayer(BaseChannelLayer):
         """Ask of each group message whether members do not get it; it becomes the newest anyway."""
         self.state.withheld = withheld
 
+    def on_failure(self, hook: Callable[[Receiver, Exception], None]) -> None:
+        """Call the hook with each receiver that fails to take a message of a group."""
+        self.state.on_failure = hook
+
     def detach(self, channel: str) -> None:
         """Take the channel out of all its groups and forget its receiver."""
         state = self.state

@@ -16,6 +16,10 @@ logger = logging.getLogger(__name__)
 Receiver = Callable[[Message], None]
 
 
+def _log_failure(receiver: Receiver, error: Exception) -> None:
+    logger.error("%r failed to take a message", receiver, exc_info=error)
+
+
 class LocalGroup:
     """A group's members in this event loop, and its newest messages since there were any.
 
@@ -80,6 +84,8 @@ class LoopState:
         self.lane_users = [0] * LANES
         self.reconnect_hooks: list[Callable[[], Awaitable[None]]] = []
         self.withheld: Callable[[Message], bool] | None = None
+        # called with a receiver that raised, and its error; the others get the message
+        self.on_failure: Callable[[Receiver, Exception], None] = _log_failure
         self.guard: AsyncGenerator[None, None] | None = None  # closes the links with the loop
         self._mailbox = mailbox
         self.links = [
@@ -138,8 +144,8 @@ class LoopState:
         for receive in group.receivers:
             try:
                 receive(message)
-            except Exception:
-                logger.exception("a member failed to take %s", message.get("type"))
+            except Exception as error:
+                self.on_failure(receive, error)
 
     # -- groups and lanes -----------------------------------------------------------------------
 

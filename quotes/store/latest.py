@@ -20,7 +20,7 @@ from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import RedisLink
 from quotes.store.clients import sync_client
 from quotes.store.names import lease_key, own_key, stock_key
-from quotes.ticks import Tick, encode_tick, parse_tick
+from quotes.ticks import Tick, encode_tick, parse_tick, read_frame
 
 # Epoch, seq, timestamp and frame. A format, not a function: a flush fills it in for each
 # instrument from the values of a log row.
@@ -47,7 +47,7 @@ class LatestPrice(msgspec.Struct, frozen=True, gc=False):
     @property
     def price(self) -> Decimal:
         """In rupees, with the digits that were published."""
-        return parse_tick(self.frame, now_ms=self.timestamp).price
+        return read_frame(self.frame).price
 
 
 def encode_latest(latest: LatestPrice) -> bytes:

@@ -50,6 +50,9 @@ class Client(Protocol):
     def limits_changed(self) -> None:
         """Hold the client to the new `ClientAccess.limits`."""
 
+    def fail(self, error: Exception) -> None:
+        """End the session because of an error, so that the client connects again."""
+
     async def reconsider(self) -> list[str]:
         """Drop the subscriptions that the client is no longer entitled to.
 
@@ -258,7 +261,11 @@ class ClientAccess:
             task.add_done_callback(self._tasks.discard)
 
     async def _apply_entitlements(self, client: Client) -> None:
-        dropped = await client.reconsider()
+        try:
+            dropped = await client.reconsider()
+        except Exception as error:
+            client.fail(error)  # else it would go on to see what it may no longer see
+            return
         if not self._ended:
             client.send_control(self.entitlements_frame(dropped))
 

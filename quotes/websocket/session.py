@@ -71,6 +71,7 @@ class ClientSession:
             feed.scheduler,
             on_overflow=self.too_slow,
             on_gap=self._fell_behind,
+            on_failure=self.fail,
             encoding=encoding,
         )
         self.subscriptions = PriceSubscriptions(feed, self.outbox, channel=channel, access=access)
@@ -124,7 +125,7 @@ class ClientSession:
         except ProtocolError as error:
             self.outbox.control(error_frame(error))
         except Exception:
-            incident = uuid.uuid4().hex[:12]
+            incident = _new_incident()
             logger.exception("incident %s: could not carry out a client's message", incident)
             self.outbox.control(
                 frame(
@@ -242,6 +243,24 @@ class ClientSession:
                 CloseCode.TOO_SLOW_FOR_EVERY_TICK, "too slow for every tick, resume from seq"
             )
 
+    def fail(self, error: Exception) -> None:
+        """End a client that could not be served; it connects again, and no other notices."""
+        if self.ended:
+            return
+        incident = _new_incident()
+        self.feed.failed_clients += 1
+        logger.error(
+            "incident %s: ended a client that could not be served, %d since the start",
+            incident,
+            self.feed.failed_clients,
+            exc_info=error,
+        )
+        try:
+            self.close(CloseCode.INTERNAL, f"the server failed: incident {incident}")
+        except Exception:
+            logger.exception("incident %s: the client is cut off", incident)
+            self.cut_off()
+
     def close(self, code: CloseCode, reason: str) -> None:
         """Close behind what is due; a client that does not take that in time is cut off."""
         self.closing = True
@@ -261,6 +280,11 @@ class ClientSession:
         self.feed.listeners.discard(self)
         self.access.end()
         self.subscriptions.end()
+
+
+def _new_incident() -> str:
+    """Return an id under which a failure is found in the log."""
+    return uuid.uuid4().hex[:12]
 
 
 def _message_bucket(limits: Limits) -> TokenBucket:

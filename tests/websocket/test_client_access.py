@@ -44,6 +44,9 @@ class FakeClient:
     def limits_changed(self) -> None:
         self.calls.append("limits")
 
+    def fail(self, error: Exception) -> None:
+        self.calls.append("fail")
+
     async def reconsider(self) -> list[str]:
         self.calls.append("reconsider")
         return self.dropped
@@ -91,7 +94,7 @@ async def attached(service: FakeService) -> tuple[ClientAccess, FakeClient]:
 def test_session_is_a_client() -> None:
     """The session has each method of the interface; mypy compares their types."""
     methods = [name for name in vars(Client) if not name.startswith("_")]
-    assert len(methods) == 5
+    assert len(methods) == 6
     assert all(callable(getattr(ClientSession, name)) for name in methods)
 
 

@@ -5,9 +5,10 @@ them (`feed/day_reader.py`), for the instruments that some client gets in the mo
 a second behind at most: what comes in between is seen in the prices that pass.
 """
 
+import contextlib
 from dataclasses import dataclass
 from datetime import date as Date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import msgspec
 
@@ -97,7 +98,8 @@ def _change(tick: Tick, prev_close: bytes | None, fields: dict[str, bytes]) -> d
     before = Decimal(prev_close.decode())
     found = {"change": _text_of(tick.price - before)}
     if before:
-        found["change_pct"] = _text_of(round((tick.price - before) / before * 100, 2))
+        with contextlib.suppress(InvalidOperation):  # more digits than a decimal can have here
+            found["change_pct"] = _text_of(round((tick.price - before) / before * 100, 2))
     return found
 
 

@@ -3,6 +3,7 @@
 import asyncio
 
 from quotes.websocket.delivery.intervals import PriceInterval, ScheduledOutbox
+from quotes.websocket.delivery.isolation import end_failed
 
 # Frames that become due within this time of the last flush leave together, in one write: the least,
 # for each client that was written to (a write and what it wakes take about 10 us), and the most.
@@ -47,7 +48,10 @@ class FlushScheduler:
         self.now = self.loop.time()
         due, self._due = self._due, []
         for outbox in due:
-            outbox.flush()
+            try:
+                outbox.flush()
+            except Exception as error:
+                end_failed(outbox, error)
         pause = min(max(_GATHER_S, len(due) * _GATHER_PER_CLIENT_S), _MAX_GATHER_S)
         self.next_flush = self.loop.time() + pause
 

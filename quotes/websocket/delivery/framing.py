@@ -6,13 +6,13 @@ the form of a transport).
 """
 
 import json
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 
 from quotes.layer.lanes import Message
-from quotes.ticks import Tick, encode_tick, joined, parse_tick
+from quotes.ticks import MAX_DEPTH, Tick, decode_object, depth_of, encode_tick, joined, read_frame
 from quotes.websocket.delivery.day_fields import day_fields
 from quotes.websocket.transports.base import FrameTransport
 
@@ -25,6 +25,8 @@ _QUOTE_FIELDS = frozenset(
 )
 # A 64-bit float gives back every decimal of up to this many significant digits (IEEE 754).
 _EXACT_DIGITS = 15
+_EXACT_EXPONENT = 290  # within its range, with room
+_INTEGER_DIGITS = 20  # of a 64-bit integer, with its sign
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -132,7 +134,7 @@ def json_text(frame: str, mode: str, key: str = "") -> str:
     """
     if mode == "full":
         return frame
-    tick = parse_tick(frame.encode(), now_ms=2**60)
+    tick = read_frame(frame.encode())
     fields = {
         name: text
         for name, text in tick.fields.items()
@@ -147,10 +149,20 @@ def json_text(frame: str, mode: str, key: str = "") -> str:
 def msgpack_of(text: str) -> bytes:
     """Return JSON text as MessagePack, with the same keys.
 
-    MessagePack has no decimals: a number that a 64-bit float gives back digit for digit is a float
-    or an integer, any other is text.
+    MessagePack has no decimals: a number that a 64-bit float gives back digit for digit, or a
+    64-bit integer, is one; any other is text. So is a value that is nested too deep.
     """
-    return _pack(json.loads(text, parse_float=_exact))
+    try:
+        return _pack(json.loads(text, parse_float=_exact))
+    except (OverflowError, ValueError, RecursionError):
+        return _pack({name: _carried(bytes(raw)) for name, raw in decode_object(text).items()})
+
+
+def _carried(value: bytes) -> Any:
+    """Return the text of a JSON value as what MessagePack can carry of it."""
+    if depth_of(value) > MAX_DEPTH:
+        return value.decode()
+    return json.loads(value, parse_float=_exact, parse_int=_whole)
 
 
 def payload_array(payloads: list[Any], encoding: str) -> Any:
@@ -161,8 +173,22 @@ def payload_array(payloads: list[Any], encoding: str) -> Any:
 
 
 def _exact(text: str) -> float | str:
-    number = Decimal(text)
-    return float(text) if len(number.as_tuple().digits) <= _EXACT_DIGITS else text
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return text
+    if len(number.as_tuple().digits) > _EXACT_DIGITS or abs(number.adjusted()) > _EXACT_EXPONENT:
+        return text
+    return float(text)
+
+
+def _whole(text: str) -> int | str:
+    if len(text) <= _EXACT_DIGITS:
+        return int(text)
+    if len(text) > _INTEGER_DIGITS:
+        return text
+    number = int(text)
+    return number if -(2**63) <= number < 2**64 else text
 
 
 def _array_header(length: int) -> bytes:

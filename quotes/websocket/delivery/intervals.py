@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from quotes.layer.groups import Receiver
 from quotes.layer.lanes import Message
+from quotes.websocket.delivery.isolation import end_failed
 
 # A client's prices go to the interval once its subscriptions have not changed for this long: each
 # switch to and fro costs a step per instrument.
@@ -19,13 +20,19 @@ SETTLED_S = 1.0
 
 
 class ScheduledOutbox(Protocol):
-    """An outbox, as far as flushes and intervals are concerned. Nothing here blocks or raises."""
+    """An outbox, as far as flushes and intervals are concerned. Nothing here blocks.
+
+    An outbox whose call raises is ended by `fail`; the others get what is due to them.
+    """
 
     def flush(self) -> None:
         """Write what is due."""
 
     def interval_over(self) -> None:
         """Write what the interval has gathered of the client's instruments."""
+
+    def fail(self, error: Exception) -> None:
+        """End the client because of an error; may be called twice."""
 
 
 class _Products(dict[str, Any]):
@@ -66,7 +73,11 @@ class PriceInterval:
         """Call all members; then the next interval begins."""
         self._order = {key: index for index, key in enumerate(self._changed)}
         for outbox in tuple(self.members):
-            outbox.interval_over()
+            try:
+                outbox.interval_over()
+            except Exception as error:
+                self.members.discard(outbox)
+                end_failed(outbox, error)
         self._changed = {}
         self._order = {}
         self._products = {}

@@ -14,6 +14,7 @@ from quotes.layer.lanes import Message
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.framing import Framing
 from quotes.websocket.delivery.intervals import IntervalMembership, PriceInterval
+from quotes.websocket.delivery.isolation import end_failed
 from quotes.websocket.protocol import frame
 from quotes.websocket.transports.base import FrameTransport
 
@@ -27,12 +28,13 @@ class Outbox:
     Prices are delivered at most once and in order, each instrument's newest last; a client that is
     slow, or asked for intervals, is not sent those in between. Frames that are no prices are
     delivered in order and never dropped. Nothing here waits, and all calls come from the client's
-    event loop.
+    event loop. What a call raises for many clients is handed to `fail`, which ends this one alone.
 
     Args:
         encoding: "json" for text frames, "msgpack" for binary ones.
         on_overflow: called when the client does not take frames that may not be dropped.
         on_gap: called when a price is dropped of an instrument whose every tick the client wants.
+        on_failure: called with an error because of which the client cannot be served.
 
     Attributes:
         skipped: prices that a slow client was not sent and has yet to report.
@@ -43,6 +45,7 @@ class Outbox:
         "_conflating",
         "_is_due",
         "_items",
+        "_on_failure",
         "_on_gap",
         "_on_overflow",
         "_scheduler",
@@ -67,12 +70,14 @@ class Outbox:
         *,
         on_overflow: Callable[[], None],
         on_gap: Callable[[], None],
+        on_failure: Callable[[Exception], None] | None = None,
         encoding: str = "json",
     ) -> None:
         self._transport = transport
         self._scheduler = scheduler
         self._on_overflow = on_overflow
         self._on_gap = on_gap
+        self._on_failure = on_failure
         self.framing = Framing(transport, encoding)
         self.high_water = conf.high_water_bytes
         self.lossless: set[str] = set()  # instrument keys of which every tick is wanted
@@ -186,7 +191,23 @@ class Outbox:
     def _drained(self) -> None:
         """Go on after the transport was full."""
         if self._conflating or self.frames:
+            self._try_flush()
+
+    def _try_flush(self) -> None:
+        """Flush; end the client if that fails."""
+        try:
             self.flush()
+        except Exception as error:
+            end_failed(self, error)
+
+    def fail(self, error: Exception) -> None:
+        """Drop the prices that are due, and let the client be ended because of an error."""
+        self._items = []
+        self.newest.clear()
+        self.leave_interval()
+        if self._on_failure is None:
+            raise error
+        self._on_failure(error)
 
     def _send_newest(self) -> None:
         """Send the newest prices, and report how many a slow client missed."""
@@ -251,7 +272,7 @@ class Outbox:
 
     def close(self) -> None:
         """Write what the client takes at once, and leave the interval."""
-        self.flush()
+        self._try_flush()
         self.leave_interval()
 
     @property

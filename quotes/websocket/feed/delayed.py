@@ -17,6 +17,7 @@ from quotes.layer.groups import Receiver
 from quotes.runtime.clock import now_ms
 from quotes.store.shards import shard_count_async
 from quotes.store.tick_log import BEGINNING, LoggedTick, decode_entry, read_after, tick_message
+from quotes.websocket.delivery.isolation import end_failed_receiver
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,8 @@ class DelayedReader:
                         "cannot read the tick log for delayed prices, trying again: %s", error
                     )
                 self._problem = str(error)
+            except Exception:
+                logger.exception("could not read the tick log for delayed prices, trying again")
             await asyncio.sleep(pause_s)
 
     async def _read(self) -> bool:
@@ -105,7 +108,7 @@ class DelayedReader:
             more = more or len(entries) == _PAGE
         if not more and not self._caught_up:
             self._caught_up = True
-            for key in self._receivers:
+            for key in list(self._receivers):  # one that fails leaves
                 if key in self._last:
                     self._deliver(self._last[key])
         return more
@@ -123,8 +126,8 @@ class DelayedReader:
             for receiver in tuple(receivers):
                 try:
                     receiver(message)
-                except Exception:
-                    logger.exception("could not hand a delayed price to a client")
+                except Exception as error:
+                    end_failed_receiver(receiver, error)
 
 
 class DelayedReaders:

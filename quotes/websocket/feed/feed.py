@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -30,6 +30,7 @@ from quotes.store.names import own_key, status_keys
 from quotes.store.positions import StreamPosition
 from quotes.store.tick_log import tick_message
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
+from quotes.websocket.delivery.isolation import end_failed, end_failed_receiver
 from quotes.websocket.feed.day_reader import DayReader
 from quotes.websocket.feed.delayed import DelayedReaders
 from quotes.websocket.feed.market_status import MarketStatusWatch
@@ -56,7 +57,10 @@ Resolve = Callable[..., InstrumentKey]
 
 
 class FeedListener(Protocol):
-    """A client's session, as far as the feed is concerned. Only `follow_master` waits."""
+    """A client's session, as far as the feed is concerned. Only `follow_master` waits.
+
+    One whose call raises is ended by `fail`; the others are called all the same.
+    """
 
     def feed_changed(self) -> None:
         """Send that the feed went down, or is back."""
@@ -69,6 +73,13 @@ class FeedListener(Protocol):
 
     async def follow_master(self, resolve: "Resolve") -> None:
         """Follow names that mean another instrument since the master changed."""
+
+    def fail(self, error: Exception) -> None:
+        """End the client because of an error; may be called twice."""
+
+
+def _check_deadlines(listener: FeedListener, now: float) -> None:
+    listener.check_deadlines(now)
 
 
 def latest_message(field: str, latest: LatestPrice) -> dict[str, Any]:
@@ -85,6 +96,7 @@ class Feed:
     Attributes:
         access_service: accounts, and counts of connections, for the sessions.
         listeners: the sessions; they add and remove themselves.
+        failed_clients: how many clients were ended because they could not be served.
         last_tick: when the newest tick came to a bridge, Unix milliseconds; None before the first.
         ready: done once the state is known.
     """
@@ -97,6 +109,7 @@ class Feed:
         self.access_service = AccessService(self.client)
         self.delayed = DelayedReaders(self.client)
         self.listeners: set[FeedListener] = set()
+        self.failed_clients = 0
         self.state = FeedState.DOWN
         self.last_tick: int | None = None
         self._shards = 1
@@ -108,6 +121,7 @@ class Feed:
         self.history = StreamHistory(RecentTicks(self.client))
         self._task = asyncio.create_task(self._watch())
         self.layer.on_reconnect(self.refresh)
+        self.layer.on_failure(end_failed_receiver)
 
     async def close(self) -> None:
         """End the tasks and the connections."""
@@ -144,13 +158,30 @@ class Feed:
                 self._set_state(bridge_up=False)
             except Exception:
                 logger.exception("could not check the state of the feed, trying again")
-            if changed := self.markets.changes():
-                for listener in list(self.listeners):
-                    listener.market_changed(changed)
-            now = loop.time()
-            for listener in list(self.listeners):
-                listener.check_deadlines(now)
+            self._tell_market_changes()
+            self._tell(partial(_check_deadlines, now=loop.time()))
             await asyncio.sleep(_WATCH_INTERVAL_S)
+
+    def _tell_market_changes(self) -> None:
+        try:
+            changed = self.markets.changes()
+        except Exception:
+            logger.exception("could not find out the status of the markets, trying again")
+            return
+        if changed:
+            self._tell(lambda listener: listener.market_changed(changed))
+
+    def _tell(self, call: Callable[[FeedListener], None]) -> None:
+        """Call all listeners; one that raises is ended."""
+        for listener in list(self.listeners):
+            try:
+                call(listener)
+            except Exception as error:
+                self._end_failed(listener, error)
+
+    def _end_failed(self, listener: FeedListener, error: Exception) -> None:
+        self.listeners.discard(listener)
+        end_failed(listener, error)
 
     async def _bridge_statuses(self) -> list[dict[str, Any] | None]:
         """Return the status of each shard's bridge, None where there is none."""
@@ -175,14 +206,16 @@ class Feed:
             self.ready.set_result(None)
         elif FeedState.DOWN in (before, self.state) and before is not self.state:
             logger.warning("the feed is %s", self.state.value)
-            for listener in list(self.listeners):
-                listener.feed_changed()
+            self._tell(lambda listener: listener.feed_changed())
 
     async def follow_master(self) -> None:
         """Let each session follow names that mean another instrument since the master changed."""
         resolve = lru_cache(maxsize=None)(index.resolve)  # many clients use the same names
         for listener in list(self.listeners):
-            await listener.follow_master(resolve)
+            try:
+                await listener.follow_master(resolve)
+            except Exception as error:
+                self._end_failed(listener, error)
             await asyncio.sleep(0)
 
     # -- the latest prices ---------------------------------------------------------------------

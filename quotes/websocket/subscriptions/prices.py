@@ -272,6 +272,10 @@ class PriceSubscriptions:
             self._outbox.skipped += _MAX_HELD_TICKS
         held.append(event)
 
+    def fail(self, error: Exception) -> None:
+        """Let the client be ended because of an error."""
+        self._outbox.fail(error)
+
     def end(self) -> None:
         """Leave all groups at once, where the layer can."""
         self._ended = True
