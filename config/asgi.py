@@ -14,7 +14,7 @@ django_application = get_asgi_application()
 
 # These import models and settings, which are there only now.
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from django.urls import path  # noqa: E402
+from django.urls import path, re_path  # noqa: E402
 
 from instruments.conf import conf as instruments_conf  # noqa: E402
 from instruments.index import index  # noqa: E402
@@ -23,6 +23,7 @@ from quotes.access.middleware.proxy_headers import ProxyHeaders  # noqa: E402
 from quotes.websocket.consumers import LivePriceConsumer  # noqa: E402
 from quotes.websocket.feed.feed import master_changed  # noqa: E402
 from quotes.websocket.origins import OriginCheck  # noqa: E402
+from quotes.websocket.refusals import refuse_path  # noqa: E402
 
 if instruments_conf.follow_master:
     index.follow(master_changed)
@@ -31,7 +32,11 @@ application = ProxyHeaders(
     ProtocolTypeRouter(
         {
             "http": BodyLimit(django_application),
-            "websocket": OriginCheck(URLRouter([path("live-price", LivePriceConsumer.as_asgi())])),
+            "websocket": OriginCheck(
+                URLRouter(
+                    [path("live-price", LivePriceConsumer.as_asgi()), re_path("", refuse_path)]  # type: ignore[arg-type]
+                )
+            ),
         }
     )
 )

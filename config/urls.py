@@ -3,10 +3,12 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from quotes.rest.health import healthz, readyz
-from quotes.rest.pages import live_prices
+from quotes.rest.pages import favicon, live_prices, upgrade_required
 
 urlpatterns = [
     path("", live_prices, name="live-prices"),
+    path("favicon.ico", favicon),
+    path("live-price", upgrade_required),
     path("admin/", admin.site.urls),
     # Before the instruments, whose keys may hold slashes.
     path("api/", include("quotes.history.rest.urls")),

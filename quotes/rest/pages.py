@@ -1,10 +1,14 @@
-"""Pages for people: the start page, which shows live prices.
+"""Pages for people: the start page, which shows live prices, and what browsers ask for beside it.
 
-Its script is in `static/quotes/` and uses the public protocol, as any client does.
+The start page's script is in `static/quotes/` and uses the public protocol, as any client does.
 """
+
+from functools import cache
+from pathlib import Path
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from quotes.conf import conf
@@ -30,3 +34,28 @@ def live_prices(request: HttpRequest) -> HttpResponse:
     response["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
     response["Cache-Control"] = "no-cache"
     return response
+
+
+@csrf_exempt
+def upgrade_required(request: HttpRequest) -> HttpResponse:
+    """Answer an HTTP request to the address of the WebSocket: 426."""
+    scheme = "wss" if request.is_secure() else "ws"
+    return HttpResponse(
+        f"This address takes WebSocket connections only: connect to {scheme}://"
+        f"{request.get_host()}{request.path} with a WebSocket client.\n",
+        status=426,
+        content_type="text/plain; charset=utf-8",
+        headers={"Upgrade": "websocket", "Connection": "Upgrade", "Cache-Control": "no-store"},
+    )
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Answer browsers that ask for the icon of a page that names none."""
+    headers = {"Cache-Control": "public, max-age=86400"}
+    return HttpResponse(_icon(), content_type="image/svg+xml", headers=headers)
+
+
+@cache
+def _icon() -> bytes:
+    return (Path(__file__).parent.parent / "static" / "quotes" / "icon.svg").read_bytes()

@@ -10,7 +10,8 @@ from channels.exceptions import StopConsumer
 from quotes.access.credentials.presented import SUBPROTOCOL
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.feed.feed import current_feed
-from quotes.websocket.handshake import HandshakeRefused, open_access, send_refusal
+from quotes.websocket.handshake import open_access
+from quotes.websocket.refusals import HandshakeRefused, send_refusal
 from quotes.websocket.session import ClientSession
 from quotes.websocket.transports.asgi import AsgiTransport
 from quotes.websocket.transports.base import EXTENSION

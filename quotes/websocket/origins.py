@@ -8,12 +8,12 @@ import logging
 from typing import Any
 from urllib.parse import urlsplit
 
-from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from instruments.errors import quoted
 from quotes.conf import conf
+from quotes.websocket.refusals import HandshakeRefused, send_refusal
 
 logger = logging.getLogger(__name__)
 
@@ -60,4 +60,5 @@ class OriginCheck:
             "QUOTES_ALLOWED_ORIGINS (or its host to ALLOWED_HOSTS if it is this server's own)",
             quoted(origin),
         )
-        return await WebsocketDenier()(scope, receive, send)
+        reason = "pages of this origin may not connect"
+        return await send_refusal(scope, send, HandshakeRefused(403, reason))

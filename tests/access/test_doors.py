@@ -84,6 +84,8 @@ ADMIN = PAGES | {"superuser": 200, "unentitled": 302, "entitled": 302, "publishe
 # method and address -> who gets what; {} stands for what an address is asked with
 ROWS: dict[str, tuple[str, dict[str, int]]] = {
     "GET /": ("", EVERYBODY),
+    "GET /favicon.ico": ("", EVERYBODY),
+    "GET /live-price": ("", row(426, bad=426)),
     "GET /healthz": ("", EVERYBODY),
     "GET /readyz": ("", row(503, bad=503)),  # no bridge runs in these tests
     "GET /api/schema/": ("", DOCUMENTS),

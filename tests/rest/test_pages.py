@@ -52,3 +52,19 @@ def test_page_knows_the_heartbeat(settings: object) -> None:
     assert 'data-heartbeat-s="15"' in page()
     settings.QUOTES_HEARTBEAT_S = "2.5"  # type: ignore[attr-defined]
     assert 'data-heartbeat-s="2.5"' in page()
+
+
+@pytest.mark.parametrize("method", ["get", "head", "post"])
+def test_address_of_the_websocket_asks_for_an_upgrade(method: str) -> None:
+    """HTTP at /live-price is answered by 426, the header of it and a sentence that says how."""
+    response = getattr(Client(enforce_csrf_checks=True), method)("/live-price")
+    assert (response.status_code, response["Upgrade"]) == (426, "websocket")
+    if method != "head":
+        assert "ws://testserver/live-price" in response.content.decode()
+
+
+def test_browsers_get_an_icon_wherever_they_look() -> None:
+    """A page without an icon of its own costs no 404."""
+    response = Client().get("/favicon.ico")
+    assert (response.status_code, response["Content-Type"]) == (200, "image/svg+xml")
+    assert response.content.startswith(b"<svg")

@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 from redis import Redis
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin
 
 from quotes.publish.publishing import publish_ticks
 from tests.live import Client, LiveServer
 from tests.ports import free_port
 from tests.ticks import MOMENT, message, publish, tick
 from tests.waiting import wait_until
+from tests.websocket.test_handshake import BAD_TEXT
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -88,3 +91,33 @@ async def test_slow_reader_is_conflated(daphne_url: str, live: LiveServer, redis
             elif "type" not in frame:
                 prices.append(frame["price"])
         assert skipped > 0 and prices == sorted(set(prices)) and prices[-1] == 599
+
+
+async def test_other_paths_are_refused_with_404(daphne_url: str, redis: Redis) -> None:
+    """The handshake is answered with the right address."""
+    for path in ("/", "x"):
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(daphne_url + path):
+                pass
+        assert refused.value.response.status_code == 404
+        assert b"/live-price" in (refused.value.response.body or b"")
+    with pytest.raises(InvalidStatus) as foreign:
+        async with connect(daphne_url, origin=Origin("https://evil.example")):
+            pass
+    assert foreign.value.response.status_code == 403
+
+
+@pytest.mark.parametrize("parts", BAD_TEXT)
+async def test_text_that_is_not_utf8_closes_with_1007(
+    daphne_url: str, redis: Redis, parts: list[bytes]
+) -> None:
+    """In one frame or several; the client is told the code."""
+    async with connect(daphne_url) as connection:
+        for number, part in enumerate(parts):
+            opcode = 0x00 if number else 0x01
+            final = 0x80 if number == len(parts) - 1 else 0
+            head = bytes([final | opcode, 0x80 | len(part), 0, 0, 0, 0])
+            connection.transport.write(head + part)
+        with pytest.raises(ConnectionClosed) as closed:
+            await Client(connection).receive()
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 1007

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import socket
 import sys
+from http import HTTPStatus
 from typing import Any
 
 import daphne
@@ -105,12 +106,57 @@ class DaphneTransport(WireTransport):
         self._resumed = True
 
 
+class PriceWebSocketProtocol(WebSocketProtocol):
+    """Daphne's protocol, which can answer a handshake with any status."""
+
+    _refusal: dict[str, Any] | None = None
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        match message["type"]:
+            case "websocket.http.response.start":
+                self._refusal = message
+            case "websocket.http.response.body" if self._refusal is not None:
+                self._refuse(self._refusal, message.get("body", b""))
+            case _:
+                super().handle_reply(message)
+
+    def _refuse(self, start: dict[str, Any], body: bytes) -> None:
+        """Answer the handshake as HTTP, and end the connection."""
+        if self.state != self.STATE_CONNECTING:
+            return
+        status = HTTPStatus(start["status"])
+        lines = [b"HTTP/1.1 %d %b" % (status, status.phrase.encode())]
+        lines += [b"%b: %b" % header for header in start.get("headers", ())]
+        lines += [b"content-length: %d" % len(body), b"connection: close", b"", body]
+        del self.handshake_deferred
+        self.sendData(b"\r\n".join(lines))
+        self.dropConnection(abort=False)
+
+
 class PriceServer(Server):
     """Daphne's server, which announces a frame transport in each WebSocket's scope."""
 
+    _ws_factory: Any = None
+
+    @property
+    def ws_factory(self) -> Any:
+        return self._ws_factory
+
+    @ws_factory.setter
+    def ws_factory(self, factory: Any) -> None:
+        # Daphne makes it when it starts to run. A client that breaks the protocol gets a close
+        # frame with the code, not the end of its connection alone.
+        factory.protocol = PriceWebSocketProtocol
+        factory.setProtocolOptions(failByDrop=False)
+        self._ws_factory = factory
+
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if isinstance(protocol, WebSocketProtocol):
-            extensions = {**scope.get("extensions", {}), EXTENSION: DaphneTransport(protocol)}
+            extensions = {
+                **scope.get("extensions", {}),
+                "websocket.http.response": {},
+                EXTENSION: DaphneTransport(protocol),
+            }
             scope = {**scope, "extensions": extensions}
         return super().create_application(protocol, scope)
 

@@ -15,6 +15,7 @@ import uvicorn
 from django.core.exceptions import ImproperlyConfigured
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode
 
 from quotes.conf import conf
 from quotes.websocket.transports.base import EXTENSION, WireTransport
@@ -91,6 +92,25 @@ class PriceWebSocketProtocol(WebSocketsSansIOProtocol):
             self.prices = UvicornTransport(self)
             scope: Any = self.scope
             scope["extensions"][EXTENSION] = self.prices
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            # The handshake is refused: uvicorn would log an error if the application returned now.
+            self.handshake_complete = True
+
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            self.frames = [b"".join(self.frames)]
+            try:
+                self.frames[0].decode()
+            except UnicodeDecodeError:
+                # A client's mistake: uvicorn would log a traceback for each.
+                self.frames = []
+                self.conn.send_close(CloseCode.INVALID_DATA, "a text message must be UTF-8")
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
 
     def resume_writing(self) -> None:
         super().resume_writing()
