@@ -21,8 +21,10 @@ from quotes.bridge.inbox_reader import InboxReader
 from quotes.bridge.log_trimmer import LogTrimmer
 from quotes.bridge.market import Market
 from quotes.bridge.numbering import Numbering
+from quotes.bridge.silent_names import MAX_LISTED
 from quotes.bridge.writer import TickWriter
 from quotes.conf import conf
+from quotes.errors import quoted
 from quotes.runtime.redis_link import PublishedMessages, RedisDown, RedisLink
 from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.inbox import first_position, newest_id
@@ -200,7 +202,7 @@ class Bridge:
             or any(task.done() for task in tasks)
             or any(one.closed for one in links)
         ):
-            held = await self._lease.renew(link, self.counters.status())
+            held = await self._lease.renew(link, self._status())
             if held:
                 await self._pause(self._lease.ttl_ms / 4000)
                 count, now = self.market.counters.received, self._loop_time()
@@ -238,6 +240,17 @@ class Bridge:
             read = self._read_keys(self.writer.link, self.writer.sub, keys)
             task = asyncio.create_task(read, name="reading publishers' keys")
             task.add_done_callback(_log_failure)
+
+    def _status(self) -> bytes:
+        refused, late = self.market.refused.listed(), self.market.late.listed()
+        names = [(quoted(one.decode(errors="replace")), why) for one, why in refused.items()]
+        return self.counters.status(
+            refused_names=len(refused),
+            refused=[f"{name}: {reason}" for name, reason in names[:MAX_LISTED]],
+            late_names=len(late),
+            late=list(late)[:MAX_LISTED],
+            streams=len(self.market.streams),
+        )
 
     def _loop_time(self) -> float:
         return asyncio.get_running_loop().time()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -48,9 +49,9 @@ class BridgeCounters:
         """Return the line for the bridge's output."""
         return " ".join(f"{name}={value}" for name, value in self._values().items())
 
-    def status(self) -> bytes:
+    def status(self, **more: Any) -> bytes:
         """Return the JSON that web processes and `/readyz` read."""
-        return msgspec.json.encode({"last_tick": self._ticks.last_tick, **self._values()})
+        return msgspec.json.encode({"last_tick": self._ticks.last_tick, **self._values(), **more})
 
     async def report_regularly(self, report: Callable[[str], None]) -> None:
         """Call `report` with a line every QUOTES_REPORT_INTERVAL_S until it is cancelled."""

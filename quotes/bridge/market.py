@@ -14,6 +14,7 @@ from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.bridge.counters import TickCounters
 from quotes.bridge.pending import PendingTicks
+from quotes.bridge.silent_names import SilentNames
 from quotes.bridge.streams import Stream, Verdict
 from quotes.errors import BadTick, quoted
 from quotes.runtime.clock import now_ms
@@ -48,6 +49,8 @@ class Market:
     Attributes:
         streams: instrument key -> stream.
         pending: decided ticks that wait to be written.
+        refused: channels of which every tick is refused.
+        late: instrument keys whose ticks are all older than the last one shown.
     """
 
     def __init__(self, *, prefix: str, warn: Warn, shard: tuple[int, int] = (1, 1)) -> None:
@@ -57,6 +60,8 @@ class Market:
         self.counters = TickCounters()
         self.pending = PendingTicks()
         self.streams: dict[str, Stream] = {}
+        self.refused: SilentNames[bytes] = SilentNames(self._number_of_channel)
+        self.late: SilentNames[str] = SilentNames(self._number_of)
         self._ours: dict[bytes, bool] = {}  # channel -> whether its instrument is of this shard
         self._names: dict[tuple[bytes, str, str], Stream] = {}  # channel, symbol, segment -> stream
         # channel -> stream, and the texts by which its messages in the usual layout are read
@@ -99,6 +104,7 @@ class Market:
                     stream, timestamp, frame = self._read(channel, payload, now)
                 except (BadTick, InstrumentsError, UnicodeDecodeError) as error:
                     counters.bad += 1
+                    self.refused.note(channel, str(error))
                     self._warn("bad", f"{quoted(channel)}: {error}")
                     continue
             verdict = stream.take(timestamp, frame) if live else Verdict.HISTORY
@@ -108,6 +114,7 @@ class Market:
             elif verdict is Verdict.STALE:
                 counters.stale += 1
                 pending.append((stream, stream.late_row(timestamp, frame, now)))
+                self.late.note(stream.field, f"older than {stream.timestamp}")
                 self._warn("stale", _stale_text(stream, timestamp))
             elif verdict is Verdict.HISTORY:
                 counters.history += 1
@@ -148,6 +155,20 @@ class Market:
             head = usual_head(tick.symbol)
             self._usual[channel] = (stream, head, segment_text(stream.key.segment))
         return stream, tick.timestamp, stream.frame_of(tick)
+
+    def _number_of(self, field: str) -> tuple[int, int] | None:
+        stream = self.streams.get(field)
+        return (stream.epoch, stream.seq) if stream else None
+
+    def _number_of_channel(self, channel: bytes) -> tuple[int, int] | None:
+        usual = self._usual.get(channel)
+        if usual is not None:
+            return usual[0].epoch, usual[0].seq
+        try:
+            name = channel[len(self.prefix.encode()) :].decode()
+            return self._number_of(str(self._key_of(name, "")))
+        except (InstrumentsError, UnicodeDecodeError):
+            return None
 
     def _is_ours(self, channel: bytes) -> bool:
         """Return whether a channel's instrument is of this shard, under whichever of its names."""

@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import redis
@@ -79,6 +80,7 @@ class ConsumerReports:
         status = self.status
         status.problem = self.problem or ("no broker answers" if self.brokers_down else "")
         status.partitions = len(self.partitions)
+        status.topics = dict(Counter(topic for topic, _ in self.partitions))
         status.lag, status.lag_s = 0, 0.0
         now = now_ms()
         for source, partition in self.partitions.items():

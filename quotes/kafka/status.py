@@ -3,11 +3,13 @@
 quotes:kafka:consumers  hash  consumer -> JSON of its counters, written each second
 """
 
+import re
 from typing import Any
 
 import msgspec
 import redis
 
+from quotes.kafka.conf import conf
 from quotes.runtime.clock import now_ms
 from quotes.store.names import own_key
 
@@ -24,6 +26,7 @@ class ConsumerStatus(msgspec.Struct):
         lag: messages of its partitions that it has yet to read.
         lag_s: the age in seconds of the last message that it read; 0 when there are no more.
         partitions: how many it has.
+        topics: topic -> how many partitions of it the consumer has; None: not known.
         problem: why it takes no messages now; "" while it does.
     """
 
@@ -35,6 +38,7 @@ class ConsumerStatus(msgspec.Struct):
     lag_s: float = 0.0
     partitions: int = 0
     problem: str = ""
+    topics: dict[str, int] | None = None
 
     @property
     def line(self) -> str:
@@ -82,7 +86,26 @@ def kafka_state(client: redis.Redis) -> str:
     statuses = consumer_statuses(client)
     if not statuses:
         return "no consumer works: start `manage.py consume_kafka`"
-    return next((one.problem for one in statuses.values() if one.problem), "ok")
+    problem = next((one.problem for one in statuses.values() if one.problem), "")
+    return problem or _unread_topics(list(statuses.values())) or "ok"
+
+
+def _unread_topics(statuses: list[ConsumerStatus]) -> str:
+    """Return what to do about topics of which no consumer has a partition; "" for none."""
+    if any(one.topics is None for one in statuses):
+        return ""  # of release 0.1.0
+    read = {topic for one in statuses for topic in one.topics or ()}
+    missing = [
+        topic
+        for topic in conf.topic_list
+        if not (
+            any(re.match(topic, one) for one in read) if topic.startswith("^") else topic in read
+        )
+    ]
+    if not missing:
+        return ""
+    names = ", ".join(missing)
+    return f"no consumer has partitions of {names}: create the topic or correct KAFKA_TOPICS"
 
 
 def kafka_lag(client: redis.Redis) -> dict[str, float]:

@@ -151,7 +151,11 @@ def readiness_problem(address: tuple[str, int], path: str, *, host: str) -> str:
         parts = {}
     for name in ("status", "kafka_lag"):
         parts.pop(name, None)
-    wrong = ", ".join(f"{name}: {state}" for name, state in parts.items() if state != "ok")
+    wrong = ", ".join(
+        f"{name}: {state}"
+        for name, state in parts.items()
+        if isinstance(state, str) and state != "ok"
+    )
     return wrong or f"the web server answers {path} with status {status}"
 
 

@@ -6,8 +6,11 @@ from typing import Any
 import redis
 import redis.asyncio
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 _TIMEOUT_S = 5.0
+_PROBE_TIMEOUT_S = 0.7
 
 
 def sync_client() -> redis.Redis:
@@ -24,6 +27,22 @@ def async_client() -> redis.asyncio.Redis:
 def pool(url: str) -> redis.ConnectionPool:
     """Return the process's pool of connections to a URL."""
     return redis.ConnectionPool.from_url(url, **_connection_options())
+
+
+@lru_cache(maxsize=4)
+def probing_pool(url: str) -> redis.ConnectionPool:
+    """Return a pool whose connections give up soon and try once, for `/readyz`."""
+    return redis.ConnectionPool.from_url(
+        url,
+        socket_timeout=_PROBE_TIMEOUT_S,
+        socket_connect_timeout=_PROBE_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def probing_client() -> redis.Redis:
+    """Return a client over `probing_pool`; it need not be closed."""
+    return redis.Redis(connection_pool=probing_pool(settings.REDIS_URL))
 
 
 def _connection_options() -> dict[str, Any]:

@@ -103,6 +103,10 @@ class SyncLease(_Contender):
         """Prolong the lease and set the status each quarter of its time; return False if lost."""
         if time.monotonic() - self._renewed_at < self.ttl_ms / 4000:
             return True
+        return self.renew(status)
+
+    def renew(self, status: bytes) -> bool:
+        """Prolong the lease and set the status; return False when the lease is lost."""
         self._renewed_at = time.monotonic()
         args = (*self._all_keys, self.token, self.ttl_ms, status)
         return bool(self._client.eval(_RENEW, 3, *args))

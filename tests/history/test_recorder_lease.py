@@ -1,13 +1,17 @@
 """Several recorders share one lease, and survive a restart of Redis or of the database."""
 
+import json
 import threading
 from collections.abc import Callable
+from typing import Any, NoReturn
 
 import pytest
 from django.db import connections
 from redis import Redis
 
+from quotes.errors import HistoryDown
 from quotes.history.models import Tick
+from quotes.history.recording.writer import HistoryWriter
 from quotes.history.router import ALIAS
 from tests.history.conftest import HistoryDatabase, use
 from tests.history.logs import OPENING, log, log_row, recorder
@@ -87,3 +91,30 @@ def test_recorder_goes_on_after_the_database_was_away(
         log(redis, [log_row(timestamp=OPENING + 1)])
         postgres.start()
         wait_until(stored(2))
+
+
+def test_recorder_that_fails_says_so_in_its_status(
+    redis: Redis, history: HistoryDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status has the position and the last error, until something is stored again."""
+
+    def status() -> dict[str, Any]:
+        text: Any = redis.get("quotes:recorder:status")
+        contents: dict[str, Any] = json.loads(text or "{}")
+        return contents
+
+    def fail(*arguments: object, **keywords: object) -> NoReturn:
+        raise HistoryDown("the disk is full")
+
+    log(redis, [log_row(timestamp=OPENING)])
+    with monkeypatch.context() as patched:
+        patched.setattr(HistoryWriter, "store", fail)
+        with InThread(redis, history):
+            wait_until(lambda: status().get("error") == "the disk is full")
+            assert status()["recorded"] == 0 and status()["committed"] == 0
+            patched.undo()
+            wait_until(lambda: status().get("recorded") == 1)
+            assert status()["error"] == "" and status()["committed"] > 0
+            entries: Any = redis.xrange("quotes:log:1")
+            ((newest, _),) = entries
+            assert status()["position"] == {"1": newest.decode()}

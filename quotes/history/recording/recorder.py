@@ -5,6 +5,7 @@ position in the log, so a recorder that was paused for longer than its lease sto
 The recorder reconnects to Redis and to the database after a failure.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from quotes.history.recording.writer import Fenced, HistoryWriter
 from quotes.runtime.clock import now_ms
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress
+from quotes.runtime.redaction import scrub
 from quotes.store.lease import SyncLease
 from quotes.store.names import own_key
 from quotes.store.shards import shard_count
@@ -97,6 +99,9 @@ class Recorder:
             ttl_ms=conf.recorder_lease_ms,
         )
         self.counters = RecorderCounters()
+        self._committed = 0  # when the last batch was stored, Unix milliseconds
+        self._position: dict[int, str] = {}  # of the last entry stored, for each shard
+        self._error = ""  # why nothing is stored now
         self._reported_at = time.monotonic()
         self._checked_at = time.monotonic()
         self._progress: Progress | None = None
@@ -110,6 +115,7 @@ class Recorder:
                 pause = _FIRST_PAUSE_S
             except (redis.RedisError, HistoryDown) as error:
                 logger.warning("%s; trying again", error or type(error).__name__)
+                self._note_failure(error)
                 HistoryWriter.close_connection()
                 self.interrupt.sleep_until(time.monotonic() + pause)
                 pause = min(2 * pause, _MAX_PAUSE_S)
@@ -181,6 +187,8 @@ class Recorder:
     ) -> list[CandleChange]:
         began = time.monotonic()
         stored = writer.store(entries, now_ms=now, again=again)
+        self._committed, self._error = now_ms(), ""
+        self._position.update({entry.shard: entry.id for entry in entries})
         self.counters.commit_ms = round((time.monotonic() - began) * 1000)
         self.counters.recorded += stored.ticks
         self.counters.candles += len(stored.changes)
@@ -214,8 +222,25 @@ class Recorder:
         return True
 
     def _renew_lease(self) -> None:
-        if not self._lease.renew_if_due(msgspec.json.encode(vars(self.counters))):
+        if not self._lease.renew_if_due(self._status()):
             raise _LeaseLost
+
+    def _status(self) -> bytes:
+        """Return the JSON that `/readyz` reads."""
+        return msgspec.json.encode(
+            {
+                **vars(self.counters),
+                "position": self._position,
+                "committed": self._committed,
+                "error": self._error,
+            }
+        )
+
+    def _note_failure(self, error: Exception) -> None:
+        """Let operators read why nothing is stored, if this recorder holds the lease."""
+        self._error = scrub(str(error) or type(error).__name__)[:300]
+        with contextlib.suppress(redis.RedisError):
+            self._lease.renew(self._status())
 
     def _check_logs(self, writer: HistoryWriter, reader: BatchReader) -> None:
         """Every few seconds count the ticks behind, and look for replaced logs."""

@@ -1,0 +1,170 @@
+"""Readiness: what of the deployment works, and what to do about what does not.
+
+Redis and the bridge decide whether live prices flow. All else is a warning: nobody loses prices
+because a recorder is slow.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import redis
+from django.db import DatabaseError, connection
+
+from quotes.kafka.conf import conf as kafka_conf
+from quotes.kafka.status import kafka_lag, kafka_state
+from quotes.runtime.clock import now_ms
+from quotes.store.clients import probing_client
+from quotes.store.memory import RedisMemory
+from quotes.store.names import own_key, status_keys
+from quotes.store.shards import idle_shards, shard_count
+
+_UNKNOWN = "unknown while Redis does not answer"
+# The parts without which live prices do not flow.
+_VITAL = ("redis", "bridge")
+# Above this share of Redis's memory an operator should act; the bridge trims the log at 85 %.
+_FULL_SHARE = 0.75
+# A recorder with ticks to store should have stored some within this time.
+_COMMIT_WITHIN_S = 30
+
+
+class Readiness:
+    """The state of every part at one moment.
+
+    Attributes:
+        parts: name of a part -> "ok", or what is wrong and what to do.
+        details: numbers for operators: memory, recorder, Kafka.
+        warnings: what is wrong while live prices flow, each with its cure.
+    """
+
+    def __init__(self) -> None:
+        self.parts: dict[str, str] = {}
+        self.details: dict[str, Any] = {}
+        self.warnings: list[str] = []
+        self._client = probing_client()
+
+    @classmethod
+    def check(cls) -> "Readiness":
+        """Check every part; this takes less than 2 s when Redis hangs."""
+        readiness = cls()
+        readiness._check_parts()
+        return readiness
+
+    @property
+    def is_ready(self) -> bool:
+        return all(self.parts[name] == "ok" for name in _VITAL)
+
+    def _check_parts(self) -> None:
+        parts = self.parts
+        parts["redis"] = self._redis_state()
+        parts["database"] = _database_state()
+        parts["bridge"] = self._ask(self._bridge_state)
+        parts["recorder"] = self._ask(self._recorder_state)
+        parts["memory"] = self._ask(self._memory_state)
+        if kafka_conf.bootstrap_servers and kafka_conf.topic_list:
+            parts["kafka"] = self._ask(self._kafka_state)
+        self.warnings = [
+            f"{name}: {state}"
+            for name, state in parts.items()
+            if state not in ("ok", _UNKNOWN) and name not in _VITAL
+        ] + self.warnings
+
+    def _ask(self, check: Callable[[], str]) -> str:
+        """Return a part's state; once Redis has not answered, it is not tried again."""
+        if self.parts["redis"] != "ok":
+            return _UNKNOWN
+        try:
+            return check()
+        except redis.ResponseError as error:
+            return f"cannot be read: {error}"
+        except redis.RedisError as error:
+            self.parts["redis"] = f"does not answer ({type(error).__name__})"
+            return _UNKNOWN
+
+    def _redis_state(self) -> str:
+        try:
+            self._client.ping()
+        except redis.RedisError as error:
+            return f"does not answer ({type(error).__name__})"
+        return "ok"
+
+    def _bridge_state(self) -> str:
+        self._warn_of_names()
+        idle = idle_shards(self._client)
+        if not idle:
+            return "ok"
+        if idle == ["1/1"]:
+            return "no bridge works: start `manage.py bridge_prices`"
+        return (
+            f"no bridge works on shard {', '.join(idle)}: start `manage.py bridge_prices --shard`"
+        )
+
+    def _warn_of_names(self) -> None:
+        """Warn of names of which no tick is shown."""
+        texts: list[Any] = self._client.mget(status_keys(shard_count(self._client)))
+        statuses: list[dict[str, Any]] = [msgspec.json.decode(one) for one in texts if one]
+        refused = sum(one.get("refused_names", 0) for one in statuses)
+        if refused:
+            shown = "; ".join(name for one in statuses for name in one["refused"])
+            self.warnings.append(
+                f"every tick of {refused} names is refused, correct their publishers: {shown}"
+            )
+        late = sum(one.get("late_names", 0) for one in statuses)
+        if late:
+            shown = ", ".join(name for one in statuses for name in one["late"])
+            self.warnings.append(
+                f"every tick of {late} names is older than the last one shown, correct the clocks "
+                f"of their publishers, then run `manage.py forget_price` for: {shown}"
+            )
+
+    def _recorder_state(self) -> str:
+        text: Any = self._client.get(own_key("recorder:status"))
+        if text is None:
+            return "no recorder works, ticks wait in the log: start `manage.py record_prices`"
+        status: dict[str, Any] = msgspec.json.decode(text)
+        committed = status.get("committed", 0)  # release 0.1.0 has none
+        age_s = round(max(0, now_ms() - committed) / 1000, 1) if committed else None
+        behind = status.get("behind", 0)
+        self.details["recorder_status"] = {
+            "position": status.get("position", {}),
+            "behind": behind,
+            "last_commit_s": age_s,
+            "error": status.get("error", ""),
+        }
+        if error := status.get("error"):
+            return f"it stores nothing, and tries again: {error}; check the history database"
+        if behind and age_s is not None and age_s > _COMMIT_WITHIN_S:
+            return (
+                f"it is {behind} ticks behind, and has stored none for {age_s:.0f} s: check the "
+                "history database and the recorder's log"
+            )
+        return "ok"
+
+    def _memory_state(self) -> str:
+        info: Any = self._client.info("memory")
+        memory = RedisMemory.from_info(info)
+        self.details["memory_bytes"] = {"used": memory.used, "limit": memory.limit}
+        if memory.evicts:
+            return (
+                "Redis may delete prices and the tick log: set its maxmemory-policy to "
+                f"noeviction, was {memory.policy}"
+            )
+        if memory.used > _FULL_SHARE * memory.limit > 0:
+            return (
+                f"Redis has used {memory}, and above 85 % the tick log is trimmed early: raise "
+                "maxmemory or lower QUOTES_LOG_MAX_BYTES"
+            )
+        return "ok"
+
+    def _kafka_state(self) -> str:
+        self.details["kafka_lag"] = kafka_lag(self._client)
+        return kafka_state(self._client)
+
+
+def _database_state() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError as error:
+        return f"does not answer ({type(error).__name__}): check DATABASE_URL and its server"
+    return "ok"

@@ -1,0 +1,172 @@
+"""Readiness: 503 when live prices cannot flow; all else is a warning with its cure."""
+
+import time
+from typing import Any
+
+import msgspec
+import pytest
+from asgiref.sync import sync_to_async
+from django.test import Client
+from redis import Redis
+
+from quotes.kafka.status import ConsumerStatus, write_status
+from quotes.rest import readiness
+from quotes.runtime.clock import now_ms
+from quotes.store.names import own_key
+from tests.live import LiveServer
+from tests.ticks import MOMENT, message
+from tests.valkey import ValkeyProcess
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.django_db
+
+
+def bridge_works(redis: Redis, **status: Any) -> None:
+    redis.set(own_key("status:1"), msgspec.json.encode({"last_tick": None, **status}))
+
+
+def recorder_works(redis: Redis, **status: Any) -> None:
+    contents = {"recorded": 1, "behind": 0, "committed": now_ms(), "error": "", **status}
+    redis.set(own_key("recorder:status"), msgspec.json.encode(contents))
+
+
+def readyz(client: Client) -> tuple[int, dict[str, Any]]:
+    response = client.get("/readyz")
+    return response.status_code, response.json()
+
+
+def test_all_is_well(client: Client, redis: Redis) -> None:
+    """With every part at work there is no warning."""
+    bridge_works(redis)
+    recorder_works(redis, position={"1": "5-0"})
+    status, answer = readyz(client)
+    assert status == 200 and answer["status"] == "ok" and answer["warnings"] == []
+    assert answer["recorder_status"]["position"] == {"1": "5-0"}
+    assert answer["memory_bytes"]["used"] > 0
+
+
+@pytest.mark.parametrize(
+    ("status", "warning"),
+    [
+        ({"error": "disk full"}, "disk full; check the history database"),
+        ({"behind": 7, "committed": now_ms() - 90_000}, "7 ticks behind"),
+        (None, "start `manage.py record_prices`"),
+    ],
+)
+def test_recorder_that_stores_nothing_is_a_warning(
+    client: Client, redis: Redis, status: dict[str, Any] | None, warning: str
+) -> None:
+    """Live prices go on without a recorder: 200."""
+    bridge_works(redis)
+    if status is not None:
+        recorder_works(redis, **status)
+    code, answer = readyz(client)
+    assert code == 200 and answer["status"] == "ok"
+    (found,) = answer["warnings"]
+    assert warning in found and warning in answer["recorder"]
+
+
+def test_recorder_of_the_former_release_is_understood(client: Client, redis: Redis) -> None:
+    """Its status has counters alone."""
+    bridge_works(redis)
+    redis.set(own_key("recorder:status"), b'{"recorded":5,"behind":0}')
+    assert readyz(client)[1]["warnings"] == []
+
+
+def test_database_away_takes_no_prices_away(
+    client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a warning."""
+    bridge_works(redis)
+    recorder_works(redis)
+    monkeypatch.setattr(readiness, "_database_state", lambda: "does not answer")
+    code, answer = readyz(client)
+    assert code == 200 and answer["warnings"] == ["database: does not answer"]
+
+
+def test_memory_is_named(client: Client, redis: Redis) -> None:
+    """Redis nearly full, or with a policy that deletes keys, is a warning."""
+    bridge_works(redis)
+    recorder_works(redis)
+    before: Any = redis.config_get("maxmemory*")
+    used: Any = redis.info("memory")["used_memory"]
+    try:
+        redis.config_set("maxmemory", int(used * 1.2))
+        assert "raise maxmemory" in readyz(client)[1]["warnings"][0]
+        redis.config_set("maxmemory", "4gb")
+        assert readyz(client)[1]["memory"] == "ok"
+        redis.config_set("maxmemory-policy", "allkeys-lru")
+        assert "noeviction, was allkeys-lru" in readyz(client)[1]["memory"]
+    finally:
+        for name, value in before.items():
+            redis.config_set(name, value)
+
+
+@pytest.mark.parametrize(
+    ("topics", "state"),
+    [
+        ({"a": 2, "b.1": 1}, "ok"),
+        (None, "ok"),  # a consumer of release 0.1.0
+        ({"a": 2}, "no consumer has partitions of ^b"),
+        ({}, "no consumer has partitions of a, ^b"),
+    ],
+)
+def test_topic_without_partitions_is_named(
+    client: Client, redis: Redis, settings: Any, topics: dict[str, int] | None, state: str
+) -> None:
+    """A topic that nobody reads is a warning, live prices of others flow."""
+    settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPICS = "localhost:9092", "a,^b"
+    bridge_works(redis)
+    recorder_works(redis)
+    write_status("one", ConsumerStatus(topics=topics), client=redis)
+    code, answer = readyz(client)
+    assert code == 200 and answer["kafka"].startswith(state)
+    assert bool(answer["warnings"]) == (state != "ok")
+
+
+def test_hanging_redis_is_named_within_two_seconds(
+    client: Client, redis: Redis, redis_server: ValkeyProcess
+) -> None:
+    """Redis that answers nothing makes the process not ready, and the probe does not wait."""
+    assert readyz(client)[1]["redis"] == "ok"  # connections are open, or new
+    redis_server.pause()
+    try:
+        for _ in range(2):
+            began = time.monotonic()
+            code, answer = readyz(client)
+            assert time.monotonic() - began < 2
+            assert code == 503 and "does not answer" in answer["redis"]
+            assert answer["bridge"] == "unknown while Redis does not answer"
+    finally:
+        redis_server.resume()
+
+
+async def test_names_whose_ticks_are_never_shown_are_named(
+    live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All ticks refused, or all late: named with the reason, until one is shown."""
+
+    monkeypatch.setattr(readiness, "_database_state", lambda: "ok")
+
+    def named() -> str:
+        text: Any = redis.get(own_key("status:1"))
+        status = msgspec.json.decode(text)
+        return " ".join(status["refused"] + status["late"])
+
+    redis.publish("stock:LATE", message("LATE", "1", MOMENT + 1000))
+    redis.publish("stock:GOOD", message("GOOD", "1", MOMENT))
+    for number in range(4):
+        redis.publish("stock:BAD", "{}")
+        redis.publish("stock:GOOD", "{}")
+        redis.publish("stock:LATE", message("LATE", "1", MOMENT + number))
+    redis.publish("stock:GOOD", message("GOOD", "1", MOMENT))
+    await eventually(lambda: "BAD" in named() and "LATE" in named())
+    await eventually(lambda: "GOOD" not in named())
+    code, answer = await sync_to_async(readyz)(Client())
+    text = " ".join(answer["warnings"])
+    assert (
+        code == 200 and "'stock:BAD': no price" in text and "run `manage.py forget_price`" in text
+    )
+    redis.publish("stock:BAD", message("BAD", "1", MOMENT))
+    redis.publish("stock:LATE", message("LATE", "1", MOMENT + 2000))
+    await eventually(lambda: not named())
