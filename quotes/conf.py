@@ -11,6 +11,11 @@ class QuotesSettings(SettingsGroup):
     )
     key_prefix = Setting("quotes:", "Prefix of the server's own keys and channels in Redis.")
     strict_symbols = Setting(False, "Reject symbols that are not in the instrument master (404).")
+    max_ahead_s = Setting(
+        120.0,
+        "Seconds that the timestamp of a tick may be ahead of this server's clock.",
+        least=0,
+    )
     bridge_lease_ms = Setting(
         2000, "Milliseconds before a standby takes over from a bridge that died.", least=300
     )
@@ -177,6 +182,11 @@ class QuotesSettings(SettingsGroup):
     trusted_proxies = Setting(
         "", "Proxies whose X-Forwarded-For and -Proto are trusted: addresses or networks."
     )
+
+    @property
+    def max_ahead_ms(self) -> int:
+        """How far ahead of the clock a tick may be; read it once per batch, not per tick."""
+        return round(self.max_ahead_s * 1000)
 
 
 conf = QuotesSettings()

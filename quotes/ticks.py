@@ -15,7 +15,7 @@ import msgspec
 from instruments.errors import BadSymbol
 from instruments.keys import check_symbol
 from quotes.errors import BadTick, quoted
-from quotes.runtime.clock import DAY_MS
+from quotes.runtime.clock import IST_MS, MINUTE_MS
 
 # Optional fields with a meaning: numbers, or null, which drops the field.
 PRICE_FIELDS = ("open", "high", "low", "prev_close", "bid", "ask", "avg_price")
@@ -27,7 +27,6 @@ RESERVED_FIELDS = frozenset({"type", "seq", "epoch"})
 
 # Before this a timestamp is in seconds (1e11 ms is March 1973, 1e11 s is the year 5138).
 LEAST_TIMESTAMP = 100_000_000_000
-MAX_AHEAD_MS = DAY_MS
 MAX_TICK_BYTES = 16_384
 MAX_DIGITS = 30
 # Deepest nesting of lists and objects in a value: clients' decoders and the encoders here have
@@ -93,12 +92,13 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
         return Decimal(self.price_text)
 
 
-def parse_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
+def parse_tick(payload: bytes, *, now_ms: int, ahead_ms: int = 0, symbol: str = "") -> Tick:
     """Return the tick in a published message.
 
     Args:
         payload: a JSON object with `price`, usually with `symbol` and `timestamp`.
         now_ms: the time of arrival, used when the message has no timestamp.
+        ahead_ms: how far the timestamp may be after it: `conf.max_ahead_ms` for a publisher's tick.
         symbol: used when the message has no symbol.
 
     Raises:
@@ -108,12 +108,12 @@ def parse_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
     if usual is not None:
         name, price, when, others = usual.groups()
         timestamp = int(when)
-        if LEAST_TIMESTAMP <= timestamp <= now_ms + MAX_AHEAD_MS and is_each_once(others):
+        if LEAST_TIMESTAMP <= timestamp <= now_ms + ahead_ms and is_each_once(others):
             return Tick(name.decode(), price.decode(), timestamp, "", others)
-    return parse_any_tick(payload, now_ms=now_ms, symbol=symbol)
+    return parse_any_tick(payload, now_ms=now_ms, ahead_ms=ahead_ms, symbol=symbol)
 
 
-def parse_any_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
+def parse_any_tick(payload: bytes, *, now_ms: int, ahead_ms: int = 0, symbol: str = "") -> Tick:
     """Return the tick of a message in any layout, more slowly than `parse_tick`."""
     if len(payload) > MAX_TICK_BYTES + _HEAD_BYTES:
         raise _too_long(len(payload))
@@ -154,7 +154,7 @@ def parse_any_tick(payload: bytes, *, now_ms: int, symbol: str = "") -> Tick:
         length = len(others) + len(segment_text(segment))
         if length > MAX_TICK_BYTES:
             raise _too_long(length)
-    return Tick(symbol, digits, _moment(when, now_ms), segment, others)
+    return Tick(symbol, digits, _moment(when, now_ms, ahead_ms), segment, others)
 
 
 def _too_long(length: int) -> BadTick:
@@ -182,7 +182,9 @@ def read_frame(frame: bytes) -> Tick:
         raise BadTick(f"not a price frame ({error!r}), was {quoted(frame)}") from error
 
 
-def make_tick(*, symbol: str, price: Decimal | str, now_ms: int, **others: Any) -> Tick:
+def make_tick(
+    *, symbol: str, price: Decimal | str, now_ms: int, ahead_ms: int = 0, **others: Any
+) -> Tick:
     """Return the tick of these values by the rules of `parse_tick`; values of None are left out.
 
     Raises:
@@ -199,6 +201,7 @@ def make_tick(*, symbol: str, price: Decimal | str, now_ms: int, **others: Any) 
             }
         ),
         now_ms=now_ms,
+        ahead_ms=ahead_ms,
     )
 
 
@@ -264,18 +267,33 @@ def _number(name: str, text: bytes) -> bytes:
     return text
 
 
-def _moment(value: bytes | None, now_ms: int) -> int:
+def _moment(value: bytes | None, now_ms: int, ahead_ms: int) -> int:
     if value is None or value == b"null":
         return now_ms
     text = value if value[0] != 34 else value[1:-1]
     if not text.isdigit() or len(text) > 18:
         raise BadTick(f"timestamp must be Unix milliseconds, was {quoted(value.decode())}")
-    timestamp = int(text)
+    return check_timestamp(int(text), now_ms, ahead_ms)
+
+
+def check_timestamp(timestamp: int, now_ms: int, ahead_ms: int) -> int:
+    """Return the timestamp; raise BadTick if it is too far ahead, or not in milliseconds."""
     if timestamp < LEAST_TIMESTAMP:
         raise BadTick(f"timestamp must be in milliseconds, not seconds, was {timestamp}")
-    if timestamp > now_ms + MAX_AHEAD_MS:
-        raise BadTick(f"timestamp must not be in the future, was {timestamp} at {now_ms}")
+    if timestamp > now_ms + ahead_ms:
+        raise BadTick(_ahead_text(timestamp, now_ms, ahead_ms))
     return timestamp
+
+
+def _ahead_text(timestamp: int, now_ms: int, ahead_ms: int) -> str:
+    """Return why a timestamp is too far ahead, and the usual cause where it is this one."""
+    text = (
+        f"timestamp must be at most {ahead_ms / 1000:g} s ahead of the server's clock, "
+        f"was {(timestamp - now_ms) / 1000:g} s ahead ({timestamp} at {now_ms})"
+    )
+    if abs(timestamp - now_ms - IST_MS) <= max(ahead_ms, MINUTE_MS):
+        text += "; this looks like Indian time written as UTC: subtract 5 hours 30 minutes"
+    return text
 
 
 def checked(name: str, value: msgspec.Raw) -> bytes:
@@ -315,7 +333,7 @@ def usual_head(symbol: str) -> bytes:
 
 
 def usual_frame(
-    payload: bytes, head: bytes, segment: bytes, *, now_ms: int
+    payload: bytes, head: bytes, segment: bytes, *, latest_ms: int
 ) -> tuple[int, bytes] | None:
     """Return the timestamp and the price frame of a message in the usual layout, else None.
 
@@ -325,6 +343,7 @@ def usual_frame(
     Args:
         head: the beginning of the message, from `usual_head`.
         segment: the instrument's, from `segment_text`.
+        latest_ms: the latest timestamp that is accepted.
     """
     if not payload.startswith(head):
         return None
@@ -333,7 +352,7 @@ def usual_frame(
         return None
     when, others = tail.groups()
     timestamp = int(when)
-    if not LEAST_TIMESTAMP <= timestamp <= now_ms + MAX_AHEAD_MS or not is_each_once(others):
+    if not LEAST_TIMESTAMP <= timestamp <= latest_ms or not is_each_once(others):
         return None
     if not segment:
         return timestamp, payload

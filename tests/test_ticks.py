@@ -147,7 +147,7 @@ def test_null_optional_field_is_left_out() -> None:
         (b'{"symbol":"A","price":1,"timestamp":"now"}', "milliseconds"),
         (b'{"symbol":"A","price":1,"timestamp":""}', "milliseconds"),
         (b'{"symbol":"A","price":1,"timestamp":1.5}', "milliseconds"),
-        (b'{"symbol":"A","price":1,"timestamp":1912331900000}', "future"),
+        (b'{"symbol":"A","price":1,"timestamp":1912331900000}', "ahead"),
         (b'{"symbol":5,"price":1}', "symbol must be text"),
         (b'{"symbol":"*","price":1}', "symbol"),
         (b'{"symbol":"","price":1}', "symbol"),
@@ -219,7 +219,7 @@ def test_usual_frame_is_what_parser_and_encoder_make(
     """The short way says what the long way says, or nothing."""
     keys = "".join(f',"{name}":{value}' for name, value in others)
     payload = f'{{"symbol":"{symbol}","price":{price},"timestamp":{at}{keys}}}{end}'.encode()
-    found = usual_frame(payload, usual_head("A"), segment_text(segment), now_ms=MOMENT)
+    found = usual_frame(payload, usual_head("A"), segment_text(segment), latest_ms=MOMENT)
     if found is not None:
         tick = parse_tick(payload, now_ms=MOMENT)
         assert found == (tick.timestamp, encode_tick(tick, symbol="A", segment=segment))
@@ -229,9 +229,43 @@ def test_usual_messages_take_the_short_way() -> None:
     """What nearly all publishers send is read by one match, with the segment in its place."""
     payload = b'{"symbol":"A","price":1.50,"timestamp":%d,"volume":7,"bid":1.45}' % MOMENT
     head = usual_head("A")
-    assert usual_frame(payload, head, b"", now_ms=MOMENT) == (MOMENT, payload)
-    assert usual_frame(payload, head, segment_text("NSE_EQ"), now_ms=MOMENT) == (
+    assert usual_frame(payload, head, b"", latest_ms=MOMENT) == (MOMENT, payload)
+    assert usual_frame(payload, head, segment_text("NSE_EQ"), latest_ms=MOMENT) == (
         MOMENT,
         b'{"symbol":"A","price":1.50,"timestamp":%d,"segment":"NSE_EQ","volume":7,"bid":1.45}'
         % MOMENT,
     )
+
+
+@pytest.mark.parametrize("digits", ["{}", '"{}"'])
+@pytest.mark.parametrize("ahead_ms", [0, 5_000, 120_000])
+def test_times_are_accepted_up_to_the_tolerance(digits: str, ahead_ms: int) -> None:
+    """A tick may be ahead of the clock by the tolerance, in any layout, and no further."""
+    for more, is_good in ((0, True), (1, False), (86_400_000, False)):
+        timestamp = NOW + ahead_ms + more
+        payload = f'{{"symbol":"A","price":1,"timestamp":{digits.format(timestamp)}}}'.encode()
+        if is_good:
+            assert parse_tick(payload, now_ms=NOW, ahead_ms=ahead_ms).timestamp == timestamp
+        else:
+            with pytest.raises(BadTick, match=f"at most {ahead_ms // 1000} s ahead"):
+                parse_tick(payload, now_ms=NOW, ahead_ms=ahead_ms)
+        short = usual_frame(payload, usual_head("A"), b"", latest_ms=NOW + ahead_ms)
+        assert is_good or short is None
+
+
+@pytest.mark.parametrize(
+    ("ahead", "is_said"),
+    [
+        (19_800_000, True),
+        (19_800_000 - 119_000, True),
+        (19_800_000 + 119_000, True),
+        (19_800_000 - 121_000, False),
+        (86_400_000, False),
+        (200_000, False),
+    ],
+)
+def test_indian_time_written_as_utc_is_named(ahead: int, is_said: bool) -> None:
+    """A time 5 h 30 ahead, give or take the tolerance, is refused with its usual cause."""
+    with pytest.raises(BadTick) as raised:
+        parse_tick(message(timestamp=NOW + ahead).encode(), now_ms=NOW, ahead_ms=120_000)
+    assert ("looks like Indian time written as UTC" in str(raised.value)) is is_said

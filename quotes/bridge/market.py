@@ -16,6 +16,7 @@ from quotes.bridge.counters import TickCounters
 from quotes.bridge.pending import PendingTicks
 from quotes.bridge.silent_names import SilentNames
 from quotes.bridge.streams import Stream, Verdict
+from quotes.conf import conf
 from quotes.errors import BadTick, quoted
 from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import PublishedMessages
@@ -43,7 +44,7 @@ class Market:
 
     Args:
         prefix: of publishers' channels; the symbol follows.
-        warn: called with "bad" or "stale" and a sentence for each such message.
+        warn: called with "bad", "stale" or "ahead" and a sentence for each such message.
         shard: which part of the market to decide on, and how many parts there are.
 
     Attributes:
@@ -86,7 +87,8 @@ class Market:
         """
         if self.shards > 1:
             messages = [message for message in messages if self._is_ours(message[0])]
-        now = now_ms()
+        now, ahead = now_ms(), conf.max_ahead_ms
+        latest = now + ahead
         counters, usual, pending = self.counters, self._usual, self.pending.ticks
         counters.received += len(messages)
         bad_before, passed = counters.bad, 0
@@ -95,19 +97,22 @@ class Market:
                 passed += 1  # it comes, or came, by the inbox
                 continue
             layout = usual.get(channel)
-            found = usual_frame(payload, layout[1], layout[2], now_ms=now) if layout else None
+            found = usual_frame(payload, layout[1], layout[2], latest_ms=latest) if layout else None
             if layout is not None and found is not None:
                 stream = layout[0]
                 timestamp, frame = found
             else:
                 try:
-                    stream, timestamp, frame = self._read(channel, payload, now)
+                    stream, timestamp, frame = self._read(channel, payload, now, ahead)
                 except (BadTick, InstrumentsError, UnicodeDecodeError) as error:
                     counters.bad += 1
                     self.refused.note(channel, str(error))
                     self._warn("bad", f"{quoted(channel)}: {error}")
                     continue
             verdict = stream.take(timestamp, frame) if live else Verdict.HISTORY
+            if verdict is Verdict.STALE and stream.timestamp > latest:
+                self._start_over(stream, now)
+                verdict = stream.take(timestamp, frame)
             if verdict is Verdict.SHOWN:
                 counters.shown += 1
                 pending.append((stream, stream.row(now)))
@@ -131,25 +136,38 @@ class Market:
         Args:
             values: pairs of a publisher's key and its value.
         """
-        now = now_ms()
+        now, ahead = now_ms(), conf.max_ahead_ms
         for key, payload in values:
             if payload is None or not self._is_ours(key):
                 continue
             try:
-                stream, timestamp, frame = self._read(key, payload, now)
+                stream, timestamp, frame = self._read(key, payload, now, ahead)
             except (BadTick, InstrumentsError, UnicodeDecodeError):
                 continue  # a key may hold anything; only messages are counted
+            if stream.timestamp > now + ahead:
+                self._start_over(stream, now)
             if stream.take_key(timestamp, frame) is Verdict.SHOWN:
                 self.counters.shown += 1
                 self.pending.ticks.append((stream, stream.row(now)))
 
-    def _read(self, channel: bytes, payload: bytes, now: int) -> tuple[Stream, int, bytes]:
+    def _start_over(self, stream: Stream, now: int) -> None:
+        """Let a stream whose last time is too far ahead take right times, in a new epoch."""
+        self._warn(
+            "ahead",
+            f"{stream.field}: the last price is of {stream.timestamp}, ahead of the clock at "
+            f"{now}; its numbers start over with the next tick",
+        )
+        stream.start_over(now)
+
+    def _read(
+        self, channel: bytes, payload: bytes, now: int, ahead: int
+    ) -> tuple[Stream, int, bytes]:
         """Return the stream of a message, its timestamp and its price frame.
 
         Raises:
             BadTick, InstrumentsError, UnicodeDecodeError: it is not a valid tick of this channel.
         """
-        tick = parse_tick(payload, now_ms=now, symbol=UNNAMED)
+        tick = parse_tick(payload, now_ms=now, ahead_ms=ahead, symbol=UNNAMED)
         stream = self._names.get((channel, tick.symbol, tick.segment)) or self._find(channel, tick)
         if not tick.segment and tick.symbol == stream.key.symbol:
             head = usual_head(tick.symbol)

@@ -66,6 +66,11 @@ class Stream:
         self.epoch, self.seq = latest.epoch, latest.seq
         self.timestamp, self.frame = latest.timestamp, latest.frame
 
+    def start_over(self, now: int) -> None:
+        """Begin a new epoch, in which a tick of any time is the first."""
+        self.epoch = max(now, self.epoch + 1)
+        self.seq = self.timestamp = 0
+
     def frame_of(self, tick: Tick) -> bytes:
         """Return the price frame of one of the stream's ticks."""
         return encode_tick(tick, symbol=self.key.symbol, segment=self.key.segment)

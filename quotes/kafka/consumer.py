@@ -19,6 +19,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from quotes.conf import conf as quotes_conf
 from quotes.errors import InboxFull, KafkaDown, PositionMoved
 from quotes.kafka import clients
 from quotes.kafka.conf import conf
@@ -132,7 +133,12 @@ class PriceConsumer:
         now = now_ms()
         live_since = now - self.reports.window_ms
         batch = sort_messages(
-            messages, self.partitions, read=self.read, now_ms=now, live_since=live_since
+            messages,
+            self.partitions,
+            read=self.read,
+            now_ms=now,
+            ahead_ms=quotes_conf.max_ahead_ms,
+            live_since=live_since,
         )
         self.settle()
         if self.unpositioned.issuperset(self.partitions):

@@ -14,9 +14,9 @@ from quotes.errors import BadTick, KafkaRefused, quoted
 from quotes.ticks import (
     KNOWN_FIELDS,
     LEAST_TIMESTAMP,
-    MAX_AHEAD_MS,
     MAX_TICK_BYTES,
     USUAL_TICK,
+    check_timestamp,
     encode_json,
     encode_tick,
     is_each_once,
@@ -55,35 +55,45 @@ class TopicTick(NamedTuple):
     timestamp: int
 
 
-def read_message(message: TopicMessage, *, now_ms: int) -> TopicTick:
+def read_message(message: TopicMessage, *, now_ms: int, ahead_ms: int = 0) -> TopicTick:
     """Return the tick of a message in the contract's JSON.
 
     For a value without a symbol or timestamp, the message's key or time stands in.
+
+    Args:
+        now_ms, ahead_ms: as in `parse_tick`.
 
     Raises:
         BadTick: it is not a tick; the text says why.
     """
     value = message.value
-    if (usual := read_usual(value, now_ms)) is not None:
+    if (usual := read_usual(value, now_ms + ahead_ms)) is not None:
         return TopicTick(usual[0], value, usual[1])
+    symbol = key_text(message.key)
     # Matters only for values without a timestamp, which are rare.
-    at = message.at if message.at and b'"timestamp"' not in value else now_ms
-    tick = parse_any_tick(value, now_ms=at, symbol=key_text(message.key))
+    if message.at and b'"timestamp"' not in value:
+        check_timestamp(message.at, now_ms, ahead_ms)
+        tick = parse_any_tick(value, now_ms=message.at, symbol=symbol)
+    else:
+        tick = parse_any_tick(value, now_ms=now_ms, ahead_ms=ahead_ms, symbol=symbol)
     name = f"{tick.segment}:{tick.symbol}" if tick.segment else tick.symbol
     return TopicTick(name, encode_tick(tick), tick.timestamp)
 
 
-def read_usual(value: bytes, now_ms: int) -> tuple[str, int] | None:
+def read_usual(value: bytes, latest_ms: int) -> tuple[str, int] | None:
     """Return name and timestamp of a value that is its own frame; None if it may not be.
 
     The encoder writes this layout, so encoding the value again would change nothing.
+
+    Args:
+        latest_ms: the latest timestamp that is accepted.
     """
     usual = USUAL_TICK.fullmatch(value)
     if usual is None:
         return None
     name, _, when, others = usual.groups()
     timestamp = int(when)
-    if LEAST_TIMESTAMP <= timestamp <= now_ms + MAX_AHEAD_MS and is_each_once(others):
+    if LEAST_TIMESTAMP <= timestamp <= latest_ms and is_each_once(others):
         return name.decode(), timestamp
     return None
 
@@ -120,7 +130,7 @@ class FieldMap:
                 "KAFKA_FIELDS must give the location of the price, as price=data.last"
             )
 
-    def __call__(self, message: TopicMessage, *, now_ms: int) -> TopicTick:
+    def __call__(self, message: TopicMessage, *, now_ms: int, ahead_ms: int = 0) -> TopicTick:
         """Return the tick of a message; raise BadTick if it is not one."""
         if len(message.value) > MAX_TICK_BYTES:
             raise BadTick(f"a message has at most {MAX_TICK_BYTES} bytes, was {len(message.value)}")
@@ -137,7 +147,8 @@ class FieldMap:
             elif field == "symbol" and not text.startswith(b'"'):
                 text = encode_json(text.decode())  # a number, as tokens are
             found.append(b'"%b":%b' % (field.encode(), text))
-        return read_message(message._replace(value=b"{%b}" % b",".join(found)), now_ms=now_ms)
+        message = message._replace(value=b"{%b}" % b",".join(found))
+        return read_message(message, now_ms=now_ms, ahead_ms=ahead_ms)
 
 
 def locate(where: str) -> Location:

@@ -22,23 +22,23 @@ class MessageReader:
         self.read = read
         self._accepted: set[str] = set()
 
-    def __call__(self, message: TopicMessage, now_ms: int) -> TopicTick:
+    def __call__(self, message: TopicMessage, now_ms: int, ahead_ms: int = 0) -> TopicTick:
         """Return the tick of a message.
 
         Raises:
             BadTick: it is not a tick.
             InstrumentsError: its name fits no instrument, or more than one.
         """
-        tick = self.read(message, now_ms=now_ms)
+        tick = self.read(message, now_ms=now_ms, ahead_ms=ahead_ms)
         if tick.name not in self._accepted:
             self._accept(tick.name)
         return tick
 
-    def quick(self, value: bytes, now_ms: int) -> tuple[str, int] | None:
+    def quick(self, value: bytes, latest_ms: int) -> tuple[str, int] | None:
         """Return name and timestamp of a value in the contract's usual layout, or None."""
         if self.read is not read_message:
             return None
-        usual = read_usual(value, now_ms)
+        usual = read_usual(value, latest_ms)
         return usual if usual is not None and usual[0] in self._accepted else None
 
     def forget_names(self) -> None:

@@ -40,7 +40,7 @@ def decoded_values(read: Callable[..., TopicTick]) -> Callable[..., TopicTick]:
         )
     decode: Decode = AvroDecoder() if conf.value_format == "avro" else ProtobufDecoder()
 
-    def decoded(message: TopicMessage, *, now_ms: int) -> TopicTick:
+    def decoded(message: TopicMessage, *, now_ms: int, ahead_ms: int = 0) -> TopicTick:
         value = message.value
         if len(value) < HEAD or value[0] != 0:
             raise BadTick("the message does not begin with a schema id")
@@ -51,7 +51,7 @@ def decoded_values(read: Callable[..., TopicTick]) -> Callable[..., TopicTick]:
             raise
         except Exception as error:  # decoders raise anything on bytes of another format
             raise BadTick(f"not a valid {conf.value_format} record ({error})") from error
-        return read(message._replace(value=text), now_ms=now_ms)
+        return read(message._replace(value=text), now_ms=now_ms, ahead_ms=ahead_ms)
 
     return decoded
 

@@ -94,16 +94,18 @@ def sort_messages(
     *,
     read: MessageReader,
     now_ms: int,
+    ahead_ms: int,
     live_since: int,
 ) -> SortedBatch:
     """Sort messages; those of partitions that were revoked meanwhile are ignored.
 
     Args:
         partitions: the partitions that the consumer has.
+        ahead_ms: how far ahead of `now_ms` a tick may be.
         live_since: older messages are history, Unix milliseconds.
     """
     batch = SortedBatch()
-    quick = read.quick
+    quick, latest_ms = read.quick, now_ms + ahead_ms
     live, history = batch.live, batch.history
     ends, between, newest = batch.ends, batch.between, batch.newest
     shown: set[Partition] = set()
@@ -117,7 +119,7 @@ def sort_messages(
         value = message.value()
         if value is None:
             continue  # a tombstone deletes its key and carries no price
-        if (usual := quick(value, now_ms)) is not None:
+        if (usual := quick(value, latest_ms)) is not None:
             name, timestamp = usual
             frame = value
         else:
@@ -125,6 +127,7 @@ def sort_messages(
                 name, frame, timestamp = read(
                     TopicMessage(value, message.key(), message.headers() or (), at if kind else 0),  # type: ignore[arg-type]
                     now_ms,
+                    ahead_ms,
                 )
             except (BadTick, InstrumentsError) as error:
                 batch.refused.append(RefusedMessage(message, str(error)))

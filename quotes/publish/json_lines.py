@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import redis
 
+from quotes.conf import conf
 from quotes.errors import BadTick
 from quotes.publish.publishing import StaleTick, publish_ticks, stale_ticks
 from quotes.runtime.clock import now_ms
@@ -65,6 +66,7 @@ def publish_price_file(
     """
     report = FileReport()
     batch: list[Tick] = []
+    ahead_ms = conf.max_ahead_ms
 
     def flush() -> None:
         if sink is not None:
@@ -81,7 +83,7 @@ def publish_price_file(
     with opened(path) as file:
         for line_number, line in lines(file):
             try:
-                batch.append(parse_tick(line, now_ms=now_ms()))
+                batch.append(parse_tick(line, now_ms=now_ms(), ahead_ms=ahead_ms))
             except BadTick as error:
                 report.bad += 1
                 if report.bad <= MAX_WARNINGS:

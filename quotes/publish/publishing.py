@@ -14,6 +14,8 @@ import redis
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
+from quotes.conf import conf
+from quotes.runtime.clock import now_ms
 from quotes.store.inbox import FORGET, MAX_ENTRY, inbox_keys, put
 from quotes.store.latest import decode_latest
 from quotes.store.names import own_key, stock_key
@@ -62,9 +64,12 @@ def stale_ticks(ticks: Sequence[Tick], *, client: redis.Redis) -> list[StaleTick
     keys = [index.resolve(tick_name(tick)) for tick in ticks]
     records: list[Any] = client.hmget(own_key("latest"), [str(key) for key in keys])
     found = []
+    most = now_ms() + conf.max_ahead_ms  # a price of later than this hides no other
     for tick, key, record in zip(ticks, keys, records, strict=True):
-        if record is not None and tick.timestamp < (latest := decode_latest(record)).timestamp:
-            found.append(StaleTick(tick, key, latest.timestamp))
+        if record is not None:
+            latest = decode_latest(record).timestamp
+            if tick.timestamp < latest <= most:
+                found.append(StaleTick(tick, key, latest))
     return found
 
 

@@ -205,9 +205,10 @@ def _publish_items(items: list[bytes], *, client: redis.Redis) -> bytes:
     """Publish the valid ticks; return the JSON of each result."""
     results: list[dict[str, Any]] = []
     ticks: list[tuple[Tick, dict[str, Any]]] = []
+    ahead_ms = conf.max_ahead_ms
     for item in items:
         try:
-            tick = _tick_of(item)
+            tick = _tick_of(item, ahead_ms)
         except (BadTick, InstrumentsError) as error:
             results.append({"code": 400, "message": str(error)})
             continue
@@ -227,8 +228,8 @@ def _publish_items(items: list[bytes], *, client: redis.Redis) -> bytes:
     return msgspec.json.encode(answer)
 
 
-def _tick_of(item: bytes) -> Tick:
+def _tick_of(item: bytes, ahead_ms: int) -> Tick:
     """Parse a tick and check its name; raise BadTick or InstrumentsError."""
-    tick = parse_tick(item, now_ms=now_ms())
+    tick = parse_tick(item, now_ms=now_ms(), ahead_ms=ahead_ms)
     index.resolve(tick_name(tick), strict=conf.strict_symbols)
     return tick

@@ -15,6 +15,7 @@ import redis.asyncio
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
+from quotes.conf import conf
 from quotes.errors import BadTick
 from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import RedisLink
@@ -133,14 +134,16 @@ def _snapshot(wanted: Sequence[Wanted], replies: list[Any]) -> PriceSnapshot:
     snapshot = PriceSnapshot(bool(replies[0]), {}, {}, [])
     if not wanted:
         return snapshot
-    now = now_ms()
+    now, ahead = now_ms(), conf.max_ahead_ms
     for (key, name), record, value in zip(wanted, replies[1], replies[2], strict=True):
         field = str(key)
         latest = None
         if record is not None:
             latest = snapshot.latest[field] = decode_latest(record)
-        tick = _published_tick(value, key, name, now) if value is not None else None
-        if tick is not None and (latest is None or tick.timestamp > latest.timestamp):
+        tick = _published_tick(value, key, name, now, ahead) if value is not None else None
+        if tick is not None and (
+            latest is None or tick.timestamp > latest.timestamp or latest.timestamp > now + ahead
+        ):
             frame = encode_tick(tick, symbol=key.symbol, segment=key.segment)
             epoch, seq = (latest.epoch, latest.seq) if latest else (0, 0)
             snapshot.ahead[field] = LatestPrice(epoch, seq, tick.timestamp, frame)
@@ -148,10 +151,12 @@ def _snapshot(wanted: Sequence[Wanted], replies: list[Any]) -> PriceSnapshot:
     return snapshot
 
 
-def _published_tick(value: bytes, key: InstrumentKey, name: str, now: int) -> Tick | None:
+def _published_tick(
+    value: bytes, key: InstrumentKey, name: str, now: int, ahead: int
+) -> Tick | None:
     """Return the tick in a publisher's key, if it is one of this instrument."""
     try:
-        tick = parse_tick(value, now_ms=now, symbol=name)
+        tick = parse_tick(value, now_ms=now, ahead_ms=ahead, symbol=name)
         if tick.symbol not in (name, key.symbol) and index.resolve(tick.symbol) != key:
             return None
     except (BadTick, InstrumentsError):

@@ -10,6 +10,7 @@ from redis import Redis
 
 from quotes.access.models import ApiKey
 from quotes.rest.publish import UNDER_WAY
+from quotes.runtime.clock import now_ms
 from tests.access.people import access_token, api_key, asha, past, publisher
 from tests.ticks import MOMENT, message
 from tests.valkey import ValkeyProcess
@@ -142,3 +143,14 @@ def test_results_are_json_that_names_each_symbol(client: Client) -> None:
     status, answer = post(client, body)
     assert status == 200 and answer["accepted"] == 1000
     assert [one["symbol"] for one in answer["results"]] == [f"S{n}" for n in range(1000)]
+
+
+def test_tick_ahead_of_the_clock_is_refused_with_its_cause(client: Client, redis: Redis) -> None:
+    """A tick in Indian time written as UTC is bad; a price of such a time makes none stale."""
+    now = now_ms()
+    redis.hset("quotes:latest", "A", f"1 1 {now + 19_800_000} {message('A')}")
+    ticks = [message("A", "1", now), message("A", "1", now + 19_800_000), message("A", "1", now)]
+    status, answer = post(client, f"[{','.join(ticks)}]")
+    assert status == 200 and (answer["accepted"], answer["rejected"]) == (2, 1)
+    assert answer["results"][0] == {"code": 200, "symbol": "A"}
+    assert "looks like Indian time written as UTC" in answer["results"][1]["message"]

@@ -1,11 +1,16 @@
 """The market: which ticks are shown, which are not, and their numbers."""
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from instruments.keys import InstrumentKey
 from quotes.bridge.market import Market
 from quotes.bridge.streams import Stream, Verdict
+from quotes.runtime.clock import now_ms
+from quotes.store.latest import LatestPrice
 from quotes.store.tick_log import KEY, SEQ, SHOWN, TIMESTAMP
 from quotes.ticks import Tick
 from tests.ticks import MOMENT, message, tick
@@ -106,3 +111,49 @@ def test_value_read_from_a_key_is_not_shown_twice() -> None:
     assert take_key(tick("A", "2")) is Verdict.REPEATED  # its message came or will come
     assert take_key(tick("A", "2", MOMENT + 1)) is Verdict.SHOWN
     assert take_key(tick("A", "3", MOMENT)) is Verdict.STALE
+
+
+@pytest.mark.parametrize("ahead_s", [121, 19_800, 80_000, 200_000])
+def test_ticks_ahead_of_the_clock_hide_no_right_ones(ahead_s: int) -> None:
+    """A tick ahead of the clock is bad, whichever way it is read; right ticks go on."""
+    one, warnings = market()
+    now = now_ms()
+    for at in (now, now + ahead_s * 1000, now + 1):
+        one.take([(b"stock:A", message("A", "1", at).encode())])
+    one.take_keys([(b"stock:A", message("A", "2", now + ahead_s * 1000).encode())])
+    assert (one.counters.shown, one.counters.bad, one.counters.stale) == (2, 1, 0)
+    (text,) = (text for kind, text in warnings if kind == "bad")
+    assert ("Indian time written as UTC" in text) == (ahead_s == 19_800)
+
+
+def test_tolerance_is_a_setting(settings: Any) -> None:
+    """QUOTES_MAX_AHEAD_S moves the bound for ticks that are ahead."""
+    one, _ = market()
+    late = message("A", "1", now_ms() + 500_000).encode()
+    settings.QUOTES_MAX_AHEAD_S = 400
+    one.take([(b"stock:A", late)])
+    settings.QUOTES_MAX_AHEAD_S = 600
+    one.take([(b"stock:A", late)])
+    assert (one.counters.bad, one.counters.shown) == (1, 1)
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+def test_price_ahead_of_the_clock_that_was_restored_hides_nothing(by_key: bool) -> None:
+    """A stream that Redis has at a time in the future shows right ticks, in a new epoch."""
+    one, warnings = market()
+    now = now_ms()
+    wrong = message("A", "9", now + 19_800_000).encode()
+    one.restore([("A", LatestPrice(now + 5, 7, now + 19_800_000, wrong))])
+    for at in (now - 2, now - 1):
+        right = (b"stock:A", message("A", "1", at).encode())
+        if by_key:
+            one.take_keys([right])
+        else:
+            one.take([right])
+    rows = [row for _, row in one.pending.ticks if row]
+    assert [(row[SEQ], row[TIMESTAMP], row[SHOWN]) for row in rows] == [
+        (1, now - 2, True),
+        (2, now - 1, True),
+    ]
+    assert rows[0][1] == rows[1][1] > now + 5
+    assert [kind for kind, _ in warnings] == ["ahead"]

@@ -96,3 +96,22 @@ def test_message_time_stands_in_only_for_none(settings: Any) -> None:
         read_message(TopicMessage(b'{"price":1}', b"A", at=MOMENT), now_ms=now_ms()).timestamp
         == MOMENT
     )
+
+
+@pytest.mark.parametrize(
+    "read", [read_message, FieldMap("price=p, symbol=s, timestamp=t"), FieldMap("price=p")]
+)
+def test_time_ahead_of_the_clock_is_refused(read: Any) -> None:
+    """A time too far ahead is refused wherever it was read from, that of the message too."""
+    now = now_ms()
+    for ahead, is_good in ((119_000, True), (19_800_000, False)):
+        at = now + ahead
+        value = b'{"p":1,"s":"A","t":%d,"price":1,"symbol":"A","timestamp":%d}' % (at, at)
+        for one in (value, b'{"p":1,"price":1}'):
+            topic_message = TopicMessage(one, b"A", (), at)
+            if is_good:
+                tick = read(topic_message, now_ms=now, ahead_ms=120_000)
+                assert tick.timestamp == at
+            else:
+                with pytest.raises(BadTick, match="Indian time written as UTC"):
+                    read(topic_message, now_ms=now, ahead_ms=120_000)

@@ -83,8 +83,8 @@ def test_cures_for_newer_prices(
 
 
 def test_price_of_the_future_refuses_even_now(redis: Redis) -> None:
-    """--now does not help against a price of tomorrow, and the replay says so."""
-    show(redis, Tick("M&M", "900", (int(time.time()) + 3600) * 1000))
+    """--now does not help against a price of the next minute, and the replay says so."""
+    show(redis, Tick("M&M", "900", (int(time.time()) + 100) * 1000))
     with pytest.raises(CommandError, match="newer prices already"):
         call_command("replay_ticks", str(SLICE), "--speed", "max", "--now")
 

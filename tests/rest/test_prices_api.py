@@ -6,6 +6,7 @@ from django.test import Client
 from redis import Redis
 
 from quotes.publish.publishing import publish_ticks
+from quotes.runtime.clock import now_ms
 from tests.live import LiveServer
 from tests.ticks import MOMENT, message, tick
 from tests.valkey import ValkeyProcess
@@ -88,3 +89,14 @@ def test_schema_describes_prices_and_docs_need_no_cdn(client: Client) -> None:
     assert "/api/prices/:" in schema and "/api/prices/{symbol}/:" in schema
     page = client.get("/api/docs/").content.decode()
     assert "cdn" not in page and "https://" not in page
+
+
+def test_price_ahead_of_the_clock_hides_no_right_one(client: Client, redis: Redis) -> None:
+    """A publisher's right price goes before a stored one of 5 h 30 ahead; a wrong one never."""
+    now = now_ms()
+    wrong, right = (message("A", price, at) for price, at in (("9", now + 19_800_000), ("1", now)))
+    redis.set("stock:A", wrong)
+    assert client.get("/api/prices/A/").status_code == 404
+    redis.hset("quotes:latest", "A", f"1 1 {now + 19_800_000} {wrong}")
+    redis.set("stock:A", right)
+    assert client.get("/api/prices/A/").json()["price"] == 1

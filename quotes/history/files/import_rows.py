@@ -164,7 +164,9 @@ class RowReader:
     def _moment(self, cells: Cells) -> int:
         timestamp = _parse_moment(cells["time"].strip())
         if timestamp >= self.until_ms:
-            raise BadHistoryFile(f"time must be before today, was {quoted(cells['time'])}")
+            raise BadHistoryFile(
+                f"time must be before {iso_time(self.until_ms)}, was {quoted(cells['time'])}"
+            )
         return timestamp
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from redis.exceptions import RedisError
 
+from quotes.conf import conf
 from quotes.errors import QuotesError
 from quotes.kafka.availability import kafka_sink
 from quotes.publish.json_lines import publish_price_file, stale_warning
@@ -60,8 +61,8 @@ class Command(CommandWithExamples):
                     raise CommandError(f"{report.bad} invalid lines were not published")
                 return
             names = ("symbol", "price", "timestamp", "segment", *KNOWN_FIELDS)
-            now = now_ms()
-            tick = make_tick(**{name: options[name] for name in names}, now_ms=now)
+            values = {name: options[name] for name in names}
+            tick = make_tick(**values, now_ms=now_ms(), ahead_ms=conf.max_ahead_ms)
             stale = [] if sink else stale_ticks([tick], client=client)
             if sink:
                 sink([tick])

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import msgspec
 
+from quotes.conf import conf
 from quotes.publish.replay.recordings import RowReport, Scan, Selection, read_recording
 from quotes.runtime.clock import DAY_MS, day_of_date, india_time, now_ms
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress, duration
-from quotes.ticks import MAX_AHEAD_MS, Tick
+from quotes.ticks import Tick
 
 Publish = Callable[[Sequence[Tick]], int]  # a batch, in order -> how many were published
 
@@ -62,7 +63,7 @@ class ReplayReport:
     """The result of a replay.
 
     Attributes:
-        ahead: ticks left out because their time is more than a day in the future.
+        ahead: ticks left out because their time is further ahead than QUOTES_MAX_AHEAD_S.
         row_report: counts of the rows read.
     """
 
@@ -89,7 +90,9 @@ class ReplayReport:
                 f"{self.row_report.timeless:,} rows without a time got the time of the row before"
             )
         if self.ahead:
-            parts.append(f"{self.ahead:,} ticks more than a day in the future skipped")
+            parts.append(
+                f"{self.ahead:,} ticks more than {conf.max_ahead_s:g} s in the future skipped"
+            )
         return "; ".join(parts)
 
 
@@ -115,12 +118,13 @@ def replay(
     report.row_report.warn = FirstWarnings(progress.tell)
     ticks = read_recording(plan.path, plan.selection, report.row_report)
     stamp = plan.stamp(scan)
+    ahead_ms = conf.max_ahead_ms
     pacer = Pacer(plan.speed, tell=progress.tell) if plan.speed is not None else None
     for due, batch in batches(ticks, pacer):
         if interrupt() or (due is not None and not interrupt.sleep_until(due)):
             report.interrupted = True
             break
-        horizon = now_ms() + MAX_AHEAD_MS
+        horizon = now_ms() + ahead_ms
         stamped = [one for tick in batch if (one := stamp(tick)).timestamp <= horizon]
         report.ahead += len(batch) - len(stamped)
         count = publish(stamped) if stamped else 0

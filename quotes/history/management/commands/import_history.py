@@ -7,13 +7,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from instruments.index import index
+from quotes.conf import conf
 from quotes.errors import QuotesError
 from quotes.history.candles.calendars import Calendars
 from quotes.history.files.import_files import HistoryFile
 from quotes.history.files.import_rows import RowReader
 from quotes.history.files.importing import history_import
-from quotes.history.queries.ranges import MOST_MS
-from quotes.runtime.clock import midnight_of, today_in_india
+from quotes.runtime.clock import midnight_of, now_ms, today_in_india
 from quotes.runtime.progress import Progress
 
 
@@ -45,7 +45,7 @@ class Command(BaseCommand):
                 calendars=Calendars()(),
                 name=options["instrument"],
                 interval=options["interval"],
-                until_ms=MOST_MS if options["today"] else today,
+                until_ms=now_ms() + conf.max_ahead_ms + 1 if options["today"] else today,
             )
             report = history_import(
                 file=HistoryFile(options["file"]),
