@@ -97,6 +97,7 @@ class ClientSession:
 
     async def handle(self, text: str | None) -> None:
         """Carry out a client's message; whatever it holds, the answer is a frame."""
+        await self.outbox.room()
         if self.ended:
             return  # sent before the client saw the close
         try:
@@ -109,10 +110,10 @@ class ClientSession:
             self.refused = 0
             if text is None:
                 raise ProtocolError(ErrorCode.BAD_REQUEST, "a message must be a text frame of JSON")
-            if len(text) > (limit := self.access.limits.max_message_bytes):
+            limit = self.access.limits.max_message_bytes
+            if len(text) * 4 > limit and (size := len(text.encode())) > limit:
                 raise ProtocolError(
-                    ErrorCode.BAD_REQUEST,
-                    f"a message can have at most {limit} bytes, was {len(text)}",
+                    ErrorCode.BAD_REQUEST, f"a message can have at most {limit} bytes, was {size}"
                 )
             request = parse_request(text)
             try:
@@ -220,6 +221,7 @@ class ClientSession:
 
     def check_deadlines(self, now: float) -> None:
         """Send a heartbeat after a long silence; end a client that takes nothing for too long."""
+        self.outbox.check_room()
         if self.transport.unsent():
             if now - self.transport.progress_at() > conf.write_timeout_s:
                 self.too_slow()
@@ -276,6 +278,7 @@ class ClientSession:
         The second call leaves the groups that a request under way has joined since the first.
         """
         self.ended = True
+        self.outbox.check_room(ended=True)
         self.outbox.leave_interval()
         self.feed.listeners.discard(self)
         self.access.end()

@@ -70,7 +70,7 @@ async def test_message_authenticates(
                 "max_symbols": 3000,
                 "max_connections": 5,
                 "max_messages_per_s": 50.0,
-                "max_message_bytes": 65536,
+                "max_message_bytes": 262144,
             },
         }
         answer = await client.subscribe("NSE_EQ:RELIANCE", "NFO:NIFTY26AUGFUT", "AAPL")

@@ -20,6 +20,7 @@ from tests.ports import free_port
 from tests.ticks import MOMENT, message, publish, tick
 from tests.waiting import wait_until
 from tests.websocket.test_handshake import BAD_TEXT
+from tests.websocket.test_hostile_clients import ask_for_much
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -121,3 +122,11 @@ async def test_text_that_is_not_utf8_closes_with_1007(
         with pytest.raises(ConnectionClosed) as closed:
             await Client(connection).receive()
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1007
+
+
+async def test_client_that_asks_for_too_many_symbols_stays_connected(
+    daphne_url: str, redis: Redis
+) -> None:
+    """The limit's number is taken, the rest is rejected with 405, and every answer comes."""
+    async with connect(daphne_url, max_size=None) as connection:
+        await ask_for_much(Client(connection))

@@ -5,13 +5,14 @@ import contextlib
 import json
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 from websockets.exceptions import ConnectionClosed
 
 from quotes.runtime.clock import now_ms
-from tests.live import LiveServer
+from tests.live import Client, LiveServer
 from tests.ticks import message, publish
 from tests.waiting import eventually
 
@@ -93,3 +94,51 @@ async def test_broken_websocket_frames_end_only_their_own_connection(
                 await client.receive()
         client.connection.transport.abort()
     await eventually(lambda: not live.layer.local_groups())
+
+
+LIMIT = 3000
+
+
+async def ask_for_much(client: Client) -> None:
+    """Send 20 messages of 500 symbols at once, and read what comes."""
+    for number in range(20):
+        names = [f"SYMBOL-OF-SOME-LENGTH-{number}-{at}" for at in range(500)]
+        await client.send(action="subscribe", symbols=names, id=number)
+    taken, codes = 0, set()
+    for number in range(20):
+        while (answer := await client.receive())["type"] != "subscribed":
+            pass
+        assert answer["id"] == number
+        taken += len(answer["symbols"])
+        codes |= {one["code"] for one in answer["rejected"]}
+    assert (taken, codes) == (LIMIT, {405})
+    # As many names as a client may have, of some length, are within the limit of bytes.
+    names = [f"ANOTHER-{at:022}" for at in range(LIMIT)]
+    await client.send(action="subscribe", symbols=names, id="all")
+    answer = await client.receive()
+    assert (answer["type"], len(answer["rejected"])) == ("subscribed", LIMIT)
+    assert (await client.ask(action="ping"))["type"] == "pong"
+
+
+@pytest.mark.parametrize("live", ["wire", "asgi"], indirect=True)
+async def test_client_that_asks_for_too_many_symbols_stays_connected(
+    live: LiveServer, redis: Redis
+) -> None:
+    """The limit's number is taken, the rest is rejected with 405, and every answer comes."""
+    async with live.client() as client:
+        await ask_for_much(client)
+
+
+async def test_message_is_measured_in_bytes(live: LiveServer, settings: Any) -> None:
+    """The limit counts bytes of UTF-8, not characters."""
+    settings.QUOTES_MAX_MESSAGE_BYTES = 1000
+    async with live.client() as client:
+        text = '{"action":"ping","pad":"' + "\N{INDIAN RUPEE SIGN}" * 400 + '"}'
+        await client.connection.send(text)
+        answer = await client.receive()
+        assert (answer["code"], answer["message"]) == (
+            400,
+            "a message can have at most 1000 bytes, was 1226",
+        )
+        await client.connection.send(text.replace("\N{INDIAN RUPEE SIGN}", "r"))
+        assert (await client.receive())["type"] == "pong"

@@ -6,6 +6,7 @@ only the newest price is kept, in order of change, until the client has caught u
 asked for prices at intervals gets them the same way, by choice.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,9 @@ from quotes.websocket.delivery.isolation import end_failed
 from quotes.websocket.protocol import frame
 from quotes.websocket.transports.base import FrameTransport
 
-# Frames that are no prices are never dropped; a client that lets more bytes pile up is closed.
+# Frames that are no prices are never dropped; a client that lets more bytes pile up is closed. A
+# request is carried out only when most of the last answers were taken, so a client that reads is
+# never closed for asking much at once, and one answer may be longer.
 _MAX_HELD_BYTES = 262_144
 
 
@@ -48,6 +51,7 @@ class Outbox:
         "_on_failure",
         "_on_gap",
         "_on_overflow",
+        "_room",
         "_scheduler",
         "_size",
         "_transport",
@@ -87,6 +91,7 @@ class Outbox:
         self.frames: list[Any] = []  # due, in the transport's form
         self._items: list[Message] = []  # due in the next array
         self._size = 0
+        self._room: asyncio.Future[None] | None = None
         self._is_due = False
         self.sent_at = scheduler.loop.time()
         self._conflating = False
@@ -150,12 +155,13 @@ class Outbox:
     def control(self, text: bytes) -> None:
         """Take a frame that is no price: JSON, never dropped, delivered in order."""
         self._seal()
+        if self._size > _MAX_HELD_BYTES + self.high_water:
+            self._on_overflow()
+            return
         framed = self._transport.frame(text.decode())
         self.frames.append(framed)
         self._size += len(framed)
-        if self._size > _MAX_HELD_BYTES + self.high_water:
-            self._on_overflow()
-        elif not self._is_due:
+        if not self._is_due:
             self._is_due = True
             self._scheduler.gather(self)
 
@@ -192,6 +198,26 @@ class Outbox:
         """Go on after the transport was full."""
         if self._conflating or self.frames:
             self._try_flush()
+        self.check_room()
+
+    async def room(self) -> None:
+        """Return when the client has taken enough of what is due for the next answer."""
+        if self._size > self.high_water:
+            self._try_flush()
+        while self._size > self.high_water:
+            self._room = self._scheduler.loop.create_future()
+            await self._room
+
+    def check_room(self, *, ended: bool = False) -> None:
+        """Let `room` return if there is some, or if the client is gone."""
+        if self._room is None or self._room.done():
+            return
+        if self._transport.unsent() <= self.high_water:
+            self._try_flush()  # a transport that was lost reports no drain
+        if ended:
+            self._size = 0
+        if self._size <= self.high_water and not self._room.done():
+            self._room.set_result(None)
 
     def _try_flush(self) -> None:
         """Flush; end the client if that fails."""

@@ -28,6 +28,10 @@ from quotes.conf import conf
 from quotes.runtime.redaction import scrub
 from quotes.websocket.transports.base import EXTENSION, WireTransport
 
+# Messages of one client that wait to be carried out, above which no more are read from it.
+_MAX_QUEUED = 64
+_QUEUE_PAUSE_S = 0.01
+
 _TESTED_VERSIONS = {"daphne": ("4.2.",), "twisted": ("25.", "26.")}
 
 
@@ -110,6 +114,19 @@ class PriceWebSocketProtocol(WebSocketProtocol):
     """Daphne's protocol, which can answer a handshake with any status."""
 
     _refusal: dict[str, Any] | None = None
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        super().onMessage(payload, isBinary)
+        if self.application_queue.qsize() >= _MAX_QUEUED:
+            # What a client sends while its last requests wait stays with the client.
+            self.transport.pauseProducing()
+            asyncio.get_running_loop().call_later(_QUEUE_PAUSE_S, self._read_on)
+
+    def _read_on(self) -> None:
+        if self.application_queue.qsize() < _MAX_QUEUED:
+            self.transport.resumeProducing()
+        elif self.transport.connected:
+            asyncio.get_running_loop().call_later(_QUEUE_PAUSE_S, self._read_on)
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         match message["type"]:
