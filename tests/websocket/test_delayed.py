@@ -14,8 +14,12 @@ from quotes.access.models import SegmentGrant
 from quotes.history.candles.intervals import Interval
 from quotes.history.queries.ranges import TimeRange
 from quotes.history.rest.parameters import visible
-from quotes.runtime.clock import DAY_MS, now_ms
+from quotes.runtime.clock import DAY_MS, india_time, now_ms
+from quotes.store.clients import async_client
 from quotes.store.tick_log import LoggedTick
+from quotes.websocket.delivery.day_fields import day_fields
+from quotes.websocket.feed import delayed
+from quotes.websocket.feed.delayed import DelayedReader
 from quotes.websocket.feed.feed import current_feed, master_changed
 from tests.access.people import access_token, asha
 from tests.conftest import In
@@ -131,6 +135,51 @@ async def test_delayed_prices_follow_a_name_that_the_master_learns(
         assert set(reader._receivers) == {"TCS", "NSE_EQ:TCS"}
         await client.ask(action="unsubscribe", symbol="TCS")
         assert not reader._receivers
+
+
+async def test_delayed_quotes_have_nothing_of_now(
+    live: LiveServer, redis: Redis, database: In
+) -> None:
+    """The day's statistics, which the process reads for clients without delay, are left out."""
+    then = now_ms() - MINUTES * 60_000
+    log(redis, then - 1000, "100")
+    day = india_time(then - 1000).date().isoformat()
+    stored = {"date": day, "open": 1, "high": 999, "low": 1, "prev_close": 80, "volume": 7}
+    day_fields.take(KEY, json.dumps(stored).encode())
+    user = await database(lambda: asha("NFO", delay_minutes=MINUTES))
+    token = await database(access_token, user)
+    async with live.client(additional_headers={"Authorization": f"Bearer {token}"}) as client:
+        await client.receive()
+        await client.ask(action="configure", mode="quote")
+        await client.subscribe(KEY)
+        assert not (await client.price()).keys() & {*stored, "change", "change_pct"}
+    assert KEY not in day_fields.wanted
+    day_fields.take(KEY, None)
+
+
+async def test_first_price_after_a_rest_is_of_that_time(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that rested does not begin with the last price that it knew then."""
+    client = async_client()
+    reader = DelayedReader(MINUTES, client)
+    got: list[float] = []
+
+    def receive(message: Any) -> None:
+        got.append(json.loads(message["frame"])["price"])
+
+    monkeypatch.setattr(delayed, "_IDLE_S", 1.0)
+    log(redis, now_ms() - MINUTES * 60_000 - 2000, "100")
+    reader.join(KEY, receive)
+    await eventually(lambda: got == [100])
+    reader.leave(KEY, receive)
+    await eventually(lambda: reader._task is not None and reader._task.done())
+    log(redis, now_ms() - MINUTES * 60_000 - 500, "200")
+    reader.join(KEY, receive)
+    await eventually(lambda: len(got) > 1)
+    assert got == [100, 200]
+    await reader.close()
+    await client.aclose()
 
 
 def test_history_ends_where_what_is_late_ends() -> None:

@@ -81,7 +81,7 @@ class DayFields:
         self.wanted.add(key)
         day = self.days.get(key)
         if day is None or day_number(tick.timestamp) != day.number:
-            return fields | _change(tick, fields.get("prev_close"), fields)
+            return with_change(tick, fields)
         price = tick.price
         for name, beyond in zip(_EXTREMES, (Decimal.__gt__, Decimal.__lt__), strict=True):
             if beyond(price, Decimal(day.fields[name].decode())):
@@ -89,6 +89,11 @@ class DayFields:
         found = {name: text for name, text in day.fields.items() if name not in fields}
         prev_close = fields.get("prev_close") or day.fields.get("prev_close")
         return fields | found | _change(tick, prev_close, fields)
+
+
+def with_change(tick: Tick, fields: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the fields of a quote with the change, if the publisher sent the close before."""
+    return fields | _change(tick, fields.get("prev_close"), fields)
 
 
 def _change(tick: Tick, prev_close: bytes | None, fields: dict[str, bytes]) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ import msgspec
 
 from quotes.layer.lanes import Message
 from quotes.ticks import MAX_DEPTH, Tick, decode_object, depth_of, encode_tick, joined, read_frame
-from quotes.websocket.delivery.day_fields import day_fields
+from quotes.websocket.delivery.day_fields import day_fields, with_change
 from quotes.websocket.transports.base import FrameTransport
 
 # Most prices in one array.
@@ -27,6 +27,9 @@ _QUOTE_FIELDS = frozenset(
 _EXACT_DIGITS = 15
 _EXACT_EXPONENT = 290  # within its range, with room
 _INTEGER_DIGITS = 20  # of a 64-bit integer, with its sign
+
+# A message with this key is sent some minutes late.
+DELAYED = "delayed"
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -117,20 +120,26 @@ def payload(message: Message, encoding: str, mode: str) -> Any:
         if message["type"] != "quote.tick":
             text = message["frame"]
         else:
-            text = json_text(message["frame"], mode.removesuffix(_NUMBERED), message["key"])
+            text = json_text(
+                message["frame"],
+                mode.removesuffix(_NUMBERED),
+                message["key"],
+                delayed=DELAYED in message,
+            )
             if mode.endswith(_NUMBERED):
                 text = f'{text[:-1]},"epoch":{message["epoch"]},"seq":{message["seq"]}}}'
         found = message[slot] = text if encoding == "json" else msgpack_of(text)
     return found
 
 
-def json_text(frame: str, mode: str, key: str = "") -> str:
+def json_text(frame: str, mode: str, key: str = "", *, delayed: bool = False) -> str:
     """Return the JSON text of a price in a mode.
 
     Args:
         frame: the JSON text with all of its fields.
         mode: ltp, quote or full.
         key: of its instrument; a quote gets fields of the day that the publisher did not send.
+        delayed: whether the tick is sent late: the day's fields of now are not for it.
     """
     if mode == "full":
         return frame
@@ -141,7 +150,7 @@ def json_text(frame: str, mode: str, key: str = "") -> str:
         if mode == "quote" and name in _QUOTE_FIELDS
     }
     if mode == "quote":
-        fields = day_fields.enriched(key, tick, fields)
+        fields = with_change(tick, fields) if delayed else day_fields.enriched(key, tick, fields)
     kept = Tick(tick.symbol, tick.price_text, tick.timestamp, tick.segment, joined(fields))
     return encode_tick(kept).decode()
 

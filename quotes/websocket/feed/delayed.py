@@ -14,9 +14,11 @@ from redis.exceptions import RedisError
 
 from instruments.keys import InstrumentKey
 from quotes.layer.groups import Receiver
+from quotes.layer.lanes import Message
 from quotes.runtime.clock import now_ms
 from quotes.store.shards import shard_count_async
 from quotes.store.tick_log import BEGINNING, LoggedTick, decode_entry, read_after, tick_message
+from quotes.websocket.delivery.framing import DELAYED
 from quotes.websocket.delivery.isolation import end_failed_receiver
 
 logger = logging.getLogger(__name__)
@@ -51,12 +53,13 @@ class DelayedReader:
     def join(self, key: str, receiver: Receiver, *, latest: bool = True) -> None:
         """Hand the last tick of that time if wanted, and those after it, to a receiver."""
         self._receivers.setdefault(key, set()).add(receiver)
-        if latest and self._caught_up and key in self._last:
-            receiver(tick_message(*msgspec.structs.astuple(self._last[key])))
         if self._task is None or self._task.done():
+            # It rested: what it read last is too old to be a first price. It is read again.
             self._positions, self._caught_up = {}, False
             self._last.clear()
             self._task = asyncio.create_task(self._run())
+        elif latest and self._caught_up and key in self._last:
+            receiver(_message_of(self._last[key]))
 
     def leave(self, key: str, receiver: Receiver) -> None:
         """Hand it no more ticks of an instrument; may be called twice."""
@@ -122,12 +125,17 @@ class DelayedReader:
     def _deliver(self, tick: LoggedTick) -> None:
         receivers = self._receivers.get(tick.key)
         if receivers:
-            message = tick_message(*msgspec.structs.astuple(tick))
+            message = _message_of(tick)
             for receiver in tuple(receivers):
                 try:
                     receiver(message)
                 except Exception as error:
                     end_failed_receiver(receiver, error)
+
+
+def _message_of(tick: LoggedTick) -> Message:
+    """Return the group message of a delayed tick."""
+    return {**tick_message(*msgspec.structs.astuple(tick)), DELAYED: True}
 
 
 class DelayedReaders:
