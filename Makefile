@@ -65,9 +65,9 @@ setup: $(VENV)/.installed .env
 setup-dev: $(VENV)/.installed-dev .env
 
 run: setup
-	@$(BIN)/python manage.py migrate --verbosity 0
-	@$(BIN)/python manage.py migrate --database history --verbosity 0
-	@exec $(BIN)/python manage.py serve --demo $(ARGS)
+	@umask 077 && $(BIN)/python manage.py migrate --verbosity 0
+	@umask 077 && $(BIN)/python manage.py migrate --database history --verbosity 0
+	@umask 077 && exec $(BIN)/python manage.py serve --demo $(ARGS)
 
 test: setup-dev
 	@$(BIN)/python -m pytest $(ARGS)

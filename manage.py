@@ -4,8 +4,13 @@
 import os
 import sys
 
+# Commands that create databases, and files of the processes that they start.
+_PRIVATE = ("migrate", "serve")
+
 
 def main() -> None:
+    if sys.argv[1:2] and sys.argv[1] in _PRIVATE:
+        os.umask(0o077)  # what they hold is for this user alone
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line

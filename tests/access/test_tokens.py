@@ -19,11 +19,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from django.core.checks import run_checks
 from django.test import Client
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
-from quotes.access.credentials import jwks
+from quotes.access.credentials import jwks, logins
+from quotes.access.credentials.logins import LoginRefreshToken
 from quotes.access.credentials.tokens import needs_fetch, own_secret, sign, verify
 from quotes.access.errors import AccessDown, BadCredentials
-from tests.access.people import access_token, asha, login
+from tests.access.people import access_token, asha, login, past
 
 RSA = rsa.generate_private_key(65537, 2048)
 OTHER_RSA = rsa.generate_private_key(65537, 2048)
@@ -314,3 +316,19 @@ def test_changed_password_ends_tokens(redis: Any) -> None:
     user.delete()
     client = Client(headers={"Authorization": f"Bearer {token}"})
     assert client.get("/api/prices/AAPL/").status_code == 401
+
+
+@pytest.mark.django_db
+def test_expired_refresh_tokens_are_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the next log-in, with their rows of the blacklist; nothing has to be started for it."""
+    user = asha("NSE_EQ")
+    monkeypatch.setattr(logins, "_flushed_at", float("-inf"))
+    LoginRefreshToken.read(login(user)[1]).use_up()
+    OutstandingToken.objects.update(expires_at=past())
+    login(user)
+    assert OutstandingToken.objects.count() == 2  # this process did it a moment ago
+    monkeypatch.setattr(logins, "_flushed_at", float("-inf"))
+    login(user)
+    assert OutstandingToken.objects.filter(expires_at__lte=past()).count() == 0
+    assert OutstandingToken.objects.count() == 2
+    assert BlacklistedToken.objects.count() == 0

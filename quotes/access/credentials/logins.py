@@ -4,6 +4,7 @@ The tokens are those of djangorestframework-simplejwt, signed and verified by `t
 carries its log-in (`sid`) and the stamp of the password.
 """
 
+import time
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -19,6 +20,24 @@ from quotes.access.credentials.tokens import identity_of, own_claims, sign
 from quotes.access.errors import BadCredentials
 from quotes.access.selectors import read_accounts, stamp_of
 from quotes.conf import conf
+
+# Expired refresh tokens are deleted when new ones are stored: by each process once a minute at
+# most, so many at a time that they do not pile up and nobody waits for it.
+_FLUSH_S = 60.0
+_FLUSHED = 1000
+_flushed_at = float("-inf")
+
+
+def delete_expired() -> None:
+    """Delete refresh tokens that have expired, unless this process did so within a minute."""
+    global _flushed_at
+    if time.monotonic() - _flushed_at < _FLUSH_S:
+        return
+    _flushed_at = time.monotonic()
+    expired = OutstandingToken.objects.filter(expires_at__lte=timezone.now()).order_by("id")
+    OutstandingToken.objects.filter(
+        pk__in=list(expired.values_list("pk", flat=True)[:_FLUSHED])
+    ).delete()
 
 
 class _Backend:
@@ -69,6 +88,7 @@ class LoginRefreshToken(RefreshToken):
         token["sid"] = uuid.uuid4().hex
         token["stamp"] = stamp_of(user)
         token._store(user.pk)
+        delete_expired()
         return token
 
     @classmethod
@@ -119,6 +139,7 @@ class LoginRefreshToken(RefreshToken):
             for claim in ("user_id", "sid", "stamp"):
                 token[claim] = self[claim]
             token._store(int(self["user_id"]))
+        delete_expired()
         return token
 
     def end_login(self) -> None:
