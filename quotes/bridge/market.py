@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from instruments.errors import BadSegment, InstrumentsError
+from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.bridge.counters import TickCounters
@@ -22,14 +22,11 @@ from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import PublishedMessages
 from quotes.store.inbox import MARK, InboxEntry
 from quotes.store.latest import LatestPrice
+from quotes.store.listings import UNNAMED, published_key
 from quotes.ticks import Tick, parse_tick, segment_text, usual_frame, usual_head
 
 # Each stream costs about 1 KiB; only a faulty publisher needs more than this many.
 MAX_STREAMS = 500_000
-
-
-# Stands for the symbol of a tick that names none.
-UNNAMED = "unnamed tick, of its channel's symbol"
 
 Warn = Callable[[str, str], None]  # kind, text
 
@@ -184,7 +181,7 @@ class Market:
             return usual[0].epoch, usual[0].seq
         try:
             name = channel[len(self.prefix.encode()) :].decode()
-            return self._number_of(str(self._key_of(name, "")))
+            return self._number_of(str(index.resolve(name)))
         except (InstrumentsError, UnicodeDecodeError):
             return None
 
@@ -211,20 +208,10 @@ class Market:
             InstrumentsError: no instrument can have this name.
         """
         name = channel[len(self.prefix.encode()) :].decode()
-        key = self._key_of(name, "" if ":" in name else tick.segment)
-        if tick.symbol not in (UNNAMED, name, key.symbol):
-            other = self._key_of(tick.symbol, key.segment)
-            if other != key:
-                raise BadTick(f"symbol must be the channel's, was {quoted(tick.symbol)}")
+        key = published_key(name, tick)
         stream = self._stream(key)
         self._names[channel, tick.symbol, tick.segment] = stream
         return stream
-
-    def _key_of(self, name: str, segment: str) -> InstrumentKey:
-        try:
-            return index.resolve(name, segment=segment)
-        except BadSegment:
-            return index.resolve(name)  # the tick has some key `segment` of the publisher's own
 
     def rebind_names(self) -> None:
         """Resolve names again from now on: the instrument master has changed."""

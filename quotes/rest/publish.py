@@ -24,6 +24,7 @@ from quotes.errors import BadTick, InboxFull
 from quotes.publish.publishing import publish_ticks, stale_ticks, tick_name
 from quotes.runtime.clock import now_ms
 from quotes.store.clients import sync_client
+from quotes.store.listings import published_key
 from quotes.store.names import own_key
 from quotes.ticks import Tick, parse_tick
 
@@ -231,5 +232,7 @@ def _publish_items(items: list[bytes], *, client: redis.Redis) -> bytes:
 def _tick_of(item: bytes, ahead_ms: int) -> Tick:
     """Parse a tick and check its name; raise BadTick or InstrumentsError."""
     tick = parse_tick(item, now_ms=now_ms(), ahead_ms=ahead_ms)
-    index.resolve(tick_name(tick), strict=conf.strict_symbols)
+    name = tick_name(tick)
+    published_key(name, tick)
+    index.resolve(name, strict=conf.strict_symbols)
     return tick

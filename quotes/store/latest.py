@@ -13,13 +13,13 @@ import redis
 import redis.asyncio
 
 from instruments.errors import InstrumentsError
-from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.conf import conf
 from quotes.errors import BadTick
 from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import RedisLink
 from quotes.store.clients import sync_client
+from quotes.store.listings import UNNAMED, published_key
 from quotes.store.names import lease_key, own_key, stock_key
 from quotes.ticks import Tick, encode_tick, parse_tick, read_frame
 
@@ -156,8 +156,8 @@ def _published_tick(
 ) -> Tick | None:
     """Return the tick in a publisher's key, if it is one of this instrument."""
     try:
-        tick = parse_tick(value, now_ms=now, ahead_ms=ahead, symbol=name)
-        if tick.symbol not in (name, key.symbol) and index.resolve(tick.symbol) != key:
+        tick = parse_tick(value, now_ms=now, ahead_ms=ahead, symbol=UNNAMED)
+        if published_key(name, tick) != key:
             return None
     except (BadTick, InstrumentsError):
         return None

@@ -17,6 +17,7 @@ from instruments.keys import InstrumentKey
 from instruments.sessions import MarketStatus
 from quotes.history.recording.announcements import candle_group
 from quotes.publish.publishing import forget_prices
+from quotes.store.latest import Wanted, read_snapshot
 from quotes.websocket.feed.feed import current_feed, master_changed
 from quotes.websocket.session import ClientSession
 from tests.conftest import In
@@ -88,6 +89,50 @@ async def test_segment_narrows_a_bare_name(live: LiveServer, redis: Redis) -> No
         assert (frame["price"], frame["segment"]) == (3, "NSE_EQ")
         wrong = await bse.subscribe("TCS", segment="NOWHERE")
         assert wrong["rejected"][0]["code"] == 400
+
+
+# The name that was published under, the message, and the one listing that may be answered by it.
+PUBLISHED = [
+    ("RELIANCE", message("RELIANCE"), "NSE_EQ:RELIANCE"),
+    ("RELIANCE", '{"price":1}', "NSE_EQ:RELIANCE"),
+    ("RELIANCE", message("RELIANCE", segment="BSE_EQ"), "BSE_EQ:RELIANCE"),
+    ("RELIANCE", message("RELIANCE", segment="BSE"), "BSE_EQ:RELIANCE"),
+    ("RELIANCE", message("BSE:RELIANCE"), ""),
+    ("RELIANCE", message("M&M"), ""),
+    ("BSE:RELIANCE", message("RELIANCE"), "BSE_EQ:RELIANCE"),
+    ("BSE_EQ:RELIANCE", message("RELIANCE"), "BSE_EQ:RELIANCE"),
+    ("NSE:RELIANCE", message("RELIANCE"), "NSE_EQ:RELIANCE"),
+    ("NSE_EQ:RELIANCE", message("BSE_EQ:RELIANCE"), ""),
+]
+
+
+@pytest.mark.parametrize(("published", "text", "expected"), PUBLISHED)
+def test_publishers_key_answers_for_its_own_listing_alone(
+    redis: Redis, published: str, text: str, expected: str
+) -> None:
+    """A publisher's key is the price of the listing that a bridge would take it for, no other's."""
+    redis.set(f"stock:{published}", text)
+    keys = [InstrumentKey(segment, "RELIANCE") for segment in ("NSE_EQ", "BSE_EQ", "")]
+    for key in keys:
+        snapshot = read_snapshot([Wanted(key, published)], client=redis)
+        assert list(snapshot.ahead) == ([expected] if str(key) == expected else [])
+
+
+async def test_price_of_another_listing_is_shown_to_nobody(live: LiveServer, redis: Redis) -> None:
+    """While no bridge works, a client of BSE is not shown the price of NSE; a client of NSE is."""
+    await live.stop_bridges()
+    publish(redis, "RELIANCE", message("RELIANCE", "1"))
+    async with live.client() as bse, live.client() as nse:
+        await bse.subscribe("RELIANCE", segment="BSE_EQ")
+        await nse.subscribe("RELIANCE", segment="NSE_EQ")
+        frame = await nse.price()
+        assert (frame["price"], frame["segment"]) == (1, "NSE_EQ")
+        publish(redis, "BSE_EQ:RELIANCE", message("RELIANCE", "2"))
+        async with live.client() as other:
+            await other.subscribe("BSE_EQ:RELIANCE")
+            assert (await other.price())["price"] == 2
+        frame = await bse.price()
+        assert (frame["price"], frame["segment"]) == (2, "BSE_EQ")
 
 
 async def test_unknown_segment_of_a_publisher_is_its_own_key(

@@ -1,0 +1,39 @@
+"""Listings: which instrument a publisher's tick is of, by its name, symbol and segment.
+
+The one place that answers this, so that all ways in and all readers agree: a share of two exchanges
+is two instruments, and neither may get the price of the other.
+"""
+
+from instruments.errors import BadSegment
+from instruments.index import index
+from instruments.keys import InstrumentKey
+from quotes.errors import BadTick, quoted
+from quotes.ticks import Tick
+
+# Stands for the symbol of a tick that names none.
+UNNAMED = "unnamed tick, of its channel's symbol"
+
+
+def published_key(name: str, tick: Tick) -> InstrumentKey:
+    """Return the instrument of a tick that was published under a name.
+
+    Raises:
+        BadTick: the tick's symbol is not that of its name.
+        InstrumentsError: no instrument can have this name.
+    """
+    key = _key_of(name, "" if ":" in name else tick.segment)
+    if tick.symbol not in (UNNAMED, name, key.symbol):
+        other = _key_of(tick.symbol, key.segment)
+        if other != key:
+            if tick.segment:
+                # If this is no segment, that is the reason.
+                index.resolve(tick.symbol, segment=tick.segment)
+            raise BadTick(f"symbol must be the channel's, was {quoted(tick.symbol)}")
+    return key
+
+
+def _key_of(name: str, segment: str) -> InstrumentKey:
+    try:
+        return index.resolve(name, segment=segment)
+    except BadSegment:
+        return index.resolve(name)  # the tick has some key `segment` of the publisher's own
