@@ -1,10 +1,18 @@
 """Heartbeats: a feed that is down never looks like a quiet market."""
 
+import asyncio
+from typing import Any
+
 import pytest
 from redis import Redis
+from redis.exceptions import BusyLoadingError
 
+from quotes.runtime.clock import now_ms
+from quotes.store.latest import LatestPrice, encode_latest
+from quotes.websocket.feed import feed as feed_module
+from quotes.websocket.feed.feed import current_feed
 from tests.live import LiveServer
-from tests.ticks import message, publish
+from tests.ticks import MOMENT, message, publish
 from tests.valkey import ValkeyProcess
 
 
@@ -53,3 +61,49 @@ async def test_subscribing_while_redis_is_away_works_when_it_is_back(
         if prices == [1]:  # what the bridge had kept
             prices.append((await client.price())["price"])
         assert prices[-1] == 2
+
+
+@pytest.mark.parametrize("failure", [BusyLoadingError("LOADING"), TimeoutError(), None])
+async def test_prices_that_were_missed_are_read_until_redis_answers(
+    live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch, failure: Exception | None
+) -> None:
+    """An error of Redis or silence after a reconnect only puts it off."""
+    real, calls = feed_module.aread_snapshot, 0
+
+    async def failing(*arguments: Any, **keywords: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 2:
+            return await real(*arguments, **keywords)
+        if failure is not None:
+            raise failure
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(feed_module, "_REFRESH_TIMEOUT_S", 0.3)
+    async with live.client() as client:
+        await client.subscribe("A")
+        publish(redis, "A", message("A", "1"))
+        assert (await client.price())["price"] == 1
+        monkeypatch.setattr(feed_module, "aread_snapshot", failing)
+        feed = await current_feed()
+        missed = LatestPrice(now_ms(), 9, MOMENT + 5, message("A", "2", MOMENT + 5).encode())
+        redis.hset("quotes:latest", "A", encode_latest(missed))
+        await feed.refresh()
+        assert (await client.price())["price"] == 2
+        assert calls == 3
+
+
+async def test_no_older_price_is_shown_when_redis_comes_back_with_older_data(
+    live: LiveServer, redis: Redis
+) -> None:
+    """A new epoch is no news while its latest price is older than the one delivered last."""
+    async with live.client() as client:
+        await client.subscribe("A", "B")
+        publish(redis, "A", message("A", "1", MOMENT + 9))
+        assert (await client.price())["price"] == 1
+        feed = await current_feed()
+        for field, price, at in (("A", "3", MOMENT + 5), ("B", "4", MOMENT)):
+            older = LatestPrice(now_ms() * 2, 1, at, message(field, price, at).encode())
+            redis.hset("quotes:latest", field, encode_latest(older))
+        await feed.refresh()
+        assert (await client.price())["symbol"] == "B"

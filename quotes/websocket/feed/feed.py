@@ -27,7 +27,6 @@ from quotes.runtime.clock import now_ms
 from quotes.store.clients import async_client
 from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, aread_snapshot
 from quotes.store.names import own_key, status_keys
-from quotes.store.positions import StreamPosition
 from quotes.store.tick_log import tick_message
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.isolation import end_failed, end_failed_receiver
@@ -43,6 +42,9 @@ logger = logging.getLogger(__name__)
 
 _WATCH_INTERVAL_S = 0.25
 _MASTER_WAIT_S = 30.0
+# Reading all latest prices again after a reconnect: for how long, and the pause before another try.
+_REFRESH_TIMEOUT_S = 10.0
+_REFRESH_PAUSE_S = 0.25
 
 
 class FeedState(StrEnum):
@@ -114,6 +116,7 @@ class Feed:
         self.last_tick: int | None = None
         self._shards = 1
         self._closed = False
+        self._refreshing: asyncio.Task[None] | None = None
         self._provisional = ProvisionalPrices()
         self.ready = asyncio.get_running_loop().create_future()
         self.markets = MarketStatusWatch()
@@ -127,6 +130,9 @@ class Feed:
         """End the tasks and the connections."""
         self._closed = True
         self._task.cancel()
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait([self._refreshing])
         self.history.recent.clear()
         await asyncio.wait([self._task])
         await self.delayed.close()
@@ -241,13 +247,43 @@ class Feed:
         self.layer.withhold(self._provisional.is_repeat)
         self.layer.deliver_local([(key.group_name, message)])
 
-    def _delivered_position(self, group: str) -> StreamPosition | None:
-        """Return the position of the newest tick that all clients here were sent."""
+    def _is_news(self, group: str, latest: LatestPrice) -> bool:
+        """Return whether a latest price comes after the newest tick that all clients here got.
+
+        Redis may have come back with older data, under a new epoch.
+        """
         message = self.layer.delivered_message(group)
-        return position_of(message) if message is not None and "seq" in message else None
+        if message is None or "seq" not in message:
+            return True
+        return (
+            position_of(message) < (latest.epoch, latest.seq)
+            and message["timestamp"] <= latest.timestamp
+        )
 
     async def refresh(self) -> None:
-        """Read the latest prices of all groups of this process; send those that are new."""
+        """Begin to read the latest prices of all groups here; those that are new are sent.
+
+        Messages may have been missed, so this is tried until Redis answers; another call meanwhile
+        begins again.
+        """
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        self._refreshing = asyncio.create_task(self._refresh_until_done())
+
+    async def _refresh_until_done(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(_REFRESH_TIMEOUT_S):
+                    if await self._refresh_once():
+                        return
+            except TimeoutError:
+                pass
+            except Exception:
+                logger.exception("could not read the latest prices again, trying again")
+            await asyncio.sleep(_REFRESH_PAUSE_S)
+
+    async def _refresh_once(self) -> bool:
+        """Return whether the latest prices of all groups were read."""
         wanted = []
         for group in self.layer.local_groups():
             try:
@@ -258,14 +294,14 @@ class Feed:
         for at in range(0, len(wanted), 1000):
             snapshot = await self.snapshot(wanted[at : at + 1000])
             if snapshot is None:
-                return
+                return False
             entries = []
             for field, latest in snapshot.latest.items():
                 group = InstrumentKey.parse(field).group_name
-                delivered = self._delivered_position(group)
-                if delivered is None or delivered < (latest.epoch, latest.seq):
+                if self._is_news(group, latest):
                     entries.append((group, latest_message(field, latest)))
             self.layer.deliver_local(entries)
+        return True
 
 
 feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()
