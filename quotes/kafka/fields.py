@@ -16,6 +16,7 @@ from quotes.ticks import (
     LEAST_TIMESTAMP,
     MAX_TICK_BYTES,
     USUAL_TICK,
+    Tick,
     check_timestamp,
     encode_json,
     encode_tick,
@@ -48,11 +49,17 @@ class TopicMessage(NamedTuple):
 
 
 class TopicTick(NamedTuple):
-    """A message as a publisher's tick: the name that it is published under, frame and timestamp."""
+    """A message as a publisher's tick.
+
+    Attributes:
+        name: the name that it is published under.
+        tick: None for a frame in the usual layout, whose symbol is the name.
+    """
 
     name: str
     frame: bytes
     timestamp: int
+    tick: Tick | None = None
 
 
 def read_message(message: TopicMessage, *, now_ms: int, ahead_ms: int = 0) -> TopicTick:
@@ -77,7 +84,7 @@ def read_message(message: TopicMessage, *, now_ms: int, ahead_ms: int = 0) -> To
     else:
         tick = parse_any_tick(value, now_ms=now_ms, ahead_ms=ahead_ms, symbol=symbol)
     name = f"{tick.segment}:{tick.symbol}" if tick.segment else tick.symbol
-    return TopicTick(name, encode_tick(tick), tick.timestamp)
+    return TopicTick(name, encode_tick(tick), tick.timestamp, tick)
 
 
 def read_usual(value: bytes, latest_ms: int) -> tuple[str, int] | None:

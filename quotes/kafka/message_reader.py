@@ -6,6 +6,7 @@ from instruments.conf import conf as instruments_conf
 from instruments.index import index
 from quotes.kafka.conf import conf
 from quotes.kafka.fields import FieldMap, TopicMessage, TopicTick, read_message, read_usual
+from quotes.store.listings import published_key
 
 # The bridge takes no more names either: more come from a faulty publisher.
 MAX_NAMES = 500_000
@@ -20,19 +21,26 @@ class MessageReader:
 
     def __init__(self, read: Callable[..., TopicTick] = read_message) -> None:
         self.read = read
-        self._accepted: set[str] = set()
+        # Names whose symbol is the name, and pairs of name and symbol of all others.
+        self._accepted: set[str | tuple[str, str]] = set()
 
     def __call__(self, message: TopicMessage, now_ms: int, ahead_ms: int = 0) -> TopicTick:
         """Return the tick of a message.
 
         Raises:
-            BadTick: it is not a tick.
+            BadTick: it is not a tick, or one that the bridge refuses.
             InstrumentsError: its name fits no instrument, or more than one.
         """
-        tick = self.read(message, now_ms=now_ms, ahead_ms=ahead_ms)
-        if tick.name not in self._accepted:
-            self._accept(tick.name)
-        return tick
+        found = self.read(message, now_ms=now_ms, ahead_ms=ahead_ms)
+        name, tick = found.name, found.tick
+        accepted = name if tick is None or tick.symbol == name else (name, tick.symbol)
+        if accepted not in self._accepted:
+            if tick is None:
+                index.resolve(name)
+            else:
+                published_key(name, tick)
+            self._accept(accepted)
+        return found
 
     def quick(self, value: bytes, latest_ms: int) -> tuple[str, int] | None:
         """Return name and timestamp of a value in the contract's usual layout, or None."""
@@ -45,9 +53,7 @@ class MessageReader:
         """Check all names again, after the instrument master has changed."""
         self._accepted.clear()
 
-    def _accept(self, name: str) -> None:
-        """Remember a name; raise InstrumentsError if it is not an instrument's."""
-        index.resolve(name)
+    def _accept(self, name: str | tuple[str, str]) -> None:
         if len(self._accepted) >= MAX_NAMES:
             self._accepted.clear()
         self._accepted.add(name)

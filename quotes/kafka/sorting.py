@@ -124,7 +124,7 @@ def sort_messages(
             frame = value
         else:
             try:
-                name, frame, timestamp = read(
+                name, frame, timestamp, _ = read(
                     TopicMessage(value, message.key(), message.headers() or (), at if kind else 0),  # type: ignore[arg-type]
                     now_ms,
                     ahead_ms,

@@ -77,6 +77,9 @@ POISON = [
     (b'{"price":1,"symbol":""}', "symbol"),
     (b"\xff\xfe", "not a JSON object"),
     (b'{"price":1,"symbol":"A","timestamp":1712331900}', "milliseconds"),
+    (b'{"price":1,"symbol":"A","segment":"NOPE"}', "not a segment, was 'NOPE'"),
+    (b'{"price":1,"symbol":"A","segment":"nse_eq"}', "not a segment, was 'nse_eq'"),
+    (b'{"price":1,"symbol":"A","timestamp":%d}' % (now_ms() + 19_800_000), "Indian time"),
 ]
 
 
