@@ -160,7 +160,8 @@ def put(
         args += advance
     for message in messages:
         args += message
-    keys = [*inbox_keys(), positions, *[prefix + name for name, _ in messages]]
+    # A key with no name is none that a user of Redis could be limited to.
+    keys = [*inbox_keys(), positions or positions_key(), *[prefix + name for name, _ in messages]]
     try:
         client.eval(_PUT, len(keys), *keys, *args)
     except redis.ResponseError as error:
