@@ -4,9 +4,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import redis
 
-from quotes.store.tick_log import BEGINNING, LoggedTick, LogReader, decode_entry, log_key
+from quotes.store.tick_log import BEGINNING, LoggedTick, LogReader, entry_rows, log_key
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,8 @@ class CountingLogReader(LogReader):
         """Load the number of ticks up to the position, without which a gap cannot be counted."""
         found: Any = self.client.xrange(log_key(shard), id, id)
         if found:
-            self._counts[shard] = int(found[0][1][b"n"])
+            if (n := found[0][1].get(b"n", b"")).isdigit():
+                self._counts[shard] = int(n)
         elif id != BEGINNING:
             logger.error(
                 "the log of shard %d no longer has the entry that was read last: an unknown "
@@ -57,14 +59,27 @@ class CountingLogReader(LogReader):
     def read_ticks(self, *, wait_ms: int) -> tuple[list[LoggedTick], dict[int, str]]:
         """Return the next ticks of all shards, and the new positions of the shards that have any.
 
+        An entry that cannot be decoded is passed over with a warning.
+
         Raises:
             redis.RedisError: Redis does not answer.
         """
         ticks: list[LoggedTick] = []
         entries = self.read(wait_ms=wait_ms)
         for entry in entries:
-            found = decode_entry(entry.fields)
-            self._count_missing(entry.shard, entry.n, len(found))
+            try:
+                n = entry.n
+                found = msgspec.convert(list(entry_rows(entry.fields)), list[LoggedTick])
+            except (KeyError, ValueError, TypeError, msgspec.DecodeError) as error:
+                logger.warning(
+                    "cannot decode entry %s of tick log %d, going on after it: %s",
+                    entry.id,
+                    entry.shard,
+                    error,
+                )
+                self._counts.pop(entry.shard, None)  # unknown until the next entry
+                continue
+            self._count_missing(entry.shard, n, len(found))
             ticks += found
         return ticks, {entry.shard: entry.id for entry in entries}
 

@@ -114,6 +114,36 @@ async def test_gap_in_the_log_is_told(
     assert "10 ticks left the log of shard 1" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"n": 10, "1": b"\xc1"},
+        {"n": 10, "1": b"\x91\x97\x01\x02\x03\x04\x05\xc3\x07"},  # a tick of numbers
+        {"n": "x", "1": b"\x90"},
+        {"f": "x"},
+    ],
+)
+async def test_odd_entry_of_the_log_is_passed_over(
+    live: LiveServer,
+    redis: Redis,
+    ticks: str,
+    fields: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An entry that cannot be decoded costs a warning, and the ticks after it are written."""
+    with caplog.at_level(logging.WARNING), writing(redis) as producer:
+        await publish(redis, 0, 5)
+        await eventually(lambda: producer.written == 5)
+        redis.xadd("quotes:log:1", fields)
+        await eventually(lambda: "cannot decode entry" in caplog.text)
+        publish_ticks([tick("A", "9", MOMENT + 9)], client=redis)
+        await eventually(lambda: producer.written == 6)
+    redis.xadd("quotes:log:1", fields)
+    with writing(redis) as producer:
+        publish_ticks([tick("A", "9", MOMENT + 10)], client=redis)
+        await eventually(lambda: producer.written == 1)
+
+
 def test_topic_must_have_a_partition_for_each_shard(redis: Redis, ticks: str) -> None:
     """More shards than partitions are refused, since each has its position at one."""
     redis.set("quotes:shards", 3)
