@@ -35,6 +35,11 @@ class QuotesSettings(SettingsGroup):
         least=1 << 20,
     )
     log_max_age_s = Setting(86_400.0, "Seconds that ticks stay in the tick log.", least=1.0)
+    forget_after_days = Setting(
+        30.0,
+        "Days after its last tick at which a name may be forgotten to make room for others.",
+        least=1.0,
+    )
     inbox_max_ticks = Setting(
         1_000_000,
         "Maximum number of ticks that wait for a bridge; publishing fails above it.",

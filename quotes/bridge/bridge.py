@@ -250,6 +250,8 @@ class Bridge:
             late_names=len(late),
             late=list(late)[:MAX_LISTED],
             streams=len(self.market.streams),
+            max_streams=self.market.max_streams,
+            let_go=self.market.let_go,
         )
 
     def _loop_time(self) -> float:

@@ -4,14 +4,17 @@ Pure: no I/O. Decided ticks are pending, in order, until the bridge takes them o
 writes these to Redis.
 """
 
+import time
 from binascii import crc32
 from collections.abc import Callable, Iterable
+from datetime import date, datetime
 
 import msgspec
 
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
+from instruments.sessions import IST
 from quotes.bridge.counters import TickCounters
 from quotes.bridge.pending import PendingTicks
 from quotes.bridge.silent_names import SilentNames
@@ -25,8 +28,12 @@ from quotes.store.latest import LatestPrice
 from quotes.store.listings import UNNAMED, published_key
 from quotes.ticks import Tick, parse_tick, segment_text, usual_frame, usual_head
 
-# Each stream costs about 1 KiB; only a faulty publisher needs more than this many.
+# Each stream costs about 1 KiB.
 MAX_STREAMS = 500_000
+# Above this share of them, old values of publishers' keys begin no streams.
+CROWDED_SHARE = 0.9
+# A search for streams to let go looks at all of them, so it has to wait if it found few.
+SEARCH_EVERY_S = 10.0
 
 Warn = Callable[[str, str], None]  # kind, text
 
@@ -43,18 +50,31 @@ class Market:
         prefix: of publishers' channels; the symbol follows.
         warn: called with "bad", "stale" or "ahead" and a sentence for each such message.
         shard: which part of the market to decide on, and how many parts there are.
+        max_streams: how many streams there may be; above it old ones are let go.
 
     Attributes:
         streams: instrument key -> stream.
         pending: decided ticks that wait to be written.
+        let_go: how many streams were let go since the start.
         refused: channels of which every tick is refused.
         late: instrument keys whose ticks are all older than the last one shown.
     """
 
-    def __init__(self, *, prefix: str, warn: Warn, shard: tuple[int, int] = (1, 1)) -> None:
+    def __init__(
+        self,
+        *,
+        prefix: str,
+        warn: Warn,
+        shard: tuple[int, int] = (1, 1),
+        max_streams: int = MAX_STREAMS,
+    ) -> None:
         self.prefix = prefix
         self._warn = warn
         self.shard, self.shards = shard
+        self.max_streams = max_streams
+        self.let_go = 0
+        self._least_epoch = 0  # above those of all streams that were let go
+        self._search_at = float("-inf")
         self.counters = TickCounters()
         self.pending = PendingTicks()
         self.streams: dict[str, Stream] = {}
@@ -134,10 +154,13 @@ class Market:
             values: pairs of a publisher's key and its value.
         """
         now, ahead = now_ms(), conf.max_ahead_ms
+        is_crowded = len(self.streams) >= CROWDED_SHARE * self.max_streams
         for key, payload in values:
             if payload is None or not self._is_ours(key):
                 continue
             try:
+                if is_crowded and self._is_left_over(key, payload, now):
+                    continue
                 stream, timestamp, frame = self._read(key, payload, now, ahead)
             except (BadTick, InstrumentsError, UnicodeDecodeError):
                 continue  # a key may hold anything; only messages are counted
@@ -196,7 +219,7 @@ class Market:
             except (InstrumentsError, UnicodeDecodeError):
                 symbol = ""  # shard 1 counts the messages of invalid names
             found = shard_of(symbol, self.shards) == self.shard
-            if len(self._ours) < 4 * MAX_STREAMS:
+            if len(self._ours) < 4 * self.max_streams:
                 self._ours[channel] = found
         return found
 
@@ -222,10 +245,56 @@ class Market:
     def _stream(self, key: InstrumentKey) -> Stream:
         stream = self.streams.get(str(key))
         if stream is None:
-            if len(self.streams) >= MAX_STREAMS or len(self._names) >= 4 * MAX_STREAMS:
-                raise BadTick(f"instruments are at most {MAX_STREAMS}, was {quoted(str(key))}")
-            stream = self.streams[str(key)] = Stream(key, epoch=now_ms())
+            if len(self.streams) >= self.max_streams:
+                self._make_room()
+            if len(self.streams) >= self.max_streams:
+                raise BadTick(f"instruments are at most {self.max_streams}, was {quoted(str(key))}")
+            stream = self._begin(key)
         return stream
+
+    def _begin(self, key: InstrumentKey) -> Stream:
+        if len(self._names) >= 4 * self.max_streams:
+            self._names.clear()  # names are looked up again
+            self._usual.clear()
+        epoch = max(now_ms(), self._least_epoch)
+        stream = self.streams[str(key)] = Stream(key, epoch=epoch)
+        return stream
+
+    def _make_room(self) -> None:
+        """Let go of silent streams, and of those of expired or inactive instruments.
+
+        Their latest prices are deleted from Redis with the next writes. What publishers keep there
+        is not touched.
+        """
+        if time.monotonic() < self._search_at:
+            return
+        oldest, today = _oldest_ms(now_ms()), datetime.now(IST).date()
+        gone = [
+            field
+            for field, stream in self.streams.items()
+            if stream.timestamp < oldest or _is_expired(stream.key, today)
+        ]
+        if len(gone) <= self.max_streams // 100:
+            self._search_at = time.monotonic() + SEARCH_EVERY_S
+        if not gone:
+            return
+        self._least_epoch = max(
+            self._least_epoch, 1 + max(self.streams[field].epoch for field in gone)
+        )
+        self.let_go += len(gone)
+        self._warn("streams", f"let go of {len(gone)} silent or expired names to make room")
+        self.forget(gone)
+
+    def _is_left_over(self, key: bytes, payload: bytes, now: int) -> bool:
+        """Return whether a publisher's key holds an old tick of a name without a stream.
+
+        Raises:
+            BadTick, InstrumentsError, UnicodeDecodeError: it is not a valid tick of this key.
+        """
+        tick = parse_tick(payload, now_ms=now, ahead_ms=conf.max_ahead_ms, symbol=UNNAMED)
+        name = key[len(self.prefix.encode()) :].decode()
+        field = str(published_key(name, tick))
+        return field not in self.streams and tick.timestamp < _oldest_ms(now)
 
     def restore(self, records: Iterable[tuple[str, LatestPrice]]) -> None:
         """Continue the numbering in Redis; drop streams that Redis does not have."""
@@ -236,7 +305,10 @@ class Market:
         for field_name, latest in records:
             key = InstrumentKey.parse(field_name)
             if shard_of(key.symbol, self.shards) == self.shard:
-                self._stream(key).restore(latest)
+                self._begin(key).restore(latest)
+                self._least_epoch = max(self._least_epoch, latest.epoch + 1)
+        if len(self.streams) > self.max_streams:
+            self._make_room()
 
     def restart(self, records: Iterable[tuple[str, LatestPrice]]) -> None:
         """Begin all streams in a new epoch: those of Redis, and those known here.
@@ -267,6 +339,19 @@ class Market:
         """Note that messages may be missed from now on."""
         for stream in self.streams.values():
             stream.heard = False
+
+
+def _oldest_ms(now: int) -> int:
+    """Return the time before which a last tick makes a name silent."""
+    return now - round(conf.forget_after_days * 86_400_000)
+
+
+def _is_expired(key: InstrumentKey, today: date) -> bool:
+    """Return whether an instrument of the master has expired or is inactive."""
+    if not key.segment or not len(index):
+        return False
+    entry = index.describe(key)
+    return entry is None or (entry.expiry is not None and entry.expiry < today)
 
 
 def _stale_text(stream: Stream, timestamp: int) -> str:

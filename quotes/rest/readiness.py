@@ -24,6 +24,8 @@ _UNKNOWN = "unknown while Redis does not answer"
 _VITAL = ("redis", "bridge")
 # Above this share of Redis's memory an operator should act; the bridge trims the log at 85 %.
 _FULL_SHARE = 0.75
+# Above this share of a bridge's names an operator should act.
+_CROWDED_SHARE = 0.7
 # A recorder with ticks to store should have stored some within this time.
 _COMMIT_WITHIN_S = 30
 
@@ -109,6 +111,13 @@ class Readiness:
             self.warnings.append(
                 f"every tick of {refused} names is refused, correct their publishers: {shown}"
             )
+        for one in statuses:
+            streams, limit = one.get("streams", 0), one.get("max_streams", 0)
+            if streams > _CROWDED_SHARE * limit:
+                self.warnings.append(
+                    f"{streams} of {limit} names are in use, and above it new ones are refused: "
+                    "lower QUOTES_FORGET_AFTER_DAYS, or share the market among more bridges"
+                )
         late = sum(one.get("late_names", 0) for one in statuses)
         if late:
             shown = ", ".join(name for one in statuses for name in one["late"])

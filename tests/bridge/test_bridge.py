@@ -8,6 +8,7 @@ import pytest
 from redis import Redis
 
 from quotes.publish.publishing import forget_all_prices, forget_prices, publish_ticks, stale_ticks
+from quotes.runtime.clock import now_ms
 from quotes.store.latest import decode_latest
 from quotes.store.names import lease_key, own_key
 from tests.live import LiveServer
@@ -228,3 +229,16 @@ async def test_subscribers_without_a_bridge_get_a_price_once_each(
         # A client that read the price at the same time as another may get the older one first.
         assert all(prices["A"] in ([1, 2, 9], [2, 9]) for prices in seen)
         assert all(prices["B"] == [2, 9] for prices in seen)
+
+
+async def test_names_that_are_let_go_leave_redis(live: LiveServer, redis: Redis) -> None:
+    """Their latest prices are deleted, publishers' keys stay, and the new name is shown."""
+    live.bridges[0][0].market.max_streams = 2
+    publish(redis, "OLD", message("OLD", "1", MOMENT))
+    publish(redis, "A", message("A", "1", now_ms()))
+    async with live.client() as client:
+        await client.subscribe("NEW")
+        publish(redis, "NEW", message("NEW", "1", now_ms()))
+        assert (await client.price())["price"] == 1
+    assert sorted(redis.hkeys(own_key("latest"))) == [b"A", b"NEW"]
+    assert redis.exists("stock:OLD") == 1

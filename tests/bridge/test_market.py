@@ -1,5 +1,7 @@
 """The market: which ticks are shown, which are not, and their numbers."""
 
+from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -157,3 +159,70 @@ def test_price_ahead_of_the_clock_that_was_restored_hides_nothing(by_key: bool) 
     ]
     assert rows[0][1] == rows[1][1] > now + 5
     assert [kind for kind, _ in warnings] == ["ahead"]
+
+
+def test_silent_streams_make_room() -> None:
+    """At the limit old names are let go; they come back under a greater epoch."""
+    warnings: list[tuple[str, str]] = []
+    one = Market(prefix="stock:", warn=lambda *warning: warnings.append(warning), max_streams=3)
+    fresh = now_ms()
+    for symbol, at in (("OLD", MOMENT), ("A", fresh), ("B", fresh)):
+        one.take([(f"stock:{symbol}".encode(), message(symbol, "1", at).encode())])
+    epoch = one.streams["OLD"].epoch
+    one.take([(b"stock:C", message("C", "1", fresh).encode())])
+    assert sorted(one.streams) == ["A", "B", "C"] and one.let_go == 1
+    assert ("OLD", None) in [(stream.field, row) for stream, row in one.pending.ticks]
+    one.take([(b"stock:D", message("D", "1", fresh).encode())])
+    assert one.counters.bad == 1 and "at most 3" in warnings[-1][1]
+    one.forget(["A"])
+    one.take([(b"stock:OLD", message("OLD", "2", fresh).encode())])
+    assert one.streams["OLD"].epoch > epoch and one.streams["OLD"].seq == 1
+
+
+def test_old_values_of_keys_begin_no_streams_when_it_is_crowded() -> None:
+    """Publishers' keys of long ago do not bring back names that were let go."""
+    one = Market(prefix="stock:", warn=lambda *warning: None, max_streams=2)
+    fresh = now_ms()
+    one.take([(b"stock:A", message("A", "1", fresh).encode())])
+    one.take([(b"stock:B", message("B", "1", fresh).encode())])
+    one.take_keys([(b"stock:OLD", message("OLD", "1", MOMENT).encode())])
+    assert sorted(one.streams) == ["A", "B"]
+    one.take_keys([(b"stock:A", message("A", "2", fresh + 1).encode())])
+    assert one.streams["A"].seq == 2
+
+
+def test_more_streams_in_redis_than_fit_are_let_go_at_the_start() -> None:
+    """A bridge that starts with too many names forgets the silent ones."""
+    one = Market(prefix="stock:", warn=lambda *warning: None, max_streams=2)
+    fresh = now_ms()
+    times = {"OLD": MOMENT, "A": fresh, "B": fresh}
+    one.restore((name, LatestPrice(5, 7, at, b"{}")) for name, at in times.items())
+    assert sorted(one.streams) == ["A", "B"]
+    assert [(stream.field, row) for stream, row in one.pending.ticks] == [("OLD", None)]
+
+
+def test_expired_and_inactive_instruments_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contracts that expired, or that the master has no more, go first, however new their ticks."""
+    master = {
+        "PAST": SimpleNamespace(expiry=date(2024, 1, 25)),
+        "NEXT": SimpleNamespace(expiry=date(9999, 1, 1)),
+        "SHARE": SimpleNamespace(expiry=None),
+    }
+
+    class Index:
+        def __len__(self) -> int:
+            return len(master)
+
+        def resolve(self, name: str, *, segment: str = "") -> InstrumentKey:
+            return InstrumentKey.parse(name)
+
+        def describe(self, key: InstrumentKey) -> SimpleNamespace | None:
+            return master.get(key.symbol)
+
+    for module in ("quotes.bridge.market", "quotes.store.listings"):
+        monkeypatch.setattr(f"{module}.index", Index())
+    one = Market(prefix="stock:", warn=lambda *warning: None, max_streams=5)
+    names = ["NFO:PAST", "NFO:NEXT", "NSE_EQ:SHARE", "NSE_EQ:GONE", "FREE"]
+    for name in [*names, "NEW"]:
+        one.take([(f"stock:{name}".encode(), message(name, "1", now_ms()).encode())])
+    assert sorted(one.streams) == ["FREE", "NEW", "NFO:NEXT", "NSE_EQ:SHARE"]

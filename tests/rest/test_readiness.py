@@ -141,6 +141,16 @@ def test_hanging_redis_is_named_within_two_seconds(
         redis_server.resume()
 
 
+def test_bridge_that_is_nearly_out_of_names_warns(client: Client, redis: Redis) -> None:
+    """Long before names are refused there is a warning, and prices flow."""
+    recorder_works(redis)
+    bridge_works(redis, streams=69, max_streams=100)
+    assert readyz(client)[1]["warnings"] == []
+    bridge_works(redis, streams=71, max_streams=100)
+    code, answer = readyz(client)
+    assert code == 200 and "71 of 100 names are in use" in answer["warnings"][0]
+
+
 async def test_names_whose_ticks_are_never_shown_are_named(
     live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
