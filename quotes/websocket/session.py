@@ -32,12 +32,9 @@ from quotes.websocket.protocol import (
 )
 from quotes.websocket.subscriptions.prices import PriceSubscriptions
 from quotes.websocket.token_bucket import BURST_S, TokenBucket
-from quotes.websocket.transports.base import FrameTransport
+from quotes.websocket.transports.base import MAX_REFUSED, FrameTransport
 
 logger = logging.getLogger(__name__)
-
-# A client is closed after this many messages in a row above its rate.
-_FLOOD = 200
 
 
 class ClientSession:
@@ -90,6 +87,7 @@ class ClientSession:
             MarketStatusRequest: self._market_status,
             Authenticate: self._authenticate,
         }
+        transport.on_flood = self._flooded
         feed.listeners.add(self)
         access.attach(self)
 
@@ -103,8 +101,8 @@ class ClientSession:
         try:
             if not self.bucket.take(time.monotonic()):
                 self.refused += 1
-                if self.refused > _FLOOD:
-                    self.close(CloseCode.FLOOD, "too many messages")
+                if self.refused > MAX_REFUSED:
+                    self._flooded()
                     return
                 raise ProtocolError(ErrorCode.RATE_LIMIT, "too many messages, slow down")
             self.refused = 0
@@ -262,6 +260,11 @@ class ClientSession:
         except Exception:
             logger.exception("incident %s: the client is cut off", incident)
             self.cut_off()
+
+    def _flooded(self) -> None:
+        """End a client that sends too much."""
+        if not self.ended:
+            self.close(CloseCode.FLOOD, "too many messages")
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Close behind what is due; a client that does not take that in time is cut off."""

@@ -20,7 +20,7 @@ from tests.ports import free_port
 from tests.ticks import MOMENT, message, publish, tick
 from tests.waiting import wait_until
 from tests.websocket.test_handshake import BAD_TEXT
-from tests.websocket.test_hostile_clients import ask_for_much
+from tests.websocket.test_hostile_clients import FLOODS, ask_for_much, flood
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -130,3 +130,13 @@ async def test_client_that_asks_for_too_many_symbols_stays_connected(
     """The limit's number is taken, the rest is rejected with 405, and every answer comes."""
     async with connect(daphne_url, max_size=None) as connection:
         await ask_for_much(Client(connection))
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+async def test_flood_of_frames_that_are_no_messages_is_closed(
+    daphne_url: str, redis: Redis, kind: str
+) -> None:
+    """Pings, pongs and small fragments count against the rate, as messages do."""
+    async with connect(daphne_url) as connection:
+        await Client(connection).ask(action="ping")
+        assert await flood(connection, kind) in (4429, 1006)  # Daphne may drop what it was sending

@@ -16,6 +16,7 @@ class MemoryTransport:
 
     def __init__(self) -> None:
         self.on_drain: Callable[[], None] = lambda: None
+        self.on_flood: Callable[[], None] = lambda: None
         self.waiting: list[str] = []
         self.taken: list[str] = []
 

@@ -8,7 +8,7 @@ from redis import Redis
 from redis.exceptions import BusyLoadingError
 
 from quotes.runtime.clock import now_ms
-from quotes.store.latest import LatestPrice, encode_latest
+from quotes.store.latest import LatestPrice, aread_snapshot, encode_latest
 from quotes.websocket.feed import feed as feed_module
 from quotes.websocket.feed.feed import current_feed
 from tests.live import LiveServer
@@ -68,7 +68,7 @@ async def test_prices_that_were_missed_are_read_until_redis_answers(
     live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch, failure: Exception | None
 ) -> None:
     """An error of Redis or silence after a reconnect only puts it off."""
-    real, calls = feed_module.aread_snapshot, 0
+    real, calls = aread_snapshot, 0
 
     async def failing(*arguments: Any, **keywords: Any) -> Any:
         nonlocal calls

@@ -9,12 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from quotes.runtime.clock import now_ms
+from quotes.websocket.feed.feed import current_feed
+from quotes.websocket.protocol import CloseCode
+from quotes.websocket.session import ClientSession
 from tests.live import Client, LiveServer
 from tests.ticks import message, publish
-from tests.waiting import eventually
+from tests.waiting import DEADLINE_S, eventually
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=80)
 json_values = st.recursive(
@@ -142,3 +146,63 @@ async def test_message_is_measured_in_bytes(live: LiveServer, settings: Any) -> 
         )
         await client.connection.send(text.replace("\N{INDIAN RUPEE SIGN}", "r"))
         assert (await client.receive())["type"] == "pong"
+
+
+def raw_frame(opcode: int, payload: bytes = b"", *, final: bool = True) -> bytes:
+    """Return the bytes of a client's frame, with a mask of zeros."""
+    return bytes([opcode | (0x80 if final else 0), 0x80 | len(payload), 0, 0, 0, 0]) + payload
+
+
+FLOODS = {
+    "pings": (b"", raw_frame(0x9, b"x" * 100)),
+    "pongs": (b"", raw_frame(0xA)),
+    "empty fragments": (raw_frame(0x1, final=False), raw_frame(0x0, final=False)),
+    "tiny fragments": (raw_frame(0x2, final=False), raw_frame(0x0, b"x", final=False)),
+}
+
+
+async def flood(connection: ClientConnection, kind: str) -> int:
+    """Send 2,000 frames of a kind and return the code of the close."""
+    first, frame = FLOODS[kind]
+    with contextlib.suppress(ConnectionError):
+        connection.transport.write(first)
+        for _ in range(200):
+            connection.transport.write(frame * 10)
+            await asyncio.sleep(0)
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            async with asyncio.timeout(DEADLINE_S):
+                await connection.recv()
+    return closed.value.rcvd.code if closed.value.rcvd else 1006
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+async def test_flood_of_frames_that_are_no_messages_is_closed(live: LiveServer, kind: str) -> None:
+    """Pings, pongs and small fragments count against the rate, as messages do."""
+    async with live.client() as client:
+        await client.ask(action="ping")
+        assert await flood(client.connection, kind) == CloseCode.FLOOD
+    await eventually(lambda: not live.server.server_state.connections)
+
+
+async def test_client_that_pings_and_reads_nothing_is_cut_off(
+    live: LiveServer, settings: Any
+) -> None:
+    """Pongs to a client that takes nothing are no progress, and do not pile up."""
+    settings.QUOTES_WRITE_TIMEOUT_S = 0.5
+    settings.QUOTES_MAX_MESSAGES_PER_S = 10_000.0
+    settings.QUOTES_HIGH_WATER_BYTES = 4096
+    settings.QUOTES_SEND_BUFFER_BYTES = 4096
+    async with live.client() as client:
+        await client.ask(action="ping")
+        (session,) = (await current_feed()).listeners
+        assert isinstance(session, ClientSession)
+        client.connection.transport.pause_reading()
+        most = 0
+        while not session.ended:
+            client.connection.transport.write(raw_frame(0x9, b"x" * 100) * 20)
+            most = max(most, session.transport.unsent())
+            await asyncio.sleep(0.005)
+        assert most < 500_000
+        client.connection.transport.abort()
+    await eventually(lambda: not live.server.server_state.connections)

@@ -53,6 +53,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.on_drain: Callable[[], None] = lambda: None
+        self.on_flood: Callable[[], None] = lambda: None
         self.reads = True
         self.waiting: list[str] = []
         self.taken: list[str] = []

@@ -22,6 +22,7 @@ class AsgiTransport:
         self._send = send
         self._on_abort = on_abort
         self.on_drain: Callable[[], None] = lambda: None
+        self.on_flood: Callable[[], None] = lambda: None
         self._loop = asyncio.get_running_loop()
         self._queue: deque[str | bytes | dict[str, Any]] = deque()
         self._held = 0

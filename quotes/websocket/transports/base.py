@@ -7,6 +7,9 @@ On any other server frames go through ASGI's `websocket.send` (`asgi.py`).
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from quotes.conf import conf
+from quotes.websocket.token_bucket import BURST_S, TokenBucket
+
 EXTENSION = "quotes.frames"
 
 # Opcodes of WebSocket frames (RFC 6455, section 5.2).
@@ -19,6 +22,7 @@ class FrameTransport(Protocol):
 
     form: str  # transports of one form make the same frame of the same payload
     on_drain: Callable[[], None]  # called when `unsent` falls below the low-water mark
+    on_flood: Callable[[], None]  # called when the client sends too many pings or fragments
 
     def frame(self, payload: str | bytes) -> Any:
         """Return a text or binary frame in the form that `write` takes."""
@@ -39,6 +43,14 @@ class FrameTransport(Protocol):
         """End the connection at once."""
 
 
+# A client is closed after this many messages, or other frames, in a row above its rate.
+MAX_REFUSED = 200
+# Seconds in which such a client may take its close frame; meanwhile nothing is read from it.
+FLOOD_CLOSE_S = 1.0
+# Fragments of messages below this size count as frames.
+SMALL_FRAGMENT = 1024
+
+
 def wire_frame(opcode: int, payload: bytes) -> bytes:
     """Return the bytes on the wire of one final frame: whole, unmasked, uncompressed.
 
@@ -52,6 +64,32 @@ def wire_frame(opcode: int, payload: bytes) -> bytes:
     return b"%c\x7f%b%b" % (opcode, length.to_bytes(8, "big"), payload)
 
 
+class FrameCounter:
+    """Counts the frames of one client that are no messages: pings, pongs and small fragments.
+
+    They may come as often as messages. Above that pings are not answered, and `on_flood` is called
+    after many in a row.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        rate = conf.max_messages_per_s
+        self._bucket = TokenBucket(rate, burst=rate * BURST_S)
+        self._now = now
+        self._refused = 0
+        self.is_flooded = False
+
+    def take(self, on_flood: Callable[[], None]) -> bool:
+        """Count one frame; return whether it is within the rate."""
+        if self._bucket.take(self._now()):
+            self._refused = 0
+            return True
+        self._refused += 1
+        if self._refused > MAX_REFUSED and not self.is_flooded:
+            self.is_flooded = True
+            on_flood()
+        return False
+
+
 class WireTransport:
     """The base of transports that write the bytes of prepared frames to a socket themselves."""
 
@@ -60,6 +98,8 @@ class WireTransport:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self.on_drain: Callable[[], None] = lambda: None
+        self.on_flood: Callable[[], None] = lambda: None
+        self.frame_counter = FrameCounter(now)
         self.written = 0
         self._taken = 0
         self._taken_at = now()
@@ -71,6 +111,16 @@ class WireTransport:
 
     def unsent(self) -> int:
         raise NotImplementedError
+
+    def answers_ping(self, length: int) -> bool:
+        """Return whether a ping is answered by a pong of this length, and count that.
+
+        A client that does not take its frames gets none: pongs would pile up.
+        """
+        if not self.frame_counter.take(self.on_flood) or self.unsent() > conf.high_water_bytes:
+            return False
+        self.written += length
+        return True
 
     def progress_at(self) -> float:
         taken = self.written - self.unsent()

@@ -26,7 +26,7 @@ from zope.interface import implementer
 
 from quotes.conf import conf
 from quotes.runtime.redaction import scrub
-from quotes.websocket.transports.base import EXTENSION, WireTransport
+from quotes.websocket.transports.base import EXTENSION, FLOOD_CLOSE_S, SMALL_FRAGMENT, WireTransport
 
 # Messages of one client that wait to be carried out, above which no more are read from it.
 _MAX_QUEUED = 64
@@ -114,6 +114,30 @@ class PriceWebSocketProtocol(WebSocketProtocol):
     """Daphne's protocol, which can answer a handshake with any status."""
 
     _refusal: dict[str, Any] | None = None
+    _is_stopped = False
+    prices: DaphneTransport
+
+    def onPing(self, payload: bytes) -> None:
+        if self.state == self.STATE_OPEN and self.prices.answers_ping(len(payload) + 2):
+            super().onPing(payload)
+        self._stop_flood()
+
+    def onPong(self, payload: bytes) -> None:
+        self.prices.frame_counter.take(self.prices.on_flood)
+        self._stop_flood()
+
+    def onMessageFrameBegin(self, length: int) -> None:
+        super().onMessageFrameBegin(length)
+        is_message = self.current_frame.fin and self.current_frame.opcode != 0
+        if not is_message and length < SMALL_FRAGMENT and self.state == self.STATE_OPEN:
+            self.prices.frame_counter.take(self.prices.on_flood)
+            self._stop_flood()
+
+    def _stop_flood(self) -> None:
+        if self.prices.frame_counter.is_flooded and not self._is_stopped:
+            self._is_stopped = True
+            self.transport.pauseProducing()
+            asyncio.get_running_loop().call_later(FLOOD_CLOSE_S, self.transport.abortConnection)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         super().onMessage(payload, isBinary)
@@ -123,6 +147,8 @@ class PriceWebSocketProtocol(WebSocketProtocol):
             asyncio.get_running_loop().call_later(_QUEUE_PAUSE_S, self._read_on)
 
     def _read_on(self) -> None:
+        if self._is_stopped:
+            return
         if self.application_queue.qsize() < _MAX_QUEUED:
             self.transport.resumeProducing()
         elif self.transport.connected:
@@ -169,10 +195,11 @@ class PriceServer(Server):
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if isinstance(protocol, WebSocketProtocol):
+            protocol.prices = DaphneTransport(protocol)
             extensions = {
                 **scope.get("extensions", {}),
                 "websocket.http.response": {},
-                EXTENSION: DaphneTransport(protocol),
+                EXTENSION: protocol.prices,
             }
             scope = {**scope, "extensions": extensions}
         return super().create_application(protocol, scope)

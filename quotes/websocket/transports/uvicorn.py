@@ -15,10 +15,10 @@ import uvicorn
 from django.core.exceptions import ImproperlyConfigured
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import CloseCode
+from websockets.frames import CloseCode, Opcode
 
 from quotes.conf import conf
-from quotes.websocket.transports.base import EXTENSION, WireTransport
+from quotes.websocket.transports.base import EXTENSION, FLOOD_CLOSE_S, SMALL_FRAGMENT, WireTransport
 
 _TESTED_VERSIONS = ("0.54.",)
 
@@ -77,6 +77,8 @@ class UvicornTransport(WireTransport):
 class PriceWebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's protocol, which announces a frame transport in each connection's scope."""
 
+    _is_stopped = False
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=conf.high_water_bytes)
@@ -92,6 +94,41 @@ class PriceWebSocketProtocol(WebSocketsSansIOProtocol):
             self.prices = UvicornTransport(self)
             scope: Any = self.scope
             scope["extensions"][EXTENSION] = self.prices
+
+    def handle_ping(self) -> None:
+        pong = b"".join(self.conn.data_to_send())  # those of further pings of this read with it
+        if not self.close_sent and self.handshake_complete and self.prices.answers_ping(len(pong)):
+            self.transport.write(pong)
+        self._stop_flood()
+
+    def handle_pong(self, event: Any) -> None:
+        self._count(event)
+        super().handle_pong(event)
+
+    def handle_text(self, event: Any) -> None:
+        self._count(event)
+        super().handle_text(event)
+
+    def handle_bytes(self, event: Any) -> None:
+        self._count(event)
+        super().handle_bytes(event)
+
+    def handle_cont(self, event: Any) -> None:
+        self._count(event)
+        super().handle_cont(event)
+
+    def _count(self, event: Any) -> None:
+        """Count a pong, or a small part of a message."""
+        is_message = event.fin and event.opcode in (Opcode.TEXT, Opcode.BINARY)
+        if not is_message and len(event.data) < SMALL_FRAGMENT and not self.close_sent:
+            self.prices.frame_counter.take(self.prices.on_flood)
+            self._stop_flood()
+
+    def _stop_flood(self) -> None:
+        if self.prices.frame_counter.is_flooded and not self._is_stopped:
+            self._is_stopped = True
+            self.transport.pause_reading()
+            self.loop.call_later(FLOOD_CLOSE_S, self.transport.abort)
 
     async def send(self, message: Any) -> None:
         await super().send(message)
