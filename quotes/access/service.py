@@ -7,6 +7,7 @@ import redis.asyncio
 from quotes.access.account_reader import AccountReader
 from quotes.access.accounts import Account, Identity, Limits
 from quotes.access.connection_counts import ConnectionCounts, Scope
+from quotes.access.credentials.jwks import key_fetches
 from quotes.access.credentials.tokens import needs_fetch, verify
 from quotes.access.entitlements import Entitlements
 from quotes.access.errors import AccessDown
@@ -61,7 +62,9 @@ class AccessService:
     async def verify(self, token: str) -> Identity:
         """Return the identity of a token; raise BadCredentials or AccessDown."""
         if needs_fetch(token):
-            return await asyncio.to_thread(verify, token)
+            # Not asyncio's own pool: an issuer that is slow holds up nobody else's reads.
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(key_fetches, verify, token)
         return verify(token)
 
     async def account(self, identity: Identity) -> Account:

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
@@ -187,6 +188,27 @@ def issuer(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
     found.server.shutdown()
     found.server.server_close()
     found.thread.join()
+
+
+def test_issuer_that_drips_is_given_up(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte of its answer comes in time, the answer does not."""
+    monkeypatch.setattr(jwks, "_TIMEOUT_S", 0.3)
+    issuer.add(RSA, "k1")
+    pause = threading.Event()
+    write = socketserver._SocketWriter.write  # type: ignore[attr-defined]
+
+    def drip(writer: Any, data: bytes) -> int:
+        for byte in data if data.startswith(b'{"keys"') else ():
+            pause.wait(0.02)
+            write(writer, bytes([byte]))
+        return len(data) if data.startswith(b'{"keys"') else int(write(writer, data))
+
+    monkeypatch.setattr(socketserver._SocketWriter, "write", drip)  # type: ignore[attr-defined]
+    try:
+        with pytest.raises(AccessDown):
+            verify(issued(RSA, "RS256"))
+    finally:
+        pause.set()
 
 
 def issued(key: Any, algorithm: str, kid: str = "k1", **others: Any) -> str:

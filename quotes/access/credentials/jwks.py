@@ -8,6 +8,8 @@ import logging
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from typing import Any
 
 import jwt
@@ -17,6 +19,9 @@ from quotes.access.errors import AccessDown, BadCredentials
 from quotes.conf import conf
 
 logger = logging.getLogger(__name__)
+
+# Fetches for event loops, which hold up nothing else: one at a time is under way.
+key_fetches = ThreadPoolExecutor(2, "jwks")
 
 _REFETCH_S = 600.0
 _LEAST_PAUSE_S = 10.0
@@ -72,12 +77,28 @@ class KeySet:
             # The setting is https:, or http: to this machine (quotes.E002).
             opener = urllib.request.build_opener(_NoRedirects)
             with opener.open(self._url, timeout=_TIMEOUT_S) as answer:
-                keys = _parse_keys(answer.read(_MAX_BYTES))
-        except (OSError, ValueError, jwt.PyJWTError, msgspec.DecodeError) as error:
+                keys = _parse_keys(_read_within(answer, time.monotonic() + _TIMEOUT_S))
+        except (
+            *(OSError, ValueError, jwt.PyJWTError, msgspec.DecodeError, RecursionError),
+            *(HTTPException, AttributeError, KeyError, TypeError),
+        ) as error:
             logger.warning("keys cannot be read from QUOTES_JWKS_URL: %s", error)
             return
         self._keys = keys
         self._fetched_at = time.monotonic()
+
+
+def _read_within(answer: Any, deadline: float) -> bytes:
+    """Return the body of an answer; raise TimeoutError if it is not whole at the deadline."""
+    found = bytearray()
+    # `read1` returns what one read of the socket gave: an answer of single bytes is counted.
+    while piece := answer.read1(_MAX_BYTES - len(found)):
+        found += piece
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the answer took more than {_TIMEOUT_S:g} s")
+        if len(found) >= _MAX_BYTES:
+            break
+    return bytes(found)
 
 
 def _parse_keys(text: bytes) -> dict[str, tuple[Any, str]]:

@@ -7,6 +7,7 @@ is read in a thread.
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from django.db import DatabaseError, connections
@@ -48,6 +49,8 @@ class StreamHistory:
 
     def __init__(self, recent: RecentTicks) -> None:
         self.recent = recent
+        # No handshake waits in this pool, nor do these reads wait for one.
+        self._reads = ThreadPoolExecutor(4, "history")
 
     async def refresh(self) -> bool:
         """Read the end of the tick log; return whether Redis answered."""
@@ -138,7 +141,7 @@ class StreamHistory:
             finally:
                 connections[ALIAS].close_if_unusable_or_obsolete()
 
-        return await asyncio.to_thread(run)
+        return await asyncio.get_running_loop().run_in_executor(self._reads, run)
 
 
 def _position(row: LogRow) -> tuple[int, int]:
