@@ -10,6 +10,7 @@ from typing import Any
 from quotes.access.accounts import Limits
 from quotes.conf import conf
 from quotes.errors import ProtocolError, quoted
+from quotes.layer.lanes import Message
 from quotes.runtime.clock import now_ms
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
@@ -202,6 +203,9 @@ class ClientSession:
         self.transport.abort()
 
     # -- from the feed --------------------------------------------------------------------------
+
+    def price_numbered(self, message: Message) -> None:
+        self.subscriptions.receive_numbered(message)
 
     def feed_changed(self) -> None:
         self.outbox.control(self.feed.heartbeat())

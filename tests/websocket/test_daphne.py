@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -15,10 +16,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
 
 from quotes.publish.publishing import publish_ticks
+from quotes.store.latest import decode_latest
+from quotes.websocket.protocol import CloseCode
 from tests.live import Client, LiveServer
 from tests.ports import free_port
 from tests.ticks import MOMENT, message, publish, tick
-from tests.waiting import wait_until
+from tests.waiting import eventually, wait_until
 from tests.websocket.test_handshake import BAD_TEXT
 from tests.websocket.test_hostile_clients import FLOODS, ask_for_much, flood
 
@@ -31,7 +34,7 @@ def accepts(port: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def daphne_url() -> Iterator[str]:
+def daphne() -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     port = free_port()
     command = [
         sys.executable,
@@ -44,8 +47,13 @@ def daphne_url() -> Iterator[str]:
     ]
     with subprocess.Popen([*command, "-v", "0", "config.asgi:application"], cwd=ROOT) as process:
         wait_until(lambda: accepts(port) or process.poll() is not None, timeout_s=30)
-        yield f"ws://127.0.0.1:{port}/live-price"
+        yield f"ws://127.0.0.1:{port}/live-price", process
         process.terminate()
+
+
+@pytest.fixture
+def daphne_url(daphne: tuple[str, "subprocess.Popen[bytes]"]) -> str:
+    return daphne[0]
 
 
 async def test_price_comes_as_published(daphne_url: str, live: LiveServer, redis: Redis) -> None:
@@ -140,3 +148,39 @@ async def test_flood_of_frames_that_are_no_messages_is_closed(
     async with connect(daphne_url) as connection:
         await Client(connection).ask(action="ping")
         assert await flood(connection, kind) in (4429, 1006)  # Daphne may drop what it was sending
+
+
+def newest_number(redis: Redis, key: str) -> int:
+    record = redis.hget("quotes:latest", key)
+    assert isinstance(record, bytes)
+    return decode_latest(record).seq
+
+
+async def test_process_that_stood_still_leaves_no_hole(
+    daphne: tuple[str, "subprocess.Popen[bytes]"], live: LiveServer, redis: Redis
+) -> None:
+    """A client that wants every tick is closed when the process that served it missed some."""
+    url, process = daphne
+    async with connect(url) as connection:
+        client = Client(connection)
+        await client.subscribe("F", conflate=False, seq=True)
+        publish_ticks([tick("F", "1", MOMENT + 1)], client=redis)
+        assert (await client.price())["seq"] == 1
+        links = [one for one in redis.client_list(_type="pubsub") if one["psub"] == "0"]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            publish_ticks([tick("F", str(n), MOMENT + n) for n in range(2, 9)], client=redis)
+            await eventually(lambda: newest_number(redis, "F") == 8)
+            for link in links:  # as Redis does when what it holds for a reader is too much
+                redis.client_kill_filter(_id=link["id"])
+            publish_ticks([tick("F", str(n), MOMENT + n) for n in range(9, 20)], client=redis)
+            await eventually(lambda: newest_number(redis, "F") == 19)
+        finally:
+            process.send_signal(signal.SIGCONT)
+        expected = 2
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                assert (await client.price())["seq"] == expected
+                expected += 1
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == CloseCode.TOO_SLOW_FOR_EVERY_TICK

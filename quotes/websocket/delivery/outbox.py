@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from quotes.conf import conf
+from quotes.layer.groups import Receiver
 from quotes.layer.lanes import Message
+from quotes.store.positions import StreamPosition
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.framing import Framing
 from quotes.websocket.delivery.intervals import IntervalMembership, PriceInterval
@@ -36,7 +38,7 @@ class Outbox:
     Args:
         encoding: "json" for text frames, "msgpack" for binary ones.
         on_overflow: called when the client does not take frames that may not be dropped.
-        on_gap: called when a price is dropped of an instrument whose every tick the client wants.
+        on_gap: called when a tick is missing of an instrument whose every tick the client wants.
         on_failure: called with an error because of which the client cannot be served.
 
     Attributes:
@@ -46,8 +48,11 @@ class Outbox:
 
     __slots__ = (
         "_conflating",
+        "_every_tick",
+        "_every_tick_size",
         "_is_due",
         "_items",
+        "_last",
         "_on_failure",
         "_on_gap",
         "_on_overflow",
@@ -85,6 +90,9 @@ class Outbox:
         self.framing = Framing(transport, encoding)
         self.high_water = conf.high_water_bytes
         self.lossless: set[str] = set()  # instrument keys of which every tick is wanted
+        self._last: dict[str, StreamPosition] = {}  # of these, the last tick that was taken
+        self._every_tick: list[Message] = []  # of these, what an interval or a slow client gathers
+        self._every_tick_size = 0
         self.batch = False
         self.interval_ms = 0
         self.interval_membership = IntervalMembership()
@@ -111,14 +119,18 @@ class Outbox:
     def forget(self, key: str) -> None:
         """Drop what is due of an instrument that the client no longer wants."""
         self.newest.pop(key, None)
-        self.lossless.discard(key)
+        if key in self.lossless:
+            self.lossless.discard(key)
+            self._last.pop(key, None)
+            self._every_tick = [one for one in self._every_tick if one["key"] != key]
+            self._every_tick_size = sum(len(one["frame"]) for one in self._every_tick)
         self.framing.forget(key)
 
     def configure(self, *, batch: bool, interval_ms: int) -> None:
         """Gather prices into arrays, or at intervals in ms, from now on; what is due goes first."""
         self.stand_alone()
         self.flush()
-        if self.newest and not self._conflating:
+        if not self._conflating:
             self._send_newest()
         self.leave_interval()
         self.batch, self.interval_ms = batch, interval_ms
@@ -126,15 +138,43 @@ class Outbox:
             self.interval_membership.interval = self._scheduler.join(self, interval_ms)
         self.settle()
 
+    def receiver(self, key: str) -> Receiver:
+        """Return what takes the prices of an instrument that the client wants."""
+        return self.next_tick if key in self.lossless else self.price
+
+    def begin(self, key: str, sent: StreamPosition) -> None:
+        """Note up to which tick of an instrument the client has them."""
+        if key in self.lossless:
+            self._last[key] = sent
+
+    def next_tick(self, message: Message) -> None:
+        """Take a tick of an instrument whose every tick is wanted, if it follows the last one.
+
+        A tick that was taken already is left out, and so is a price that no bridge has numbered: it
+        comes again under a number. After any other tick but the next one `on_gap` is called.
+        """
+        if "provisional" in message:
+            return
+        key, epoch, seq = message["key"], message["epoch"], message["seq"]
+        last = self._last.get(key)
+        if last is not None:
+            if last.covers(epoch, seq):
+                return
+            if epoch != last.epoch or seq != last.seq + 1:
+                self._on_gap()
+                return
+        self._last[key] = StreamPosition(epoch, seq)
+        self.price(message)
+
     def price(self, message: Message) -> None:
         """Take a price: delivered in order; if the client is slow, the newest of its instrument."""
         if self._conflating or self.interval_ms:
             key = message["key"]
+            if key in self.lossless:
+                self._gather(message)
+                return
             if self.newest.pop(key, None) is not None and self._conflating:
                 self.skipped += 1
-                if key in self.lossless:
-                    self._on_gap()
-                    return
             self.newest[key] = message
             return
         if self.batch:
@@ -151,6 +191,21 @@ class Outbox:
             self._scheduler.gather(self)
         if self._size > self.high_water:
             self.flush()  # a client is slow only if it does not take what was written
+
+    def _gather(self, message: Message) -> None:
+        """Keep one of every tick until the interval is over, or a slow client has caught up.
+
+        What an interval gathers beyond the high-water mark is sent before it is over; a client that
+        is so far behind does not keep up.
+        """
+        self._every_tick.append(message)
+        self._every_tick_size += len(message["frame"])
+        if self._every_tick_size > self.high_water:
+            self.flush()
+            if not self._conflating:
+                self._send_newest()
+            elif self._every_tick_size > self.high_water:
+                self._on_gap()
 
     def control(self, text: bytes) -> None:
         """Take a frame that is no price: JSON, never dropped, delivered in order."""
@@ -229,6 +284,7 @@ class Outbox:
     def fail(self, error: Exception) -> None:
         """Drop the prices that are due, and let the client be ended because of an error."""
         self._items = []
+        self._every_tick = []
         self.newest.clear()
         self.leave_interval()
         if self._on_failure is None:
@@ -236,9 +292,10 @@ class Outbox:
         self._on_failure(error)
 
     def _send_newest(self) -> None:
-        """Send the newest prices, and report how many a slow client missed."""
-        frames = self._frames_of(list(self.newest.values()))
+        """Send what was gathered, and report how many prices a slow client missed."""
+        frames = self._frames_of([*self._every_tick, *self.newest.values()])
         self.newest.clear()
+        self._every_tick, self._every_tick_size = [], 0
         if self.skipped:
             text = frame("conflated", skipped=self.skipped).decode()
             frames.append(self._transport.frame(text))
@@ -261,7 +318,7 @@ class Outbox:
                 self.stand_alone()
                 self.settle()
             return
-        if self.newest:
+        if self.newest or self._every_tick:
             self._send_newest()
         if membership.is_shared and membership.interval is not None:
             self._send_shared(membership.interval)

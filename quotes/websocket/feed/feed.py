@@ -67,6 +67,9 @@ class FeedListener(Protocol):
     def feed_changed(self) -> None:
         """Send that the feed went down, or is back."""
 
+    def price_numbered(self, message: dict[str, Any]) -> None:
+        """Take a numbered tick whose price was shown before; others are not sent it again."""
+
     def market_changed(self, statuses: list[dict[str, Any]]) -> None:
         """Send these values of `market_status` frames."""
 
@@ -244,8 +247,15 @@ class Feed:
         if last is not None and last.get("frame") == message["frame"]:
             return  # another client read it at the same time, and all were sent it
         self._provisional.add(str(key), message["frame"])
-        self.layer.withhold(self._provisional.is_repeat)
+        self.layer.withhold(self._withheld)
         self.layer.deliver_local([(key.group_name, message)])
+
+    def _withheld(self, message: dict[str, Any]) -> bool:
+        """Return whether clients were shown a price; those that were not are sent it."""
+        repeat = self._provisional.is_repeat(message)
+        if repeat:
+            self._tell(lambda listener: listener.price_numbered(message))
+        return repeat
 
     def _is_news(self, group: str, latest: LatestPrice) -> bool:
         """Return whether a latest price comes after the newest tick that all clients here got.

@@ -12,7 +12,7 @@ from quotes.conf import conf
 from quotes.errors import ProtocolError
 from quotes.layer.lanes import Message
 from quotes.store.positions import StreamPosition
-from quotes.store.tick_log import EPOCH, SEQ, LogRow, tick_message
+from quotes.store.tick_log import EPOCH, KEY, SEQ, LogRow, tick_message
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.feed.positions import position_of
 from quotes.websocket.feed.stream_history import StreamHistory
@@ -119,6 +119,7 @@ class Backfill:
         if missed.reason:
             return None
         at = since
+        self._outbox.begin(str(key), StreamPosition(since.epoch, since.seq))
         while True:
             await self._deliver(missed.rows)
             at = Since(at.epoch, at.seq + len(missed.rows))
@@ -138,7 +139,7 @@ class Backfill:
         for begin in range(0, len(rows), _CHUNK):
             await self._wait_for_room()
             for row in rows[begin : begin + _CHUNK]:
-                self._outbox.price(tick_message(*row))
+                self._outbox.receiver(row[KEY])(tick_message(*row))
 
     async def _wait_for_room(self) -> None:
         """Return when the client has taken most of what was written, or is gone."""

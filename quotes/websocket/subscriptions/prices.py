@@ -131,7 +131,8 @@ class PriceSubscriptions:
             for one in wanted:
                 sent = await backfill.send(one.key, one.name, newest[one.key]) if backfill else None
                 self._send_latest(one.key, latest.get(str(one.key)), sent)
-            self._groups.redirect([one.key for one in wanted], self._outbox.price)
+            for one in wanted:
+                self._groups.redirect([one.key], self._outbox.receiver(str(one.key)))
             self._outbox.settle()
         finally:
             for one in wanted:
@@ -226,13 +227,16 @@ class PriceSubscriptions:
             first = last
         elif last is None and first is not None:
             self._groups.remember(key, first)
-        if sent is None and first is not None:
-            self._outbox.price(first)
+        take = self._outbox.receiver(str(key))
+        if sent is not None:
+            self._outbox.begin(str(key), sent)
+        elif first is not None:
+            take(first)
             sent = position_of(first)
         self._groups.begin(key, sent)
         for event in held:
             if self._groups.positions.is_newer(event, sent):
-                self._outbox.price(event)
+                take(event)
 
     async def remove(self, message: Unsubscribe) -> None:
         """Unsubscribe from what a message names, and acknowledge."""
@@ -263,14 +267,23 @@ class PriceSubscriptions:
         held = self._held.get(event["key"])
         if held is None:
             if not self._groups.positions.is_repeat(event):
-                self._outbox.price(event)
+                take = self._outbox.receiver(event["key"])
+                take(event)
                 if not self._outbox.interval_membership.is_shared:
-                    self._groups.redirect([key], self._outbox.price)
+                    self._groups.redirect([key], take)
             return
         if len(held) >= _MAX_HELD_TICKS:
             held.clear()
             self._outbox.skipped += _MAX_HELD_TICKS
         held.append(event)
+
+    def receive_numbered(self, event: Message) -> None:
+        """Take a tick that others are not sent, since its price was shown before it had a number.
+
+        A client that wants every tick was not shown that price.
+        """
+        if event["key"] in self._outbox.lossless:
+            self.receive(event)
 
     def fail(self, error: Exception) -> None:
         """Let the client be ended because of an error."""

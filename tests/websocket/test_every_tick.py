@@ -1,0 +1,138 @@
+"""With `"conflate":false` the next seq is the last plus one, or the connection ends with 4410."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from redis import Redis
+from websockets.exceptions import ConnectionClosed
+
+from quotes.publish.publishing import publish_ticks
+from quotes.store.latest import PriceSnapshot, decode_latest
+from quotes.websocket.feed.feed import Feed
+from quotes.websocket.protocol import CloseCode
+from quotes.websocket.subscriptions import prices
+from tests.live import Client, LiveServer
+from tests.ticks import MOMENT, message, publish, tick
+from tests.waiting import DEADLINE_S, eventually
+
+BOTH = pytest.mark.parametrize("live", ["wire", "asgi"], indirect=True)
+
+
+async def numbers_until(client: Client, last: int) -> tuple[list[int], int]:
+    """Return the numbers that come up to one, and the code of the close, 0 if it stays open."""
+    found: list[int] = []
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while not found or found[-1] < last:
+                frame = json.loads(await client.connection.recv())
+                items = frame if isinstance(frame, list) else [frame]
+                found += [item["seq"] for item in items if "type" not in item]
+    except ConnectionClosed as closed:
+        assert closed.rcvd is not None
+        return found, closed.rcvd.code
+    return found, 0
+
+
+def newest_number(redis: Redis) -> int:
+    record = redis.hget("quotes:latest", "A")
+    assert isinstance(record, bytes)
+    return decode_latest(record).seq
+
+
+def send(redis: Redis, *numbers: int) -> None:
+    publish_ticks([tick("A", str(n), MOMENT + n) for n in numbers], client=redis)
+
+
+@BOTH
+@pytest.mark.parametrize("interval_ms", [0, 20])
+async def test_ticks_missed_without_the_link_end_the_client(
+    live: LiveServer, redis: Redis, interval_ms: int
+) -> None:
+    """A web process that was cut off from Redis sends no later tick as if none were missing."""
+    async with live.client() as client, live.client() as other:
+        await client.ask(action="configure", interval_ms=interval_ms)
+        for one, conflate in ((client, False), (other, True)):
+            await one.subscribe("A", conflate=conflate, seq=True)
+        send(redis, 1, 2)
+        assert await numbers_until(client, 2) == ([1, 2], 0)
+        [host] = live.layer.state.links
+        assert host.link is not None
+        host.link.pause_reading()  # as in a process that is stopped
+        send(redis, 3, 4, 5)
+        await eventually(lambda: newest_number(redis) == 5)
+        host.link.abort()
+        assert await numbers_until(client, 5) == ([], CloseCode.TOO_SLOW_FOR_EVERY_TICK)
+        numbers, code = await numbers_until(other, 5)
+        assert numbers[-1] == 5 and code == 0
+
+
+@BOTH
+@pytest.mark.parametrize("batch", [False, True])
+async def test_interval_leaves_none_out(live: LiveServer, redis: Redis, batch: bool) -> None:
+    """All ticks of an interval come when it is over; those of other symbols are conflated."""
+    async with live.client() as client:
+        await client.ask(action="configure", interval_ms=50, batch=batch, seq=True)
+        await client.subscribe("A", conflate=False)
+        send(redis, *range(1, 101))
+        assert await numbers_until(client, 100) == (list(range(1, 101)), 0)
+
+
+async def test_interval_sends_before_it_is_over_rather_than_too_much_at_once(
+    live: LiveServer, redis: Redis
+) -> None:
+    """What waits for the end of an interval is bounded, and none of it is lost."""
+    async with live.client() as client:
+        await client.ask(action="configure", interval_ms=60_000, seq=True)
+        await client.subscribe("A", conflate=False)
+        pad = "x" * 4000
+        for number in range(1, 41):
+            publish(redis, "A", message("A", str(number), MOMENT + number, pad=pad))
+        numbers, code = await numbers_until(client, 30)
+        assert numbers == list(range(1, len(numbers) + 1)) and code == 0
+
+
+@BOTH
+async def test_ticks_dropped_while_subscribing_end_the_client(
+    live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A subscription that takes longer than ticks can be held goes on without a hole, or ends."""
+    monkeypatch.setattr(prices, "_MAX_HELD_TICKS", 5)
+    send(redis, 1)
+    await eventually(lambda: redis.hexists("quotes:latest", "A"))
+    original = Feed.snapshot
+
+    async def slow(feed: Feed, wanted: Any) -> PriceSnapshot | None:
+        snapshot = await original(feed, wanted)
+        send(redis, *range(2, 20))
+        await eventually(lambda: seq_here(live) == 19)
+        return snapshot
+
+    monkeypatch.setattr(Feed, "snapshot", slow)
+    async with live.client() as client:
+        await client.send(action="subscribe", symbol="A", conflate=False, seq=True)
+        assert await numbers_until(client, 19) == ([1], CloseCode.TOO_SLOW_FOR_EVERY_TICK)
+
+
+def seq_here(live: LiveServer) -> int:
+    groups = live.layer.local_groups()
+    newest = live.layer.newest_message(groups[0]) if groups else None
+    return int(newest["seq"]) if newest else 0
+
+
+async def test_price_without_a_number_waits_for_it(live: LiveServer, redis: Redis) -> None:
+    """A price that is shown while no bridge works comes to this client under its number."""
+    send(redis, 1)
+    await eventually(lambda: redis.hexists("quotes:latest", "A"))
+    await live.stop_bridges()
+    publish(redis, "A", message("A", "2", MOMENT + 2))
+    async with live.client() as client, live.client() as other:
+        await client.subscribe("A", conflate=False, seq=True)
+        assert (await client.price())["seq"] == 1
+        await other.subscribe("A")
+        assert (await other.price())["price"] == 2
+        await live.start_bridge()
+        send(redis, 3)
+        assert await numbers_until(client, 3) == ([2, 3], 0)
+        assert (await other.price())["price"] == 3
