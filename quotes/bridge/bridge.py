@@ -16,11 +16,11 @@ import msgspec
 from django.conf import settings
 
 from quotes.bridge.counters import BridgeCounters
+from quotes.bridge.epochs import Numbering
 from quotes.bridge.flush import Flush
 from quotes.bridge.inbox_reader import InboxReader
 from quotes.bridge.log_trimmer import LogTrimmer
 from quotes.bridge.market import Market
-from quotes.bridge.numbering import Numbering
 from quotes.bridge.silent_names import MAX_LISTED
 from quotes.bridge.writer import TickWriter
 from quotes.conf import conf

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from quotes.bridge.pending import PendingBatch
-from quotes.bridge.streams import Stream
+from quotes.bridge.tick_order import Stream
 from quotes.layer.any_layer import Layer
 from quotes.layer.lanes import Entry, pack_entries
 from quotes.runtime.redis_link import RedisLink

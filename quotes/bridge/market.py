@@ -18,7 +18,7 @@ from instruments.sessions import IST
 from quotes.bridge.counters import TickCounters
 from quotes.bridge.pending import PendingTicks
 from quotes.bridge.silent_names import SilentNames
-from quotes.bridge.streams import Stream, Verdict
+from quotes.bridge.tick_order import Stream, Verdict
 from quotes.conf import conf
 from quotes.errors import BadTick, quoted
 from quotes.runtime.clock import now_ms

@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 
-from quotes.bridge.streams import Stream
+from quotes.bridge.tick_order import Stream
 from quotes.store.tick_log import LogRow
 
 # A stream and its tick; None instead of a tick: the stream starts over.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from instruments.keys import InstrumentKey
 from quotes.bridge.market import Market
-from quotes.bridge.streams import Stream, Verdict
+from quotes.bridge.tick_order import Stream, Verdict
 from quotes.runtime.clock import now_ms
 from quotes.store.latest import LatestPrice
 from quotes.store.tick_log import KEY, SEQ, SHOWN, TIMESTAMP

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from redis import Redis
 
 from instruments.keys import InstrumentKey
-from quotes.bridge.streams import Stream
+from quotes.bridge.tick_order import Stream
 from quotes.layer import QuotesChannelLayer
 from quotes.layer.lanes import lane_channel, pack_entries
 from quotes.store.latest import encode_latest

@@ -32,8 +32,8 @@ from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.isolation import end_failed, end_failed_receiver
 from quotes.websocket.feed.day_reader import DayReader
 from quotes.websocket.feed.delayed import DelayedReaders
+from quotes.websocket.feed.delivered import ProvisionalPrices, TickDecoder, position_of
 from quotes.websocket.feed.market_status import MarketStatusWatch
-from quotes.websocket.feed.positions import ProvisionalPrices, TickDecoder, position_of
 from quotes.websocket.feed.recent_ticks import RecentTicks
 from quotes.websocket.feed.stream_history import StreamHistory
 from quotes.websocket.protocol import frame

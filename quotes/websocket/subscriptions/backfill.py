@@ -14,7 +14,7 @@ from quotes.layer.lanes import Message
 from quotes.store.positions import StreamPosition
 from quotes.store.tick_log import EPOCH, KEY, SEQ, LogRow, tick_message
 from quotes.websocket.delivery.outbox import Outbox
-from quotes.websocket.feed.positions import position_of
+from quotes.websocket.feed.delivered import position_of
 from quotes.websocket.feed.stream_history import StreamHistory
 from quotes.websocket.protocol import ErrorCode, Since, Subscribe, frame
 

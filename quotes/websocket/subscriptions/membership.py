@@ -8,7 +8,7 @@ from quotes.layer.any_layer import Layer
 from quotes.layer.groups import Receiver
 from quotes.store.latest import LatestPrice
 from quotes.store.positions import StreamPosition
-from quotes.websocket.feed.positions import ClientPositions, is_tick, position_of
+from quotes.websocket.feed.delivered import ClientPositions, is_tick, position_of
 
 
 class GroupMembership:

@@ -16,8 +16,8 @@ from quotes.store.positions import StreamPosition
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.feed.delayed import DelayedSubscriptions
+from quotes.websocket.feed.delivered import position_of
 from quotes.websocket.feed.feed import Feed, Resolve, latest_message
-from quotes.websocket.feed.positions import position_of
 from quotes.websocket.protocol import ErrorCode, Subscribe, Unsubscribe, frame, rejection
 from quotes.websocket.subscriptions.admission import admit
 from quotes.websocket.subscriptions.backfill import Backfill

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from instruments.keys import InstrumentKey
 from quotes.store.positions import StreamPosition
 from quotes.store.tick_log import LoggedTick, tick_message
-from quotes.websocket.feed.positions import ClientPositions, ProvisionalPrices, TickDecoder
+from quotes.websocket.feed.delivered import ClientPositions, ProvisionalPrices, TickDecoder
 
 NUMBERS = st.integers(0, 5)
 ROW: list[Any] = ["NSE_EQ:TCS", 7, 3, 1000, b'{"symbol":"TCS"}', True, 1001]

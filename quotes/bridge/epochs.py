@@ -13,7 +13,7 @@ import hiredis
 
 from quotes.bridge.flush import Flush
 from quotes.bridge.market import Market
-from quotes.bridge.streams import Stream
+from quotes.bridge.tick_order import Stream
 from quotes.runtime.redis_link import RedisLink
 from quotes.store.latest import SCAN_COUNT, LatestPrice, encode_latest, scan_latest
 from quotes.store.memory import set_value
