@@ -1,10 +1,8 @@
-"""Instrument keys: what one stream of prices is called, as text and as a channel-layer group.
+"""Instrument keys: the lasting name of an instrument, which is also the name of its stream.
 
 What a name means (aliases, primary listings, the master) is not here but in `instruments/index.py`.
 """
 
-import base64
-import re
 from dataclasses import dataclass
 
 from instruments.errors import BadSymbol, quoted
@@ -13,12 +11,6 @@ MAX_SYMBOL_LENGTH = 64
 
 # The codes of our segments; the rows of the Segment table describe them.
 SEGMENTS = ("NSE_EQ", "BSE_EQ", "NFO", "BFO", "CDS", "BCD", "MCX", "NSE_INDEX", "BSE_INDEX")
-
-# Group names: letters, digits, - and _ stand for themselves, "." introduces two hex digits,
-# ".." what is base64. Channels allows fewer than 100 characters.
-MAX_GROUP_LENGTH = 99
-PLAIN = re.compile(rb"[^A-Za-z0-9_-]")
-ESCAPED = re.compile(r"\.([0-9a-f]{2})")
 
 
 def check_symbol(symbol: str) -> str:
@@ -59,31 +51,3 @@ class InstrumentKey:
 
     def __str__(self) -> str:
         return f"{self.segment}:{self.symbol}" if self.segment else self.symbol
-
-    @property
-    def group_name(self) -> str:
-        """The channel-layer group of this instrument; `from_group_name` is the inverse."""
-        symbol = self.symbol.encode()
-        escaped = PLAIN.sub(lambda match: b".%02x" % match.group()[0], symbol).decode()
-        name = f"{self.segment}.-{escaped}"
-        if len(name) > MAX_GROUP_LENGTH:
-            name = f"{self.segment}..{base64.urlsafe_b64encode(symbol).decode().rstrip('=')}"
-        return name
-
-    @classmethod
-    def from_group_name(cls, name: str) -> "InstrumentKey":
-        """Return the key whose group name this is; raise BadSymbol for any other text."""
-        segment, dot, rest = name.partition(".")
-        try:
-            if rest.startswith("-"):
-                text = ESCAPED.sub(lambda match: chr(int(match.group(1), 16)), rest[1:])
-                symbol = text.encode("latin-1").decode()
-            else:
-                padded = rest[1:] + "=" * (-len(rest[1:]) % 4)
-                symbol = base64.urlsafe_b64decode(padded).decode()
-            key = cls(segment, check_symbol(symbol))
-        except (BadSymbol, ValueError) as error:
-            raise BadSymbol(f"not a group of an instrument, was {quoted(name)}") from error
-        if not dot or key.group_name != name:
-            raise BadSymbol(f"not a group of an instrument, was {quoted(name)}")
-        return key

@@ -8,6 +8,7 @@ from enum import Enum, auto
 
 from instruments.keys import InstrumentKey
 from quotes.layer.lanes import lane_of
+from quotes.store.group_names import price_group
 from quotes.store.latest import LatestPrice
 from quotes.store.tick_log import LogRow
 from quotes.ticks import Tick, encode_tick
@@ -51,7 +52,7 @@ class Stream:
     def __init__(self, key: InstrumentKey, *, epoch: int) -> None:
         self.key = key
         self.field = str(key)
-        self.group = key.group_name
+        self.group = price_group(key)
         self.lane = lane_of(self.group)
         self.epoch = epoch
         self.seq = 0

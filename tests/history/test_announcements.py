@@ -15,10 +15,10 @@ from quotes.history.queries.selectors import candles
 from quotes.history.recording.announcements import (
     MAX_PENDING,
     PendingCandles,
-    candle_group,
     candle_messages,
 )
 from quotes.layer.lanes import lane_channel, lane_of, unpack_entries
+from quotes.store.group_names import candle_group, price_group
 from tests.history.logs import MINUTE, OPENING, log, log_row, record
 from tests.history.test_recorder import RELIANCE
 from tests.waiting import wait_until
@@ -61,7 +61,7 @@ def test_pending_candles_wait_for_their_turn_and_are_bounded() -> None:
 def test_group_names_of_candles_are_valid() -> None:
     """Fewer than 100 characters, however long the symbol."""
     short = candle_group(InstrumentKey("NSE_EQ", "M&M"))
-    assert short == "candles." + InstrumentKey("NSE_EQ", "M&M").group_name
+    assert short == "candles." + price_group(InstrumentKey("NSE_EQ", "M&M"))
     long = {candle_group(InstrumentKey("NSE_EQ", "₹" * 20 + str(n))) for n in range(9)}
     assert len(long) == 9 and all(len(name) < 100 for name in long)
 

@@ -10,10 +10,10 @@ from redis import Redis
 from websockets.exceptions import ConnectionClosed
 
 from instruments.keys import InstrumentKey
-from quotes.history.recording.announcements import candle_group
 from quotes.history.router import ALIAS
 from quotes.publish.publishing import forget_prices, publish_ticks
 from quotes.runtime.clock import DAY_MS
+from quotes.store.group_names import candle_group
 from quotes.ticks import Tick
 from quotes.websocket.delivery.day_fields import day_fields
 from quotes.websocket.protocol import CloseCode

@@ -6,6 +6,7 @@ from django.conf import settings
 from instruments import market
 from instruments.keys import InstrumentKey
 from instruments.resolving import resolve
+from quotes.store.group_names import price_group
 from tests.instruments.factories import (
     m_and_m,
     nifty50_index,
@@ -52,4 +53,4 @@ def test_codes_are_those_that_are_known() -> None:
 def test_group_of_the_example_is_right() -> None:
     """The group name in the text is that of the key in the text."""
     assert "`NSE_EQ.-M.26M`" in TEXT
-    assert InstrumentKey.parse("NSE_EQ:M&M").group_name == "NSE_EQ.-M.26M"
+    assert price_group(InstrumentKey.parse("NSE_EQ:M&M")) == "NSE_EQ.-M.26M"

@@ -1,13 +1,9 @@
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from instruments.errors import BadSymbol
 from instruments.keys import SEGMENTS, InstrumentKey, check_symbol
-
-GROUP = re.compile(r"^[a-zA-Z0-9\-_.]{1,99}$")  # channels.layers.BaseChannelLayer
 
 
 def is_symbol(text: str) -> bool:
@@ -20,14 +16,6 @@ def is_symbol(text: str) -> bool:
 symbols = st.text(min_size=1, max_size=64).filter(is_symbol) | st.text(
     "&- .:/%|NIFTY05", min_size=1, max_size=64
 ).filter(is_symbol)
-
-
-@given(st.sampled_from(("", *SEGMENTS)), symbols)
-def test_group_name_is_reversible_and_legal(segment: str, symbol: str) -> None:
-    """Every key has a legal group name, and the group name gives the key back."""
-    key = InstrumentKey(segment, symbol)
-    assert GROUP.match(key.group_name)
-    assert InstrumentKey.from_group_name(key.group_name) == key
 
 
 @given(st.sampled_from(SEGMENTS), symbols)
@@ -50,12 +38,3 @@ def test_what_is_no_symbol_is_refused(name: str) -> None:
     """Empty, too long, control characters, wildcards and lone surrogates are refused."""
     with pytest.raises(BadSymbol):
         check_symbol(name)
-
-
-@pytest.mark.parametrize(
-    "name", ["", "AAPL", "NSE_EQ.", "NSE_EQ.-", ".-a.2", ".-.41", "..!", "..QQ"]
-)
-def test_other_text_is_no_group_of_an_instrument(name: str) -> None:
-    """Only what group_name makes is read back."""
-    with pytest.raises(BadSymbol):
-        InstrumentKey.from_group_name(name)

@@ -16,6 +16,7 @@ from instruments.keys import InstrumentKey
 from instruments.market import CODES
 from instruments.resolving import resolve
 from instruments.snapshot import MasterSnapshot
+from quotes.store.group_names import key_of_price_group, price_group
 from tests.instruments.factories import (
     crudeoil_future,
     equity,
@@ -279,7 +280,7 @@ def test_any_name_has_a_sound_key_or_an_error_of_ours(
         key = resolve(snapshot, f"{code}{separator}{rest}", segment=segment, strict=strict)
     except InstrumentsError:
         return
-    assert InstrumentKey.from_group_name(key.group_name) == key
+    assert key_of_price_group(price_group(key)) == key
     assert resolve(snapshot, str(key)) == key
 
 

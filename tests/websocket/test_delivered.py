@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instruments.keys import InstrumentKey
+from quotes.store.group_names import price_group
 from quotes.store.positions import StreamPosition
 from quotes.store.tick_log import LoggedTick, tick_message
 from quotes.websocket.feed.delivered import ClientPositions, ProvisionalPrices, TickDecoder
@@ -34,7 +35,7 @@ def test_the_decoder_makes_messages_of_what_is_shown_and_new() -> None:
 def test_the_decoder_knows_the_groups_of_instruments() -> None:
     """The topic of an instrument's group is its key; other groups take no rows."""
     decoder, m_and_m = TickDecoder(), InstrumentKey("NSE_EQ", "M&M")
-    assert decoder.topic(m_and_m.group_name) == str(m_and_m)
+    assert decoder.topic(price_group(m_and_m)) == str(m_and_m)
     assert decoder.topic("candles.NSE_EQ.-TCS") is None
     assert decoder.is_marker({"type": "quote.forget"})
     assert not decoder.is_marker({"type": "quote.tick"})

@@ -15,8 +15,8 @@ from instruments.import_file import file_import
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from instruments.sessions import MarketStatus
-from quotes.history.recording.announcements import candle_group
 from quotes.publish.publishing import forget_prices
+from quotes.store.group_names import candle_group
 from quotes.store.latest import Wanted, read_snapshot
 from quotes.websocket.feed.feed import current_feed, master_changed
 from quotes.websocket.session import ClientSession

@@ -9,7 +9,6 @@ changed, the earlier candle is in the earlier message.
 import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from hashlib import sha256
 from typing import Any
 
 import redis
@@ -22,21 +21,11 @@ from quotes.history.rows import candle_json
 from quotes.layer.any_layer import adapted
 from quotes.layer.lanes import Entry
 from quotes.store.clients import pool
-
-_PREFIX = "candles."
-_MAX_GROUP_LENGTH = 99
+from quotes.store.group_names import candle_group
 
 # At most this many changes of one instrument wait to be sent: the oldest candles are dropped.
 MAX_PENDING = 64
 _EVERY_S = 1.0
-
-
-def candle_group(key: InstrumentKey) -> str:
-    """Return the channel-layer group of the candles of an instrument."""
-    name = _PREFIX + key.group_name
-    if len(name) > _MAX_GROUP_LENGTH:
-        name = f"{_PREFIX}.{sha256(key.group_name.encode()).hexdigest()}"
-    return name
 
 
 def candle_messages(key: str, changes: Iterable[CandleChange]) -> list[dict[str, Any]]:

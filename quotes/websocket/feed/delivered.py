@@ -6,8 +6,8 @@ numbered it. `StreamPosition` compares them.
 """
 
 from instruments.errors import BadSymbol
-from instruments.keys import InstrumentKey
 from quotes.layer.lanes import Message, Row
+from quotes.store.group_names import key_of_price_group
 from quotes.store.positions import StreamPosition
 from quotes.store.tick_log import EPOCH, ROW_LENGTH, SEQ, SHOWN, tick_message
 
@@ -31,7 +31,7 @@ class TickDecoder:
     def topic(self, group: str) -> str | None:
         """Return the instrument key of a group; None for a group of something else."""
         try:
-            return str(InstrumentKey.from_group_name(group))
+            return str(key_of_price_group(group))
         except BadSymbol:
             return None
 

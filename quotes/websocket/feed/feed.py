@@ -25,6 +25,7 @@ from quotes.conf import conf
 from quotes.layer.any_layer import Layer, adapted
 from quotes.runtime.clock import now_ms
 from quotes.store.clients import async_client
+from quotes.store.group_names import key_of_price_group, price_group
 from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, aread_snapshot
 from quotes.store.names import own_key, status_keys
 from quotes.store.tick_log import tick_message
@@ -243,12 +244,12 @@ class Feed:
     def show_provisionally(self, key: InstrumentKey, latest: LatestPrice) -> None:
         """Send all clients here a price that no bridge has numbered yet, once."""
         message = {**latest_message(str(key), latest), "provisional": True}
-        last = self.layer.newest_message(key.group_name)
+        last = self.layer.newest_message(price_group(key))
         if last is not None and last.get("frame") == message["frame"]:
             return  # another client read it at the same time, and all were sent it
         self._provisional.add(str(key), message["frame"])
         self.layer.withhold(self._withheld)
-        self.layer.deliver_local([(key.group_name, message)])
+        self.layer.deliver_local([(price_group(key), message)])
 
     def _withheld(self, message: dict[str, Any]) -> bool:
         """Return whether clients were shown a price; those that were not are sent it."""
@@ -297,7 +298,7 @@ class Feed:
         wanted = []
         for group in self.layer.local_groups():
             try:
-                key = InstrumentKey.from_group_name(group)
+                key = key_of_price_group(group)
             except BadSymbol:
                 continue  # a group of something else
             wanted.append(Wanted(key, str(key)))
@@ -307,7 +308,7 @@ class Feed:
                 return False
             entries = []
             for field, latest in snapshot.latest.items():
-                group = InstrumentKey.parse(field).group_name
+                group = price_group(InstrumentKey.parse(field))
                 if self._is_news(group, latest):
                     entries.append((group, latest_message(field, latest)))
             self.layer.deliver_local(entries)

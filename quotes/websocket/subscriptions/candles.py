@@ -6,8 +6,8 @@ from instruments.keys import InstrumentKey
 from quotes.conf import conf
 from quotes.errors import BadInterval, ProtocolError
 from quotes.history.candles.intervals import Interval
-from quotes.history.recording.announcements import candle_group
 from quotes.layer.lanes import Message
+from quotes.store.group_names import candle_group
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.feed.feed import Feed, Resolve

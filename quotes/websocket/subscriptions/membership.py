@@ -6,6 +6,7 @@ from typing import Any
 from instruments.keys import InstrumentKey
 from quotes.layer.any_layer import Layer
 from quotes.layer.groups import Receiver
+from quotes.store.group_names import price_group
 from quotes.store.latest import LatestPrice
 from quotes.store.positions import StreamPosition
 from quotes.websocket.feed.delivered import ClientPositions, is_tick, position_of
@@ -44,12 +45,12 @@ class GroupMembership:
         """Let a receiver take the prices of the instruments that need no comparison."""
         direct = {str(key): key for key in keys if not self.positions.is_ahead(str(key))}
         self.direct.update(direct)
-        groups = [key.group_name for key in direct.values()]
+        groups = [price_group(key) for key in direct.values()]
         self._layer.redirect(self._channel, groups, receiver)
 
     def begin(self, key: InstrumentKey, sent: StreamPosition | None) -> None:
         """Note with which tick an instrument's prices begin."""
-        message = self._layer.delivered_message(key.group_name)
+        message = self._layer.delivered_message(price_group(key))
         delivered = position_of(message) if message is not None and "seq" in message else None
         self.positions.begin(str(key), sent, delivered)
 
@@ -60,7 +61,7 @@ class GroupMembership:
 
     def newest_message(self, key: InstrumentKey) -> dict[str, Any] | None:
         """Return the newest message of the instrument in this process, if the layer keeps it."""
-        return self._layer.newest_message(key.group_name)
+        return self._layer.newest_message(price_group(key))
 
     def newest(self, key: InstrumentKey, latest: dict[str, LatestPrice]) -> StreamPosition | None:
         """Return the position of the newest tick that is known of an instrument.
@@ -77,7 +78,7 @@ class GroupMembership:
 
     def remember(self, key: InstrumentKey, message: dict[str, Any]) -> None:
         """Make a message that came another way the newest of its group, if that has none."""
-        self._layer.remember(key.group_name, message)
+        self._layer.remember(price_group(key), message)
 
     def end(self) -> None:
         """Leave all groups at once, where the layer can."""

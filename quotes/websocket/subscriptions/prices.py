@@ -11,6 +11,7 @@ from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.layer.groups import Receiver
 from quotes.layer.lanes import Message
+from quotes.store.group_names import price_group
 from quotes.store.latest import LatestPrice, Wanted
 from quotes.store.positions import StreamPosition
 from quotes.websocket.client_access import ClientAccess
@@ -119,7 +120,7 @@ class PriceSubscriptions:
             self.keys[str(one.key)] = one.key
             self._held[str(one.key)] = []
         try:
-            await self._groups.join([one.key.group_name for one in wanted])
+            await self._groups.join([price_group(one.key) for one in wanted])
             unread = [one for one in wanted if self._groups.newest_message(one.key) is None]
             snapshot = await self._feed.snapshot(unread) if unread else None
             acknowledge()
@@ -206,7 +207,7 @@ class PriceSubscriptions:
             self._delayed.leave(field)
         else:
             self._groups.forget(field)
-            await self._groups.leave(self.keys.pop(field).group_name)
+            await self._groups.leave(price_group(self.keys.pop(field)))
 
     def _route(self, receiver: Receiver) -> None:
         """Let a receiver take the prices of all instruments that need no comparison."""
@@ -297,5 +298,5 @@ class PriceSubscriptions:
 
     async def leave_groups(self) -> None:
         """Leave the groups of a layer that cannot leave all at once."""
-        groups = [key.group_name for key in self.keys.values()]
+        groups = [price_group(key) for key in self.keys.values()]
         await self._groups.leave_all([*groups, *self._candles.groups()])
