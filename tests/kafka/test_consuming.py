@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from quotes.runtime.clock import now_ms
+from quotes.runtime.clock import IST_MS, now_ms
 from quotes.store.inbox import unread
 from tests.kafka.broker import Broker
 from tests.kafka.consumers import RunningConsumer, logged
@@ -79,8 +79,12 @@ POISON = [
     (b'{"price":1,"symbol":"A","timestamp":1712331900}', "milliseconds"),
     (b'{"price":1,"symbol":"A","segment":"NOPE"}', "not a segment, was 'NOPE'"),
     (b'{"price":1,"symbol":"A","segment":"nse_eq"}', "not a segment, was 'nse_eq'"),
-    (b'{"price":1,"symbol":"A","timestamp":%d}' % (now_ms() + 19_800_000), "Indian time"),
 ]
+
+
+def in_indian_time() -> bytes:
+    """Return a tick of now whose time is India's, written as UTC."""
+    return b'{"price":1,"symbol":"A","timestamp":%d}' % (now_ms() + IST_MS)
 
 
 async def test_poison_messages_become_dead_letters(
@@ -88,21 +92,22 @@ async def test_poison_messages_become_dead_letters(
 ) -> None:
     """What is no tick lands in the dead-letter topic with reason and position; nothing stops."""
     settings.KAFKA_DEAD_LETTER_TOPIC = dead = broker.topic(name=f"{topic}.dead")
-    for number, (poison, _) in enumerate(POISON):
+    cases = [*POISON, (in_indian_time(), "Indian time")]
+    for number, (poison, _) in enumerate(cases):
         broker.produce(topic, poison, key=b"A")
         broker.produce(topic, message("A", str(number), MOMENT + number).encode(), key=b"A")
     broker.produce(topic, None, key=b"A")  # type: ignore[arg-type]  # a tombstone is no mistake
     with RunningConsumer(redis):
-        await eventually(lambda: len(logged(redis)) == len(POISON))
-        letters = broker.messages(dead, len(POISON))
+        await eventually(lambda: len(logged(redis)) == len(cases))
+        letters = broker.messages(dead, len(cases))
     offsets = []
-    for letter, (value, reason) in zip(letters, POISON, strict=True):
+    for letter, (value, reason) in zip(letters, cases, strict=True):
         headers: dict[str, Any] = dict(letter.headers() or ())
         assert letter.value() == value and letter.key() == b"A"
         assert reason.encode() in headers["dead-letter.reason"]
         assert headers["dead-letter.topic"] == topic.encode()
         offsets.append(int(headers["dead-letter.offset"]))
-    assert offsets == list(range(0, 2 * len(POISON), 2))
+    assert offsets == list(range(0, 2 * len(cases), 2))
 
 
 async def test_consumer_goes_on_behind_what_it_has_put(
