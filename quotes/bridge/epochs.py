@@ -46,29 +46,36 @@ class Numbering:
         records = dict(await scan_latest(link))
         if self.is_current and market.streams and not records:
             # Redis came back empty: everything is written again, and numbers continue.
-            await _write(flush, {one.field: one.latest for one in market.streams.values()})
+            await _write(flush, records_of(market.streams))
         elif (
             not run_id
             or before in ("", run_id)
-            or (self.is_current and not _is_behind(records, market.streams))
+            or (self.is_current and not has_lost_numbers(records, market.streams))
         ):
             market.restore(records.items())
         else:
             logger.warning("Redis may hold older data than was published: all numbers start over")
             market.restart(records.items())
-            await _write(flush, {one.field: one.latest for one in market.streams.values()})
+            await _write(flush, records_of(market.streams))
         if run_id:
             await set_value(link, self._run_key, run_id)
         self._run_id = run_id
 
 
-def _is_behind(records: Mapping[str, LatestPrice], streams: Mapping[str, Stream]) -> bool:
+def has_lost_numbers(records: Mapping[str, LatestPrice], streams: Mapping[str, Stream]) -> bool:
     """Return whether a record in Redis is older than what the bridge has numbered."""
     for field, stream in streams.items():
+        if not stream.frame:
+            continue  # nothing of it was shown: it has history alone
         record = records.get(field)
         if record is None or (record.epoch, record.seq) < (stream.epoch, stream.seq):
             return True
     return False
+
+
+def records_of(streams: Mapping[str, Stream]) -> dict[str, LatestPrice]:
+    """Return the latest price of each stream that has one."""
+    return {field: one.latest for field, one in streams.items() if one.frame}
 
 
 async def _write(flush: Flush, latest: Mapping[str, LatestPrice]) -> None:

@@ -278,9 +278,6 @@ class Market:
             self._search_at = time.monotonic() + SEARCH_EVERY_S
         if not gone:
             return
-        self._least_epoch = max(
-            self._least_epoch, 1 + max(self.streams[field].epoch for field in gone)
-        )
         self.let_go += len(gone)
         self._warn("streams", f"let go of {len(gone)} silent or expired names to make room")
         self.forget(gone)
@@ -319,7 +316,8 @@ class Market:
         for field, record in records:
             if field not in latest or latest[field].timestamp < record.timestamp:
                 latest[field] = record
-        epoch = max(now_ms(), 1 + max((one.epoch for one in latest.values()), default=0))
+        newest = max((one.epoch for one in latest.values()), default=0)
+        epoch = max(now_ms(), self._least_epoch, newest + 1)
         self.restore(
             (field, LatestPrice(epoch, 0, one.timestamp, one.frame))
             for field, one in latest.items()
@@ -331,6 +329,8 @@ class Market:
         for field_name in list(self.streams) if fields is None else fields:
             stream = self.streams.pop(field_name, None)
             if stream is not None:
+                # No number is given twice, however soon the name comes back.
+                self._least_epoch = max(self._least_epoch, stream.epoch + 1)
                 self.pending.ticks.append((stream, None))
         self._names.clear()
         self._usual.clear()

@@ -6,6 +6,7 @@
     quotes:shards    string   how many bridges share the market; missing: one
     quotes:lease:1   string   token of the bridge that works on shard 1
     quotes:status:1  string   JSON of that bridge's counters; the key expires when the bridge dies
+    quotes:run:1     string   run_id of the Redis that the bridge of shard 1 last worked with
     quotes:control   channel  requests to the bridge: {"adopt": [names]} reads publishers' keys
     quotes:log:1 ... stream   every accepted tick of shard 1, see `tick_log.py`
     quotes:inbox ... stream   ticks that wait for a bridge, see `inbox.py`
