@@ -227,7 +227,7 @@ def _inbox_entry(id: bytes, fields: Sequence[bytes], prefix: bytes) -> InboxEntr
     if kind in (b"n", b"h"):
         messages = [(prefix + fields[at], fields[at + 1]) for at in range(2, len(fields), 2)]
         return InboxEntry(id, position, messages, live=kind == b"n")
-    logger.warning("passed over entry %s of the inbox, which is no entry of ticks", id.decode())
+    logger.warning("passed over entry %s of the inbox: it is not an entry of ticks", id.decode())
     return InboxEntry(id, b"", [])
 
 
