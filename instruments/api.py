@@ -12,7 +12,7 @@ from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from instruments import examples
-from instruments.errors import BadSegment, quoted
+from instruments.index import index
 from instruments.keys import SEGMENTS
 from instruments.keyset import page_of
 from instruments.latest import PublishedPrice, permitted, visible_prices
@@ -28,7 +28,6 @@ from instruments.serializers import (
     MarketSerializer,
     OptionChainSerializer,
     PricedInstrumentSerializer,
-    Query,
     SegmentSerializer,
     StatusQuery,
 )
@@ -48,13 +47,6 @@ UNKNOWN = error_response(
 def answer(serializer: Any, description: str, value: Any) -> OpenApiResponse:
     example = OpenApiExample("example", value=value, response_only=True)
     return OpenApiResponse(serializer, description, [example])
-
-
-def read_parameters(query: type[Query], request: Request) -> dict[str, Any]:
-    """Return the parameters of a request, or raise DRF's ValidationError."""
-    checked = query(data=request.query_params.dict())
-    checked.is_valid(raise_exception=True)
-    return dict(checked.validated_data)
 
 
 def shown(latest: PublishedPrice | None) -> dict[str, Any] | None:
@@ -83,7 +75,7 @@ class InstrumentsView(APIView):
     )
     def get(self, request: Request) -> Response:
         """Return the instruments that match all parameters, a page at a time."""
-        terms = read_parameters(InstrumentQuery, request)
+        terms = InstrumentQuery.read(request)
         page = {name: terms.pop(name) for name in ("ordering", "limit")}
         cursor = terms.pop("cursor", "")
         terms["instrument_type"] = terms.pop("type", "")
@@ -154,7 +146,7 @@ class OptionChainView(APIView):
     )
     def get(self, request: Request, underlying: str) -> Response:
         """Return the options of an underlying that expire on one day, with latest prices."""
-        chain = OptionChain(underlying=underlying, **read_parameters(ChainQuery, request))
+        chain = OptionChain(underlying=underlying, **ChainQuery.read(request))
         keys = [option.key for option in chain.options]
         if keys and not permitted(request, keys[:1]):  # they are all of one segment
             self.permission_denied(request, f"not entitled to {chain.segment}")
@@ -189,11 +181,10 @@ class MarketStatusView(APIView):
     )
     def get(self, request: Request) -> Response:
         """Return the status of each segment: open, pre_open, closed or holiday, and the next."""
-        segment = read_parameters(StatusQuery, request).get("segment")
-        if segment and segment not in SEGMENTS:
-            raise BadSegment(f"segment must be one of {', '.join(SEGMENTS)}, was {quoted(segment)}")
+        code = StatusQuery.read(request).get("segment")
+        segments = index.segments_of(code) if code else SEGMENTS
         now = timezone.now()
-        statuses = market_statuses(segments=(segment,) if segment else SEGMENTS, moment=now)
+        statuses = market_statuses(segments=segments, moment=now)
         response = Response(
             {
                 "time": utc(now),

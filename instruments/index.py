@@ -65,6 +65,16 @@ class InstrumentIndex:
         """
         return resolving.resolve(self._snapshot, name, segment=segment, strict=strict)
 
+    def segments_of(self, code: str) -> tuple[str, ...]:
+        """Return the segments that a segment's code or alias means, in order of precedence.
+
+        Raises:
+            BadSegment: the code is neither a segment nor an alias of one.
+        """
+        snapshot = self._snapshot
+        found = {one for route in resolving.routes_of(snapshot, code) for one in route.segments}
+        return tuple(one for one in snapshot.precedence if one in found)
+
     def describe(self, key: InstrumentKey) -> MasterEntry | None:
         """Return what the master says of an instrument, None if it does not know it."""
         return self._snapshot.symbols.get(key.segment, {}).get(key.symbol)

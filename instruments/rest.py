@@ -3,14 +3,16 @@
 {"code": 404, "message": "not in the instrument master, was 'NOPE'"}
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest, JsonResponse
+from django.utils.datastructures import MultiValueDict
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema_field
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
@@ -45,6 +47,22 @@ def error_response(description: str, code: int, message: str) -> OpenApiResponse
         f"{code}", value={"code": code, "message": message}, response_only=True
     )
     return OpenApiResponse(ApiErrorSerializer, description, [example])
+
+
+def query_values(query: "MultiValueDict[str, str]", lists: Collection[str] = ()) -> dict[str, str]:
+    """Return the value of each parameter in the query of a URL; no value is dropped.
+
+    Args:
+        lists: parameters with comma-separated values, which may be repeated: `?a=1,2` and
+            `?a=1&a=2` mean the same.
+
+    Raises:
+        ValidationError: another parameter is repeated.
+    """
+    repeated = [name for name, found in query.lists() if len(found) > 1 and name not in lists]
+    if repeated:
+        raise ValidationError(dict.fromkeys(repeated, "must not be repeated"))
+    return {name: ",".join(map(str, found)) for name, found in query.lists()}
 
 
 def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:

@@ -1,12 +1,13 @@
 """Query parameters and answers of the REST endpoints of instruments."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
+from rest_framework.request import Request
 
 from instruments.keys import MAX_SYMBOL_LENGTH
 from instruments.models import Instrument, Segment
-from instruments.rest import ColumnNumberField, ExactNumberField
+from instruments.rest import ColumnNumberField, ExactNumberField, query_values
 from instruments.sessions import CLOSED, HOLIDAY, OPEN, PRE_OPEN
 
 MOST_ROWS = 1000
@@ -16,7 +17,20 @@ Read = serializers.Serializer[Any]
 
 
 class Query(serializers.Serializer[Any]):
-    """Parameters of a URL; an unknown one is refused, as it is most likely a typing error."""
+    """Parameters of a URL; an unknown one is refused, as it is most likely a typing error.
+
+    Attributes:
+        lists: parameters with comma-separated values, which may be repeated.
+    """
+
+    lists: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def read(cls, request: Request) -> dict[str, Any]:
+        """Return the parameters of a request, or raise DRF's ValidationError."""
+        checked = cls(data=query_values(request.query_params, cls.lists))
+        checked.is_valid(raise_exception=True)
+        return dict(checked.validated_data)
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = sorted(set(data) - set(self.fields))

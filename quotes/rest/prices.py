@@ -20,7 +20,7 @@ from rest_framework.views import APIView
 
 from instruments.errors import InstrumentsError, UnknownSymbol
 from instruments.index import index
-from instruments.rest import ApiErrorSerializer
+from instruments.rest import ApiErrorSerializer, query_values
 from quotes.access.rest.authentication import AUTHENTICATION
 from quotes.access.rest.permissions import MayPublish, MayRead, refusal, require_now
 from quotes.conf import conf
@@ -137,7 +137,7 @@ class PricesView(APIView):
     )
     def get(self, request: Request) -> HttpResponse:
         """Return the latest prices of many symbols."""
-        text = request.query_params.get("symbols", "")
+        text = query_values(request.query_params, ["symbols"]).get("symbols", "")
         names = list(dict.fromkeys(name for name in text.split(",") if name))
         if not names:
             raise ValidationError("symbols must name at least one symbol, as in ?symbols=A,B")

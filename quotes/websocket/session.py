@@ -7,9 +7,11 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from instruments.errors import BadSegment
+from instruments.index import index
 from quotes.access.accounts import Limits
 from quotes.conf import conf
-from quotes.errors import ProtocolError, quoted
+from quotes.errors import ProtocolError
 from quotes.layer.lanes import Message
 from quotes.runtime.clock import now_ms
 from quotes.websocket.client_access import ClientAccess
@@ -171,15 +173,13 @@ class ClientSession:
 
     async def _market_status(self, message: MarketStatusRequest) -> None:
         statuses = self.feed.markets.statuses()
-        if message.segment and message.segment not in statuses:
-            raise ProtocolError(
-                ErrorCode.BAD_REQUEST,
-                f"segment must be one of {', '.join(statuses)}, was {quoted(message.segment)}",
-            )
-        for segment, status in statuses.items():
-            if message.segment in ("", segment):
-                values = status_frame(segment, status)
-                self.outbox.control(frame("market_status", id=message.id, **values))
+        try:
+            segments = index.segments_of(message.segment) if message.segment else tuple(statuses)
+        except BadSegment as error:
+            raise ProtocolError(ErrorCode.BAD_REQUEST, str(error)) from error
+        for segment in segments:
+            values = status_frame(segment, statuses[segment])
+            self.outbox.control(frame("market_status", id=message.id, **values))
 
     async def _authenticate(self, message: Authenticate) -> None:
         await self.access.authenticate(message)  # sends the acknowledgement, before any price

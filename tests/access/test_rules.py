@@ -112,6 +112,8 @@ async def test_scope_has_what_a_trusted_proxy_says(
         ({"query_string": b"token=abc"}, BadCredentials),
         ({"query_string": b"&".join([b"a=b"] * 50)}, None),
         ({"query_string": b"ticket="}, Credentials(True, "")),
+        ({"query_string": b"ticket=abc&ticket=def"}, BadCredentials),
+        ({"query_string": b"token=abc&token=abc"}, BadCredentials),
     ],
 )
 def test_credentials_are_found_where_they_may_be(scope: Any, found: Any) -> None:

@@ -338,6 +338,13 @@ def test_limits_are_settings(settings: Any) -> None:
     assert "ticks is at most 1 days long" in answer["message"]
 
 
+def test_no_repeated_parameter_is_dropped() -> None:
+    """Names of instruments are joined, and any other repeated parameter is refused."""
+    path = "/api/candles/?instruments=NOPE&instruments=NOPE2&interval=1m"
+    assert get(f"{path}&{DAY}")["instruments"] == []
+    assert "must not be repeated" in get(f"{path}&interval=5m&{DAY}", status=400)["message"]
+
+
 def conf_days(**days: int) -> str:
     from quotes.history.candles.intervals import LABELS
 

@@ -252,6 +252,16 @@ def test_market_status_tells_now_and_next() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "segments"),
+    [("NSE_FO", ["NFO"]), ("NSE", ["NSE_EQ", "NSE_INDEX", "NFO", "CDS"]), ("FO", ["NFO", "BFO"])],
+)
+def test_market_status_takes_codes_of_vendors(code: str, segments: list[str]) -> None:
+    """An exchange or a vendor's code selects the segments that it means in a subscription."""
+    answer = get(f"market-status/?segment={code}")
+    assert [status["segment"] for status in answer["segments"]] == segments
+
+
+@pytest.mark.parametrize(
     ("path", "status", "message"),
     [
         ("instruments/?segmnt=NFO", 400, "segmnt: no such parameter"),
@@ -288,7 +298,9 @@ def test_market_status_tells_now_and_next() -> None:
             *(404, "no options of NIFTY expire on that day, was '2026-08-26'"),
         ),
         ("instruments/NIFTY/option-chain/?strikes=3", 400, "strikes: no such parameter"),
-        ("market-status/?segment=NSE", 400, "segment must be one of NSE_EQ, BSE_EQ"),
+        ("market-status/?segment=NSEE", 400, "not a segment, was 'NSEE'"),
+        ("market-status/?segment=NFO&segment=MCX", 400, "segment: must not be repeated"),
+        ("instruments/?search=A&limit=5&limit=6", 400, "limit: must not be repeated"),
         ("nothing/", 404, "nothing exists at this address"),
     ],
 )

@@ -34,6 +34,14 @@ def test_many_prices_come_in_order_with_what_is_missing(client: Client, redis: R
     assert answer["missing"] == names[2:]
 
 
+def test_repeated_symbols_are_all_answered(client: Client, redis: Redis) -> None:
+    """`symbols=A&symbols=B` and `symbols=A,B` are the same request."""
+    publish_ticks([tick("A"), tick("B")], client=redis)
+    answer: dict[str, Any] = client.get("/api/prices/?symbols=A&symbols=B,X").json()
+    assert [price["symbol"] for price in answer["prices"]] == ["A", "B"]
+    assert answer["missing"] == ["X"]
+
+
 @pytest.mark.parametrize(
     "query",
     ["", "symbols=", "symbols=,,", "symbols=" + ",".join(map(str, range(1001))), "symbols=A,*"],

@@ -291,6 +291,8 @@ async def test_market_status_is_sent_on_request_and_on_change(
         assert all(one["type"] == "market_status" and one["id"] == 1 for one in answers)
         wrong = await client.ask(action="market_status", segment="NOWHERE")
         assert wrong["code"] == 400
+        await client.send(action="market_status", segment="FO", id=2)
+        assert [(await client.receive())["segment"] for _ in range(2)] == ["NFO", "BFO"]
         feed = await current_feed()
         opened = MarketStatus("MCX", "open", "", "closed", datetime.now(UTC) + timedelta(days=1))
         real = index.market_status

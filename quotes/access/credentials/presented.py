@@ -28,9 +28,12 @@ def credentials_of(scope: Any) -> Credentials | None:
     """Return the credentials in the scope of a WebSocket; None without any.
 
     Raises:
-        BadCredentials: a token in the URL, which QUOTES_QUERY_TOKEN does not allow.
+        BadCredentials: a token in the URL, which QUOTES_QUERY_TOKEN does not allow; or a ticket or
+            token that is repeated.
     """
     query = _query_of(scope)
+    if repeated := [name for name in ("ticket", "token") if len(query.get(name, ())) > 1]:
+        raise BadCredentials(f"{repeated[0]} must not be repeated in the URL")
     if "ticket" in query:
         return Credentials(True, query["ticket"][0])
     for name, value in scope.get("headers", ()):

@@ -83,6 +83,7 @@ class CandlesParameters(HistoryParameters):
 
 
 class ManyCandlesParameters(CandlesParameters):
+    lists = ("instruments",)
     instruments = serializers.CharField(
         help_text="Names of instruments, comma-separated, at most QUOTES_HISTORY_MAX_INSTRUMENTS."
     )
@@ -122,9 +123,7 @@ def parse_request(
         BadInterval, InstrumentsError: there is no such interval or instrument.
         NotAuthenticated, PermissionDenied: the caller may not see an instrument.
     """
-    checked = parameters(data=request.query_params.dict())
-    checked.is_valid(raise_exception=True)
-    terms: dict[str, Any] = checked.validated_data
+    terms = parameters.read(request)
     interval = Interval.parse(terms["interval"]) if "interval" in terms else None
     keys = _requested_keys(request, names or _split_names(terms["instruments"]))
     now = now_ms()
