@@ -41,6 +41,11 @@ _PLAIN_NUMBER_START = frozenset(b"-0123456789")
 _NESTING_START = frozenset(b"[{")
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _BRACKETS = re.compile(rb"[\[\]{}]")
+# What writers of JSON put where a number is not known, outside of strings.
+_NOT_FINITE = re.compile(rb'("(?:[^"\\]|\\.)*")|-?\b(?:NaN|Infinity)\b')
+# Texts that stand for no value in a field of KNOWN_FIELDS, in small letters.
+_NO_VALUE = frozenset(b" - -- na n/a nan null none inf -inf infinity -infinity".split(b" "))
+_BOM = b"\xef\xbb\xbf"
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
 
 # The layout that nearly all publishers send: compact, the three keys in order, then numbers of
@@ -73,6 +78,7 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
         timestamp: Unix milliseconds, UTC.
         segment: a segment's code or alias that narrows the symbol, or "".
         others: the JSON text of every other key and value, each after a comma, as received.
+        unknown: fields that were dropped because the publisher wrote no number: "", NaN.
     """
 
     symbol: str
@@ -80,6 +86,7 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     timestamp: int
     segment: str = ""
     others: bytes = b""
+    unknown: tuple[str, ...] = ()
 
     @property
     def fields(self) -> dict[str, bytes]:
@@ -114,19 +121,25 @@ def parse_tick(payload: bytes, *, now_ms: int, ahead_ms: int = 0, symbol: str = 
 
 
 def parse_any_tick(payload: bytes, *, now_ms: int, ahead_ms: int = 0, symbol: str = "") -> Tick:
-    """Return the tick of a message in any layout, more slowly than `parse_tick`."""
+    """Return the tick of a message in any layout, more slowly than `parse_tick`.
+
+    What plainly means a tick is one: a byte order mark before it is passed over, a time with a
+    fraction is cut to the millisecond, and a field without a number ("", NaN) is `unknown`.
+    """
+    plain = plain_json(payload)
     if len(payload) > MAX_TICK_BYTES + _HEAD_BYTES:
         raise _too_long(len(payload))
     try:
         if not payload.isascii():
             payload.decode()
-        raw = decode_object(payload)
+        raw = decode_object(plain)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadTick(f"not a JSON object ({error}), was {quoted(payload)}") from error
     fields: dict[str, bytes] = {}
     price: bytes | None = None
     when: bytes | None = None
     segment = ""
+    unknown = []
     for name, value in raw.items():
         if name == "price":
             price = bytes(value)
@@ -138,7 +151,10 @@ def parse_any_tick(payload: bytes, *, now_ms: int, ahead_ms: int = 0, symbol: st
             segment = _text_field(name, value)
         elif name in KNOWN_FIELDS:
             text = bytes(value)
-            if text != b"null":
+            if text.lower().strip(b'" ') in _NO_VALUE:
+                if text != b"null" or plain is not payload:
+                    unknown.append(name)
+            else:
                 fields[name] = _number(name, text)
         elif name not in RESERVED_FIELDS:
             fields[name] = checked(name, value)
@@ -154,7 +170,16 @@ def parse_any_tick(payload: bytes, *, now_ms: int, ahead_ms: int = 0, symbol: st
         length = len(others) + len(segment_text(segment))
         if length > MAX_TICK_BYTES:
             raise _too_long(length)
-    return Tick(symbol, digits, _moment(when, now_ms, ahead_ms), segment, others)
+    moment = _moment(when, now_ms, ahead_ms)
+    return Tick(symbol, digits, moment, segment, others, tuple(unknown))
+
+
+def plain_json(payload: bytes) -> bytes:
+    """Return JSON without a byte order mark, and with null for NaN and Infinity."""
+    payload = payload.removeprefix(_BOM)
+    if b"NaN" not in payload and b"Infinity" not in payload:
+        return payload
+    return _NOT_FINITE.sub(lambda found: found[1] or b"null", payload)
 
 
 def _too_long(length: int) -> BadTick:
@@ -271,9 +296,14 @@ def _moment(value: bytes | None, now_ms: int, ahead_ms: int) -> int:
     if value is None or value == b"null":
         return now_ms
     text = value if value[0] != 34 else value[1:-1]
-    if not text.isdigit() or len(text) > 18:
-        raise BadTick(f"timestamp must be Unix milliseconds, was {quoted(value.decode())}")
-    return check_timestamp(int(text), now_ms, ahead_ms)
+    if text.isdigit() and len(text) <= 18:
+        return check_timestamp(int(text), now_ms, ahead_ms)
+    # A program that computes with floats writes 1712331900000.0, or 1.7123319e12.
+    if len(text) <= MAX_DIGITS and _NUMBER.fullmatch(text):
+        moment = Decimal(text.decode())
+        if moment.adjusted() < 18:
+            return check_timestamp(int(moment), now_ms, ahead_ms)
+    raise BadTick(f"timestamp must be Unix milliseconds, was {quoted(value.decode())}")
 
 
 def check_timestamp(timestamp: int, now_ms: int, ahead_ms: int) -> int:

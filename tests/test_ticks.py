@@ -130,9 +130,11 @@ def test_null_optional_field_is_left_out() -> None:
         (b"5", "JSON object"),
         (b'{"symbol":"A"}', "no price"),
         (b'{"symbol":"A","price":null}', "finite number"),
-        (b'{"symbol":"A","price":NaN}', "JSON"),
+        (b'{"symbol":"A","price":NaN}', "finite number"),
         (b'{"symbol":"A","price":"NaN"}', "finite number"),
-        (b'{"symbol":"A","price":Infinity}', "JSON"),
+        (b'{"symbol":"A","price":Infinity}', "finite number"),
+        (b'{"symbol":"A","price":""}', "finite number"),
+        (b'{"symbol":"A","price":1,"x":nan}', "JSON"),
         (b'{"symbol":"A","price":"-Infinity"}', "finite number"),
         (b'{"symbol":"A","price":"12,5"}', "finite number"),
         (b'{"symbol":"A","price":"1_0"}', "finite number"),
@@ -147,6 +149,10 @@ def test_null_optional_field_is_left_out() -> None:
         (b'{"symbol":"A","price":1,"timestamp":"now"}', "milliseconds"),
         (b'{"symbol":"A","price":1,"timestamp":""}', "milliseconds"),
         (b'{"symbol":"A","price":1,"timestamp":1.5}', "milliseconds"),
+        (b'{"symbol":"A","price":1,"timestamp":1e30}', "milliseconds"),
+        (b'{"symbol":"A","price":1,"timestamp":1e999}', "milliseconds"),
+        (b'{"symbol":"A","price":1,"timestamp":-1712331900000.0}', "milliseconds"),
+        (b'{"symbol":"A","price":1,"timestamp":1912331900000.0}', "ahead"),
         (b'{"symbol":"A","price":1,"timestamp":1912331900000}', "ahead"),
         (b'{"symbol":5,"price":1}', "symbol must be text"),
         (b'{"symbol":"*","price":1}', "symbol"),
@@ -162,6 +168,43 @@ def test_what_is_no_tick_is_refused_with_a_reason(payload: bytes, reason: str) -
     """Each kind of rubbish is refused, and the text says what is wrong."""
     with pytest.raises(BadTick, match=reason):
         parse_tick(payload, now_ms=NOW)
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    ["1712331900000.0", "1712331900000.999", "1.7123319e12", "17123319e5", '"1712331900000.0"'],
+)
+def test_time_of_a_float_is_cut_to_the_millisecond(timestamp: str) -> None:
+    """Programs that compute with floats write a time with a fraction or an exponent."""
+    text = f'{{"symbol":"A","price":1,"timestamp":{timestamp}}}'
+    tick = parse_tick(text.encode(), now_ms=NOW)
+    assert tick.timestamp == 1712331900000
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    ["NaN", "-Infinity", "Infinity", '""', '" "', '"-"', '"NaN"', '"nan"', '"None"', '"N/A"'],
+)
+def test_field_without_a_number_is_unknown(nothing: str) -> None:
+    """A good price is kept when a field beside it has no number; the field is dropped."""
+    text = f'{{"price":1,"volume":{nothing},"bid":5.5,"x":"NaN -Infinity"}}'
+    tick = parse_tick(text.encode(), now_ms=NOW, symbol="A")
+    assert tick.unknown == ("volume",)
+    assert tick.fields == {"bid": b"5.5", "x": b'"NaN -Infinity"'}
+    json.loads(encode_tick(tick), parse_constant=pytest.fail)
+
+
+def test_other_key_that_is_not_a_number_is_null() -> None:
+    """Keys without a meaning here pass through as JSON that every client can read."""
+    text = b'{"symbol":"A","price":1,"x":[1,NaN,{"y":-Infinity}]}'
+    tick = parse_tick(text, now_ms=NOW)
+    assert tick.fields == {"x": b'[1,null,{"y":null}]'}
+
+
+def test_byte_order_mark_is_passed_over() -> None:
+    """Editors and libraries of Windows begin a text with one."""
+    text = message(volume="5").encode()
+    assert parse_tick(b"\xef\xbb\xbf" + text, now_ms=NOW) == parse_tick(text, now_ms=NOW)
 
 
 def test_made_tick_is_a_parsed_one() -> None:

@@ -15,6 +15,7 @@ class TickCounters:
     """How many messages came since the start, and how each was decided.
 
     Attributes:
+        unknown: fields without a number that were dropped from good ticks.
         last_tick: when the last good message came, Unix milliseconds.
     """
 
@@ -24,6 +25,7 @@ class TickCounters:
     bad: int = 0
     repeated: int = 0
     history: int = 0
+    unknown: int = 0
     last_tick: int | None = None
 
 
@@ -67,5 +69,6 @@ class BridgeCounters:
             "stale": self._ticks.stale,
             "bad": self._ticks.bad,
             "repeated": self._ticks.repeated,
+            "unknown_fields": self._ticks.unknown,
             "lag_ms": round(self.lag_ms),
         }

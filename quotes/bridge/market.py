@@ -188,6 +188,9 @@ class Market:
             BadTick, InstrumentsError, UnicodeDecodeError: it is not a valid tick of this channel.
         """
         tick = parse_tick(payload, now_ms=now, ahead_ms=ahead, symbol=UNNAMED)
+        if tick.unknown:
+            self.counters.unknown += len(tick.unknown)
+            self._warn("unknown", f"{quoted(channel)}: no number in {', '.join(tick.unknown)}")
         stream = self._names.get((channel, tick.symbol, tick.segment)) or self._find(channel, tick)
         if not tick.segment and tick.symbol == stream.key.symbol:
             head = usual_head(tick.symbol)

@@ -26,7 +26,7 @@ from quotes.runtime.clock import now_ms
 from quotes.store.clients import sync_client
 from quotes.store.listings import published_key
 from quotes.store.names import own_key
-from quotes.ticks import Tick, parse_tick
+from quotes.ticks import Tick, parse_tick, plain_json
 
 _MAX_TICKS = 1000
 _MAX_BODY_BYTES = 2_097_152
@@ -169,7 +169,8 @@ def publish(request: Request) -> bytes:
 def _split(body: bytes) -> list[bytes]:
     """Return the JSON text of each tick."""
     try:
-        items = [bytes(item) for item in msgspec.json.decode(body, type=list[msgspec.Raw])]
+        raw = msgspec.json.decode(plain_json(body), type=list[msgspec.Raw])
+        items = [bytes(item) for item in raw]
     except msgspec.ValidationError:
         return [body]
     except (msgspec.DecodeError, RecursionError) as error:
@@ -214,6 +215,8 @@ def _publish_items(items: list[bytes], *, client: redis.Redis) -> bytes:
             results.append({"code": 400, "message": str(error)})
             continue
         result: dict[str, Any] = {"code": 200, "symbol": tick_name(tick)}
+        if tick.unknown:
+            result["unknown"] = list(tick.unknown)
         results.append(result)
         ticks.append((tick, result))
     stale = {id(late.tick) for late in stale_ticks([tick for tick, _ in ticks], client=client)}

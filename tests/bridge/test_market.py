@@ -73,6 +73,15 @@ def test_message_of_another_symbol_is_bad() -> None:
     assert one.counters.bad == 1 and not one.pending and warnings[0][0] == "bad"
 
 
+def test_fields_without_a_number_are_counted() -> None:
+    """A good price is shown without them, and the operator sees how many there were."""
+    one, warnings = market()
+    one.take([(b"stock:A", b'{"symbol":"A","price":5,"volume":NaN,"bid":"","ask":6}')])
+    assert one.counters.shown == 1 and one.counters.bad == 0
+    assert one.counters.unknown == 2 and warnings[0][0] == "unknown"
+    assert one.streams["A"].frame.endswith(b',"ask":6}')
+
+
 def test_forgotten_stream_starts_over_in_a_new_epoch() -> None:
     """After forget an older tick is shown, numbered from 1 in another epoch."""
     one, _ = market()
