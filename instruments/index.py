@@ -6,9 +6,11 @@ master reads the database and is done in a thread of its own, or by whoever call
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from django.db import DatabaseError, connection
 
@@ -22,17 +24,36 @@ from instruments.snapshot import OPTIONS, MasterEntry, MasterSnapshot
 logger = logging.getLogger(__name__)
 
 
+class FollowingFailure(NamedTuple):
+    """Why the master is not followed now.
+
+    Attributes:
+        error: the name of the last error's type.
+        times: how often following failed in a row.
+        at: when it did last, in monotonic seconds.
+    """
+
+    error: str
+    times: int
+    at: float
+
+
 class InstrumentIndex:
     """Resolves names to instrument keys, and knows the terms of the instruments.
 
     Until the master has been read, and where there is none, every name is one that the master
     does not know.
+
+    Attributes:
+        failure: why the master is not followed now; None while it is, or nobody follows it.
     """
 
     def __init__(self) -> None:
+        self.failure: FollowingFailure | None = None
         self._snapshot = MasterSnapshot()
         self._refreshing = threading.Lock()
         self._problem = ""
+        self._problem_type = ""
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
         self._tried = threading.Event()
@@ -188,12 +209,12 @@ class InstrumentIndex:
             except DatabaseError as error:
                 if str(error) != self._problem:
                     logger.warning("the instrument master cannot be read: %s", error)
-                self._problem = str(error)
+                self._problem, self._problem_type = str(error), type(error).__name__
                 return False
             finally:
                 if ours:
                     connection.close()
-            self._problem = ""
+            self._problem = self._problem_type = ""
             if new is old:
                 return False
             self._snapshot = new
@@ -232,19 +253,35 @@ class InstrumentIndex:
         if thread is not None:
             self._stopped.set()
             thread.join()
+            self.failure = None
 
     def _follow(self, on_change: Callable[[], object] | None) -> None:
+        is_due = False  # whether `on_change` has yet to be called for what was read
         while True:
             try:
-                if self._refresh(LoadPacer(self._stopped)) and on_change is not None:
+                is_due = self._refresh(LoadPacer(self._stopped)) or is_due
+                if is_due and on_change is not None:
                     on_change()
+                is_due = False
+                self._note_failure(self._problem_type)
             except Stopped:
                 return
-            except Exception:
-                logger.exception("following the instrument master failed, trying again")
+            except Exception as error:
+                if self._note_failure(type(error).__name__):
+                    logger.exception("following the instrument master failed, trying again")
             self._tried.set()
             if self._stopped.wait(conf.index_refresh_s):
                 return
+
+    def _note_failure(self, error: str) -> bool:
+        """Note an error, or "" for none; return whether it differs from the one before."""
+        before = self.failure
+        if not error:
+            self.failure = None
+            return False
+        times = before.times + 1 if before else 1
+        self.failure = FollowingFailure(error, times, time.monotonic())
+        return before is None or before.error != error
 
 
 index = InstrumentIndex()

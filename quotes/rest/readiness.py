@@ -13,7 +13,9 @@ from django.db import DatabaseError, connection
 
 from quotes.kafka.conf import conf as kafka_conf
 from quotes.kafka.status import kafka_lag, kafka_state
+from quotes.runtime.background import TaskFailure
 from quotes.runtime.clock import now_ms
+from quotes.runtime.failed_tasks import failed_tasks
 from quotes.store.clients import probing_client
 from quotes.store.memory import RedisMemory
 from quotes.store.names import own_key, status_keys
@@ -43,6 +45,7 @@ class Readiness:
         self.parts: dict[str, str] = {}
         self.details: dict[str, Any] = {}
         self.warnings: list[str] = []
+        self._has_prices = True  # whether no failed task stops them
         self._client = probing_client()
 
     @classmethod
@@ -54,12 +57,13 @@ class Readiness:
 
     @property
     def is_ready(self) -> bool:
-        return all(self.parts[name] == "ok" for name in _VITAL)
+        return self._has_prices and all(self.parts[name] == "ok" for name in _VITAL)
 
     def _check_parts(self) -> None:
         parts = self.parts
         parts["redis"] = self._redis_state()
         parts["database"] = _database_state()
+        parts["tasks"] = self._tasks_state()
         parts["bridge"] = self._ask(self._bridge_state)
         parts["recorder"] = self._ask(self._recorder_state)
         parts["memory"] = self._ask(self._memory_state)
@@ -77,6 +81,8 @@ class Readiness:
             return _UNKNOWN
         try:
             return check()
+        except (msgspec.MsgspecError, TypeError, ValueError, LookupError, AttributeError) as error:
+            return f"its status in Redis is malformed ({type(error).__name__}): delete its key"
         except redis.ResponseError as error:
             return f"cannot be read: {error}"
         except redis.RedisError as error:
@@ -90,8 +96,19 @@ class Readiness:
             return f"does not answer ({type(error).__name__})"
         return "ok"
 
+    def _tasks_state(self) -> str:
+        """Return what the background tasks of this process do."""
+        failures = failed_tasks()
+        self._has_prices = not any(one.stops_prices for one in failures)
+        if not failures:
+            return "ok"
+        return (
+            f"{_sentences(failures)}: report the traceback in the log of this process, and restart "
+            "it if this goes on"
+        )
+
     def _bridge_state(self) -> str:
-        self._warn_of_names()
+        self._warn_of_bridges()
         idle = idle_shards(self._client)
         if not idle:
             return "ok"
@@ -101,8 +118,8 @@ class Readiness:
             f"no bridge works on shard {', '.join(idle)}: start `manage.py bridge_prices --shard`"
         )
 
-    def _warn_of_names(self) -> None:
-        """Warn of names of which no tick is shown."""
+    def _warn_of_bridges(self) -> None:
+        """Warn of names of which no tick is shown, and of tasks of bridges that fail."""
         texts: list[Any] = self._client.mget(status_keys(shard_count(self._client)))
         statuses: list[dict[str, Any]] = [msgspec.json.decode(one) for one in texts if one]
         refused = sum(one.get("refused_names", 0) for one in statuses)
@@ -112,6 +129,12 @@ class Readiness:
                 f"every tick of {refused} names is refused, correct their publishers: {shown}"
             )
         for one in statuses:
+            # Release 0.1.0 has none.
+            if failures := [TaskFailure(**values) for values in one.get("failed_tasks", ())]:
+                self.warnings.append(
+                    f"bridge: {_sentences(failures)}: report the traceback in its log, and restart "
+                    "it if this goes on"
+                )
             streams, limit = one.get("streams", 0), one.get("max_streams", 0)
             if streams > _CROWDED_SHARE * limit:
                 self.warnings.append(
@@ -168,6 +191,10 @@ class Readiness:
     def _kafka_state(self) -> str:
         self.details["kafka_lag"] = kafka_lag(self._client)
         return kafka_state(self._client)
+
+
+def _sentences(failures: list[TaskFailure]) -> str:
+    return "; ".join(one.sentence for one in failures)
 
 
 def _database_state() -> str:

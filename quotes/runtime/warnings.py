@@ -1,4 +1,4 @@
-"""Warnings about input: only the first few of each kind in a window of time are logged."""
+"""Warnings: only the first few of each kind in a window of time are logged."""
 
 import logging
 import time
@@ -21,7 +21,8 @@ class RateLimitedWarnings:
         self._clock = clock
         self._windows: dict[str, tuple[float, int]] = {}  # kind -> begin of window, count in it
 
-    def __call__(self, kind: str, text: str) -> None:
+    def __call__(self, kind: str, text: str, *, error: BaseException | None = None) -> None:
+        """Log a warning, or with an error a failure and its traceback, unless it is one of many."""
         began, count = self._windows.get(kind, (-_WINDOW_S, 0))
         now = self._clock()
         if now - began >= _WINDOW_S:
@@ -29,5 +30,9 @@ class RateLimitedWarnings:
                 self._logger.warning("%s: %d more like these", kind, count - _PER_WINDOW)
             began, count = now, 0
         self._windows[kind] = (began, count + 1)
-        if count < _PER_WINDOW:
+        if count >= _PER_WINDOW:
+            return
+        if error is not None:
+            self._logger.error("%s %s", kind, text, exc_info=error)
+        else:
             self._logger.warning("%s: %s", kind, text)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from instruments import loading
@@ -312,12 +312,40 @@ def test_a_thread_follows_the_master(followed: InstrumentIndex) -> None:
 def test_following_survives_whatever_goes_wrong(
     followed: InstrumentIndex, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A listener that raises is logged, and the next change is followed all the same."""
-    save(reliance())
-    followed.follow(lambda: 1 // 0)
-    wait_until(lambda: "ZeroDivisionError" in caplog.text)
+    """A listener that raises is logged, listed, and called again until it has heard of a change."""
+    failing, heard = True, []
+
+    def listener() -> None:
+        if failing:
+            raise ZeroDivisionError
+        heard.append(followed.version)
+
     save(m_and_m())
+    followed.follow(listener)
+    wait_until(lambda: followed.failure is not None and followed.failure.times > 1)
+    assert followed.failure is not None and followed.failure.error == "ZeroDivisionError"
+    assert "trying again" in caplog.text and caplog.text.count("Traceback") == 1
+    save(reliance())
     wait_until(lambda: len(followed) == 2)
+    failing = False
+    wait_until(lambda: followed.failure is None)
+    assert heard == [followed.version]
+
+
+def test_master_that_cannot_be_read_is_listed(
+    followed: InstrumentIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that follows it goes on, and says that names are those of before."""
+
+    def unreadable(*arguments: object) -> None:
+        raise DatabaseError("no such table, says postgres://user:secret@host")
+
+    monkeypatch.setattr("instruments.index.load_snapshot", unreadable)
+    followed.follow()
+    wait_until(lambda: followed.failure is not None)
+    assert followed.failure is not None and followed.failure.error == "DatabaseError"
+    followed.stop()
+    assert followed.failure is None
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)

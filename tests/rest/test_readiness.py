@@ -1,5 +1,6 @@
 """Readiness: 503 when live prices cannot flow; all else is a warning with its cure."""
 
+import logging
 import time
 from typing import Any
 
@@ -9,8 +10,11 @@ from asgiref.sync import sync_to_async
 from django.test import Client
 from redis import Redis
 
+from instruments.index import FollowingFailure, index
 from quotes.kafka.status import ConsumerStatus, write_status
 from quotes.rest import readiness
+from quotes.runtime import background
+from quotes.runtime.background import BackgroundTasks, TaskFailure
 from quotes.runtime.clock import now_ms
 from quotes.store.names import own_key
 from tests.live import LiveServer
@@ -180,3 +184,69 @@ async def test_names_whose_ticks_are_never_shown_are_named(
     redis.publish("stock:BAD", message("BAD", "1", MOMENT))
     redis.publish("stock:LATE", message("LATE", "1", MOMENT + 2000))
     await eventually(lambda: not named())
+
+
+def test_task_of_a_bridge_that_fails_is_a_warning(client: Client, redis: Redis) -> None:
+    """Its bridge says so in its status; one of release 0.1.0 says nothing."""
+    recorder_works(redis)
+    failure = TaskFailure("reading the inbox", "KeyError", 3, 1.0, False)
+    bridge_works(redis, failed_tasks=[failure._asdict()])
+    code, answer = readyz(client)
+    assert code == 200 and answer["tasks"] == "ok"
+    assert answer["warnings"][0].startswith(
+        "bridge: reading the inbox failed 3 times, last 1 s ago (KeyError): "
+    )
+
+
+async def test_task_of_this_process_that_fails_is_named(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a warning, and 503 only if prices stop with it and it cannot be started again."""
+    monkeypatch.setattr(readiness, "_database_state", lambda: "ok")
+    monkeypatch.setattr(background, "FIRST_PAUSE_S", 0.001)
+    bridge_works(redis)
+    recorder_works(redis)
+    tasks = BackgroundTasks(logging.getLogger(__name__))
+
+    async def fails() -> None:
+        raise ValueError("token=secret")
+
+    try:
+        for name, is_vital, expected in (("counting", False, 200), ("watching", True, 503)):
+            tasks.keep(name, fails, is_vital=is_vital)
+            await eventually(
+                lambda name=name: any(  # type: ignore[misc]
+                    one.name == name and one.times >= 3 for one in tasks.failures()
+                )
+            )
+            code, answer = await sync_to_async(readyz)(Client())
+            assert code == expected and f"{name} failed" in answer["tasks"]
+            assert len(answer["warnings"]) == 1 and answer["warnings"][0].startswith("tasks: ")
+            assert "ValueError" in answer["tasks"] and "secret" not in answer["tasks"]
+    finally:
+        await tasks.close()
+    assert (await sync_to_async(readyz)(Client()))[1]["tasks"] == "ok"
+
+
+def test_master_that_is_not_followed_is_named(
+    client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that follows it is a task like others."""
+    bridge_works(redis)
+    recorder_works(redis)
+    failure = FollowingFailure("DatabaseError", 1, time.monotonic())
+    monkeypatch.setattr(index, "failure", failure)
+    code, answer = readyz(client)
+    assert code == 200
+    assert answer["tasks"].startswith("following the instrument master failed once, last 0 s ago")
+
+
+@pytest.mark.parametrize("key", ["status:1", "recorder:status"])
+@pytest.mark.parametrize("text", ["no json", "[1]", "7", '{"refused_names":1}', '{"behind":"x"}'])
+def test_odd_status_is_named(client: Client, redis: Redis, key: str, text: str) -> None:
+    """Whatever is in Redis, the probe answers."""
+    bridge_works(redis)
+    recorder_works(redis)
+    redis.set(own_key(key), text)
+    code, answer = readyz(client)
+    assert code in (200, 503) and set(answer) >= {"bridge", "recorder", "tasks", "warnings"}
