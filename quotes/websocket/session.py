@@ -241,11 +241,10 @@ class ClientSession:
             self.transport.abort()
 
     def _fell_behind(self) -> None:
-        """End a client that wants every tick and does not keep up."""
+        """End a client that wants every tick and cannot be sent the next one."""
         if not self.ended:
-            self.close(
-                CloseCode.TOO_SLOW_FOR_EVERY_TICK, "too slow for every tick, resume from seq"
-            )
+            reason = "the next tick cannot be sent, resume from seq"
+            self.close(CloseCode.TOO_SLOW_FOR_EVERY_TICK, reason)
 
     def fail(self, error: Exception) -> None:
         """End a client that could not be served; it connects again, and no other notices."""
