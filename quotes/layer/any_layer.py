@@ -4,12 +4,13 @@ Such a layer knows neither receivers nor rows: its messages reach a consumer as 
 and what this process knows of a group is nothing.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from quotes.layer import QuotesChannelLayer
 from quotes.layer.groups import Receiver
 from quotes.layer.lanes import Entry, Message, RowDecoder
+from quotes.runtime.background import Work
 
 
 class AnyLayer:
@@ -62,7 +63,7 @@ class AnyLayer:
     def on_failure(self, hook: Callable[[Receiver, Exception], None]) -> None:
         """Do nothing: a consumer that fails ends its own connection."""
 
-    def on_reconnect(self, hook: Callable[[], Awaitable[None]]) -> None:
+    def on_reconnect(self, hook: Work) -> None:
         """Do nothing: nobody says when messages were missed."""
 
     def newest_message(self, group: str) -> Message | None:

@@ -15,7 +15,8 @@ Members are known only in the process that has them: a crash leaves nothing behi
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any, Literal
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -37,6 +38,7 @@ from quotes.layer.lanes import (
     unpack_message,
 )
 from quotes.layer.mailboxes import Mailboxes
+from quotes.runtime.background import Work
 
 DEFAULT_PREFIX = "quotes:"
 
@@ -245,8 +247,8 @@ class QuotesChannelLayer(BaseChannelLayer):
         """Return a name for `attach`, at once; other processes cannot send to it."""
         return f"{prefix}.{self.state.name}!{uuid.uuid4().hex}"
 
-    def on_reconnect(self, hook: Callable[[], Awaitable[None]]) -> None:
-        """Let the hook run whenever a connection is back after a loss."""
+    def on_reconnect(self, hook: Work) -> None:
+        """Let the hook run whenever a connection is back after a loss, again until it returns."""
         self.state.reconnect_hooks.append(hook)
 
     def decode_with(self, decoder: RowDecoder) -> None:
@@ -401,8 +403,7 @@ class QuotesChannelLayer(BaseChannelLayer):
             await asyncio.sleep(0)  # the transports close in the next turn
 
     def _forget(self, loop: asyncio.AbstractEventLoop, state: LoopState) -> None:
-        for link in state.links:
-            link.close()
+        state.close()
         self.states.pop(loop, None)
 
 
@@ -411,6 +412,13 @@ async def _run_on(loop: asyncio.AbstractEventLoop, work: Any) -> None:
     future = asyncio.run_coroutine_threadsafe(work, loop)
     if loop.is_running():
         await asyncio.wrap_future(future)
+    else:
+        future.add_done_callback(_log_if_failed)
+
+
+def _log_if_failed(future: "Future[Any]") -> None:
+    if not future.cancelled() and (error := future.exception()) is not None:
+        logger.error("a change of groups in another event loop failed", exc_info=error)
 
 
 def _owner(channel: str) -> str:

@@ -4,12 +4,13 @@ Everything here belongs to one event loop; the API of channel layers is `channel
 """
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 
 import msgspec
 
 from quotes.layer.lane_link import LaneLink
 from quotes.layer.lanes import LANES, Message, RowDecoder, host_index, lane_of, unpack_entries
+from quotes.runtime.background import BackgroundTasks, Work
 
 logger = logging.getLogger(__name__)
 
@@ -82,12 +83,13 @@ class LoopState:
         self.foreign: set[str] = set()  # those of them that no other loop listens for
         self.own_lanes: set[int] = set()  # of the channels that this loop made
         self.lane_users = [0] * LANES
-        self.reconnect_hooks: list[Callable[[], Awaitable[None]]] = []
+        self.reconnect_hooks: list[Work] = []
         self.withheld: Callable[[Message], bool] | None = None
         # called with a receiver that raised, and its error; the others get the message
         self.on_failure: Callable[[Receiver, Exception], None] = _log_failure
         self.guard: AsyncGenerator[None, None] | None = None  # closes the links with the loop
         self._mailbox = mailbox
+        self._tasks = BackgroundTasks(logger)
         self.links = [
             LaneLink(url, prefix, on_payload=self.take, on_reconnect=self._reconnected)
             for url in hosts
@@ -202,10 +204,13 @@ class LoopState:
         for link, wanted in lanes.items():
             await link.listen(wanted)
 
-    async def _reconnected(self) -> None:
-        """Run the reconnect hooks: messages may have been missed."""
-        for hook in list(self.reconnect_hooks):
-            try:
-                await hook()
-            except Exception:
-                logger.exception("a reconnect hook failed")
+    def _reconnected(self) -> None:
+        """Run the reconnect hooks, each until it returns: messages may have been missed."""
+        for hook in self.reconnect_hooks:
+            self._tasks.complete("catching up after a reconnect", hook)
+
+    def close(self) -> None:
+        """End the connections."""
+        self._tasks.stop()
+        for link in self.links:
+            link.close()

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from quotes.layer.lanes import lane_channel, pack_entries
+from quotes.runtime.background import BackgroundTasks
 from quotes.runtime.redis_link import PublishedMessages, RedisDown, RedisLink
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ class LaneLink:
         url: of the Redis host.
         prefix: of the lanes' Redis channels.
         on_payload: called in the event loop with the payload of each lane message.
-        on_reconnect: awaited when the connection is back, all lanes subscribed again.
+        on_reconnect: called when the connection is back, all lanes subscribed again.
 
     Attributes:
         confirmed: the lanes that Redis has confirmed to send.
@@ -37,7 +38,7 @@ class LaneLink:
         prefix: str,
         *,
         on_payload: Callable[[bytes], None],
-        on_reconnect: Callable[[], Awaitable[None]],
+        on_reconnect: Callable[[], None],
     ) -> None:
         self.url = url
         self.prefix = prefix
@@ -46,7 +47,9 @@ class LaneLink:
         self.link: RedisLink | None = None
         self._on_payload = on_payload
         self._on_reconnect = on_reconnect
+        self._tasks = BackgroundTasks(logger)
         self._opener: asyncio.Task[None] | None = None
+        self._has_missed = False  # whether messages may have been missed since the first connection
         self._attempt: asyncio.Future[None] | None = None  # done after the first try to connect
         self._closed = False
 
@@ -61,18 +64,19 @@ class LaneLink:
         """
         if self.link is None:
             if self._opener is None:
-                self._start(again=False)
+                self._start()
             if self._attempt is not None:
                 await asyncio.shield(self._attempt)
         if self.link is None:
             raise RedisDown("Redis does not answer")
         return self.link
 
-    def _start(self, *, again: bool) -> None:
-        self._attempt = None if again else asyncio.get_running_loop().create_future()
-        self._opener = asyncio.create_task(self._open(again=again))
+    def _start(self) -> None:
+        if not self._has_missed:
+            self._attempt = asyncio.get_running_loop().create_future()
+        self._opener = self._tasks.complete("connecting to Redis", self._open, is_vital=True)
 
-    async def _open(self, *, again: bool) -> None:
+    async def _open(self) -> None:
         """Try to connect until it succeeds."""
         pause = FIRST_PAUSE_S
         reason = ""
@@ -83,16 +87,20 @@ class LaneLink:
                 if str(error) != reason:
                     reason = str(error)
                     logger.warning("%s, trying again", reason)
-                again = True
+                self._has_missed = True
                 self._attempted()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, MAX_PAUSE_S)
                 continue
+            except Exception:
+                self._has_missed = True
+                self._attempted()
+                raise
             self._opener = None
             self._attempted()
-            if again:
+            if self._has_missed:
                 logger.info("reconnected to Redis")
-                await self._on_reconnect()
+                self._on_reconnect()
             return
 
     def _attempted(self) -> None:
@@ -103,10 +111,14 @@ class LaneLink:
     async def _connect(self) -> None:
         link = await RedisLink.connect(self.url, on_messages=self._take, on_lost=self._lost)
         confirmed: set[int] = set()
-        await link.ping()  # there may be no lane to subscribe to, and Redis not be ready
-        while fresh := self.lanes - confirmed:  # lanes may be asked for during the wait
-            await link.subscribe(*self._channels(sorted(fresh)))
-            confirmed |= fresh
+        try:
+            await link.ping()  # there may be no lane to subscribe to, and Redis not be ready
+            while fresh := self.lanes - confirmed:  # lanes may be asked for during the wait
+                await link.subscribe(*self._channels(sorted(fresh)))
+                confirmed |= fresh
+        except BaseException:
+            link.close()
+            raise
         self.confirmed = confirmed & self.lanes
         self.link = link
         if gone := confirmed - self.lanes:  # left meanwhile
@@ -121,7 +133,8 @@ class LaneLink:
         self.confirmed = set()
         if not self._closed and self._opener is None:
             logger.warning("lost the connection to Redis, reconnecting")
-            self._start(again=True)
+            self._has_missed = True
+            self._start()
 
     async def listen(self, lanes: list[int]) -> None:
         """Return when the lanes are listened to, or the host is known to be away."""
@@ -158,7 +171,6 @@ class LaneLink:
 
     def close(self) -> None:
         self._closed = True
-        if self._opener is not None:
-            self._opener.cancel()
+        self._tasks.stop()
         if self.link is not None:
             self.link.close()

@@ -7,6 +7,9 @@ import pytest
 from redis import Redis
 
 from quotes.layer import QuotesChannelLayer
+from quotes.layer.lane_link import LaneLink
+from quotes.runtime.background import background_failures
+from quotes.runtime.redis_link import RedisLink
 from tests.ports import free_port
 from tests.valkey import ValkeyProcess
 from tests.waiting import eventually
@@ -45,13 +48,18 @@ async def test_members_hear_again_when_redis_has_loaded_its_file(
 
 
 async def test_failing_hook_harms_no_other() -> None:
-    """A reconnect hook that raises is logged; the next one runs, and the link stays."""
+    """A reconnect hook that raises is run again; the next one runs once, and the link stays."""
     with ValkeyProcess(free_port()) as server:
         layer = QuotesChannelLayer(hosts=[server.url])
         hooks: list[str] = []
 
+        failures: list[str] = []
+
         async def fails() -> None:
-            raise RuntimeError("as a mistake in a hook would")
+            if len(failures) < 2:
+                failures.append("failed")
+                raise RuntimeError("as a mistake in a hook would")
+            hooks.append("ran after failures")
 
         async def works() -> None:
             hooks.append("ran")
@@ -63,8 +71,42 @@ async def test_failing_hook_harms_no_other() -> None:
         server.kill()
         await eventually(lambda: layer.state.links[0].link is None)
         await asyncio.to_thread(server.start)
-        await eventually(lambda: hooks == ["ran"])
+        await eventually(lambda: hooks == ["ran", "ran after failures"])
+        assert not background_failures()
         await layer.group_send("g", {"type": "x"})
         async with asyncio.timeout(10):
             assert await layer.receive(channel) == {"type": "x"}
         await layer.flush()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_link_that_fails_to_open_is_opened_again(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, is_first: bool
+) -> None:
+    """Whatever goes wrong, nobody waits for ever, it is listed, and the link comes back alone."""
+    layer = QuotesChannelLayer()
+    channel = await layer.new_channel() if not is_first else layer.local_channel()
+    ping = RedisLink.ping
+    links: list[RedisLink] = []
+
+    async def fails(link: RedisLink) -> None:
+        if len(links) < 4:
+            links.append(link)
+            raise KeyError("as a mistake would")
+        await ping(link)
+
+    monkeypatch.setattr(RedisLink, "ping", fails)
+    (link,) = layer.state.links
+    if link.link is not None:
+        link.link.abort()
+    async with asyncio.timeout(10):
+        await layer.group_add("g", channel)
+    await eventually(lambda: len(links) == 4)
+    (failure,) = background_failures()
+    assert failure.name == "connecting to Redis" and failure.error == "KeyError"
+    assert failure.stops_prices == (failure.times >= 3)
+    await eventually(lambda: link.link is not None)
+    await eventually(lambda: not background_failures())
+    assert all(one.closed for one in links)  # none that also hands messages over
+    assert isinstance(link, LaneLink) and link.confirmed
+    await layer.flush()
