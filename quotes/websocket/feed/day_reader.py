@@ -1,13 +1,17 @@
 """Reads the days of the instruments that some client of this process gets in the mode `quote`."""
 
+import logging
 import time
 from typing import Any
 
 import redis.asyncio
 
 from quotes.layer.any_layer import Layer
+from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.names import own_key
 from quotes.websocket.delivery.day_fields import day_fields
+
+logger = logging.getLogger(__name__)
 
 _INTERVAL_S = 1.0
 
@@ -19,6 +23,7 @@ class DayReader:
         self._client = client
         self._layer = layer
         self._due_at = 0.0
+        self._warn = RateLimitedWarnings(logger)
 
     async def read_if_due(self) -> None:
         """Read the days that are wanted, once a second; raise redis.RedisError."""
@@ -29,4 +34,7 @@ class DayReader:
             if wanted := list(day_fields.wanted):
                 records: Any = await self._client.hmget(own_key("day"), wanted)
                 for key, record in zip(wanted, records, strict=True):
-                    day_fields.take(key, record)
+                    try:
+                        day_fields.take(key, record)
+                    except Exception as error:  # whatever it holds, the others are read
+                        self._warn("day", f"cannot read the day of {key}: {error!r}")

@@ -15,7 +15,9 @@ from redis.exceptions import RedisError
 from instruments.keys import InstrumentKey
 from quotes.layer.groups import Receiver
 from quotes.layer.lanes import Message
+from quotes.runtime.background import BackgroundTasks
 from quotes.runtime.clock import now_ms
+from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.shards import shard_count_async
 from quotes.store.tick_log import BEGINNING, LoggedTick, decode_entry, read_after, tick_message
 from quotes.websocket.delivery.framing import DELAYED
@@ -48,6 +50,8 @@ class DelayedReader:
         self._caught_up = False
         self._problem = ""
         self._closed = False
+        self._warn = RateLimitedWarnings(logger)
+        self._tasks = BackgroundTasks(logger)
         self._task: asyncio.Task[None] | None = None
 
     def join(self, key: str, receiver: Receiver, *, latest: bool = True) -> None:
@@ -57,7 +61,7 @@ class DelayedReader:
             # It rested: what it read last is too old to be a first price. It is read again.
             self._positions, self._caught_up = {}, False
             self._last.clear()
-            self._task = asyncio.create_task(self._run())
+            self._task = self._tasks.complete("reading delayed prices", self._run)
         elif latest and self._caught_up and key in self._last:
             receiver(_message_of(self._last[key]))
 
@@ -71,9 +75,7 @@ class DelayedReader:
     async def close(self) -> None:
         """End the task that reads."""
         self._closed = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._tasks.close()
 
     async def _run(self) -> None:
         """Read until there are no receivers."""
@@ -87,14 +89,12 @@ class DelayedReader:
                 if await self._read():
                     pause_s = _REST_S
                 self._problem = ""
-            except (RedisError, OSError, msgspec.DecodeError) as error:
+            except (RedisError, OSError) as error:
                 if str(error) != self._problem:
                     logger.warning(
                         "cannot read the tick log for delayed prices, trying again: %s", error
                     )
                 self._problem = str(error)
-            except Exception:
-                logger.exception("could not read the tick log for delayed prices, trying again")
             await asyncio.sleep(pause_s)
 
     async def _read(self) -> bool:
@@ -105,9 +105,14 @@ class DelayedReader:
             position = self._positions.get(shard, BEGINNING)
             entries = await read_after(self._client, shard, position, page=_PAGE, until=str(until))
             for entry in entries:
-                for tick in decode_entry(entry.fields):
-                    self._take(tick)
                 self._positions[shard] = entry.id
+                try:
+                    ticks = decode_entry(entry.fields)
+                except (msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
+                    self._warn("tick log", f"passed over entry {entry.id}: {error}")
+                    continue
+                for tick in ticks:
+                    self._take(tick)
             more = more or len(entries) == _PAGE
         if not more and not self._caught_up:
             self._caught_up = True

@@ -1,10 +1,12 @@
 """The feed as one web process sees it: live, quiet or down, and the latest prices behind it.
 
 One per event loop. It watches the bridges' status in Redis, lets sessions send its changes and
-heartbeats, and reads the latest prices for clients that subscribe.
+heartbeats, and reads the latest prices for clients that subscribe. Each of its tasks does one of
+these, so that a failure of one holds up no other.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -23,6 +25,7 @@ from instruments.keys import InstrumentKey
 from quotes.access.service import AccessService
 from quotes.conf import conf
 from quotes.layer.any_layer import Layer, adapted
+from quotes.runtime.background import BackgroundTasks
 from quotes.runtime.clock import now_ms
 from quotes.store.clients import async_client
 from quotes.store.group_names import key_of_price_group, price_group
@@ -56,6 +59,14 @@ class FeedState(StrEnum):
     DOWN = "down"
 
 
+class _BridgeStatus(msgspec.Struct):
+    """What a web process reads of a bridge's status."""
+
+    last_tick: int | None
+
+
+_decode_status = msgspec.json.Decoder(_BridgeStatus).decode
+
 Resolve = Callable[..., InstrumentKey]
 
 
@@ -86,6 +97,10 @@ class FeedListener(Protocol):
 
 def _check_deadlines(listener: FeedListener, now: float) -> None:
     listener.check_deadlines(now)
+
+
+def _send_market_changes(listener: FeedListener, changed: list[dict[str, Any]]) -> None:
+    listener.market_changed(changed)
 
 
 def latest_message(field: str, latest: LatestPrice) -> dict[str, Any]:
@@ -121,24 +136,29 @@ class Feed:
         self._shards = 1
         self._closed = False
         self._refreshing: asyncio.Task[None] | None = None
+        self._master_changed = asyncio.Event()
         self._provisional = ProvisionalPrices()
         self.ready = asyncio.get_running_loop().create_future()
         self.markets = MarketStatusWatch()
         self._day_reader = DayReader(self.client, self.layer)
         self.history = StreamHistory(RecentTicks(self.client))
-        self._task = asyncio.create_task(self._watch())
+        self._tasks = BackgroundTasks(logger)
+        for name, work in (
+            ("checking clients' deadlines", self._check_clients),
+            ("reading the days of instruments", self._read_days),
+            ("watching market hours", self._watch_markets),
+            ("moving clients to renamed instruments", self._follow_master),
+        ):
+            self._tasks.keep(name, work)
+        self._tasks.keep("watching the bridges", self._watch_bridges, is_vital=True)
         self.layer.on_reconnect(self.refresh)
         self.layer.on_failure(end_failed_receiver)
 
     async def close(self) -> None:
         """End the tasks and the connections."""
         self._closed = True
-        self._task.cancel()
-        if self._refreshing is not None:
-            self._refreshing.cancel()
-            await asyncio.wait([self._refreshing])
         self.history.recent.clear()
-        await asyncio.wait([self._task])
+        await self._tasks.close()
         await self.delayed.close()
         await self.access_service.close()
         await self.client.aclose()
@@ -151,35 +171,45 @@ class Feed:
 
     # -- the state of the feed -----------------------------------------------------------------
 
-    async def _watch(self) -> None:
-        """Read the bridges' status and check the sessions' deadlines, until cancelled."""
-        loop = asyncio.get_running_loop()
+    async def _watch_bridges(self) -> None:
+        """Read the bridges' status four times a second."""
         while not self._closed:
             try:
                 async with asyncio.timeout(conf.feed_timeout_s):
                     statuses = await self._bridge_statuses()
-                    await self._day_reader.read_if_due()
                 self.last_tick = (
-                    max((one["last_tick"] or 0 for one in statuses if one is not None), default=0)
+                    max((one.last_tick or 0 for one in statuses if one is not None), default=0)
                     or self.last_tick
                 )
                 self._set_state(bridge_up=None not in statuses)
             except (RedisError, OSError, TimeoutError):
                 self._set_state(bridge_up=False)
             except Exception:
-                logger.exception("could not check the state of the feed, trying again")
-            self._tell_market_changes()
+                self._set_state(bridge_up=False)  # nobody waits for a state that is not known
+                raise
+            await asyncio.sleep(_WATCH_INTERVAL_S)
+
+    async def _check_clients(self) -> None:
+        """Check the sessions' deadlines four times a second."""
+        loop = asyncio.get_running_loop()
+        while not self._closed:
             self._tell(partial(_check_deadlines, now=loop.time()))
             await asyncio.sleep(_WATCH_INTERVAL_S)
 
-    def _tell_market_changes(self) -> None:
-        try:
-            changed = self.markets.changes()
-        except Exception:
-            logger.exception("could not find out the status of the markets, trying again")
-            return
-        if changed:
-            self._tell(lambda listener: listener.market_changed(changed))
+    async def _read_days(self) -> None:
+        """Read the days that are wanted."""
+        while not self._closed:
+            with contextlib.suppress(RedisError, OSError):
+                async with asyncio.timeout(conf.feed_timeout_s):
+                    await self._day_reader.read_if_due()
+            await asyncio.sleep(_WATCH_INTERVAL_S)
+
+    async def _watch_markets(self) -> None:
+        """Let the sessions send changes of the markets' status."""
+        while not self._closed:
+            if changed := self.markets.changes():
+                self._tell(partial(_send_market_changes, changed=changed))
+            await asyncio.sleep(_WATCH_INTERVAL_S)
 
     def _tell(self, call: Callable[[FeedListener], None]) -> None:
         """Call all listeners; one that raises is ended."""
@@ -193,7 +223,7 @@ class Feed:
         self.listeners.discard(listener)
         end_failed(listener, error)
 
-    async def _bridge_statuses(self) -> list[dict[str, Any] | None]:
+    async def _bridge_statuses(self) -> list[_BridgeStatus | None]:
         """Return the status of each shard's bridge, None where there is none."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.get(own_key("shards"))
@@ -202,7 +232,7 @@ class Feed:
         before, self._shards = self._shards, int(shards or 1)
         if self._shards != before:
             return await self._bridge_statuses()
-        return [None if one is None else msgspec.json.decode(one) for one in statuses]
+        return [None if one is None else _decode_status(one) for one in statuses]
 
     def _set_state(self, *, bridge_up: bool) -> None:
         before = self.state
@@ -217,6 +247,20 @@ class Feed:
         elif FeedState.DOWN in (before, self.state) and before is not self.state:
             logger.warning("the feed is %s", self.state.value)
             self._tell(lambda listener: listener.feed_changed())
+
+    def master_changed(self) -> None:
+        """Follow the master, after the round that is under way."""
+        self._master_changed.set()
+
+    async def _follow_master(self) -> None:
+        while not self._closed:
+            await self._master_changed.wait()
+            self._master_changed.clear()
+            try:
+                await self.follow_master()
+            except BaseException:
+                self._master_changed.set()
+                raise
 
     async def follow_master(self) -> None:
         """Let each session follow names that mean another instrument since the master changed."""
@@ -278,19 +322,15 @@ class Feed:
         begins again.
         """
         if self._refreshing is not None:
-            self._refreshing.cancel()
-        self._refreshing = asyncio.create_task(self._refresh_until_done())
+            self._tasks.cancel(self._refreshing)
+        self._refreshing = self._tasks.complete("reading missed prices", self._refresh_until_done)
 
     async def _refresh_until_done(self) -> None:
-        while True:
-            try:
+        while not self._closed:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_REFRESH_TIMEOUT_S):
                     if await self._refresh_once():
                         return
-            except TimeoutError:
-                pass
-            except Exception:
-                logger.exception("could not read the latest prices again, trying again")
             await asyncio.sleep(_REFRESH_PAUSE_S)
 
     async def _refresh_once(self) -> bool:
@@ -321,8 +361,8 @@ feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()
 def master_changed() -> None:
     """Tell every feed of the process, from any thread, that the instrument master has changed."""
     for loop, feed in list(feeds.items()):
-        if not loop.is_closed():
-            asyncio.run_coroutine_threadsafe(feed.follow_master(), loop)
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and its clients are gone
+            loop.call_soon_threadsafe(feed.master_changed)
 
 
 async def current_feed() -> Feed:

@@ -5,8 +5,11 @@ read is kept for a while, by instrument, and only what came since is read again.
 """
 
 import asyncio
+import contextlib
+import logging
 from collections import deque
 
+import msgspec
 import redis.asyncio
 
 from quotes.conf import conf
@@ -23,6 +26,8 @@ from quotes.store.tick_log import (
     read_after,
     read_before,
 )
+
+logger = logging.getLogger(__name__)
 
 # Entries read at a time; each holds up to some 2,500 ticks, which take 2 ms to unpack.
 _PAGE = 10
@@ -46,7 +51,12 @@ class _LogEnd:
 
     def append(self, raw: RawEntry) -> None:
         """Take the next entry, and drop the oldest if there are too many ticks."""
-        entry = [row for row in entry_rows(raw.fields) if row[SHOWN]]
+        self.position = raw.id
+        try:
+            entry = [row for row in entry_rows(raw.fields) if row[SHOWN]]
+        except (msgspec.MsgspecError, TypeError) as error:
+            logger.warning("passed over entry %s of a tick log: %s", raw.id, error)
+            return
         for row in entry:
             rows = self.rows.get(row[KEY])
             if rows is None:
@@ -54,7 +64,6 @@ class _LogEnd:
             rows.append(row)
         self._entries.append(entry)
         self._count += len(entry)
-        self.position = raw.id
         while self._count > conf.resume_ticks and len(self._entries) > 1:
             oldest = self._entries.popleft()
             self._count -= len(oldest)
@@ -110,7 +119,8 @@ class RecentTicks:
             newest_first += page
             if len(page) < _PAGE:
                 break
-            count = newest_first[0].n - newest_first[-1].n
+            with contextlib.suppress(LookupError, ValueError):  # an odd entry has no number
+                count = newest_first[0].n - newest_first[-1].n
             before = newest_first[-1].id
         end = _LogEnd()
         for at, raw in enumerate(reversed(newest_first)):
