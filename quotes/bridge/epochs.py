@@ -42,7 +42,7 @@ class Numbering:
         """
         run_id = await _run_id(link)
         stored = await link.command("GET", self._run_key)
-        before = self._run_id if self.is_current else bytes(stored or b"").decode()
+        before = self._run_id if self.is_current else bytes(stored or b"").decode(errors="replace")
         records = dict(await scan_latest(link))
         if self.is_current and market.streams and not records:
             # Redis came back empty: everything is written again, and numbers continue.

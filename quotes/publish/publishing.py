@@ -17,7 +17,7 @@ from instruments.keys import InstrumentKey
 from quotes.conf import conf
 from quotes.runtime.clock import now_ms
 from quotes.store.inbox import FORGET, MAX_ENTRY, inbox_keys, put
-from quotes.store.latest import decode_latest
+from quotes.store.latest import find_latest
 from quotes.store.names import own_key, stock_key
 from quotes.ticks import Tick, encode_tick
 
@@ -66,10 +66,9 @@ def stale_ticks(ticks: Sequence[Tick], *, client: redis.Redis) -> list[StaleTick
     found = []
     most = now_ms() + conf.max_ahead_ms  # a price of later than this hides no other
     for tick, key, record in zip(ticks, keys, records, strict=True):
-        if record is not None:
-            latest = decode_latest(record).timestamp
-            if tick.timestamp < latest <= most:
-                found.append(StaleTick(tick, key, latest))
+        latest = find_latest(str(key), record)
+        if latest is not None and tick.timestamp < latest.timestamp <= most:
+            found.append(StaleTick(tick, key, latest.timestamp))
     return found
 
 

@@ -4,6 +4,7 @@ The bridge writes a record of each instrument's latest price. Publishers' own ke
 prices: a bridge is about to show these, or none works.
 """
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -12,20 +13,25 @@ import msgspec
 import redis
 import redis.asyncio
 
-from instruments.errors import InstrumentsError
+from instruments.errors import BadSymbol, InstrumentsError
 from instruments.keys import InstrumentKey
 from quotes.conf import conf
-from quotes.errors import BadTick
+from quotes.errors import BadTick, quoted
 from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import RedisLink
+from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.clients import sync_client
 from quotes.store.listings import UNNAMED, published_key
 from quotes.store.names import lease_key, own_key, stock_key
 from quotes.ticks import Tick, encode_tick, parse_tick, read_frame
 
+_warn = RateLimitedWarnings(logging.getLogger(__name__))
+
 # Epoch, seq, timestamp and frame. A format, not a function: a flush fills it in for each
 # instrument from the values of a log row.
 RECORD_FORMAT: Final = b"%d %d %d %b"
+
+_TOO_LARGE = 2**63
 
 SCAN_COUNT: Final = 1000  # keys or records that are read, or written, in one command
 
@@ -57,9 +63,27 @@ def encode_latest(latest: LatestPrice) -> bytes:
 
 
 def decode_latest(record: bytes) -> LatestPrice:
-    """Return the latest price of a record."""
+    """Return the latest price of a record; raise ValueError if it is not one."""
     epoch, seq, timestamp, frame = record.split(b" ", 3)
-    return LatestPrice(int(epoch), int(seq), int(timestamp), frame)
+    latest = LatestPrice(int(epoch), int(seq), int(timestamp), frame)
+    if not (0 <= latest.epoch < _TOO_LARGE and 0 <= latest.seq < _TOO_LARGE and frame[:1] == b"{"):
+        raise ValueError(f"not the record of a price, was {quoted(record)}")
+    return latest
+
+
+def find_latest(field: str, record: bytes | None) -> LatestPrice | None:
+    """Return the latest price of a record; None if there is none that can be read.
+
+    Others than the bridge can write to Redis, and one odd record takes nobody else's prices away:
+    it is logged, and replaced by the next tick.
+    """
+    if record is None:
+        return None
+    try:
+        return decode_latest(record)
+    except ValueError as error:
+        _warn("latest", f"passed over the latest price of {quoted(field)}: {error}")
+        return None
 
 
 def latest_prices(keys: Iterable[InstrumentKey]) -> dict[InstrumentKey, LatestPrice]:
@@ -72,9 +96,9 @@ def latest_prices(keys: Iterable[InstrumentKey]) -> dict[InstrumentKey, LatestPr
         return {}
     records: list[Any] = sync_client().hmget(own_key("latest"), [str(key) for key in wanted])
     return {
-        key: decode_latest(record)
+        key: latest
         for key, record in zip(wanted, records, strict=True)
-        if record is not None
+        if (latest := find_latest(str(key), record)) is not None
     }
 
 
@@ -137,9 +161,9 @@ def _snapshot(wanted: Sequence[Wanted], replies: list[Any]) -> PriceSnapshot:
     now, ahead = now_ms(), conf.max_ahead_ms
     for (key, name), record, value in zip(wanted, replies[1], replies[2], strict=True):
         field = str(key)
-        latest = None
-        if record is not None:
-            latest = snapshot.latest[field] = decode_latest(record)
+        latest = find_latest(field, record)
+        if latest is not None:
+            snapshot.latest[field] = latest
         tick = _published_tick(value, key, name, now, ahead) if value is not None else None
         if tick is not None and (
             latest is None or tick.timestamp > latest.timestamp or latest.timestamp > now + ahead
@@ -168,16 +192,21 @@ def _published_tick(
 
 
 async def scan_latest(link: RedisLink) -> list[tuple[str, LatestPrice]]:
-    """Return every instrument key with its latest price."""
+    """Return every instrument key with its latest price; what cannot be read is left out."""
     records = []
     cursor = b"0"
     while True:
         cursor, pairs = await link.command(
             "HSCAN", own_key("latest"), cursor, "COUNT", str(SCAN_COUNT)
         )
-        records += [
-            (pairs[at].decode(), decode_latest(pairs[at + 1])) for at in range(0, len(pairs), 2)
-        ]
+        for name, record in zip(pairs[::2], pairs[1::2], strict=True):
+            try:
+                field = str(InstrumentKey.parse(name.decode()))
+            except (BadSymbol, UnicodeDecodeError) as error:
+                _warn("latest", f"passed over a latest price: {error}")
+                continue
+            if (latest := find_latest(field, record)) is not None:
+                records.append((field, latest))
         if cursor == b"0":
             return records
 
