@@ -58,7 +58,7 @@ class Client(Protocol):
 
         Waits until the request under way is over, and does nothing if the session has ended by
         then. Does not wait between its last change and its return, so that a frame that is sent
-        right afterwards precedes the answer to the client's next request.
+        right afterwards precedes the answer to the client's next change of subscriptions.
 
         Returns:
             The instrument keys of what was dropped.
@@ -180,13 +180,17 @@ class ClientAccess:
 
     # -- calls of the session -------------------------------------------------------------------
 
+    def allows(self, request: Request) -> bool:
+        """Return whether a request is allowed now, or only after authenticating."""
+        return (
+            self._identity is not None
+            or isinstance(request, Authenticate | Ping)
+            or conf.auth != "required"
+        )
+
     def check(self, request: Request) -> None:
         """Raise ProtocolError 401 for a request that is only allowed after authenticating."""
-        if (
-            self._identity is None
-            and not isinstance(request, Authenticate | Ping)
-            and conf.auth == "required"
-        ):
+        if not self.allows(request):
             raise ProtocolError(ErrorCode.UNAUTHENTICATED, "authenticate first")
 
     def delay_of(self, key: InstrumentKey) -> int:

@@ -57,6 +57,7 @@ class LivePriceConsumer(AsyncConsumer):
                 self.session.end()
                 if not self.session.closing:
                     self.session.transport.abort()
+                await self.session.finished()
                 await self.session.subscriptions.leave_groups()
 
     def finish(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -33,19 +34,24 @@ from quotes.websocket.protocol import (
     frame,
     parse_request,
 )
+from quotes.websocket.request_queue import RequestQueue
 from quotes.websocket.subscriptions.prices import PriceSubscriptions
 from quotes.websocket.token_bucket import BURST_S, TokenBucket
 from quotes.websocket.transports.base import MAX_REFUSED, FrameTransport
 
 logger = logging.getLogger(__name__)
 
+# Requests of a client that may wait, even where its rate is low.
+_MIN_WAITING = 16
+
 
 class ClientSession:
     """One connected client, from its first message to its end.
 
     It is the `FeedListener` of its feed and the `Client` of its access, to which it hands itself
-    over when it is made. Requests are answered in order, one at a time. `end` must be called on
-    every way out.
+    over when it is made. Requests that change subscriptions or the user may wait for Redis or a
+    database: they are carried out in order, one at a time. All others are answered at once. `end`
+    must be called on every way out.
 
     Args:
         channel: the channel-layer channel of the connection.
@@ -79,17 +85,25 @@ class ClientSession:
         self.refused = 0
         self.ended = False
         self.closing = False  # whether a close frame is due, behind other frames
-        # Requests, and changes of the master or of access, are carried out one at a time.
+        # What waits, and changes of the master or of access, are carried out one at a time.
         self.turn = asyncio.Lock()
-        self._handlers: dict[type[Request], Callable[[Any], Awaitable[None]]] = {
-            Subscribe: self.subscriptions.add,
-            Unsubscribe: self.subscriptions.remove,
+        self._at_once: dict[type[Request], Callable[[Any], None]] = {
             ListSubscriptions: self._list_subscriptions,
             Ping: self._ping,
             Configure: self._configure,
             MarketStatusRequest: self._market_status,
+        }
+        self._in_turn: dict[type[Request], Callable[[Any], Awaitable[None]]] = {
+            Subscribe: self.subscriptions.add,
+            Unsubscribe: self.subscriptions.remove,
             Authenticate: self._authenticate,
         }
+        self.requests = RequestQueue(
+            self._carry_out,
+            # A burst that the rate allows fits in, so that a ping behind it is answered at once.
+            max_requests=max(_MIN_WAITING, math.ceil(conf.max_messages_per_s * BURST_S)),
+            max_bytes=2 * conf.max_message_bytes,
+        )
         transport.on_flood = self._flooded
         feed.listeners.add(self)
         access.attach(self)
@@ -97,59 +111,104 @@ class ClientSession:
     # -- from the client ------------------------------------------------------------------------
 
     async def handle(self, text: str | None) -> None:
-        """Carry out a client's message; whatever it holds, the answer is a frame."""
+        """Answer a client's message, or let it wait its turn; whatever it holds, that is a frame.
+
+        Returns when the next message may come: at once, unless the client does not take its frames
+        or has sent more requests than may wait.
+        """
         await self.outbox.room()
         if self.ended:
             return  # sent before the client saw the close
         try:
-            if not self.bucket.take(time.monotonic()):
-                self.refused += 1
-                if self.refused > MAX_REFUSED:
-                    self._flooded()
-                    return
-                raise ProtocolError(ErrorCode.RATE_LIMIT, "too many messages, slow down")
-            self.refused = 0
-            if text is None:
-                raise ProtocolError(ErrorCode.BAD_REQUEST, "a message must be a text frame of JSON")
-            limit = self.access.limits.max_message_bytes
-            if len(text) * 4 > limit and (size := len(text.encode())) > limit:
-                raise ProtocolError(
-                    ErrorCode.BAD_REQUEST, f"a message can have at most {limit} bytes, was {size}"
-                )
-            request = parse_request(text)
-            try:
-                async with self.turn:
-                    self.access.check(request)
-                    await self._handlers[type(request)](request)
-            except ProtocolError as error:
-                error.id = request.id
-                raise
-        except ProtocolError as error:
-            self.outbox.control(error_frame(error))
-        except Exception:
-            incident = _new_incident()
-            logger.exception("incident %s: could not carry out a client's message", incident)
-            self.outbox.control(
-                frame(
-                    "error",
-                    code=ErrorCode.INTERNAL,
-                    message=f"the server could not carry this out: report incident {incident}",
-                    incident=incident,
-                )
-            )
+            request, size = self._read(text)
+            if type(request) in self._at_once and (
+                # One that needs a user waits for the `authenticate` before it.
+                self.requests.is_idle or self.access.allows(request)
+            ):
+                self._answer(request)
+            else:
+                await self.requests.put(request, size)
+        except Exception as error:
+            self._report(error)
 
-    async def _list_subscriptions(self, message: ListSubscriptions) -> None:
+    def _read(self, text: str | None) -> tuple[Request, int]:
+        """Return the request of a message within the limits, and the message's size in bytes."""
+        if not self.bucket.take(time.monotonic()):
+            self.refused += 1
+            if self.refused > MAX_REFUSED:
+                self._flooded()
+            raise ProtocolError(ErrorCode.RATE_LIMIT, "too many messages, slow down")
+        self.refused = 0
+        if text is None:
+            raise ProtocolError(ErrorCode.BAD_REQUEST, "a message must be a text frame of JSON")
+        limit, size = self.access.limits.max_message_bytes, len(text)
+        if size * 4 > limit and (size := len(text.encode())) > limit:
+            raise ProtocolError(
+                ErrorCode.BAD_REQUEST, f"a message can have at most {limit} bytes, was {size}"
+            )
+        return parse_request(text), size
+
+    def _answer(self, request: Request) -> None:
+        """Carry out a request that does not wait."""
+        try:
+            self.access.check(request)
+            self._at_once[type(request)](request)
+        except ProtocolError as error:
+            error.id = request.id
+            raise
+
+    async def _carry_out(self, request: Request) -> None:
+        """Carry out a request whose turn has come; whatever goes wrong, the answer is a frame."""
+        try:
+            await self.outbox.room()
+            async with self.turn:
+                if self.ended:
+                    return
+                if type(request) in self._at_once:
+                    self._answer(request)
+                    return
+                self.access.check(request)
+                await self._in_turn[type(request)](request)
+        except Exception as error:
+            if isinstance(error, ProtocolError):
+                error.id = request.id
+            self._report(error)
+        finally:
+            if self.ended:
+                self.subscriptions.end()  # what it has joined since
+
+    def _report(self, error: Exception) -> None:
+        """Send the frame of an error; what is no mistake of the client goes into the log."""
+        if self.ended:
+            return
+        if isinstance(error, ProtocolError):
+            self.outbox.control(error_frame(error))
+            return
+        incident = _new_incident()
+        logger.error(
+            "incident %s: could not carry out a client's message", incident, exc_info=error
+        )
+        self.outbox.control(
+            frame(
+                "error",
+                code=ErrorCode.INTERNAL,
+                message=f"the server could not carry this out: report incident {incident}",
+                incident=incident,
+            )
+        )
+
+    def _list_subscriptions(self, message: ListSubscriptions) -> None:
         symbols = list(self.subscriptions.requested)
         self.outbox.control(
             frame("subscriptions", id=message.id, symbols=symbols, subscriptions=len(symbols))
         )
 
-    async def _ping(self, message: Ping) -> None:
+    def _ping(self, message: Ping) -> None:
         self.outbox.control(
             frame("pong", id=message.id, timestamp=now_ms(), feed=self.feed.state.value)
         )
 
-    async def _configure(self, message: Configure) -> None:
+    def _configure(self, message: Configure) -> None:
         outbox = self.outbox
         if message.mode is not None:
             outbox.framing.set_mode(message.mode)
@@ -171,7 +230,7 @@ class ClientSession:
             )
         )
 
-    async def _market_status(self, message: MarketStatusRequest) -> None:
+    def _market_status(self, message: MarketStatusRequest) -> None:
         statuses = self.feed.markets.statuses()
         try:
             segments = index.segments_of(message.segment) if message.segment else tuple(statuses)
@@ -281,14 +340,19 @@ class ClientSession:
     def end(self) -> None:
         """Leave all groups; called on every way out, and may be called twice.
 
-        The second call leaves the groups that a request under way has joined since the first.
+        The request under way is cancelled, and those that wait are dropped.
         """
         self.ended = True
         self.outbox.check_room(ended=True)
         self.outbox.leave_interval()
         self.feed.listeners.discard(self)
         self.access.end()
+        self.requests.end()
         self.subscriptions.end()
+
+    async def finished(self) -> None:
+        """Return when no request is under way; call it after `end`."""
+        await self.requests.finished()
 
 
 def _new_incident() -> str:

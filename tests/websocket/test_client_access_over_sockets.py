@@ -218,7 +218,7 @@ async def test_acknowledgement_precedes_the_prices_that_a_token_opens(
 
 
 async def test_change_of_entitlements_takes_its_turn(live: LiveServer, database: In) -> None:
-    """It waits for the action under way, and is reported before the next one is answered."""
+    """It waits for the request under way, and is reported before the next change is answered."""
     user = await database(asha, "NSE_EQ")
     token = await database(access_token, user)
     async with live.client(**bearer(token)) as client:
@@ -231,10 +231,8 @@ async def test_change_of_entitlements_takes_its_turn(live: LiveServer, database:
         async with session.turn:
             session.access.review(Accounts({user.pk: nothing}, set()))
             await asyncio.sleep(0)  # the change is next
-            request = asyncio.create_task(session.handle('{"action":"list"}'))
-            await asyncio.sleep(0)
+            await session.handle('{"action":"unsubscribe","symbol":"NSE_EQ:RELIANCE"}')
             assert "NSE_EQ:RELIANCE" in session.subscriptions.requested
-        await request
         first, second = [await client.receive() for _ in range(2)]
         assert (first["status"], first["dropped"]) == ("entitlements_changed", ["NSE_EQ:RELIANCE"])
-        assert (second["type"], second["symbols"]) == ("subscriptions", [])
+        assert (second["type"], second["symbols"]) == ("unsubscribed", [])

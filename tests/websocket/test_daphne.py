@@ -21,9 +21,11 @@ from quotes.websocket.protocol import CloseCode
 from tests.live import Client, LiveServer
 from tests.ports import free_port
 from tests.ticks import MOMENT, message, publish, tick
+from tests.valkey import ValkeyProcess
 from tests.waiting import eventually, wait_until
 from tests.websocket.test_handshake import BAD_TEXT
 from tests.websocket.test_hostile_clients import FLOODS, ask_for_much, flood
+from tests.websocket.test_request_order import AT_ONCE, ask_everything, in_order
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -184,3 +186,19 @@ async def test_process_that_stood_still_leaves_no_hole(
                 expected += 1
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == CloseCode.TOO_SLOW_FOR_EVERY_TICK
+
+
+async def test_ping_never_waits_behind_a_subscribe(
+    daphne_url: str, live: LiveServer, redis: Redis, redis_server: ValkeyProcess
+) -> None:
+    """While subscribes wait for Redis, what needs no wait is answered at once."""
+    async with connect(daphne_url) as connection:
+        client = Client(connection)
+        await client.subscribe("FIRST")
+        redis_server.pause()
+        try:
+            assert in_order(await ask_everything(client)) == AT_ONCE
+        finally:
+            redis_server.resume()
+        later = [(await client.receive())["id"] for _ in range(3)]
+        assert later == ["first", "second", "third"]

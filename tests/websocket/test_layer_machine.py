@@ -209,7 +209,11 @@ class Machine(RuleBasedStateMachine):
     def slow_down(self, number: int, meanwhile: list[str], pause_s: float) -> None:
         client = self.client(number)
         client.slow, client.transport.reads = True, False
-        client.counts = client.counts and all(task.done() for task in client.under_way)
+        client.counts = (
+            client.counts
+            and client.session.requests.is_idle
+            and all(task.done() for task in client.under_way)
+        )
         self.publish(meanwhile * 4, pause_s)
 
     @rule(number=CLIENTS, meanwhile=TICKS, pause_s=PAUSES_S)
@@ -248,6 +252,7 @@ class Machine(RuleBasedStateMachine):
     async def settled(self) -> None:
         for client in self.clients.values():
             await asyncio.gather(*client.under_way)
+            await client.session.finished()
             client.under_way.clear()
         await eventually(lambda: self.repaired == self.cuts, timeout_s=PATIENCE_S)
         for client in self.clients.values():
@@ -342,6 +347,7 @@ async def leave(client: Client, *, politely: bool) -> None:
         task.cancel()
     await asyncio.gather(*client.under_way, return_exceptions=True)
     client.session.end()
+    await client.session.finished()
 
 
 def test_every_tick_comes_once_and_in_order_whatever_happens(

@@ -107,9 +107,10 @@ class IntervalMembership:
         keys: of the instruments that the client is subscribed to.
         route: makes all their prices go to another receiver, where the channel layer can do that.
         settled_at: the loop time from which on prices may go to the interval.
+        changes: how many changes of subscriptions, or of the interval, are under way.
     """
 
-    __slots__ = ("interval", "is_shared", "keys", "route", "settled_at")
+    __slots__ = ("changes", "interval", "is_shared", "keys", "route", "settled_at")
 
     def __init__(self) -> None:
         self.interval: PriceInterval | None = None
@@ -117,10 +118,12 @@ class IntervalMembership:
         self.keys: KeysView[str] = {}.keys()
         self.route: Callable[[Receiver], None] | None = None
         self.settled_at = inf
+        self.changes = 0
 
     def settle(self, now: float) -> None:
-        """Begin to wait for SETTLED_S: no change of subscriptions is under way."""
-        self.settled_at = now + SETTLED_S
+        """Begin to wait for SETTLED_S, unless a change of subscriptions is under way."""
+        if not self.changes:
+            self.settled_at = now + SETTLED_S
 
     def share(self) -> None:
         """Let prices go to the interval; only when it is over."""

@@ -99,7 +99,7 @@ class Outbox:
         self.frames: list[Any] = []  # due, in the transport's form
         self._items: list[Message] = []  # due in the next array
         self._size = 0
-        self._room: asyncio.Future[None] | None = None
+        self._room: asyncio.Event | None = None
         self._is_due = False
         self.sent_at = scheduler.loop.time()
         self._conflating = False
@@ -128,7 +128,7 @@ class Outbox:
 
     def configure(self, *, batch: bool, interval_ms: int) -> None:
         """Gather prices into arrays, or at intervals in ms, from now on; what is due goes first."""
-        self.stand_alone()
+        self.begin_change()
         self.flush()
         if not self._conflating:
             self._send_newest()
@@ -136,7 +136,7 @@ class Outbox:
         self.batch, self.interval_ms = batch, interval_ms
         if interval_ms:
             self.interval_membership.interval = self._scheduler.join(self, interval_ms)
-        self.settle()
+        self.end_change()
 
     def receiver(self, key: str) -> Receiver:
         """Return what takes the prices of an instrument that the client wants."""
@@ -260,19 +260,21 @@ class Outbox:
         if self._size > self.high_water:
             self._try_flush()
         while self._size > self.high_water:
-            self._room = self._scheduler.loop.create_future()
-            await self._room
+            if self._room is None:
+                self._room = asyncio.Event()
+            await self._room.wait()
 
     def check_room(self, *, ended: bool = False) -> None:
         """Let `room` return if there is some, or if the client is gone."""
-        if self._room is None or self._room.done():
+        if self._room is None:
             return
         if self._transport.unsent() <= self.high_water:
             self._try_flush()  # a transport that was lost reports no drain
         if ended:
             self._size = 0
-        if self._size <= self.high_water and not self._room.done():
-            self._room.set_result(None)
+        if self._size <= self.high_water and self._room is not None:
+            self._room.set()
+            self._room = None
 
     def _try_flush(self) -> None:
         """Flush; end the client if that fails."""
@@ -315,8 +317,8 @@ class Outbox:
         membership = self.interval_membership
         if self._conflating:
             if membership.is_shared:
-                self.stand_alone()
-                self.settle()
+                self.begin_change()
+                self.end_change()
             return
         if self.newest or self._every_tick:
             self._send_newest()
@@ -339,12 +341,14 @@ class Outbox:
         else:
             self._write(list(map(interval.products(framing.slot, framing.frame), due)))
 
-    def stand_alone(self) -> None:
-        """Take prices here, not through the interval, until `settle`."""
+    def begin_change(self) -> None:
+        """Take prices here, not through the interval, until `end_change`; changes may overlap."""
+        self.interval_membership.changes += 1
         self.interval_membership.stand_alone(self.price)
 
-    def settle(self) -> None:
-        """Note that no change of subscriptions is under way any more."""
+    def end_change(self) -> None:
+        """Note that a change of subscriptions, or of the interval, is over."""
+        self.interval_membership.changes -= 1
         self.interval_membership.settle(self._scheduler.loop.time())
 
     def leave_interval(self) -> None:

@@ -115,7 +115,7 @@ class PriceSubscriptions:
         self, wanted: list[Wanted], acknowledge: Callable[[], None], backfill: Backfill | None
     ) -> None:
         """Join the groups, acknowledge, send the latest prices and then the held ticks."""
-        self._outbox.stand_alone()
+        self._outbox.begin_change()
         for one in wanted:
             self.keys[str(one.key)] = one.key
             self._held[str(one.key)] = []
@@ -134,8 +134,8 @@ class PriceSubscriptions:
                 self._send_latest(one.key, latest.get(str(one.key)), sent)
             for one in wanted:
                 self._groups.redirect([one.key], self._outbox.receiver(str(one.key)))
-            self._outbox.settle()
         finally:
+            self._outbox.end_change()
             for one in wanted:
                 self._held.pop(str(one.key), None)
         if snapshot is not None and not snapshot.bridge_up:
