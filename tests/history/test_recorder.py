@@ -13,7 +13,7 @@ from instruments.keys import InstrumentKey
 from quotes.history.candles.intervals import STORED, Interval
 from quotes.history.models import Candle, Gap, LogPosition, Tick
 from quotes.history.queries.selectors import candles, ticks
-from quotes.runtime.clock import DAY_MS
+from quotes.runtime.clock import DAY_MS, now_ms
 from quotes.store.names import own_key
 from quotes.store.tick_log import count_key, log_key
 from tests.history.conftest import HistoryDatabase
@@ -190,6 +190,37 @@ def test_older_copy_of_the_log_stores_no_tick_twice(redis: Redis) -> None:
     assert stored == [(1, seq, str(seq)) for seq in range(1, 5)] + [(2, 1, "5"), (2, 2, "6")]
     assert Candle.objects.get(interval=1, start=OPENING).ticks == 6
     assert Gap.objects.get().reason == "lost"
+
+
+def test_gap_of_an_older_copy_ends_when_the_log_goes_on(redis: Redis) -> None:
+    """It begins at the last tick that was read, not at one that the older copy has again."""
+    for seq in range(1, 5):
+        log(redis, [log_row(price=str(seq), seq=seq)], entry_id=f"{seq}000-0")
+        if seq == 2:
+            copy = redis.dump(log_key(1)), redis.get(count_key(1))
+    record(redis)
+    redis.restore(log_key(1), 0, copy[0], replace=True)  # type: ignore[arg-type]
+    redis.set(count_key(1), copy[1])  # type: ignore[arg-type]
+    log(redis, [log_row(price="5", epoch=2, seq=1)], entry_id="6000-0")
+    log(redis, [log_row(price="6", epoch=2, seq=2)], entry_id="7000-0")
+    record(redis)
+    gap = Gap.objects.get()
+    assert (gap.begins, gap.ends) == (4000, 6000)
+
+
+def test_gap_of_an_older_copy_ends_now_while_the_log_does_not_go_on(redis: Redis) -> None:
+    """What was lost had arrived before the copy was read."""
+    for seq in range(1, 5):
+        log(redis, [log_row(price=str(seq), seq=seq)], entry_id=f"{seq}000-0")
+        if seq == 2:
+            copy = redis.dump(log_key(1)), redis.get(count_key(1))
+    record(redis)
+    redis.restore(log_key(1), 0, copy[0], replace=True)  # type: ignore[arg-type]
+    redis.set(count_key(1), copy[1])  # type: ignore[arg-type]
+    began = now_ms()
+    record(redis)
+    gap = Gap.objects.get()
+    assert gap.begins == 4000 and began <= gap.ends <= now_ms()
 
 
 def test_entry_that_cannot_be_read_is_a_gap_and_does_not_stop_the_recorder(redis: Redis) -> None:

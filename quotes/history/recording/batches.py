@@ -21,6 +21,7 @@ from quotes.history.tables.log_positions import (
     ReadPosition,
     after_entry,
     after_unreadable_entry,
+    arrived_at,
 )
 from quotes.store.tick_log import LoggedTick, RawEntry, entry_rows
 
@@ -135,6 +136,19 @@ class TickBatch:
     bad: int = 0
 
 
+def _ended(gap: MissingTicks, shard: int, entries: Sequence[LogEntry], now_ms: int) -> MissingTicks:
+    """Return a gap that does not end before it begins.
+
+    Where a log went back, its next entry is older than what is missing: the gap ends at the first
+    entry that is newer, or now if there is none yet.
+    """
+    if gap.ends >= gap.begins:
+        return gap
+    arrivals = (arrived_at(entry.id) for entry in entries if entry.shard == shard)
+    ends = next((arrived for arrived in arrivals if arrived > gap.begins), None)
+    return gap._replace(ends=max(gap.begins, now_ms) if ends is None else ends)
+
+
 class BatchMaker:
     """Makes batches of entries; each continues where the one before it ended.
 
@@ -156,11 +170,12 @@ class BatchMaker:
         self._series: dict[str, _RecordedSeries] = {}
 
     def make(
-        self, entries: Sequence[LogEntry], *, stored: Collection[StoredTick] = ()
+        self, entries: Sequence[LogEntry], *, now_ms: int, stored: Collection[StoredTick] = ()
     ) -> TickBatch:
         """Return the batch of entries; those of one shard must be in order.
 
         Args:
+            now_ms: when the entries were read.
             stored: ticks to leave out, which a restored copy of a log holds again.
         """
         batch = TickBatch()
@@ -179,7 +194,7 @@ class BatchMaker:
             else:
                 position, gap = after_unreadable_entry(position, entry.id, entry.n)
             if gap is not None:
-                batch.gaps.append((entry.shard, gap))
+                batch.gaps.append((entry.shard, _ended(gap, entry.shard, entries, now_ms)))
             self.positions[entry.shard] = batch.positions[entry.shard] = position
         for key in touched:
             series = self._series[key]

@@ -118,7 +118,9 @@ class HistoryWriter:
             HistoryDown: the database failed; nothing is stored.
         """
         with database_errors():
-            batch = self.maker.make(entries, stored=self._stored(again) if again else ())
+            batch = self.maker.make(
+                entries, now_ms=now_ms, stored=self._stored(again) if again else ()
+            )
             self._advance_clocks(batch.clocks)
             with transaction.atomic(using=ALIAS):
                 for shard, position in batch.positions.items():

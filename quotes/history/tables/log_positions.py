@@ -20,7 +20,7 @@ class ReadPosition(NamedTuple):
     @property
     def arrived(self) -> int:
         """When the entry was appended to the log, Unix milliseconds."""
-        return _arrived_at(self.entry_id)
+        return arrived_at(self.entry_id)
 
 
 class MissingTicks(NamedTuple):
@@ -39,7 +39,8 @@ class MissingTicks(NamedTuple):
 START = ReadPosition()
 
 
-def _arrived_at(entry_id: str) -> int:
+def arrived_at(entry_id: str) -> int:
+    """Return when an entry was appended to the log, Unix milliseconds."""
     return int(entry_id.partition("-")[0])
 
 
@@ -55,7 +56,7 @@ def after_entry(
         count: how many ticks the entry has.
     """
     before = n - count
-    arrived = _arrived_at(entry_id)
+    arrived = arrived_at(entry_id)
     since = position.arrived or arrived
     if before == position.n:
         return ReadPosition(entry_id, n, position.base), None
@@ -75,7 +76,7 @@ def after_unreadable_entry(
     Args:
         n: the log's count at the entry; None if that cannot be read either.
     """
-    arrived = _arrived_at(entry_id)
+    arrived = arrived_at(entry_id)
     since = position.arrived or arrived
     if n is None or n < position.n:
         return ReadPosition(entry_id, position.n, position.base), MissingTicks(
