@@ -2,13 +2,14 @@
 # make and Python 3.11 or newer with venv: packages go into .venv, settings into .env.
 #   make run ARGS="--host 0.0.0.0"    pass options to manage.py serve
 #   make test ARGS="-k bridge"        pass options to pytest
+#   make chaos ARGS="--short"         a minute of faults; --list names all
 #   make setup PYTHON=python3.13      use this Python
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: help run test check bench setup setup-dev
+.PHONY: help run test check bench chaos setup setup-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -17,6 +18,7 @@ help:
 	@echo "make test   install packages and run all tests (ARGS=\"-k bridge\" for some)"
 	@echo "make check  check format, lint, types, Django settings and migrations"
 	@echo "make bench  run all benchmarks (BENCH=name for one)"
+	@echo "make chaos  put faults into a running service, check its promises (ARGS=--list)"
 
 # Rebuild a .venv whose Python no longer runs (a moved folder, an upgraded system).
 ifneq ($(wildcard $(VENV)/.created),)
@@ -82,3 +84,6 @@ check: setup-dev
 
 bench: setup-dev
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+chaos: setup-dev
+	@$(BIN)/python -m benchmarks.chaos $(ARGS)
