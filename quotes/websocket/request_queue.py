@@ -15,7 +15,8 @@ class RequestQueue:
     carried out once, unless `end` comes first.
 
     Args:
-        carry_out: answers a request; it raises nothing.
+        carry_out: answers a request, whatever it holds.
+        on_failure: called with an error for which that fails; later requests are carried out.
         max_requests: the number of requests that may wait.
         max_bytes: the size of the messages that may wait; one message may be larger.
     """
@@ -26,6 +27,7 @@ class RequestQueue:
         "_ended",
         "_max_bytes",
         "_max_requests",
+        "_on_failure",
         "_requests",
         "_room",
         "_task",
@@ -35,10 +37,12 @@ class RequestQueue:
         self,
         carry_out: Callable[[Request], Awaitable[None]],
         *,
+        on_failure: Callable[[Exception], None],
         max_requests: int,
         max_bytes: int,
     ) -> None:
         self._carry_out = carry_out
+        self._on_failure = on_failure
         self._max_requests = max_requests
         self._max_bytes = max_bytes
         # Each with its size; the first is under way.
@@ -75,7 +79,10 @@ class RequestQueue:
     async def _work(self) -> None:
         try:
             while self._requests:
-                await self._carry_out(self._requests[0][0])
+                try:
+                    await self._carry_out(self._requests[0][0])
+                except Exception as error:
+                    self._on_failure(error)
                 if self._requests:  # unless it ended the client
                     self._bytes -= self._requests.popleft()[1]
                 self._make_room()

@@ -100,6 +100,7 @@ class ClientSession:
         }
         self.requests = RequestQueue(
             self._carry_out,
+            on_failure=self.fail,
             # A burst that the rate allows fits in, so that a ping behind it is answered at once.
             max_requests=max(_MIN_WAITING, math.ceil(conf.max_messages_per_s * BURST_S)),
             max_bytes=2 * conf.max_message_bytes,
