@@ -24,7 +24,13 @@ from tests.ticks import MOMENT, message, publish, tick
 from tests.valkey import ValkeyProcess
 from tests.waiting import eventually, wait_until
 from tests.websocket.test_handshake import BAD_TEXT
-from tests.websocket.test_hostile_clients import FLOODS, ask_for_much, flood
+from tests.websocket.test_hostile_clients import (
+    FLOODS,
+    FLOODS_OF_MESSAGES,
+    ask_for_much,
+    flood,
+    flood_until_cut_off,
+)
 from tests.websocket.test_request_order import AT_ONCE, ask_everything, in_order
 
 ROOT = Path(__file__).parent.parent.parent
@@ -150,6 +156,16 @@ async def test_flood_of_frames_that_are_no_messages_is_closed(
     async with connect(daphne_url) as connection:
         await Client(connection).ask(action="ping")
         assert await flood(connection, kind) in (4429, 1006)  # Daphne may drop what it was sending
+
+
+@pytest.mark.parametrize("kind", FLOODS_OF_MESSAGES)
+async def test_client_that_sends_without_end_is_cut_off(
+    daphne_url: str, redis: Redis, kind: str
+) -> None:
+    """Nothing more is read from it."""
+    async with connect(daphne_url) as connection:
+        await Client(connection).ask(action="ping")
+        await flood_until_cut_off(connection, FLOODS_OF_MESSAGES[kind] * 100)
 
 
 def newest_number(redis: Redis, key: str) -> int:

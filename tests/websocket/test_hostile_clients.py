@@ -16,6 +16,7 @@ from quotes.runtime.clock import now_ms
 from quotes.websocket.feed.feed import current_feed
 from quotes.websocket.protocol import CloseCode
 from quotes.websocket.session import ClientSession
+from quotes.websocket.transports.uvicorn import PriceWebSocketProtocol
 from tests.live import Client, LiveServer
 from tests.ticks import message, publish
 from tests.waiting import DEADLINE_S, eventually
@@ -182,6 +183,46 @@ async def test_flood_of_frames_that_are_no_messages_is_closed(live: LiveServer, 
     async with live.client() as client:
         await client.ask(action="ping")
         assert await flood(client.connection, kind) == CloseCode.FLOOD
+    await eventually(lambda: not live.server.server_state.connections)
+
+
+# Messages of a client that goes on sending, whatever it is answered.
+FLOODS_OF_MESSAGES = {
+    "requests": raw_frame(0x1, b'{"action":"ping"}'),
+    "binary": raw_frame(0x2, b"x"),
+    "no JSON": raw_frame(0x1, b"{"),
+    "pings after all": raw_frame(0x1, b"{") * 300 + raw_frame(0x9) * 10_000,
+}
+
+
+async def flood_until_cut_off(connection: ClientConnection, frames: bytes) -> None:
+    """Send without reading until the server has cut the connection off."""
+    transport = connection.transport
+    transport.pause_reading()
+    async with asyncio.timeout(DEADLINE_S):
+        while not transport.is_closing():
+            if transport.get_write_buffer_size() < 1_000_000:
+                transport.write(frames)
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kind", FLOODS_OF_MESSAGES)
+async def test_client_that_sends_without_end_is_cut_off(
+    live: LiveServer, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The server stops reading what it sends, which would keep it from serving others."""
+    received: list[int] = []
+    receive = PriceWebSocketProtocol.data_received
+
+    def counted(self: PriceWebSocketProtocol, data: bytes) -> None:
+        received.append(len(data))
+        receive(self, data)
+
+    monkeypatch.setattr(PriceWebSocketProtocol, "data_received", counted)
+    async with live.client() as client:
+        await client.ask(action="ping")
+        await flood_until_cut_off(client.connection, FLOODS_OF_MESSAGES[kind] * 100)
+    assert sum(received) < 2_000_000  # some reads of 256 KiB
     await eventually(lambda: not live.server.server_state.connections)
 
 

@@ -76,6 +76,7 @@ class FrameCounter:
         self._bucket = TokenBucket(rate, burst=rate * BURST_S)
         self._now = now
         self._refused = 0
+        self._after_close = 0
         self.is_flooded = False
 
     def take(self, on_flood: Callable[[], None]) -> bool:
@@ -88,6 +89,11 @@ class FrameCounter:
             self.is_flooded = True
             on_flood()
         return False
+
+    def take_after_close(self) -> None:
+        """Count a frame of a client that was sent a close frame; it may have some on their way."""
+        self._after_close += 1
+        self.is_flooded |= self._after_close > MAX_REFUSED
 
 
 class WireTransport:

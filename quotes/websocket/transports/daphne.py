@@ -118,22 +118,32 @@ class PriceWebSocketProtocol(WebSocketProtocol):
     prices: DaphneTransport
 
     def onPing(self, payload: bytes) -> None:
-        if self.state == self.STATE_OPEN and self.prices.answers_ping(len(payload) + 2):
+        if self.state != self.STATE_OPEN:
+            self.prices.frame_counter.take_after_close()
+        elif self.prices.answers_ping(len(payload) + 2):
             super().onPing(payload)
         self._stop_flood()
 
     def onPong(self, payload: bytes) -> None:
-        self.prices.frame_counter.take(self.prices.on_flood)
+        if self.state != self.STATE_OPEN:
+            self.prices.frame_counter.take_after_close()
+        else:
+            self.prices.frame_counter.take(self.prices.on_flood)
         self._stop_flood()
 
     def onMessageFrameBegin(self, length: int) -> None:
         super().onMessageFrameBegin(length)
+        if self.state != self.STATE_OPEN:
+            self.prices.frame_counter.take_after_close()
+            self._stop_flood()
+            return
         is_message = self.current_frame.fin and self.current_frame.opcode != 0
-        if not is_message and length < SMALL_FRAGMENT and self.state == self.STATE_OPEN:
+        if not is_message and length < SMALL_FRAGMENT:
             self.prices.frame_counter.take(self.prices.on_flood)
             self._stop_flood()
 
     def _stop_flood(self) -> None:
+        """Read nothing more from a client that sends too much, and cut it off soon."""
         if self.prices.frame_counter.is_flooded and not self._is_stopped:
             self._is_stopped = True
             self.transport.pauseProducing()

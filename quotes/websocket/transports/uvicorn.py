@@ -97,7 +97,9 @@ class PriceWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         pong = b"".join(self.conn.data_to_send())  # those of further pings of this read with it
-        if not self.close_sent and self.handshake_complete and self.prices.answers_ping(len(pong)):
+        if self.close_sent:
+            self.prices.frame_counter.take_after_close()
+        elif self.handshake_complete and self.prices.answers_ping(len(pong)):
             self.transport.write(pong)
         self._stop_flood()
 
@@ -118,17 +120,27 @@ class PriceWebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_cont(event)
 
     def _count(self, event: Any) -> None:
-        """Count a pong, or a small part of a message."""
+        """Count a pong, a small part of a message, or any frame behind the close frame."""
+        if self.close_sent:
+            self.prices.frame_counter.take_after_close()
+            self._stop_flood()
+            return
         is_message = event.fin and event.opcode in (Opcode.TEXT, Opcode.BINARY)
-        if not is_message and len(event.data) < SMALL_FRAGMENT and not self.close_sent:
+        if not is_message and len(event.data) < SMALL_FRAGMENT:
             self.prices.frame_counter.take(self.prices.on_flood)
             self._stop_flood()
 
     def _stop_flood(self) -> None:
+        """Read nothing more from a client that sends too much, and cut it off soon."""
         if self.prices.frame_counter.is_flooded and not self._is_stopped:
             self._is_stopped = True
             self.transport.pause_reading()
             self.loop.call_later(FLOOD_CLOSE_S, self.transport.abort)
+
+    async def receive(self) -> Any:
+        if self._is_stopped:
+            self.read_paused = False  # uvicorn would read on
+        return await super().receive()
 
     async def send(self, message: Any) -> None:
         await super().send(message)
