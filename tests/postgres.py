@@ -42,9 +42,11 @@ class PostgresServer:
 
     Args:
         durable: whether a commit waits for the disk, as in production.
+        options: more settings, such as "max_connections=30".
     """
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(self, *options: str, durable: bool = False) -> None:
+        self.options = [part for option in options for part in ("-c", option)]
         self.durable = durable
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))
@@ -70,10 +72,10 @@ class PostgresServer:
         """Start the server and wait until it answers."""
         program = find_program("postgres")
         data = self.folder / "data"
-        fsync = f"fsync={'on' if self.durable else 'off'}"
+        options = [*OPTIONS, "-c", f"fsync={'on' if self.durable else 'off'}", *self.options]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [str(program), "-D", str(data), "-p", str(self.port), *OPTIONS, "-c", fsync],
+                [str(program), "-D", str(data), "-p", str(self.port), *options],
                 stdout=log,
                 stderr=log,
                 user=self.user,

@@ -36,7 +36,7 @@ class Series(models.Model):
 class Tick(models.Model):
     """One tick as the bridge logged it; `position` orders the ticks of one millisecond.
 
-    In PostgreSQL the table has a partition for each Indian day; in SQLite it is one table,
+    In PostgreSQL the table has partitions, see `tables/partitions.py`; in SQLite it is one table,
     clustered by its key.
     """
 
@@ -123,6 +123,8 @@ class LogPosition(models.Model):
         n: the log's own count at that entry.
         base: added to the log's count for the position of a tick; grows when a log is lost.
         clocks: JSON: segment -> its newest event's time, and when that arrived.
+        part_of: the entry after `entry_id` that is being stored in parts; `n` then counts those of
+            its ticks that are in the tables. Release 0.1.0 neither reads nor writes it.
     """
 
     shard = models.PositiveSmallIntegerField(primary_key=True)
@@ -130,6 +132,7 @@ class LogPosition(models.Model):
     n = models.BigIntegerField(default=0)
     base = models.BigIntegerField(default=0)
     clocks = models.TextField(default="{}")
+    part_of = models.CharField(max_length=48, default="", db_default="", blank=True)
 
     def __str__(self) -> str:
         return f"log {self.shard} at {self.entry_id}"
@@ -142,6 +145,7 @@ class Gap(models.Model):
         TRIMMED = "trimmed", "The log was trimmed before it was read"
         LOST = "lost", "The log was lost, or went back, in Redis"
         UNREADABLE = "unreadable", "An entry of the log could not be read"
+        REFUSED = "refused", "The database refused ticks for their contents"
 
     shard = models.PositiveSmallIntegerField()
     reason = models.CharField(max_length=12, choices=Reason.choices)

@@ -30,6 +30,8 @@ _FULL_SHARE = 0.75
 _CROWDED_SHARE = 0.7
 # A recorder with ticks to store should have stored some within this time.
 _COMMIT_WITHIN_S = 30
+# A tick that the recorder left out is a warning for this long.
+_REFUSED_WITHIN_MS = 3_600_000
 
 
 class Readiness:
@@ -162,7 +164,14 @@ class Readiness:
             "behind": behind,
             "last_commit_s": age_s,
             "error": status.get("error", ""),
+            "refused": status.get("refused", 0),
         }
+        if now_ms() - status.get("last_refused_at", 0) < _REFUSED_WITHIN_MS:
+            self.warnings.append(
+                f"the history database refused {status['refused']} ticks for their contents, "
+                f"and they are not in history: correct their publishers; the last: "
+                f"{status['last_refused']}"
+            )
         if error := status.get("error"):
             return f"it stores nothing, and tries again: {error}; check the history database"
         if behind and age_s is not None and age_s > _COMMIT_WITHIN_S:

@@ -119,7 +119,7 @@ def clean_database(request: pytest.FixtureRequest) -> str:
     url = server.url(request.getfixturevalue("postgres_database"))
     with psycopg.connect(url) as connection:
         partitions = connection.execute(EXISTING).fetchall()
-        for (name,) in partitions:
+        for name, _ in partitions:
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
         connection.execute(f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY")
     return url

@@ -24,6 +24,7 @@ from quotes.history.files.importing import history_import
 from quotes.history.models import Candle, Series, Tick
 from quotes.history.queries.ranges import MOST_MS, TimeRange
 from quotes.history.queries.selectors import candles, ticks
+from quotes.history.tables import postgres
 from quotes.runtime.clock import DAY_MS
 from quotes.runtime.progress import Progress
 from tests.history import reference
@@ -324,3 +325,17 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     """The file is checked only."""
     assert import_file(PIECE, dry_run=True).rows == 300
     assert Tick.objects.count() == 0
+
+
+def test_ticks_of_many_days_are_imported_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few partitions a transaction; alike ticks are counted over all parts."""
+    monkeypatch.setattr(postgres, "_MOST_PARTITIONS", 4)
+    stamps = [OPENING + day * DAY_MS for day in range(30)]
+    rows = [f"RELIANCE,{stamp},{price},1" for stamp in stamps for price in (1, 2, 1)]
+    path = write(tmp_path / "ticks.csv", TICKS + "\n".join(rows) + "\n")
+    report = import_file(path)
+    assert (report.added, report.repeated) == (90, 0)
+    assert Tick.objects.count() == 90
+    assert import_file(path).added == 0

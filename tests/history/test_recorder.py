@@ -264,7 +264,7 @@ def test_command_records_by_the_hours_of_the_tables(redis: Redis) -> None:
     log(redis, [log_row(), log_row(timestamp=OPENING - MINUTE)])
     output = StringIO()
     call_command("record_prices", once=True, stdout=output)
-    assert "recorded=2 candles=8 gaps=0 bad=0 behind=0" in output.getvalue()
+    assert "recorded=2 candles=8 gaps=0 bad=0 refused=0 behind=0" in output.getvalue()
     call_command("rebuild_candles", first=date(2021, 4, 16), check=True, stdout=output)
     assert "8 candles of 1 days of instruments: 0 wrong" in output.getvalue()
     Candle.objects.filter(interval=5).update(ticks=9)

@@ -70,6 +70,19 @@ def test_recorder_that_stores_nothing_is_a_warning(
     assert warning in found and warning in answer["recorder"]
 
 
+def test_ticks_that_are_not_in_history_are_a_warning(client: Client, redis: Redis) -> None:
+    """For an hour after the last one; it is named, with the reason."""
+    bridge_works(redis)
+    recorder_works(redis, refused=3, last_refused="AAPL: no", last_refused_at=now_ms() - 60_000)
+    code, answer = readyz(client)
+    assert (code, answer["recorder"]) == (200, "ok")
+    assert answer["recorder_status"]["refused"] == 3
+    (found,) = answer["warnings"]
+    assert "refused 3 ticks for their contents" in found and found.endswith("AAPL: no")
+    recorder_works(redis, refused=3, last_refused="AAPL: no", last_refused_at=now_ms() - 4_000_000)
+    assert readyz(client)[1]["warnings"] == []
+
+
 def test_recorder_of_the_former_release_is_understood(client: Client, redis: Redis) -> None:
     """Its status has counters alone."""
     bridge_works(redis)

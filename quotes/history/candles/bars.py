@@ -14,7 +14,8 @@ order of events, the readings rise. If one does not:
 - If the readings jump from there back to the level before the fall, or above it, the fall was a
   bad reading. Only the volume above that level was traded.
 
-The first reading of a session counts as traded at that moment.
+The first reading of a session counts as traded at that moment. Readings that fall and rise again
+and again may add up to more than a column holds: a volume ends at MAX_VOLUME.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 NO_VOLUME = -1
+MAX_VOLUME = 2**63 - 1
 
 # One tick as candles need it: event time, the day's volume or NO_VOLUME, position, price, open
 # interest or None. Tuples compare in the order of events, since a series has a position once.
@@ -103,6 +105,8 @@ def fold(
             volume = traded if volume is None else volume + traded
         if interest is not None:
             oi = interest
+    if volume is not None and volume > MAX_VOLUME:
+        volume = MAX_VOLUME
     return Bar(
         start, ends, opened, highest, lowest, price, volume, oi, ticks + len(points), volume_state
     )
@@ -141,4 +145,6 @@ def merge(bars: Iterable[Bar], start: int, ends: int) -> Bar:
         if bar.oi is not None:
             oi = bar.oi
         ticks += bar.ticks
+    if volume is not None and volume > MAX_VOLUME:
+        volume = MAX_VOLUME
     return Bar(start, ends, first.open, highest, lowest, close, volume, oi, ticks)

@@ -47,7 +47,6 @@ class CandleImport:
                 if changes:
                     self._tables.put_candles(changes)
                     changed += len(changes)
-        self._tables.committed()
         self._report.added += counts["added"]
         self._report.repeated += counts["repeated"]
         self._report.kept += counts["kept"]

@@ -65,7 +65,16 @@ class TickImport:
         self._newest: dict[int, int] = {}
 
     def store(self, records: Sequence[TickRecord]) -> None:
-        """Store the new ticks, and the candles that they change, in one transaction."""
+        """Store the new ticks, and the candles that they change.
+
+        In one transaction, unless their days need too many locks.
+        """
+        room = self._tables.make_room([record.timestamp for record in records])
+        if not room and len(records) > 1:
+            half = len(records) // 2
+            self.store(records[:half])
+            self.store(records[half:])
+            return
         with transaction.atomic(using=self._tables.connection.alias):
             numbers = self._tables.series({str(record.key) for record in records})
             rows: list[TickValues] = []
@@ -85,7 +94,6 @@ class TickImport:
             if changes:
                 self._tables.put_candles(list(changes.values()))
         self._builder.committed()
-        self._tables.committed()
         self._report.added += len(rows)
         self._report.repeated += len(records) - len(rows)
         self._report.candles += len(changes)

@@ -149,7 +149,6 @@ def _rebuild_day(
             tables.put_candles(changes)
         for interval, start in surplus:
             Candle.objects.filter(series=series, interval=interval, start=start).delete()
-        tables.committed()
 
 
 def _bars_of_day(points: list[Point], day: TradingDay) -> _Bars:

@@ -37,6 +37,7 @@ class LogEntry(NamedTuple):
     Attributes:
         n: the log's count of ticks at this entry; None: unknown.
         readable: False: the entry could not be decoded, and has no ticks.
+        more: these are only the next ticks of the entry, and `n` is the count at the last of them.
     """
 
     shard: int
@@ -44,6 +45,7 @@ class LogEntry(NamedTuple):
     n: int | None
     ticks: list[LoggedTick]
     readable: bool = True
+    more: bool = False
 
 
 # A tick's values in the database, without its position and with a Decimal price.
@@ -187,7 +189,9 @@ class BatchMaker:
             position = self.positions[entry.shard]
             gap: MissingTicks | None
             if entry.readable and entry.n is not None:
-                position, gap = after_entry(position, entry.id, entry.n, len(entry.ticks))
+                position, gap = after_entry(
+                    position, entry.id, entry.n, len(entry.ticks), more=entry.more
+                )
                 first = position.base + position.n - len(entry.ticks) + 1
                 self._add(batch, entry.ticks, first, stored)
                 touched.update([tick.key for tick in entry.ticks])

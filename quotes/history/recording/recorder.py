@@ -24,7 +24,8 @@ from quotes.history.recording.announcements import Announcer
 from quotes.history.recording.batches import LogEntry
 from quotes.history.recording.day_statistics import DayStatistics
 from quotes.history.recording.log_reader import BatchReader
-from quotes.history.recording.writer import Fenced, HistoryWriter
+from quotes.history.recording.splitting import store_in_parts
+from quotes.history.recording.writer import Fenced, HistoryWriter, StoredBatch
 from quotes.runtime.clock import now_ms
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress
@@ -47,12 +48,17 @@ _CHECK_EVERY_S = 2.0
 
 @dataclass
 class RecorderCounters:
-    """Counts of a recorder since its start; `behind` and `commit_ms` are of the last commit."""
+    """Counts of a recorder since its start; `behind` and `commit_ms` are of the last batch.
+
+    Attributes:
+        refused: ticks that the database did not take for their contents.
+    """
 
     recorded: int = 0
     candles: int = 0
     gaps: int = 0
     bad: int = 0
+    refused: int = 0
     behind: int = 0
     commit_ms: int = 0
 
@@ -102,6 +108,8 @@ class Recorder:
         self._committed = 0  # when the last batch was stored, Unix milliseconds
         self._position: dict[int, str] = {}  # of the last entry stored, for each shard
         self._error = ""  # why nothing is stored now
+        self._refused = ""  # the last tick that was refused, and why
+        self._refused_at = 0
         self._reported_at = time.monotonic()
         self._checked_at = time.monotonic()
         self._progress: Progress | None = None
@@ -186,14 +194,30 @@ class Recorder:
         self, writer: HistoryWriter, entries: list[LogEntry], now: int, *, again: list[LogEntry]
     ) -> list[CandleChange]:
         began = time.monotonic()
-        stored = writer.store(entries, now_ms=now, again=again)
-        self._committed, self._error = now_ms(), ""
-        self._position.update({entry.shard: entry.id for entry in entries})
+        changes: list[CandleChange] = []
+        for part in store_in_parts(writer, entries, now_ms=now, again=again):
+            changes += part.stored.changes
+            self._count(part.stored)
+            if part.refused:
+                self._refused, self._refused_at = part.refused, now_ms()
+            # Many parts take longer than the lease, and than the patience of whoever stops this.
+            self._renew_lease()
+            if self.interrupt():
+                break
+        else:
+            self._position.update({entry.shard: entry.id for entry in entries})
         self.counters.commit_ms = round((time.monotonic() - began) * 1000)
+        self._report_regularly()
+        return changes
+
+    def _count(self, stored: StoredBatch) -> None:
+        """Count what was committed."""
+        self._committed, self._error = now_ms(), ""
         self.counters.recorded += stored.ticks
         self.counters.candles += len(stored.changes)
         self.counters.gaps += len(stored.gaps)
         self.counters.bad += stored.bad
+        self.counters.refused += stored.refused
         for gap in stored.gaps:
             logger.warning(
                 "gap in history (%s): %s ticks of log %d are missing between %d and %d",
@@ -207,8 +231,6 @@ class Recorder:
             self._progress.add(stored.ticks)
             if self._progress.is_complete:
                 self._end_progress()
-        self._report_regularly()
-        return stored.changes
 
     def _acquire_lease(self) -> bool:
         """Wait for the lease; return False if interrupted."""
@@ -233,6 +255,8 @@ class Recorder:
                 "position": self._position,
                 "committed": self._committed,
                 "error": self._error,
+                "last_refused": self._refused,
+                "last_refused_at": self._refused_at,
             }
         )
 

@@ -1,6 +1,6 @@
 """Storing batches of the tick logs: ticks, candles and log positions in one transaction.
 
-`recorder.py` reads the logs.
+`recorder.py` reads the logs; `splitting.py` cuts batches that the database does not take.
 """
 
 import contextlib
@@ -18,15 +18,30 @@ from quotes.history.candles.sessions import Calendar
 from quotes.history.models import Gap, Series, Tick
 from quotes.history.recording.batches import BatchMaker, LogEntry, SegmentClock, StoredTick
 from quotes.history.router import ALIAS
+from quotes.history.tables.failures import Cause, cause_of
+from quotes.history.tables.log_positions import ReadPosition, after_refused_entry
 from quotes.history.tables.opening import open_tables
 from quotes.runtime.clock import MINUTE_MS
 
 _decode_clocks = msgspec.json.Decoder(dict[str, SegmentClock]).decode
+_MAX_TEXT = 200
 _encode_json = msgspec.json.Encoder().encode
 
 
 class Fenced(Exception):
     """Another recorder has stored these entries already."""
+
+
+class BatchRefused(Exception):
+    """The database does not take a batch for its contents or its size; its parts may be taken.
+
+    Attributes:
+        cause: DATA or SIZE.
+    """
+
+    def __init__(self, cause: Cause, text: str) -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 class StoredBatch(NamedTuple):
@@ -36,12 +51,27 @@ class StoredBatch(NamedTuple):
         ticks: how many were stored.
         changes: candles that are new, changed, or final now; each once.
         bad: how many ticks could not be parsed.
+        refused: how many ticks the database refused.
     """
 
     ticks: int
     changes: list[CandleChange]
     gaps: list[Gap]
     bad: int
+    refused: int = 0
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Raise BatchRefused for failures that a part of the batch may not have."""
+    try:
+        yield
+    except Exception as error:
+        cause = cause_of(error)
+        if cause is Cause.OTHER:
+            raise
+        first_line = str(error).partition("\n")[0][:_MAX_TEXT]
+        raise BatchRefused(cause, f"{type(error).__name__}: {first_line}") from error
 
 
 @contextlib.contextmanager
@@ -57,8 +87,8 @@ class HistoryWriter:
     """Stores batches; each continues where the one before it ended.
 
     Each entry is stored exactly once: the rows and the log position are written in one transaction
-    that fails if another recorder has moved the position. After an exception, make another writer:
-    what this one has in memory may differ from what is stored. For one thread.
+    that fails if another recorder has moved the position. After an exception, make another writer
+    or call `reload`: what is in memory may differ from what is stored. For one thread.
 
     Args:
         shards: whose logs are read.
@@ -71,17 +101,36 @@ class HistoryWriter:
     def __init__(
         self, *, shards: Collection[int], calendars: dict[str, Calendar], grace_ms: int
     ) -> None:
+        self._keys: dict[int, str] = {}  # series -> instrument key
         with database_errors():
             self.tables = open_tables()
             self.tables.prepare()
             self.positions = {shard: self.tables.position(shard) for shard in shards}
+        self._continue(calendars, grace_ms)
+
+    def _continue(self, calendars: dict[str, Calendar], grace_ms: int) -> None:
+        """Continue from the positions, with nothing else in memory."""
         self._builder = CandleBuilder(self.tables, calendars, grace_ms=grace_ms)
         self.maker = BatchMaker(self._numbers, calendars, dict(self.positions))
-        self._keys: dict[int, str] = {}  # series -> instrument key
         self._clocks: dict[str, SegmentClock] = {}
         for position in self.positions.values():
             self._advance_clocks(_decode_clocks(position.clocks))
         self._finalised: dict[str, int] = {}  # segment -> up to when its candles were made final
+
+    def reload(self) -> None:
+        """Read positions and partitions again and forget all else, after a batch was refused.
+
+        Raises:
+            Fenced: another recorder has stored entries since.
+            HistoryDown: the database does not answer.
+        """
+        with database_errors():
+            self.tables.prepare()
+            found = {shard: self.tables.position(shard) for shard in self.positions}
+        if any(found[shard].place != old.place for shard, old in self.positions.items()):
+            raise Fenced
+        self.positions = found
+        self._continue(self.maker.calendars, self._builder.grace_ms)
 
     def _numbers(self, keys: Collection[str]) -> dict[str, int]:
         found = self.tables.series(keys)
@@ -114,20 +163,19 @@ class HistoryWriter:
             again: those of them whose ticks may be stored already; such ticks are left out.
 
         Raises:
+            BatchRefused: the database does not take them together; nothing is stored.
             Fenced: another recorder has stored entries since; nothing is stored.
             HistoryDown: the database failed; nothing is stored.
         """
-        with database_errors():
+        with database_errors(), _refusals():
             batch = self.maker.make(
                 entries, now_ms=now_ms, stored=self._stored(again) if again else ()
             )
             self._advance_clocks(batch.clocks)
+            if not self.tables.make_room([row[1] for row in batch.rows]):
+                raise BatchRefused(Cause.SIZE, "its ticks are of too many days")
             with transaction.atomic(using=ALIAS):
-                for shard, position in batch.positions.items():
-                    # This locks the position: other recorders wait until the transaction ends.
-                    new = position._replace(clocks=_encode_json(self._clocks).decode())
-                    if not self.tables.advance(shard, self.positions[shard], new):
-                        raise Fenced
+                self._advance(batch.positions)
                 self.tables.insert_ticks(batch.rows)
                 changes: dict[tuple[int, Interval, int], CandleChange] = {}
                 for (segment, series), points in batch.points.items():
@@ -144,6 +192,31 @@ class HistoryWriter:
         self.positions.update(batch.positions)
         self._committed()
         return StoredBatch(len(batch.rows), [*changes.values(), *finals], gaps, batch.bad)
+
+    def refuse(self, entry: LogEntry, *, now_ms: int) -> StoredBatch:
+        """Move past the ticks of an entry without storing them, and record a gap.
+
+        Raises:
+            Fenced, HistoryDown: as by `store`.
+        """
+        old = self.positions[entry.shard]
+        new, missing = after_refused_entry(old, entry.id, entry.n, more=entry.more)
+        gap = Gap(shard=entry.shard, found_at=now_ms, **missing._asdict())
+        with database_errors(), transaction.atomic(using=ALIAS):
+            self._advance({entry.shard: new})
+            # One gap for an entry, however many of its ticks are refused.
+            added = not self.tables.extend_gap(gap)
+            if added:
+                self.tables.add_gap(gap)
+        self.positions[entry.shard] = self.maker.positions[entry.shard] = new
+        return StoredBatch(0, [], [gap] if added else [], 0, refused=len(entry.ticks))
+
+    def _advance(self, positions: dict[int, ReadPosition]) -> None:
+        """Store positions in the open transaction, which locks them until it ends."""
+        for shard, position in positions.items():
+            new = position._replace(clocks=_encode_json(self._clocks).decode())
+            if not self.tables.advance(shard, self.positions[shard], new):
+                raise Fenced
 
     def _stored(self, entries: Sequence[LogEntry]) -> set[StoredTick]:
         """Return the stored ticks of the instruments and times of entries."""
@@ -193,7 +266,6 @@ class HistoryWriter:
 
     def _committed(self) -> None:
         self._builder.committed()
-        self.tables.committed()
 
     def key_of(self, series: int) -> str:
         """Return the instrument key of a series; KeyError for an unknown one."""

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connections
+from django.db.models import F
 
 from instruments.keys import InstrumentKey
 from quotes.history.candles.bars import NO_VOLUME, Bar, Point
@@ -52,7 +53,7 @@ _FINALISE = (
     f' RETURNING "series_id", "interval", {_BAR_COLUMNS}'
 )
 _ADVANCE = (
-    "UPDATE history_logposition SET entry_id = %s, n = %s, base = %s, clocks = %s"
+    "UPDATE history_logposition SET entry_id = %s, n = %s, base = %s, clocks = %s, part_of = %s"
     " WHERE shard = %s AND entry_id = %s AND n = %s"
 )
 
@@ -68,7 +69,14 @@ class Tables(abc.ABC):
 
     @abc.abstractmethod
     def prepare(self) -> None:
-        """Prepare bulk writes; call it before a transaction."""
+        """Prepare bulk writes; not within a transaction."""
+
+    def make_room(self, timestamps: Iterable[int]) -> bool:
+        """Prepare for ticks of these times; return False if one transaction cannot hold them.
+
+        Call it before the transaction that stores or reads them. Those of one day always fit.
+        """
+        return True
 
     @abc.abstractmethod
     def insert_ticks(self, rows: Sequence[TickValues]) -> None:
@@ -77,9 +85,6 @@ class Tables(abc.ABC):
     @abc.abstractmethod
     def put_candles(self, changes: Sequence[CandleChange]) -> None:
         """Store candles, replacing stored ones; each candle may be there once."""
-
-    def committed(self) -> None:  # noqa: B027 - not every database has something to do
-        """Note that the transaction was committed."""
 
     def _query(self, sql: str, values: Sequence[Any]) -> list[Any]:
         with self.connection.cursor() as cursor:
@@ -141,7 +146,7 @@ class Tables(abc.ABC):
     def position(self, shard: int) -> ReadPosition:
         """Return how far the log of a shard was read."""
         rows = LogPosition.objects.filter(shard=shard)
-        row = rows.values_list("entry_id", "n", "base", "clocks").first()
+        row = rows.values_list("entry_id", "n", "base", "clocks", "part_of").first()
         return ReadPosition(*row) if row else START
 
     def advance(self, shard: int, old: ReadPosition, new: ReadPosition) -> bool:
@@ -158,6 +163,15 @@ class Tables(abc.ABC):
 
     def add_gap(self, gap: Gap) -> None:
         gap.save(force_insert=True)
+
+    def extend_gap(self, gap: Gap) -> bool:
+        """Add the ticks of a gap to the stored one of the same time; return False if none is."""
+        if gap.ticks is None:
+            return False
+        same = Gap.objects.filter(
+            shard=gap.shard, reason=gap.reason, begins=gap.begins, ends=gap.ends
+        )
+        return bool(same.update(ticks=F("ticks") + gap.ticks))
 
 
 def _bar_of(row: Sequence[Any]) -> Bar:

@@ -34,6 +34,8 @@ _PUT_CANDLES = (
     f"INSERT INTO history_candle ({CANDLE_COLUMNS})"
     f" SELECT {CANDLE_COLUMNS} FROM staged_candle {ON_CONFLICT}"
 )
+# Partitions of ticks in one transaction, which locks each of them and its index.
+_MOST_PARTITIONS = 100
 _NULL = "\\N"
 # Characters that the text format of COPY escapes.
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -53,8 +55,10 @@ class PostgresTables(Tables):
                 cursor.execute(statement)
         self._partitions.prepare()
 
+    def make_room(self, timestamps: Iterable[int]) -> bool:
+        return self._partitions.ensure(timestamps) <= _MOST_PARTITIONS
+
     def insert_ticks(self, rows: Sequence[TickValues]) -> None:
-        self._partitions.ensure(row[1] for row in rows)
         text = "".join(_tick_lines(rows)).encode()
         try:
             with transaction.atomic(using=ALIAS):
@@ -69,9 +73,6 @@ class PostgresTables(Tables):
         self._copy(_COPY_CANDLES, "".join(lines).encode())
         self._run(_PUT_CANDLES)
         self._run("TRUNCATE staged_candle")
-
-    def committed(self) -> None:
-        self._partitions.committed()
 
     def _run(self, sql: str) -> None:
         with self.connection.cursor() as cursor:

@@ -29,7 +29,7 @@ class Command(BaseCommand):
         except (BadRetention, Error) as error:
             raise CommandError(f"not pruned: {error}") from error
         self.stdout.write(
-            f"dropped {report.partitions} days of ticks, {report.ticks:,} ticks and "
+            f"dropped {report.partitions} partitions of ticks, {report.ticks:,} ticks and "
             f"{report.candles:,} candles"
             if rules
             else "nothing to drop: QUOTES_KEEP_HISTORY has no rule"
