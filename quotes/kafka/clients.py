@@ -12,6 +12,8 @@ logger = logging.getLogger("quotes.kafka")
 # The messages of a partition that librdkafka may hold until they are consumed.
 QUEUED_KB = 16_384
 FETCH_BYTES = 4_194_304
+# How often a consumer looks for new topics and partitions; the library's default is 5 minutes.
+REFRESH_MS = 5_000
 
 
 def connection_options() -> dict[str, Any]:
@@ -48,6 +50,7 @@ def new_consumer(**more: Any) -> Consumer:
         "queued.max.messages.kbytes": QUEUED_KB,
         "fetch.message.max.bytes": FETCH_BYTES,
         "fetch.wait.max.ms": 100,
+        "topic.metadata.refresh.interval.ms": REFRESH_MS,
     }
     if conf.group_protocol == "classic":
         # With the protocol `consumer` the brokers decide on these.

@@ -4,26 +4,30 @@ A message is a zero byte, the schema's id in four bytes, and the record. `fields
 from the record's fields. Needs requirements-kafka-schemas.txt.
 """
 
-import base64
 import json
-import urllib.error
-import urllib.request
+import time
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from quotes.errors import BadTick, KafkaDown, KafkaRefused
 from quotes.kafka.conf import conf
 from quotes.kafka.fields import TopicMessage, TopicTick, values_as_json
+from quotes.kafka.registry import SchemaMissing, SchemaRegistry
 
 Decode = Callable[[int, bytes], dict[str, Any]]  # schema id, record -> its fields
 
-TIMEOUT_S = 5.0
-MAX_SCHEMA_BYTES = 1_048_576
 HEAD = 5
+MAX_REFERENCES = 100
+# Schemas that were refused lately.
+MAX_REFUSED = 10_000
+# How soon a schema is fetched again: one that was missing may have come meanwhile, and one that
+# the registry refused may have taken seconds.
+MISSING_FOR_S = 1.0
+REFUSED_FOR_S = 60.0
 PACKAGES = {"avro": "fastavro", "protobuf": "google.protobuf"}
 
 
@@ -63,60 +67,63 @@ def installed(package: str) -> bool:
         return False
 
 
-class SchemaRegistry:
-    """Reads schemas and references from the registry."""
-
-    def __init__(self) -> None:
-        self.url = conf.schema_registry_url.rstrip("/")
-        if urlsplit(self.url).scheme not in ("http", "https"):
-            raise KafkaRefused("KAFKA_SCHEMA_REGISTRY_URL must be a URL, as https://registry:8081")
-        self.headers = {"Accept": "application/vnd.schemaregistry.v1+json"}
-        if conf.schema_registry_auth:
-            login = base64.b64encode(conf.schema_registry_auth.encode()).decode()
-            self.headers["Authorization"] = f"Basic {login}"
-
-    def get(self, path: str) -> Any:
-        """Return the decoded answer of the registry.
-
-        Raises:
-            BadTick: the registry has nothing at this path.
-            KafkaDown: it does not answer.
-        """
-        request = urllib.request.Request(self.url + path, headers=self.headers)  # noqa: S310
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
-                return json.loads(response.read(MAX_SCHEMA_BYTES))
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                raise BadTick(f"the schema registry has no {path}") from error
-            raise KafkaDown(f"the schema registry answers {error.code}") from error
-        except (OSError, ValueError) as error:
-            raise KafkaDown(f"the schema registry does not answer: {error}") from error
-
-
 class AvroDecoder:
-    """Decodes by the schema that the record was written with; each schema is fetched once."""
+    """Decodes by the schema that the record was written with; each schema is fetched once.
+
+    A schema that is missing, or cannot be read, is fetched again after a while.
+    """
 
     def __init__(self) -> None:
         self.fastavro: Any = import_module("fastavro")
         self.registry = SchemaRegistry()
         self.schemas: dict[int, Any] = {}
+        self.refused: dict[int, tuple[float, str]] = {}  # number -> until when, and why
 
     def __call__(self, number: int, record: bytes) -> dict[str, Any]:
         schema = self.schemas.get(number)
         if schema is None:
-            schema = self.schemas[number] = self.schema(f"/schemas/ids/{number}", {})
+            schema = self.schemas[number] = self._fetch(number)
         values = self.fastavro.schemaless_reader(BytesIO(record), schema, None)
         if not isinstance(values, dict):
             raise BadTick("the schema does not describe a record")
         return values
 
-    def schema(self, path: str, named: dict[str, Any]) -> Any:
-        """Return a schema with all schemas that it refers to."""
+    def _fetch(self, number: int) -> Any:
+        """Return a schema.
+
+        Raises:
+            BadTick: it cannot be had, now or since a moment ago.
+            KafkaDown: the registry does not answer.
+        """
+        until, reason = self.refused.get(number, (0.0, ""))
+        if time.monotonic() < until:
+            raise BadTick(reason)
+        try:
+            return self.schema(f"/schemas/ids/{number}", {}, [])
+        except KafkaDown:
+            raise
+        except Exception as error:  # whatever the registry sends, and whatever its parser says
+            reason = str(error) if isinstance(error, BadTick) else f"schema {number}: {error!r}"
+            pause_s = MISSING_FOR_S if isinstance(error, SchemaMissing) else REFUSED_FOR_S
+            if len(self.refused) >= MAX_REFUSED:
+                self.refused.clear()
+            self.refused[number] = (time.monotonic() + pause_s, reason)
+            raise BadTick(reason) from error
+
+    def schema(self, path: str, named: dict[str, Any], seen: list[str]) -> Any:
+        """Return a schema with all schemas that it refers to.
+
+        Args:
+            named: the schemas parsed before, by name.
+            seen: the paths fetched before.
+        """
+        if len(seen) == MAX_REFERENCES:
+            raise BadTick(f"the schema refers to more than {MAX_REFERENCES} others")
+        seen.append(path)
         found = self.registry.get(path)
         for one in found.get("references") or ():
             subject, version = quote(one["subject"], safe=""), int(one["version"])
-            self.schema(f"/subjects/{subject}/versions/{version}", named)
+            self.schema(f"/subjects/{subject}/versions/{version}", named, seen)
         return self.fastavro.parse_schema(json.loads(found["schema"]), named)
 
 

@@ -60,7 +60,8 @@ def test_standby_goes_on_where_the_working_recorder_stopped(
             one.recorder.interrupt.requested = True
             log(redis, [log_row(timestamp=OPENING + 2)])
             wait_until(stored(3))
-            assert one.recorder.counters.recorded + other.recorder.counters.recorded == 3
+            counters = one.recorder.counters, other.recorder.counters
+            wait_until(lambda: counters[0].recorded + counters[1].recorded == 3)
 
 
 @pytest.mark.slow

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from quotes.kafka import clients
+from quotes.kafka.status import kafka_state
 from quotes.runtime.clock import IST_MS, now_ms
 from quotes.store.inbox import unread
 from tests.kafka.broker import Broker
@@ -73,12 +75,14 @@ def more_than(redis: Redis, taken: int) -> bool:
 POISON = [
     (b"not json", "not a JSON object"),
     (b"{}", "no price"),
-    (b'{"price":NaN}', "not a JSON object"),
+    (b'{"price":NaN}', "price must be a finite number"),
     (b'{"price":1,"symbol":""}', "symbol"),
     (b"\xff\xfe", "not a JSON object"),
     (b'{"price":1,"symbol":"A","timestamp":1712331900}', "milliseconds"),
     (b'{"price":1,"symbol":"A","segment":"NOPE"}', "not a segment, was 'NOPE'"),
     (b'{"price":1,"symbol":"A","segment":"nse_eq"}', "not a segment, was 'nse_eq'"),
+    (b'{"price":1,"symbol":"A","volume":1%b}' % (b"0" * 30), "at most 30 digits"),
+    (b'{"price":1,"symbol":"A","deep":%b1%b}' % (b"[" * 900, b"]" * 900), "nested at most 32"),
 ]
 
 
@@ -108,6 +112,31 @@ async def test_poison_messages_become_dead_letters(
         assert headers["dead-letter.topic"] == topic.encode()
         offsets.append(int(headers["dead-letter.offset"]))
     assert offsets == list(range(0, 2 * len(cases), 2))
+
+
+@pytest.mark.parametrize("pattern", ["{}", "^{}.*"])
+async def test_topic_that_appears_later_is_read(
+    *,
+    live: LiveServer,
+    redis: Redis,
+    broker: Broker,
+    topic: str,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    pattern: str,
+) -> None:
+    """It is named among the problems until then; no restart is needed."""
+    assert clients.REFRESH_MS <= 5000
+    monkeypatch.setattr(clients, "REFRESH_MS", 500)
+    late = f"{topic}.late"
+    settings.KAFKA_TOPICS = f"{topic},{pattern.format(late)}"
+    with RunningConsumer(redis) as running:
+        await eventually(lambda: running.positioned)
+        await eventually(lambda: "no consumer has partitions of" in kafka_state(redis))
+        broker.topic(name=late)
+        broker.produce(late, message("A", "1", MOMENT).encode(), key=b"A")
+        await eventually(lambda: logged(redis))
+        await eventually(lambda: kafka_state(redis) == "ok")
 
 
 async def test_consumer_goes_on_behind_what_it_has_put(
