@@ -86,7 +86,7 @@ def sentences(detail: Any, name: str = "") -> Iterator[str]:
             yield from sentences(inner, name)
     else:
         text = str(detail).rstrip(".")
-        if not text[:2].isupper():  # as in "JSON parse error"
+        if not text[1:2].isupper():  # as in "JSON parse error"
             text = text[:1].lower() + text[1:]
         yield f"{name}: {text}" if name else text
 
