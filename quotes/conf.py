@@ -156,8 +156,18 @@ class QuotesSettings(SettingsGroup):
     )
     handshake_timeout_s = Setting(
         10.0,
-        "Seconds a new connection may take to send its request's headers (uvicorn).",
+        "Seconds that the headers of a request may take, from a new connection or its first byte.",
         least=0.1,
+    )
+    body_timeout_s = Setting(
+        10.0,
+        "Seconds that the body of a request may take, besides those that its size allows.",
+        least=0.1,
+    )
+    min_bytes_per_s = Setting(
+        16384,
+        "Bytes of a request's body or of an answer that allow a second more for the rest.",
+        least=1,
     )
     auth_timeout_s = Setting(10.0, "Seconds a client may take to authenticate.", least=0.1)
     token_warning_s = Setting(

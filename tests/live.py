@@ -13,13 +13,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from config.asgi import application
 from quotes.bridge.bridge import Bridge
 from quotes.layer import QuotesChannelLayer
+from quotes.serve.processes import UVICORN_HTTP, UVICORN_WEBSOCKETS
 from quotes.websocket.feed.feed import feeds
 from tests.ports import free_port
 from tests.waiting import DEADLINE_S, eventually
 
 Frame = dict[str, Any]
 
-FAST = "quotes.websocket.transports.uvicorn:PriceWebSocketProtocol"
+FAST = UVICORN_WEBSOCKETS
 
 
 class Client:
@@ -112,6 +113,7 @@ class LiveServer:
             application,
             host="127.0.0.1",
             port=self.port,
+            http=UVICORN_HTTP if self.ws == FAST else "auto",
             ws=self.ws,
             ws_per_message_deflate=False,
             lifespan="off",

@@ -1,13 +1,17 @@
-"""The size of HTTP requests: one that is too long is refused before Django stores its body.
+"""The size of HTTP requests, and the time that their bodies may take.
 
-Django writes a body to disk as it arrives, before any view can look at it.
+Django writes a body to disk as it arrives, before any view can look at it. Daphne hands over a body
+when it is whole: there `quotes.websocket.transports.daphne_http` has the deadline.
 """
 
+import asyncio
+import time
 from typing import Any
 
 import msgspec
 
 from instruments.conf import conf as instruments_conf
+from quotes.conf import conf
 
 _API = "/api/"
 # The API's longest bodies are 1,000 ticks, those of other pages are uploads in admin.
@@ -22,7 +26,12 @@ def _max_bytes(path: str) -> int:
 
 
 class BodyLimit:
-    """ASGI middleware: answers 413 to a request whose length is too long, by header or in fact."""
+    """ASGI middleware: answers 413 to a body that is too long, and 408 to one that takes too long.
+
+    The length is that of the header, or what comes. The time is QUOTES_BODY_TIMEOUT_S as a whole,
+    and a second more for every QUOTES_MIN_BYTES_PER_S bytes that came; only the time spent waiting
+    for the client is counted.
+    """
 
     def __init__(self, application: Any) -> None:
         self._application = application
@@ -31,28 +40,53 @@ class BodyLimit:
         if scope["type"] != "http":
             return await self._application(scope, receive, send)
         limit = _max_bytes(scope["path"])
+        too_long = f"a request may have at most {limit} bytes"
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if not length.isdigit() or int(length) > limit:
-            return await _refuse(limit, send)
-        received = 0
+            return await _refuse(413, too_long, send)
+        return await self._application(scope, _Body(receive, send, limit, too_long).receive, send)
 
-        async def counted() -> Any:
-            nonlocal received
-            message = await receive()
-            before, received = received, received + len(message.get("body", b""))
-            if received <= limit:
-                return message
-            if before <= limit:
-                await _refuse(limit, send)
+
+class _Body:
+    """The body of one request as it comes: its messages, its length and its time."""
+
+    def __init__(self, receive: Any, send: Any, limit: int, too_long: str) -> None:
+        self._receive = receive
+        self._send = send
+        self._limit = limit
+        self._too_long = too_long
+        self._is_whole = self._is_refused = False
+        self._received = 0
+        self._waited = 0.0
+
+    async def receive(self) -> Any:
+        """Return the next message; `http.disconnect` once the body is refused."""
+        if self._is_refused:
             return {"type": "http.disconnect"}
+        if self._is_whole:
+            return await self._receive()
+        allowed = conf.body_timeout_s + self._received / conf.min_bytes_per_s
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(allowed - self._waited):
+                message = await self._receive()
+        except TimeoutError:
+            return await self._end(408, "the body of the request took too long")
+        self._waited += time.monotonic() - begun
+        self._received += len(message.get("body", b""))
+        self._is_whole = not message.get("more_body", False)
+        if self._received > self._limit:
+            return await self._end(413, self._too_long)
+        return message
 
-        return await self._application(scope, counted, send)
+    async def _end(self, status: int, text: str) -> Any:
+        self._is_refused = True
+        await _refuse(status, text, self._send)
+        return {"type": "http.disconnect"}
 
 
-async def _refuse(limit: int, send: Any) -> None:
-    body = msgspec.json.encode(
-        {"code": 413, "message": f"a request may have at most {limit} bytes"}
-    )
+async def _refuse(status: int, text: str, send: Any) -> None:
+    body = msgspec.json.encode({"code": status, "message": text})
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -27,6 +27,7 @@ from zope.interface import implementer
 from quotes.conf import conf
 from quotes.runtime.redaction import scrub
 from quotes.websocket.transports.base import EXTENSION, FLOOD_CLOSE_S, SMALL_FRAGMENT, WireTransport
+from quotes.websocket.transports.daphne_http import PriceHTTPFactory, PriceWebRequest
 
 # Messages of one client that wait to be carried out, above which no more are read from it.
 _MAX_QUEUED = 64
@@ -187,9 +188,22 @@ class PriceWebSocketProtocol(WebSocketProtocol):
 
 
 class PriceServer(Server):
-    """Daphne's server, which announces a frame transport in each WebSocket's scope."""
+    """Daphne's server, which announces a frame transport in each WebSocket's scope.
+
+    HTTP has deadlines, and answers wait for clients that take them slowly.
+    """
 
     _ws_factory: Any = None
+    _http_factory: Any = None
+
+    @property
+    def http_factory(self) -> Any:
+        return self._http_factory
+
+    @http_factory.setter
+    def http_factory(self, factory: Any) -> None:
+        # Daphne makes one when it starts to run.
+        self._http_factory = PriceHTTPFactory(self)
 
     @property
     def ws_factory(self) -> Any:
@@ -213,6 +227,11 @@ class PriceServer(Server):
             }
             scope = {**scope, "extensions": extensions}
         return super().create_application(protocol, scope)
+
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        await super().handle_reply(protocol, message)
+        if message.get("more_body") and isinstance(protocol, PriceWebRequest):
+            await protocol.drained()
 
     def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
         # The access log is not written by way of `logging`.

@@ -19,6 +19,7 @@ from websockets.frames import CloseCode, Opcode
 
 from quotes.conf import conf
 from quotes.websocket.transports.base import EXTENSION, FLOOD_CLOSE_S, SMALL_FRAGMENT, WireTransport
+from quotes.websocket.transports.deadlines import REQUEST_TIMEOUT, write_time_s
 
 _TESTED_VERSIONS = ("0.54.",)
 
@@ -163,41 +164,70 @@ class PriceWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.prices.on_drain()
+        if hasattr(self, "prices"):  # not before the handshake
+            self.prices.on_drain()
 
 
 class PriceHTTPProtocol(H11Protocol):
-    """Closes a connection whose request, up to the end of its headers, takes too long.
+    """Ends a connection whose request's headers, or whose reading of an answer, take too long.
 
-    uvicorn waits for a first request for ever, so a few thousand connections that send nothing, or
-    a byte a minute, would hold its files.
+    uvicorn waits for both for ever, so a few thousand connections that send nothing, or a byte a
+    minute, would hold its files, and an answer that nobody reads its thread.
     """
 
-    _deadline: asyncio.TimerHandle | None = None
+    _headers_deadline: asyncio.TimerHandle | None = None
+    _write_deadline: asyncio.TimerHandle | None = None
+    _has_begun = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        # Whatever the operating system does not take at once is a matter of the deadline.
+        transport.set_write_buffer_limits(high=0)
         self._wait()
 
     def data_received(self, data: bytes) -> None:
+        self._has_begun = True
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._stop_waiting()
-        elif self._deadline is None:
+        elif self._headers_deadline is None:
             self._wait()  # for the rest of a further request, of which this is a part
 
     def handle_websocket_upgrade(self, event: Any) -> None:
         self._stop_waiting()
+        self._stop_write_deadline()
+        self.transport.set_write_buffer_limits()
         super().handle_websocket_upgrade(event)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_write_deadline()
         super().connection_lost(error)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        allowed = write_time_s(self.transport.get_write_buffer_size())
+        self._write_deadline = self.loop.call_later(allowed, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_write_deadline()
+        super().resume_writing()
+
     def _wait(self) -> None:
-        self._deadline = self.loop.call_later(conf.handshake_timeout_s, self.transport.close)
+        self._headers_deadline = self.loop.call_later(conf.handshake_timeout_s, self._time_out)
 
     def _stop_waiting(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        if self._headers_deadline is not None:
+            self._headers_deadline.cancel()
+            self._headers_deadline = None
+
+    def _stop_write_deadline(self) -> None:
+        if self._write_deadline is not None:
+            self._write_deadline.cancel()
+            self._write_deadline = None
+
+    def _time_out(self) -> None:
+        # A client that sent nothing would take an answer for that to its next request.
+        if self._has_begun:
+            self.transport.write(REQUEST_TIMEOUT)
+        self.transport.close()
