@@ -15,6 +15,7 @@ from django.db import DatabaseError, close_old_connections, connections
 from quotes.access.accounts import Accounts
 from quotes.access.errors import AccessDown
 from quotes.access.selectors import read_accounts
+from quotes.runtime.background import BackgroundTasks
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class AccountReader:
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(1, "access")
         self._waiting: list[tuple[_Lookup, asyncio.Future[Accounts]]] = []
+        self._tasks = BackgroundTasks(logger)
         self._task: asyncio.Task[None] | None = None
 
     async def read(self, user: int | str, login: str = "") -> Accounts:
@@ -44,7 +46,7 @@ class AccountReader:
         future: asyncio.Future[Accounts] = asyncio.get_running_loop().create_future()
         self._waiting.append(((user, login), future))
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._serve())
+            self._task = self._tasks.complete("reading accounts", self._serve)
         return await future
 
     async def _serve(self) -> None:
@@ -75,11 +77,9 @@ class AccountReader:
 
     async def close(self) -> None:
         """End the thread and its database connection."""
+        await self._tasks.close()
         await asyncio.get_running_loop().run_in_executor(self._executor, connections.close_all)
         self._executor.shutdown()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
 
 
 def in_database(function: Callable[..., T], *arguments: Any) -> T:

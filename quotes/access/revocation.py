@@ -86,8 +86,6 @@ class AccessWatch:
                 await self.check()
             except AccessDown:
                 continue  # the reader has logged it; tokens end by themselves
-            except Exception:
-                logger.exception("checking connected users for changes failed")
 
     async def check(self) -> None:
         """Read changes, and review the sockets of the users that are due; raise AccessDown."""

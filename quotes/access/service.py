@@ -1,6 +1,7 @@
 """What one event loop needs of access, for all of its sockets."""
 
 import asyncio
+import logging
 
 import redis.asyncio
 
@@ -15,7 +16,10 @@ from quotes.access.middleware.proxy_headers import address_group, is_loopback
 from quotes.access.revocation import AccessWatch
 from quotes.access.selectors import anonymous_entitlements
 from quotes.conf import conf
+from quotes.runtime.background import BackgroundTasks
 from quotes.runtime.clock import today_in_india
+
+logger = logging.getLogger(__name__)
 
 
 class AccessService:
@@ -27,6 +31,7 @@ class AccessService:
     Attributes:
         client: Redis, for tickets.
         watch: sockets are added to it when they authenticate, and discarded when they end.
+        tasks: runs both; sockets start theirs there.
         counts: connections are released there under the names that counting them returned.
     """
 
@@ -35,10 +40,9 @@ class AccessService:
         self.counts = ConnectionCounts(client)
         self._reader = AccountReader()
         self.watch = AccessWatch(self._reader)
-        self._tasks = [
-            asyncio.create_task(self.watch.run()),
-            asyncio.create_task(self.counts.run()),
-        ]
+        self.tasks = BackgroundTasks(logger)
+        self.tasks.keep("reviewing connected users", self.watch.run)
+        self.tasks.keep("counting connections", self.counts.run)
         self._anonymous: tuple[tuple[object, ...], Entitlements] = ((), Entitlements())
 
     async def close(self) -> None:
@@ -46,9 +50,7 @@ class AccessService:
         # A cancellation can be lost in the Redis client, so each loop is stopped as well.
         self.watch.stop()
         self.counts.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait(self._tasks)
+        await self.tasks.close()
         await self._reader.close()
         await self.counts.leave()
 

@@ -5,8 +5,8 @@ close in time; no price passes through here. It acts on the client's connection 
 which the session implements; nothing here imports the session.
 """
 
-import asyncio
 import time
+from functools import partial
 from typing import Protocol
 
 from redis.exceptions import RedisError
@@ -92,7 +92,6 @@ class ClientAccess:
         self._next_at = _NEVER  # Unix seconds of the next deadline
         self._warned = False
         self._ended = False
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def user(self) -> int | str:
@@ -260,18 +259,17 @@ class ClientAccess:
         before = self.entitlements
         self._apply(account)
         if self.entitlements != before:
-            task = asyncio.create_task(self._apply_entitlements(client))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._service.tasks.attempt(
+                "applying the entitlements of a client", partial(self._apply_entitlements, client)
+            )
 
     async def _apply_entitlements(self, client: Client) -> None:
         try:
             dropped = await client.reconsider()
+            if not self._ended:
+                client.send_control(self.entitlements_frame(dropped))
         except Exception as error:
             client.fail(error)  # else it would go on to see what it may no longer see
-            return
-        if not self._ended:
-            client.send_control(self.entitlements_frame(dropped))
 
     def entitlements_frame(self, dropped: list[str]) -> bytes:
         """Return the frame that reports what the client may see, and what it is sent no more."""
