@@ -8,7 +8,8 @@ moments, or during writes, gather, so a busy market is written in few large batc
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import hiredis
@@ -25,6 +26,8 @@ from quotes.bridge.silent_names import MAX_LISTED
 from quotes.bridge.writer import TickWriter
 from quotes.conf import conf
 from quotes.errors import quoted
+from quotes.runtime.background import BackgroundTasks, Work
+from quotes.runtime.failed_tasks import failed_tasks
 from quotes.runtime.redis_link import PublishedMessages, RedisDown, RedisLink
 from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.inbox import first_position, newest_id
@@ -35,7 +38,11 @@ from quotes.store.names import lease_key, own_key, status_keys
 
 logger = logging.getLogger(__name__)
 
+# The pause between two sessions.
+FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 1.0
+# With these a session ends, and the next one waits until Redis is ready.
+EXPECTED_ERRORS = (RedisDown, hiredis.ReplyError)
 # After a read, reading pauses for this time, so that the next ticks are read together. A busy
 # market is read in larger pieces: each costs as much as twenty ticks.
 GATHER_S = 0.001
@@ -75,26 +82,32 @@ class Bridge:
         )
         self._numbering = Numbering(number)
         self.bridging = False
+        self._tasks = BackgroundTasks(logger)
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self.counters = BridgeCounters(self.market.counters)
 
     async def run(self) -> None:
         """Work, or stand by, until `stop` is called."""
-        reporter = asyncio.create_task(self.counters.report_regularly(self._report))
-        pause = 0.05
+        self._tasks.keep("reporting counters", self._report_regularly)
+        pause = FIRST_PAUSE_S
         try:
             while not self._stopping.is_set():
+                began_at = self._loop_time()
                 try:
                     await self._session()
-                    pause = 0.05
-                except (RedisDown, hiredis.ReplyError) as error:
+                except EXPECTED_ERRORS as error:
                     logger.warning("%s; trying again", error)
-                    await self._pause(pause)
-                    pause = min(pause * 2, MAX_PAUSE_S)
+                if self._loop_time() - began_at > MAX_PAUSE_S:
+                    pause = FIRST_PAUSE_S
+                await self._pause(pause)
+                pause = min(pause * 2, MAX_PAUSE_S)
         finally:
-            reporter.cancel()
+            await self._tasks.close()
             self._report(self.counters.line())
+
+    async def _report_regularly(self) -> None:
+        await self.counters.report_regularly(self._report)
 
     def stop(self) -> None:
         """Let `run` write what is pending and return."""
@@ -114,14 +127,14 @@ class Bridge:
             trimmer = LogTrimmer(link, flush, shard=self._shard, shards=self._shards)
             await trimmer.trim()
             trimmer.check_server()
-            trimming = trimmer.run(pause_s=self._lease.ttl_ms / 4000)
-            tasks.append(self._start(trimming, name="trimming the tick log"))
+            trimming = partial(trimmer.run, pause_s=self._lease.ttl_ms / 4000)
+            tasks.append(self._start("trimming the tick log", trimming))
             await set_value(link, own_key("shards"), self._shards)
             await self._numbering.restore(link, self.market, flush)
             self._numbering.is_current = True
             links += (sub := await self._connect(self.take), box := await self._connect())
             self.writer = TickWriter(
-                self.market, flush, self.counters, link=link, sub=sub, on_end=self._wake.set
+                self.market, flush, self.counters, link=link, sub=sub, on_end=self._writer_ended
             )
             await sub.psubscribe(conf.channel_prefix + "*")
             await sub.subscribe(own_key("control"))
@@ -132,9 +145,9 @@ class Bridge:
             await self._read_all_keys(link, sub)
             self.bridging = True
             logger.info("bridging %s*", conf.channel_prefix)
-            tasks.append(self._start(self._inbox.run(), name="reading the inbox"))
+            tasks.append(self._start("reading the inbox", self._inbox.run))
             await self._work(links, tasks)
-            await _end(tasks)
+            await self._tasks.end(tasks)
             if self._stopping.is_set() and not link.closed:
                 sub.close()
                 box.close()
@@ -142,18 +155,21 @@ class Bridge:
                 await self._lease.release(link)
         finally:
             self.bridging = False
-            await _end(tasks)
+            await self._tasks.end(tasks)
             if len(links) > 1:
                 self.writer.close()
             for one in reversed(links):
                 one.close()
             self.market.mark_unheard()
 
-    def _start(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> "asyncio.Task[None]":
+    def _start(self, name: str, work: Work) -> "asyncio.Task[None]":
         """Start a task of this session; the session ends when the task does."""
-        task = asyncio.create_task(coroutine, name=name)
-        task.add_done_callback(lambda done: self._wake.set())
-        return task
+        return self._tasks.run(name, work, on_end=self._wake.set, expected=EXPECTED_ERRORS)
+
+    def _writer_ended(self, error: Exception | None) -> None:
+        if error is not None:
+            self._tasks.note("writing ticks", error, expected=EXPECTED_ERRORS)
+        self._wake.set()
 
     async def _connect(
         self, on_messages: Callable[[PublishedMessages], None] | None = None
@@ -212,22 +228,27 @@ class Bridge:
         if self.writer.lost or not held:
             self._numbering.is_current = False
             logger.warning("another bridge has taken over")
-        elif not self._stopping.is_set():
+        elif any(one.closed for one in links):
             logger.warning("lost the connection to Redis")
 
     # -- the path of a tick -----------------------------------------------------------------------
 
     def take(self, messages: PublishedMessages) -> None:
         """Decide on messages of publishers, and carry out requests on the control channel."""
-        if any(channel == self._control for channel, _ in messages):
-            for message in messages:
-                if message[0] == self._control:
-                    self._take_control(message[1])
-                else:
-                    self.market.take([message])
-        else:
-            self.market.take(messages)
-        self.writer.schedule()
+        try:
+            if any(channel == self._control for channel, _ in messages):
+                for message in messages:
+                    if message[0] == self._control:
+                        self._take_control(message[1])
+                    else:
+                        self.market.take([message])
+            else:
+                self.market.take(messages)
+            self.writer.schedule()
+        except Exception as error:
+            # The next session reads what these messages left in publishers' keys.
+            self._tasks.note("taking messages", error)
+            self.writer.sub.abort()
 
     def _take_control(self, payload: bytes) -> None:
         try:
@@ -237,9 +258,8 @@ class Bridge:
             return
         if names := request.get("adopt"):
             keys = [(conf.channel_prefix + name).encode() for name in names[:SCAN_COUNT]]
-            read = self._read_keys(self.writer.link, self.writer.sub, keys)
-            task = asyncio.create_task(read, name="reading publishers' keys")
-            task.add_done_callback(_log_failure)
+            read = partial(self._read_keys, self.writer.link, self.writer.sub, keys)
+            self._tasks.attempt("reading publishers' keys", read, expected=EXPECTED_ERRORS)
 
     def _status(self) -> bytes:
         refused, late = self.market.refused.listed(), self.market.late.listed()
@@ -252,6 +272,7 @@ class Bridge:
             streams=len(self.market.streams),
             max_streams=self.market.max_streams,
             let_go=self.market.let_go,
+            failed_tasks=[failure._asdict() for failure in failed_tasks()],
         )
 
     def _loop_time(self) -> float:
@@ -267,21 +288,3 @@ class Bridge:
                 await self._wake.wait()
         except TimeoutError:
             pass
-
-
-async def _end(tasks: "list[asyncio.Task[None]]") -> None:
-    """Cancel tasks and wait for their end; log why those ended that failed."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
-    for task in tasks:
-        _log_failure(task)
-    tasks.clear()
-
-
-def _log_failure(task: "asyncio.Task[None]") -> None:
-    """Log why a task failed, unless Redis is away, which the bridge finds out anyway."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None and not isinstance(error, RedisDown | hiredis.ReplyError):
-        logger.error("%s failed", task.get_name(), exc_info=error)

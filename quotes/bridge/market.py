@@ -4,6 +4,7 @@ Pure: no I/O. Decided ticks are pending, in order, until the bridge takes them o
 writes these to Redis.
 """
 
+import logging
 import time
 from binascii import crc32
 from collections.abc import Callable, Iterable
@@ -23,10 +24,13 @@ from quotes.conf import conf
 from quotes.errors import BadTick, quoted
 from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import PublishedMessages
+from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.inbox import MARK, InboxEntry
 from quotes.store.latest import LatestPrice
 from quotes.store.listings import UNNAMED, published_key
 from quotes.ticks import Tick, parse_tick, segment_text, usual_frame, usual_head
+
+logger = logging.getLogger(__name__)
 
 # Each stream costs about 1 KiB.
 MAX_STREAMS = 500_000
@@ -70,6 +74,7 @@ class Market:
     ) -> None:
         self.prefix = prefix
         self._warn = warn
+        self._warn_of_failure = RateLimitedWarnings(logger)
         self.shard, self.shards = shard
         self.max_streams = max_streams
         self.let_go = 0
@@ -187,15 +192,23 @@ class Market:
         Raises:
             BadTick, InstrumentsError, UnicodeDecodeError: it is not a valid tick of this channel.
         """
-        tick = parse_tick(payload, now_ms=now, ahead_ms=ahead, symbol=UNNAMED)
-        if tick.unknown:
-            self.counters.unknown += len(tick.unknown)
-            self._warn("unknown", f"{quoted(channel)}: no number in {', '.join(tick.unknown)}")
-        stream = self._names.get((channel, tick.symbol, tick.segment)) or self._find(channel, tick)
-        if not tick.segment and tick.symbol == stream.key.symbol:
-            head = usual_head(tick.symbol)
-            self._usual[channel] = (stream, head, segment_text(stream.key.segment))
-        return stream, tick.timestamp, stream.frame_of(tick)
+        try:
+            tick = parse_tick(payload, now_ms=now, ahead_ms=ahead, symbol=UNNAMED)
+            if tick.unknown:
+                self.counters.unknown += len(tick.unknown)
+                self._warn("unknown", f"{quoted(channel)}: no number in {', '.join(tick.unknown)}")
+            stream = self._names.get((channel, tick.symbol, tick.segment)) or self._find(
+                channel, tick
+            )
+            if not tick.segment and tick.symbol == stream.key.symbol:
+                head = usual_head(tick.symbol)
+                self._usual[channel] = (stream, head, segment_text(stream.key.segment))
+            return stream, tick.timestamp, stream.frame_of(tick)
+        except (BadTick, InstrumentsError, UnicodeDecodeError):
+            raise
+        except Exception as error:  # whatever one message holds, the others are taken
+            self._warn_of_failure("a message", f"of {quoted(channel)} failed", error=error)
+            raise BadTick(f"the server cannot read it ({type(error).__name__})") from error
 
     def _number_of(self, field: str) -> tuple[int, int] | None:
         stream = self.streams.get(field)

@@ -31,7 +31,7 @@ class TickWriter:
 
     Args:
         sub: the connection that ticks come from; not read while too many are pending.
-        on_end: called when a write failed.
+        on_end: called when a write failed; with the error, if that is the reason.
 
     Attributes:
         lost: whether the lease turned out to be another bridge's.
@@ -46,7 +46,7 @@ class TickWriter:
         *,
         link: RedisLink,
         sub: RedisLink,
-        on_end: Callable[[], None],
+        on_end: Callable[[Exception | None], None],
     ) -> None:
         self._market = market
         self._flush = flush
@@ -84,18 +84,20 @@ class TickWriter:
             self._began_at = self._loop.time()
             began = time.monotonic()
             count = sum(row is None or row[SHOWN] for _, row in batch.ticks)
-            self._flush.start(batch).add_done_callback(
-                lambda future: self._written(future, began, count)
-            )
+            try:
+                writing = self._flush.start(batch)
+            except Exception as error:
+                self._end(error)
+                return
+            writing.add_done_callback(lambda future: self._written(future, began, count))
 
     def _written(self, future: "asyncio.Future[Any]", began: float, count: int) -> None:
         self._in_flight -= 1
         self._progress.set()
-        if future.cancelled() or future.exception() is not None or not future.result():
-            # Not written, or unknown: the session ends and the next one reads Redis first.
-            self.lost = not (future.cancelled() or future.exception())
-            self.link.abort()
-            self._on_end()
+        error: Any = None if future.cancelled() else future.exception()
+        if future.cancelled() or error is not None or not future.result():
+            self.lost = not (future.cancelled() or error)
+            self._end(error)
             return
         self._counters.wrote(count, time.monotonic() - began)
         self.schedule()
@@ -103,6 +105,11 @@ class TickWriter:
             self.room.set()
             if not self.sub.reading:
                 self.sub.resume_reading()
+
+    def _end(self, error: Exception | None) -> None:
+        """End the session: a batch is not written, or unknown; the next one reads Redis first."""
+        self.link.abort()
+        self._on_end(error)
 
     async def drain(self) -> None:
         """Return when all pending ticks are written, or the connection is lost."""

@@ -158,7 +158,7 @@ class BackgroundTasks:
         """Run `work` once; call `on_end` when it raises or returns, unless it was stopped.
 
         Args:
-            expected: errors that the owner finds out by itself; they are no failures.
+            expected: errors that are logged, without a traceback, and are no failures.
         """
         record = self._record(name)
         return self._start(self._run_once(record, work, on_end=on_end, expected=expected), name)
@@ -166,9 +166,19 @@ class BackgroundTasks:
     def attempt(
         self, name: str, work: Work, *, expected: tuple[type[Exception], ...] = ()
     ) -> "asyncio.Task[None]":
-        """Run `work` once, which may return; an error but the expected ones is a failure."""
+        """Run `work` once; `expected` is that of `run`."""
         record = self._record(name, runs_on=False)
         return self._start(self._run_once(record, work, on_end=None, expected=expected), name)
+
+    def note(
+        self, name: str, error: Exception, *, expected: tuple[type[Exception], ...] = ()
+    ) -> None:
+        """Note a failure of something that is no task, such as a callback; it counts for a while.
+
+        Args:
+            expected: errors that are logged, without a traceback, and are no failures.
+        """
+        self._note(self._record(name, runs_on=False), error, expected=expected)
 
     def stop(self) -> None:
         """Cancel all tasks; those that are started from now on end at once."""
@@ -260,11 +270,22 @@ class BackgroundTasks:
         error = await record.error_of(work)
         if self._is_ending() or (error is None and on_end is None):
             return
-        if not isinstance(error, expected):
-            record.fail(error or EndedEarly())
-            self._warn(record.name, "failed" if error is not None else "ended early", error=error)
+        self._note(record, error, expected=expected)
         if on_end is not None:
             on_end()
+
+    def _note(
+        self,
+        record: _Record,
+        error: BaseException | None,
+        *,
+        expected: tuple[type[Exception], ...],
+    ) -> None:
+        if isinstance(error, expected):
+            self._warn(record.name, str(error) or type(error).__name__)
+        else:
+            record.fail(error or EndedEarly())
+            self._warn(record.name, "failed" if error is not None else "ended early", error=error)
 
 
 _owners: WeakSet[BackgroundTasks] = WeakSet()
