@@ -13,7 +13,7 @@ class QuotesSettings(SettingsGroup):
     strict_symbols = Setting(False, "Reject symbols that are not in the instrument master (404).")
     max_ahead_s = Setting(
         120.0,
-        "Seconds that the timestamp of a tick may be ahead of this server's clock.",
+        "Seconds that the timestamp of a tick may be ahead of the clock.",
         least=0,
     )
     bridge_lease_ms = Setting(

@@ -79,6 +79,7 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
         segment: a segment's code or alias that narrows the symbol, or "".
         others: the JSON text of every other key and value, each after a comma, as received.
         unknown: fields that were dropped because the publisher wrote no number: "", NaN.
+        has_time: False if the message had no timestamp, so that it is the time of arrival.
     """
 
     symbol: str
@@ -87,6 +88,7 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     segment: str = ""
     others: bytes = b""
     unknown: tuple[str, ...] = ()
+    has_time: bool = True
 
     @property
     def fields(self) -> dict[str, bytes]:
@@ -170,8 +172,9 @@ def parse_any_tick(payload: bytes, *, now_ms: int, ahead_ms: int = 0, symbol: st
         length = len(others) + len(segment_text(segment))
         if length > MAX_TICK_BYTES:
             raise _too_long(length)
-    moment = _moment(when, now_ms, ahead_ms)
-    return Tick(symbol, digits, moment, segment, others, tuple(unknown))
+    has_time = when is not None and when != b"null"
+    timestamp = _moment(when, now_ms, ahead_ms) if when is not None and has_time else now_ms
+    return Tick(symbol, digits, timestamp, segment, others, tuple(unknown), has_time)
 
 
 def plain_json(payload: bytes) -> bytes:
@@ -292,9 +295,7 @@ def _number(name: str, text: bytes) -> bytes:
     return text
 
 
-def _moment(value: bytes | None, now_ms: int, ahead_ms: int) -> int:
-    if value is None or value == b"null":
-        return now_ms
+def _moment(value: bytes, now_ms: int, ahead_ms: int) -> int:
     text = value if value[0] != 34 else value[1:-1]
     if text.isdigit() and len(text) <= 18:
         return check_timestamp(int(text), now_ms, ahead_ms)

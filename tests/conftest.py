@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ import pytest
 from django.db import connections
 from redis import Redis
 
+from quotes.runtime import clock
+from quotes.store.redis_clock import redis_clock
 from tests.environment import REDIS_TEST_PORT
 from tests.valkey import ValkeyProcess
 
@@ -54,6 +57,21 @@ def redis(redis_server: ValkeyProcess) -> Iterator[Redis]:
     client.flushall()
     yield client
     client.close()
+
+
+@pytest.fixture
+def set_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
+    """Sets the clock of this process so many seconds ahead of Redis's.
+
+    Redis's clock is not measured yet: of two fixtures, this one comes before `live`.
+    """
+    redis_clock.reset()
+
+    def set_ahead(seconds: float) -> None:
+        monkeypatch.setattr(clock, "time_ns", lambda: time.time_ns() + round(seconds * 1e9))
+
+    yield set_ahead
+    redis_clock.reset()
 
 
 @pytest.fixture

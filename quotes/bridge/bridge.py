@@ -35,6 +35,7 @@ from quotes.store.latest import SCAN_COUNT, scan_keys
 from quotes.store.lease import AsyncLease
 from quotes.store.memory import set_value
 from quotes.store.names import lease_key, own_key, status_keys
+from quotes.store.redis_clock import MACHINE, redis_clock
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ class Bridge:
         try:
             if not await self._take_lease(link):
                 return
+            await redis_clock.measure(link)
             flush = Flush(link, self._layer, lease=self._lease, shard=self._shard)
             await flush.prepare()
             trimmer = LogTrimmer(link, flush, shard=self._shard, shards=self._shards)
@@ -220,6 +222,7 @@ class Bridge:
         ):
             held = await self._lease.renew(link, self._status())
             if held:
+                await redis_clock.measure(link)
                 await self._pause(self._lease.ttl_ms / 4000)
                 count, now = self.market.counters.received, self._loop_time()
                 is_busy = count - received > BUSY_RATE * (now - looked_at)
@@ -273,6 +276,8 @@ class Bridge:
             max_streams=self.market.max_streams,
             let_go=self.market.let_go,
             failed_tasks=[failure._asdict() for failure in failed_tasks()],
+            machine=MACHINE,
+            clock_ms=redis_clock.difference_ms,
         )
 
     def _loop_time(self) -> float:

@@ -14,11 +14,11 @@ import hiredis
 
 from quotes.bridge.flush import Flush
 from quotes.conf import conf
-from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import RedisLink
 from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.inbox import trim_inbox
 from quotes.store.memory import MIB, RedisMemory, read_memory
+from quotes.store.redis_clock import redis_clock
 from quotes.store.tick_log import free_log, measure_log, trim_log
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class LogTrimmer:
     async def trim(self) -> None:
         """Trim inbox and log once; none of this needs memory."""
         await trim_inbox(self._link)
-        aged = await trim_log(self._link, self._shard, now_ms=now_ms())
+        aged = await trim_log(self._link, self._shard, now_ms=redis_clock.earliest_ms())
         if await self._is_too_large(aged=aged):
             wanted = round((self._bytes or 0) - KEPT_SHARE * conf.log_max_bytes)
             await self._free(wanted, "QUOTES_LOG_MAX_BYTES is reached")

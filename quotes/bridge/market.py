@@ -8,26 +8,26 @@ import logging
 import time
 from binascii import crc32
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
+from datetime import date
 
 import msgspec
 
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
-from instruments.sessions import IST
 from quotes.bridge.counters import TickCounters
 from quotes.bridge.pending import PendingTicks
 from quotes.bridge.silent_names import SilentNames
 from quotes.bridge.tick_order import Stream, Verdict
 from quotes.conf import conf
 from quotes.errors import BadTick, quoted
-from quotes.runtime.clock import now_ms
+from quotes.runtime.clock import DAY_MS, india_time
 from quotes.runtime.redis_link import PublishedMessages
 from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.inbox import MARK, InboxEntry
 from quotes.store.latest import LatestPrice
 from quotes.store.listings import UNNAMED, published_key
+from quotes.store.redis_clock import redis_clock
 from quotes.ticks import Tick, parse_tick, segment_text, usual_frame, usual_head
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class Market:
         """
         if self.shards > 1:
             messages = [message for message in messages if self._is_ours(message[0])]
-        now, ahead = now_ms(), conf.max_ahead_ms
+        now, ahead = redis_clock.now_ms(), redis_clock.max_ahead_ms()
         latest = now + ahead
         counters, usual, pending = self.counters, self._usual, self.pending.ticks
         counters.received += len(messages)
@@ -158,13 +158,13 @@ class Market:
         Args:
             values: pairs of a publisher's key and its value.
         """
-        now, ahead = now_ms(), conf.max_ahead_ms
+        now, ahead = redis_clock.now_ms(), redis_clock.max_ahead_ms()
         is_crowded = len(self.streams) >= CROWDED_SHARE * self.max_streams
         for key, payload in values:
             if payload is None or not self._is_ours(key):
                 continue
             try:
-                if is_crowded and self._is_left_over(key, payload, now):
+                if is_crowded and self._is_left_over(key, payload, now, ahead):
                     continue
                 stream, timestamp, frame = self._read(key, payload, now, ahead)
             except (BadTick, InstrumentsError, UnicodeDecodeError):
@@ -203,6 +203,10 @@ class Market:
             if not tick.segment and tick.symbol == stream.key.symbol:
                 head = usual_head(tick.symbol)
                 self._usual[channel] = (stream, head, segment_text(stream.key.segment))
+            if not tick.has_time:
+                # It comes after all that came before, whatever their publishers' clocks said.
+                last = stream.timestamp if stream.timestamp <= now + ahead else 0
+                tick = msgspec.structs.replace(tick, timestamp=max(now, last))
             return stream, tick.timestamp, stream.frame_of(tick)
         except (BadTick, InstrumentsError, UnicodeDecodeError):
             raise
@@ -272,7 +276,7 @@ class Market:
         if len(self._names) >= 4 * self.max_streams:
             self._names.clear()  # names are looked up again
             self._usual.clear()
-        epoch = max(now_ms(), self._least_epoch)
+        epoch = max(redis_clock.now_ms(), self._least_epoch)
         stream = self.streams[str(key)] = Stream(key, epoch=epoch)
         return stream
 
@@ -284,7 +288,8 @@ class Market:
         """
         if time.monotonic() < self._search_at:
             return
-        oldest, today = _oldest_ms(now_ms()), datetime.now(IST).date()
+        now = redis_clock.earliest_ms()
+        oldest, today = _oldest_ms(now), india_time(now).date()
         gone = [
             field
             for field, stream in self.streams.items()
@@ -298,16 +303,17 @@ class Market:
         self._warn("streams", f"let go of {len(gone)} silent or expired names to make room")
         self.forget(gone)
 
-    def _is_left_over(self, key: bytes, payload: bytes, now: int) -> bool:
+    def _is_left_over(self, key: bytes, payload: bytes, now: int, ahead: int) -> bool:
         """Return whether a publisher's key holds an old tick of a name without a stream.
 
         Raises:
             BadTick, InstrumentsError, UnicodeDecodeError: it is not a valid tick of this key.
         """
-        tick = parse_tick(payload, now_ms=now, ahead_ms=conf.max_ahead_ms, symbol=UNNAMED)
+        tick = parse_tick(payload, now_ms=now, ahead_ms=ahead, symbol=UNNAMED)
         name = key[len(self.prefix.encode()) :].decode()
         field = str(published_key(name, tick))
-        return field not in self.streams and tick.timestamp < _oldest_ms(now)
+        oldest = _oldest_ms(redis_clock.earliest_ms())
+        return field not in self.streams and tick.timestamp < oldest
 
     def restore(self, records: Iterable[tuple[str, LatestPrice]]) -> None:
         """Continue the numbering in Redis; drop streams that Redis does not have."""
@@ -333,7 +339,7 @@ class Market:
             if field not in latest or latest[field].timestamp < record.timestamp:
                 latest[field] = record
         newest = max((one.epoch for one in latest.values()), default=0)
-        epoch = max(now_ms(), self._least_epoch, newest + 1)
+        epoch = max(redis_clock.now_ms(), self._least_epoch, newest + 1)
         self.restore(
             (field, LatestPrice(epoch, 0, one.timestamp, one.frame))
             for field, one in latest.items()
@@ -359,7 +365,7 @@ class Market:
 
 def _oldest_ms(now: int) -> int:
     """Return the time before which a last tick makes a name silent."""
-    return now - round(conf.forget_after_days * 86_400_000)
+    return now - round(conf.forget_after_days * DAY_MS)
 
 
 def _is_expired(key: InstrumentKey, today: date) -> bool:

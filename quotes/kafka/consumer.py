@@ -19,7 +19,6 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from quotes.conf import conf as quotes_conf
 from quotes.errors import InboxFull, KafkaDown, PositionMoved
 from quotes.kafka import clients
 from quotes.kafka.conf import conf
@@ -37,8 +36,8 @@ from quotes.publish.patient_publisher import (
     MAX_UNREAD_TICKS,
     TEMPORARY_ERRORS,
 )
-from quotes.runtime.clock import now_ms
 from quotes.store.inbox import MAX_ENTRY, put, unread
+from quotes.store.redis_clock import redis_clock
 
 logger = logging.getLogger(__name__)
 
@@ -130,14 +129,15 @@ class PriceConsumer:
 
     def take(self, messages: Sequence[Message]) -> None:
         """Put the ticks of messages into the inbox; send refused messages to the dead letters."""
-        now = now_ms()
+        redis_clock.measure_if_due(self.client)
+        now = redis_clock.now_ms()
         live_since = now - self.reports.window_ms
         batch = sort_messages(
             messages,
             self.partitions,
             read=self.read,
             now_ms=now,
-            ahead_ms=quotes_conf.max_ahead_ms,
+            ahead_ms=redis_clock.max_ahead_ms(),
             live_since=live_since,
         )
         self.settle()

@@ -16,8 +16,8 @@ from quotes.kafka.conf import conf
 from quotes.kafka.sorting import Partition, SortedBatch
 from quotes.kafka.status import ConsumerStatus, remove_status, write_status
 from quotes.kafka.stored_offsets import Source
-from quotes.runtime.clock import now_ms
 from quotes.runtime.warnings import RateLimitedWarnings
+from quotes.store.redis_clock import redis_clock
 
 STATUS_EVERY_S = 1.0
 ASK_TIMEOUT_S = 0.5
@@ -82,7 +82,7 @@ class ConsumerReports:
         status.partitions = len(self.partitions)
         status.topics = dict(Counter(topic for topic, _ in self.partitions))
         status.lag, status.lag_s = 0, 0.0
-        now = now_ms()
+        now = redis_clock.now_ms()
         for source, partition in self.partitions.items():
             ends = self.consumer.get_watermark_offsets(TopicPartition(*source), cached=True)
             behind = 0 if ends is None else lag(partition.next, *ends)

@@ -10,8 +10,8 @@ import msgspec
 import redis
 
 from quotes.kafka.conf import conf
-from quotes.runtime.clock import now_ms
 from quotes.store.names import own_key
+from quotes.store.redis_clock import MACHINE, redis_clock
 
 # A consumer counts as ended when its status is older.
 SILENT_AFTER_MS = 10_000
@@ -21,13 +21,14 @@ class ConsumerStatus(msgspec.Struct):
     """The status of one consumer.
 
     Attributes:
-        at: when it was written, Unix milliseconds.
+        at: when it was written, Unix milliseconds of Redis's clock.
         live, history, bad: messages taken since its start; `bad` were not ticks.
         lag: messages of its partitions that it has yet to read.
         lag_s: the age in seconds of the last message that it read; 0 when there are no more.
         partitions: how many it has.
         topics: topic -> how many partitions of it the consumer has; None: not known.
         problem: why it takes no messages now; "" while it does.
+        machine, clock_ms: where it runs, and how far that clock is ahead of Redis's.
     """
 
     at: int = 0
@@ -39,6 +40,8 @@ class ConsumerStatus(msgspec.Struct):
     partitions: int = 0
     problem: str = ""
     topics: dict[str, int] | None = None
+    machine: str = ""
+    clock_ms: int = 0
 
     @property
     def line(self) -> str:
@@ -56,7 +59,8 @@ def consumers_key() -> str:
 
 def write_status(name: str, status: ConsumerStatus, *, client: redis.Redis) -> None:
     """Write a consumer's status to Redis; raise redis.RedisError."""
-    status.at = now_ms()
+    status.at, status.machine = redis_clock.now_ms(), MACHINE
+    status.clock_ms = redis_clock.difference_ms
     client.hset(consumers_key(), name, msgspec.json.encode(status))
 
 
@@ -69,7 +73,7 @@ def consumer_statuses(client: redis.Redis) -> dict[str, ConsumerStatus]:
 
     Consumers that have written nothing for a minute are removed.
     """
-    now = now_ms()
+    now = redis_clock.now_ms()
     texts: Any = client.hgetall(consumers_key())
     found = {}
     for name, text in texts.items():

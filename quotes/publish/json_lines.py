@@ -9,10 +9,9 @@ from typing import BinaryIO
 
 import redis
 
-from quotes.conf import conf
 from quotes.errors import BadTick
 from quotes.publish.publishing import StaleTick, publish_ticks, stale_ticks
-from quotes.runtime.clock import now_ms
+from quotes.store.redis_clock import redis_clock
 from quotes.ticks import MAX_TICK_BYTES, Tick, parse_tick
 
 BATCH = 500
@@ -66,7 +65,6 @@ def publish_price_file(
     """
     report = FileReport()
     batch: list[Tick] = []
-    ahead_ms = conf.max_ahead_ms
 
     def flush() -> None:
         if sink is not None:
@@ -82,8 +80,11 @@ def publish_price_file(
 
     with opened(path) as file:
         for line_number, line in lines(file):
+            if sink is None:
+                redis_clock.measure_if_due(client)
+            now, ahead_ms = redis_clock.now_ms(), redis_clock.max_ahead_ms()
             try:
-                batch.append(parse_tick(line, now_ms=now_ms(), ahead_ms=ahead_ms))
+                batch.append(parse_tick(line, now_ms=now, ahead_ms=ahead_ms))
             except BadTick as error:
                 report.bad += 1
                 if report.bad <= MAX_WARNINGS:

@@ -14,11 +14,10 @@ import redis
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
-from quotes.conf import conf
-from quotes.runtime.clock import now_ms
 from quotes.store.inbox import FORGET, MAX_ENTRY, inbox_keys, put
 from quotes.store.latest import find_latest
 from quotes.store.names import own_key, stock_key
+from quotes.store.redis_clock import redis_clock
 from quotes.ticks import Tick, encode_tick
 
 
@@ -64,7 +63,8 @@ def stale_ticks(ticks: Sequence[Tick], *, client: redis.Redis) -> list[StaleTick
     keys = [index.resolve(tick_name(tick)) for tick in ticks]
     records: list[Any] = client.hmget(own_key("latest"), [str(key) for key in keys])
     found = []
-    most = now_ms() + conf.max_ahead_ms  # a price of later than this hides no other
+    # A price of later than this hides no other.
+    most = redis_clock.now_ms() + redis_clock.max_ahead_ms()
     for tick, key, record in zip(ticks, keys, records, strict=True):
         latest = find_latest(str(key), record)
         if latest is not None and tick.timestamp < latest.timestamp <= most:

@@ -25,8 +25,9 @@ from quotes.access.rest.authentication import AUTHENTICATION
 from quotes.access.rest.permissions import MayPublish, MayRead, refusal, require_now
 from quotes.conf import conf
 from quotes.rest.publish import SCHEMA, RawJSONParser, publish
-from quotes.store.clients import sync_client
+from quotes.store.clients import probing_client, sync_client
 from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, read_snapshot
+from quotes.store.redis_clock import redis_clock
 
 _MAX_SYMBOLS = 1000
 _RETRY_AFTER_S = 2
@@ -89,6 +90,7 @@ def _wanted(name: str) -> Wanted:
 
 def _read_prices(names: list[Wanted]) -> PriceSnapshot:
     try:
+        redis_clock.measure_if_due(probing_client())
         return read_snapshot(names, client=sync_client())
     except RedisError as error:
         raise PricesUnavailable from error

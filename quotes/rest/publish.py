@@ -22,10 +22,10 @@ from instruments.rest import ApiErrorSerializer
 from quotes.conf import conf
 from quotes.errors import BadTick, InboxFull
 from quotes.publish.publishing import publish_ticks, stale_ticks, tick_name
-from quotes.runtime.clock import now_ms
-from quotes.store.clients import sync_client
+from quotes.store.clients import probing_client, sync_client
 from quotes.store.listings import published_key
 from quotes.store.names import own_key
+from quotes.store.redis_clock import redis_clock
 from quotes.ticks import Tick, parse_tick, plain_json
 
 _MAX_TICKS = 1000
@@ -207,10 +207,11 @@ def _publish_items(items: list[bytes], *, client: redis.Redis) -> bytes:
     """Publish the valid ticks; return the JSON of each result."""
     results: list[dict[str, Any]] = []
     ticks: list[tuple[Tick, dict[str, Any]]] = []
-    ahead_ms = conf.max_ahead_ms
+    redis_clock.measure_if_due(probing_client())
+    now, ahead_ms = redis_clock.now_ms(), redis_clock.max_ahead_ms()
     for item in items:
         try:
-            tick = _tick_of(item, ahead_ms)
+            tick = _tick_of(item, now, ahead_ms)
         except (BadTick, InstrumentsError) as error:
             results.append({"code": 400, "message": str(error)})
             continue
@@ -232,9 +233,9 @@ def _publish_items(items: list[bytes], *, client: redis.Redis) -> bytes:
     return msgspec.json.encode(answer)
 
 
-def _tick_of(item: bytes, ahead_ms: int) -> Tick:
+def _tick_of(item: bytes, now: int, ahead_ms: int) -> Tick:
     """Parse a tick and check its name; raise BadTick or InstrumentsError."""
-    tick = parse_tick(item, now_ms=now_ms(), ahead_ms=ahead_ms)
+    tick = parse_tick(item, now_ms=now, ahead_ms=ahead_ms)
     name = tick_name(tick)
     published_key(name, tick)
     index.resolve(name, strict=conf.strict_symbols)

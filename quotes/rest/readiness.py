@@ -4,7 +4,7 @@ Redis and the bridge decide whether live prices flow. All else is a warning: nob
 because a recorder is slow.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,13 +12,13 @@ import redis
 from django.db import DatabaseError, connection
 
 from quotes.kafka.conf import conf as kafka_conf
-from quotes.kafka.status import kafka_lag, kafka_state
+from quotes.kafka.status import consumer_statuses, kafka_lag, kafka_state
 from quotes.runtime.background import TaskFailure
-from quotes.runtime.clock import now_ms
 from quotes.runtime.failed_tasks import failed_tasks
 from quotes.store.clients import probing_client
 from quotes.store.memory import RedisMemory
 from quotes.store.names import own_key, status_keys
+from quotes.store.redis_clock import MACHINE, clock_problem, redis_clock
 from quotes.store.shards import idle_shards, shard_count
 
 _UNKNOWN = "unknown while Redis does not answer"
@@ -49,6 +49,8 @@ class Readiness:
         self.warnings: list[str] = []
         self._has_prices = True  # whether no failed task stops them
         self._client = probing_client()
+        # machine -> how far its clock is ahead of Redis's, and the processes that measured it
+        self._clocks: dict[str, tuple[int, list[str]]] = {}
 
     @classmethod
     def check(cls) -> "Readiness":
@@ -71,6 +73,8 @@ class Readiness:
         parts["memory"] = self._ask(self._memory_state)
         if kafka_conf.bootstrap_servers and kafka_conf.topic_list:
             parts["kafka"] = self._ask(self._kafka_state)
+        if parts["redis"] == "ok":
+            parts["clocks"] = self._clocks_state()
         self.warnings = [
             f"{name}: {state}"
             for name, state in parts.items()
@@ -96,6 +100,9 @@ class Readiness:
             self._client.ping()
         except redis.RedisError as error:
             return f"does not answer ({type(error).__name__})"
+        redis_clock.measure_if_due(self._client)
+        own = {"machine": MACHINE, "clock_ms": redis_clock.difference_ms}
+        self._note_clock("web", own)
         return "ok"
 
     def _tasks_state(self) -> str:
@@ -108,6 +115,20 @@ class Readiness:
             f"{_sentences(failures)}: report the traceback in the log of this process, and restart "
             "it if this goes on"
         )
+
+    def _note_clock(self, process: str, status: Mapping[str, Any]) -> None:
+        """Note what a process has measured of its machine's clock; release 0.1.0 does not."""
+        machine = status.get("machine", "")
+        _, processes = self._clocks.setdefault(machine, (status.get("clock_ms", 0), []))
+        if process not in processes:
+            processes.append(process)
+
+    def _clocks_state(self) -> str:
+        problems = [
+            clock_problem(f"{machine} ({', '.join(processes)})", difference_ms)
+            for machine, (difference_ms, processes) in self._clocks.items()
+        ]
+        return "; ".join(filter(None, problems)) or "ok"
 
     def _bridge_state(self) -> str:
         self._warn_of_bridges()
@@ -124,6 +145,8 @@ class Readiness:
         """Warn of names of which no tick is shown, and of tasks of bridges that fail."""
         texts: list[Any] = self._client.mget(status_keys(shard_count(self._client)))
         statuses: list[dict[str, Any]] = [msgspec.json.decode(one) for one in texts if one]
+        for one in statuses:
+            self._note_clock("bridge", one)
         refused = sum(one.get("refused_names", 0) for one in statuses)
         if refused:
             shown = "; ".join(name for one in statuses for name in one["refused"])
@@ -156,8 +179,9 @@ class Readiness:
         if text is None:
             return "no recorder works, ticks wait in the log: start `manage.py record_prices`"
         status: dict[str, Any] = msgspec.json.decode(text)
+        self._note_clock("recorder", status)
         committed = status.get("committed", 0)  # release 0.1.0 has none
-        age_s = round(max(0, now_ms() - committed) / 1000, 1) if committed else None
+        age_s = round(max(0, redis_clock.now_ms() - committed) / 1000, 1) if committed else None
         behind = status.get("behind", 0)
         self.details["recorder_status"] = {
             "position": status.get("position", {}),
@@ -166,7 +190,7 @@ class Readiness:
             "error": status.get("error", ""),
             "refused": status.get("refused", 0),
         }
-        if now_ms() - status.get("last_refused_at", 0) < _REFUSED_WITHIN_MS:
+        if redis_clock.now_ms() - status.get("last_refused_at", 0) < _REFUSED_WITHIN_MS:
             self.warnings.append(
                 f"the history database refused {status['refused']} ticks for their contents, "
                 f"and they are not in history: correct their publishers; the last: "
@@ -199,6 +223,8 @@ class Readiness:
 
     def _kafka_state(self) -> str:
         self.details["kafka_lag"] = kafka_lag(self._client)
+        for status in consumer_statuses(self._client).values():
+            self._note_clock("Kafka consumer", msgspec.structs.asdict(status))
         return kafka_state(self._client)
 
 

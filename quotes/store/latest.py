@@ -15,14 +15,13 @@ import redis.asyncio
 
 from instruments.errors import BadSymbol, InstrumentsError
 from instruments.keys import InstrumentKey
-from quotes.conf import conf
 from quotes.errors import BadTick, quoted
-from quotes.runtime.clock import now_ms
 from quotes.runtime.redis_link import RedisLink
 from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.clients import sync_client
 from quotes.store.listings import UNNAMED, published_key
 from quotes.store.names import lease_key, own_key, stock_key
+from quotes.store.redis_clock import redis_clock
 from quotes.ticks import Tick, encode_tick, parse_tick, read_frame
 
 _warn = RateLimitedWarnings(logging.getLogger(__name__))
@@ -158,7 +157,7 @@ def _snapshot(wanted: Sequence[Wanted], replies: list[Any]) -> PriceSnapshot:
     snapshot = PriceSnapshot(bool(replies[0]), {}, {}, [])
     if not wanted:
         return snapshot
-    now, ahead = now_ms(), conf.max_ahead_ms
+    now, ahead = redis_clock.now_ms(), redis_clock.max_ahead_ms()
     for (key, name), record, value in zip(wanted, replies[1], replies[2], strict=True):
         field = str(key)
         latest = find_latest(field, record)

@@ -154,6 +154,10 @@ async def trim_log(link: RedisLink, shard: int, *, now_ms: int) -> bool:
     """Delete the entries of a shard's log that exceed its age or count; return if there were any.
 
     This, and `free_log`, work also when Redis is full.
+
+    Args:
+        now_ms: the earlier of Redis's clock, which the ids are of, and this machine's: a clock that
+            is ahead must not empty the log.
     """
     oldest = now_ms - round(conf.log_max_age_s * 1000)
     keys = (log_key(shard), count_key(shard))

@@ -15,6 +15,7 @@ from instruments.keys import InstrumentKey
 from quotes.access.accounts import Account, Accounts, Identity, Limits
 from quotes.access.credentials.presented import Credentials
 from quotes.access.credentials.tickets import ticket_redeem
+from quotes.access.credentials.tokens import expires_in_s
 from quotes.access.entitlements import not_entitled
 from quotes.access.errors import AccessDown, AccessError, BadCredentials, LimitReached
 from quotes.access.service import AccessService
@@ -89,7 +90,9 @@ class ClientAccess:
         self._identity: Identity | None = None
         self._account: Account | None = None
         self._failures = 0
-        self._next_at = _NEVER  # Unix seconds of the next deadline
+        # Monotonic seconds: a clock that is set meanwhile ends no connection, and keeps none open.
+        self._next_at = _NEVER  # of the next deadline
+        self._expires_at = _NEVER  # of the token's end
         self._warned = False
         self._ended = False
 
@@ -141,7 +144,8 @@ class ClientAccess:
         self._service.watch.add(self)
         self._apply(account)
         self._warned = False
-        self._next_at = identity.expires - conf.token_warning_s
+        self._expires_at = time.monotonic() + expires_in_s(identity)
+        self._next_at = self._expires_at - conf.token_warning_s
 
     def _apply(self, account: Account) -> None:
         self._account = account
@@ -157,7 +161,7 @@ class ClientAccess:
         if self._identity is not None:
             client.send_control(self._acknowledgement(None))
         elif conf.auth == "required":
-            self._next_at = time.time() + conf.auth_timeout_s
+            self._next_at = time.monotonic() + conf.auth_timeout_s
 
     def _acknowledgement(self, id: str | int | None) -> bytes:
         assert self._identity and self._account
@@ -227,7 +231,7 @@ class ClientAccess:
 
     def check_deadlines(self) -> None:
         """Warn before the token expires, and close after it has; or if no token came in time."""
-        client, now = self.client, time.time()
+        client, now = self.client, time.monotonic()
         if client is None or now < self._next_at:
             return
         if self._identity is None:
@@ -235,10 +239,10 @@ class ClientAccess:
             error = ProtocolError(ErrorCode.AUTHENTICATION_TIMEOUT, "no token came in time")
             client.send_control(error_frame(error))
             client.close(CloseCode.AUTHENTICATION_TIMEOUT, "no token in time")
-        elif now >= self._identity.expires + conf.token_grace_s:
+        elif now >= self._expires_at + conf.token_grace_s:
             client.close(CloseCode.TOKEN_EXPIRED, "token expired, connect with a new one")
         else:
-            self._next_at = self._identity.expires + conf.token_grace_s
+            self._next_at = self._expires_at + conf.token_grace_s
             if not self._warned:
                 self._warned = True
                 expires = int(self._identity.expires * 1000)

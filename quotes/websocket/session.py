@@ -14,7 +14,7 @@ from quotes.access.accounts import Limits
 from quotes.conf import conf
 from quotes.errors import ProtocolError
 from quotes.layer.lanes import Message
-from quotes.runtime.clock import now_ms
+from quotes.store.redis_clock import redis_clock
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.feed.feed import Feed, Resolve
@@ -206,7 +206,12 @@ class ClientSession:
 
     def _ping(self, message: Ping) -> None:
         self.outbox.control(
-            frame("pong", id=message.id, timestamp=now_ms(), feed=self.feed.state.value)
+            frame(
+                "pong",
+                id=message.id,
+                timestamp=redis_clock.now_ms(),
+                feed=self.feed.state.value,
+            )
         )
 
     def _configure(self, message: Configure) -> None:

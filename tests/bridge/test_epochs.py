@@ -2,10 +2,10 @@
 
 import pytest
 
-from quotes.bridge import market as market_module
 from quotes.bridge.epochs import has_lost_numbers, records_of
 from quotes.bridge.market import Market
 from quotes.store.latest import LatestPrice
+from quotes.store.redis_clock import redis_clock
 from tests.ticks import MOMENT, message
 
 
@@ -23,7 +23,7 @@ def test_a_forgotten_name_never_begins_in_an_epoch_that_it_had(
 ) -> None:
     """Not within the same millisecond, and not when the clock has gone back."""
     now = MOMENT + 10_000
-    monkeypatch.setattr(market_module, "now_ms", lambda: now)
+    monkeypatch.setattr(redis_clock, "now_ms", lambda: now)
     one, epochs = market(), []
     for step in (0, 0, -5_000):
         now += step
@@ -36,7 +36,7 @@ def test_a_forgotten_name_never_begins_in_an_epoch_that_it_had(
 def test_a_restart_begins_above_every_epoch_there_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of names that were forgotten count too."""
     now = MOMENT + 10_000
-    monkeypatch.setattr(market_module, "now_ms", lambda: now)
+    monkeypatch.setattr(redis_clock, "now_ms", lambda: now)
     one = market()
     take(one, "A", "1", MOMENT)
     take(one, "B", "1", MOMENT)

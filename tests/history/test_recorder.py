@@ -1,8 +1,11 @@
 """From the tick log to ticks, candles, gaps and day statistics, on both databases."""
 
+import time
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -14,10 +17,11 @@ from quotes.history.candles.intervals import STORED, Interval
 from quotes.history.models import Candle, Gap, LogPosition, Tick
 from quotes.history.queries.selectors import candles, ticks
 from quotes.runtime.clock import DAY_MS, now_ms
+from quotes.runtime.interrupts import Interrupt
 from quotes.store.names import own_key
 from quotes.store.tick_log import count_key, log_key
 from tests.history.conftest import HistoryDatabase
-from tests.history.logs import MINUTE, OPENING, log, log_row, record
+from tests.history.logs import MINUTE, OPENING, log, log_row, record, recorder
 
 RELIANCE = InstrumentKey("NSE_EQ", "RELIANCE")
 AAPL = InstrumentKey("", "AAPL")
@@ -275,3 +279,30 @@ def test_command_records_by_the_hours_of_the_tables(redis: Redis) -> None:
     assert not Tick.objects.exists() and Candle.objects.count() == 7
     with pytest.raises(CommandError, match="a rule must be KIND=DAYS"):
         call_command("prune_history", keep="ticks=x")
+
+
+class Rounds(Interrupt):
+    """Ends a recorder after some rounds."""
+
+    def __init__(self, rounds: int) -> None:
+        super().__init__()
+        self._left = rounds
+
+    def __call__(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+
+@pytest.mark.parametrize("ahead_s", [3600, -3600])
+def test_candles_are_not_final_before_their_time(
+    redis: Redis, set_clock: Callable[[float], None], settings: Any, ahead_s: int
+) -> None:
+    """A recorder whose clock differs from the bridge's takes no segment for silent."""
+    settings.QUOTES_RECORD_EVERY_MS = 0
+    log(redis, [log_row(received=time.time_ns() // 1_000_000)])
+    set_clock(ahead_s)
+    one = recorder(redis, once=False)
+    one.interrupt = Rounds(4)
+    one.run()
+    (minute,) = candles(keys=[RELIANCE], interval=Interval.MINUTE)
+    assert not minute.final

@@ -187,4 +187,5 @@ def _check_length(token: str) -> str:
 
 
 def expires_in_s(identity: Identity) -> float:
+    """Return in how many seconds an identity ends, by this machine's clock."""
     return identity.expires - time.time()

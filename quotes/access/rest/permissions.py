@@ -18,7 +18,8 @@ from quotes.access.entitlements import OTHER, Entitlements, not_entitled
 from quotes.access.models import ApiKey
 from quotes.access.selectors import anonymous_entitlements, read_accounts
 from quotes.conf import conf
-from quotes.runtime.clock import now_ms
+from quotes.store.clients import probing_client
+from quotes.store.redis_clock import redis_clock
 
 _PUBLISH_PERMISSION = "access.publish_prices"
 
@@ -110,7 +111,10 @@ def readable_until(request: Any, key: InstrumentKey) -> int | None:
     """
     require_segments(request, [key])
     delay = _delays(request, [key])[key]
-    return None if not delay else now_ms() - delay * 60_000
+    if not delay:
+        return None
+    redis_clock.measure_if_due(probing_client())
+    return redis_clock.now_ms() - delay * 60_000
 
 
 def _entitlements(request: Any) -> Entitlements:

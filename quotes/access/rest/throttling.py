@@ -1,6 +1,5 @@
 """DRF throttles: requests a minute of each user or address, counted in Redis over all processes."""
 
-import time
 from typing import Any
 
 import redis
@@ -13,6 +12,7 @@ from quotes.access.rest.permissions import account_of
 from quotes.conf import conf
 from quotes.store.clients import sync_client
 from quotes.store.names import own_key
+from quotes.store.redis_clock import redis_clock
 
 
 class CallerThrottle(BaseThrottle):
@@ -25,7 +25,7 @@ class CallerThrottle(BaseThrottle):
         if not caller:
             return True
         limit = self.limit(request)
-        self._retry_s = 60 - time.time() % 60
+        self._retry_s = 60 - redis_clock.now_ms() / 1000 % 60
         try:
             return _count_request(caller, client=sync_client()) <= limit
         except RedisError:
@@ -60,7 +60,7 @@ class LoginThrottle(CallerThrottle):
 
 def _count_request(caller: str, *, client: redis.Redis) -> int:
     """Count a request of a caller; return how many there were in this minute of the clock."""
-    key = own_key(f"requests:{caller}:{int(time.time()) // 60}")
+    key = own_key(f"requests:{caller}:{redis_clock.now_ms() // 60_000}")
     pipeline = client.pipeline(transaction=False)
     pipeline.incr(key)
     pipeline.expire(key, 120)

@@ -21,7 +21,7 @@ from quotes.history.candles.sessions import period_of
 from quotes.history.models import Candle, Series
 from quotes.history.router import ALIAS
 from quotes.history.rows import CandleRow, TickRow
-from quotes.runtime.clock import now_ms
+from quotes.store.redis_clock import redis_clock
 
 _FOREVER = 2**62
 _LAST_DATE = 2**47  # beyond the year 6000
@@ -121,7 +121,7 @@ def _candles_of_one(
                 interval,
                 *(start, ends, bar.open, bar.high, bar.low, bar.close),
                 *(bar.volume, bar.oi, bar.ticks),
-                all(day.final for day in members) and ends <= now_ms(),
+                all(day.final for day in members) and ends <= redis_clock.now_ms(),
                 any(day.revised for day in members),
             )
 

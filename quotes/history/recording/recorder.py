@@ -26,12 +26,12 @@ from quotes.history.recording.day_statistics import DayStatistics
 from quotes.history.recording.log_reader import BatchReader
 from quotes.history.recording.splitting import store_in_parts
 from quotes.history.recording.writer import Fenced, HistoryWriter, StoredBatch
-from quotes.runtime.clock import now_ms
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress
 from quotes.runtime.redaction import scrub
 from quotes.store.lease import SyncLease
 from quotes.store.names import own_key
+from quotes.store.redis_clock import MACHINE, redis_clock
 from quotes.store.shards import shard_count
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Recorder:
             ttl_ms=conf.recorder_lease_ms,
         )
         self.counters = RecorderCounters()
-        self._committed = 0  # when the last batch was stored, Unix milliseconds
+        self._committed = 0  # when the last batch was stored, by Redis's clock
         self._position: dict[int, str] = {}  # of the last entry stored, for each shard
         self._error = ""  # why nothing is stored now
         self._refused = ""  # the last tick that was refused, and why
@@ -174,7 +174,7 @@ class Recorder:
             writer.set_calendars(calendars)
         entries = reader.read_batch(1 if self._once else _BLOCK_MS)
         began = time.monotonic()
-        now = now_ms()
+        now = redis_clock.now_ms()  # bridges mark by it when a tick came
         if entries:
             changes = self._store(writer, entries, now, again=reader.read_again(entries))
             day_statistics.update(changes)
@@ -199,7 +199,7 @@ class Recorder:
             changes += part.stored.changes
             self._count(part.stored)
             if part.refused:
-                self._refused, self._refused_at = part.refused, now_ms()
+                self._refused, self._refused_at = part.refused, redis_clock.now_ms()
             # Many parts take longer than the lease, and than the patience of whoever stops this.
             self._renew_lease()
             if self.interrupt():
@@ -212,7 +212,7 @@ class Recorder:
 
     def _count(self, stored: StoredBatch) -> None:
         """Count what was committed."""
-        self._committed, self._error = now_ms(), ""
+        self._committed, self._error = redis_clock.now_ms(), ""
         self.counters.recorded += stored.ticks
         self.counters.candles += len(stored.changes)
         self.counters.gaps += len(stored.gaps)
@@ -244,6 +244,7 @@ class Recorder:
         return True
 
     def _renew_lease(self) -> None:
+        redis_clock.measure_if_due(self._client)
         if not self._lease.renew_if_due(self._status()):
             raise _LeaseLost
 
@@ -257,6 +258,8 @@ class Recorder:
                 "error": self._error,
                 "last_refused": self._refused,
                 "last_refused_at": self._refused_at,
+                "machine": MACHINE,
+                "clock_ms": redis_clock.difference_ms,
             }
         )
 

@@ -21,7 +21,8 @@ from quotes.history.queries.batched import HistoryQuery, count_rows
 from quotes.history.queries.cursors import decode_cursor
 from quotes.history.queries.ranges import TimeRange, check_length, parse_range
 from quotes.history.rest.negotiation import ARROW, CSV, JSON, PARQUET, format_of
-from quotes.runtime.clock import DAY_MS, now_ms
+from quotes.runtime.clock import DAY_MS
+from quotes.store.redis_clock import redis_clock
 
 _ALL = "all"
 _LONGEST_MONTH_MS = 31 * DAY_MS
@@ -126,7 +127,7 @@ def parse_request(
     terms = parameters.read(request)
     interval = Interval.parse(terms["interval"]) if "interval" in terms else None
     keys = _requested_keys(request, names or _split_names(terms["instruments"]))
-    now = now_ms()
+    now = redis_clock.latest_ms()
     span = parse_range(terms.get("from", ""), terms.get("to", ""), now_ms=now)
     span = visible(span, interval, [readable_until(request, key) for key in keys])
     check_length(span, interval, conf.history_max_days)

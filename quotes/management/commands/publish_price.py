@@ -6,14 +6,13 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from redis.exceptions import RedisError
 
-from quotes.conf import conf
 from quotes.errors import QuotesError
 from quotes.kafka.availability import kafka_sink
 from quotes.publish.json_lines import publish_price_file, stale_warning
 from quotes.publish.publishing import publish_ticks, stale_ticks
-from quotes.runtime.clock import now_ms
 from quotes.runtime.command_help import CommandWithExamples
 from quotes.store.clients import sync_client
+from quotes.store.redis_clock import redis_clock
 from quotes.ticks import KNOWN_FIELDS, make_tick
 
 
@@ -52,6 +51,8 @@ class Command(CommandWithExamples):
         client = sync_client()
         try:
             sink = kafka_sink(options["kafka"]) if options["kafka"] else None
+            if sink is None:
+                redis_clock.measure_if_due(client)
             if options["file"]:
                 report = publish_price_file(
                     options["file"], client=client, warn=self.stderr.write, sink=sink
@@ -62,7 +63,8 @@ class Command(CommandWithExamples):
                 return
             names = ("symbol", "price", "timestamp", "segment", *KNOWN_FIELDS)
             values = {name: options[name] for name in names}
-            tick = make_tick(**values, now_ms=now_ms(), ahead_ms=conf.max_ahead_ms)
+            now, ahead_ms = redis_clock.now_ms(), redis_clock.max_ahead_ms()
+            tick = make_tick(**values, now_ms=now, ahead_ms=ahead_ms)
             stale = [] if sink else stale_ticks([tick], client=client)
             if sink:
                 sink([tick])

@@ -17,6 +17,7 @@ from quotes.publish.replay.replay import Publish, ReplayPlan, ReplayReport, repl
 from quotes.runtime.clock import today_in_india
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress
+from quotes.store.redis_clock import redis_clock
 
 
 def replay_plan(options: Mapping[str, Any]) -> ReplayPlan:
@@ -108,6 +109,7 @@ def run_replay(
             )
         with Progress(scan.ticks, stream=stream) as progress:
             return replay(plan, scan, publish=sink, interrupt=interrupt, progress=progress)
+    redis_clock.measure_if_due(client)
     stamp = plan.stamp(scan)
     if forget:
         count = forget_prices(scan.first, client=client)

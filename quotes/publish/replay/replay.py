@@ -15,9 +15,10 @@ import msgspec
 
 from quotes.conf import conf
 from quotes.publish.replay.recordings import RowReport, Scan, Selection, read_recording
-from quotes.runtime.clock import DAY_MS, day_of_date, india_time, now_ms
+from quotes.runtime.clock import DAY_MS, day_of_date, india_time
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress, duration
+from quotes.store.redis_clock import redis_clock
 from quotes.ticks import Tick
 
 Publish = Callable[[Sequence[Tick]], int]  # a batch, in order -> how many were published
@@ -51,7 +52,7 @@ class ReplayPlan:
     def stamp(self, scan: Scan) -> Callable[[Tick], Tick]:
         """Return a function that gives a tick the time to publish it with."""
         if self.now:
-            return lambda tick: restamped(tick, now_ms())
+            return lambda tick: restamped(tick, redis_clock.now_ms())
         if self.onto is None:
             return lambda tick: tick
         shift = (day_of_date(self.onto) - scan.first_day) * DAY_MS
@@ -118,13 +119,12 @@ def replay(
     report.row_report.warn = FirstWarnings(progress.tell)
     ticks = read_recording(plan.path, plan.selection, report.row_report)
     stamp = plan.stamp(scan)
-    ahead_ms = conf.max_ahead_ms
     pacer = Pacer(plan.speed, tell=progress.tell) if plan.speed is not None else None
     for due, batch in batches(ticks, pacer):
         if interrupt() or (due is not None and not interrupt.sleep_until(due)):
             report.interrupted = True
             break
-        horizon = now_ms() + ahead_ms
+        horizon = redis_clock.now_ms() + redis_clock.max_ahead_ms()
         stamped = [one for tick in batch if (one := stamp(tick)).timestamp <= horizon]
         report.ahead += len(batch) - len(stamped)
         count = publish(stamped) if stamped else 0

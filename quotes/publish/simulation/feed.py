@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from quotes.publish.simulation.market import SimulatedMarket
-from quotes.runtime.clock import now_ms
 from quotes.runtime.interrupts import Interrupt
+from quotes.store.redis_clock import redis_clock
 from quotes.ticks import Tick
 
 # Prices move in steps: short enough for the eye, long enough to cost next to nothing.
@@ -31,7 +31,7 @@ def simulate(
         if not interrupt.sleep_until(step_at + STEP_S):
             break
         now = time.monotonic()
-        ticks = market.advance(now - step_at, timestamp=now_ms())
+        ticks = market.advance(now - step_at, timestamp=redis_clock.now_ms())
         step_at = now
         if ticks:
             published += publish(ticks)

@@ -16,8 +16,8 @@ from instruments.keys import InstrumentKey
 from quotes.layer.groups import Receiver
 from quotes.layer.lanes import Message
 from quotes.runtime.background import BackgroundTasks
-from quotes.runtime.clock import now_ms
 from quotes.runtime.warnings import RateLimitedWarnings
+from quotes.store.redis_clock import redis_clock
 from quotes.store.shards import shard_count_async
 from quotes.store.tick_log import BEGINNING, LoggedTick, decode_entry, read_after, tick_message
 from quotes.websocket.delivery.framing import DELAYED
@@ -99,7 +99,7 @@ class DelayedReader:
 
     async def _read(self) -> bool:
         """Read on in the log of each shard; return whether there is more to read."""
-        until = now_ms() - self._delay_ms
+        until = redis_clock.now_ms() - self._delay_ms  # the entries' ids are of Redis's clock
         more = False
         for shard in range(1, await shard_count_async(self._client) + 1):
             position = self._positions.get(shard, BEGINNING)

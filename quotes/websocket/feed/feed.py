@@ -8,6 +8,7 @@ these, so that a failure of one holds up no other.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import lru_cache, partial
@@ -26,11 +27,11 @@ from quotes.access.service import AccessService
 from quotes.conf import conf
 from quotes.layer.any_layer import Layer, adapted
 from quotes.runtime.background import BackgroundTasks
-from quotes.runtime.clock import now_ms
 from quotes.store.clients import async_client
 from quotes.store.group_names import key_of_price_group, price_group
 from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, aread_snapshot
 from quotes.store.names import own_key, status_keys
+from quotes.store.redis_clock import redis_clock
 from quotes.store.tick_log import tick_message
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.isolation import end_failed, end_failed_receiver
@@ -118,7 +119,8 @@ class Feed:
         access_service: accounts, and counts of connections, for the sessions.
         listeners: the sessions; they add and remove themselves.
         failed_clients: how many clients were ended because they could not be served.
-        last_tick: when the newest tick came to a bridge, Unix milliseconds; None before the first.
+        last_tick: when the newest tick came to a bridge, Unix milliseconds of Redis's clock; None
+            before the first.
         ready: done once the state is known.
     """
 
@@ -166,7 +168,10 @@ class Feed:
     def heartbeat(self) -> bytes:
         """Return a heartbeat frame."""
         return frame(
-            "heartbeat", timestamp=now_ms(), feed=self.state.value, last_tick=self.last_tick
+            "heartbeat",
+            timestamp=redis_clock.now_ms(),
+            feed=self.state.value,
+            last_tick=self.last_tick,
         )
 
     # -- the state of the feed -----------------------------------------------------------------
@@ -228,7 +233,13 @@ class Feed:
         pipeline = self.client.pipeline(transaction=False)
         pipeline.get(own_key("shards"))
         pipeline.mget(status_keys(self._shards))
-        shards, statuses = await pipeline.execute()
+        pipeline.time()
+        sent = time.monotonic()
+        shards, statuses, now = await pipeline.execute(raise_on_error=False)
+        for reply in (shards, statuses):
+            if isinstance(reply, Exception):
+                raise reply
+        redis_clock.take(now, sent)
         before, self._shards = self._shards, int(shards or 1)
         if self._shards != before:
             return await self._bridge_statuses()
@@ -238,7 +249,7 @@ class Feed:
         before = self.state
         if not bridge_up:
             self.state = FeedState.DOWN
-        elif self.last_tick and now_ms() - self.last_tick <= conf.quiet_after_s * 1000:
+        elif self.last_tick and redis_clock.now_ms() - self.last_tick <= conf.quiet_after_s * 1000:
             self.state = FeedState.LIVE
         else:
             self.state = FeedState.QUIET

@@ -6,6 +6,7 @@ from typing import Any
 from instruments.index import index
 from instruments.keys import SEGMENTS
 from instruments.sessions import MarketStatus
+from quotes.store.redis_clock import redis_clock
 
 
 def status_frame(segment: str, status: MarketStatus) -> dict[str, Any]:
@@ -18,6 +19,11 @@ def status_frame(segment: str, status: MarketStatus) -> dict[str, Any]:
         "next_change": int(change.timestamp() * 1000) if change else None,
         "next_status": status.next_status,
     }
+
+
+def _now() -> datetime:
+    """Return the present by the clock that all web processes share."""
+    return datetime.fromtimestamp(redis_clock.now_ms() / 1000, UTC)
 
 
 class MarketStatusWatch:
@@ -34,12 +40,12 @@ class MarketStatusWatch:
 
     def statuses(self) -> dict[str, MarketStatus]:
         """Return each segment's status now."""
-        now = datetime.now(UTC)
+        now = _now()
         return {segment: index.market_status(segment, now) for segment in SEGMENTS}
 
     def changes(self) -> list[dict[str, Any]]:
         """Return the frames of the segments whose status differs from the last call's."""
-        now = datetime.now(UTC)
+        now = _now()
         if now < self.next_check_at and index.version == self._version:
             return []
         new = self.statuses()

@@ -13,8 +13,10 @@ from quotes.history.candles.calendars import Calendars
 from quotes.history.files.import_files import HistoryFile
 from quotes.history.files.import_rows import RowReader
 from quotes.history.files.importing import history_import
-from quotes.runtime.clock import midnight_of, now_ms, today_in_india
+from quotes.runtime.clock import date_of, midnight_of
 from quotes.runtime.progress import Progress
+from quotes.store.clients import probing_client
+from quotes.store.redis_clock import redis_clock
 
 
 class Command(BaseCommand):
@@ -39,13 +41,16 @@ class Command(BaseCommand):
         progress = Progress(stream=sys.stderr, unit="rows", action="imported")
         try:
             index.refresh()
-            today = midnight_of(today_in_india())
+            # Today's rows come from the recorder, whatever this machine's clock says.
+            redis_clock.measure_if_due(probing_client())
+            today = midnight_of(date_of(redis_clock.earliest_ms()))
+            latest = redis_clock.latest_ms() + conf.max_ahead_ms + 1
             reader = RowReader(
                 resolve=index.resolve,
                 calendars=Calendars()(),
                 name=options["instrument"],
                 interval=options["interval"],
-                until_ms=now_ms() + conf.max_ahead_ms + 1 if options["today"] else today,
+                until_ms=latest if options["today"] else today,
             )
             report = history_import(
                 file=HistoryFile(options["file"]),

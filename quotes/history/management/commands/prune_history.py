@@ -9,7 +9,9 @@ from quotes.conf import conf
 from quotes.errors import BadRetention
 from quotes.history.maintenance.pruning import prune_history
 from quotes.history.maintenance.retention import parse_retention
-from quotes.runtime.clock import today_in_india
+from quotes.runtime.clock import date_of
+from quotes.store.clients import probing_client
+from quotes.store.redis_clock import redis_clock
 
 
 class Command(BaseCommand):
@@ -25,7 +27,9 @@ class Command(BaseCommand):
         text = conf.keep_history if options["keep"] is None else options["keep"]
         try:
             rules = parse_retention(text)
-            report = prune_history(rules=rules, today=today_in_india())
+            # A clock that is ahead must not delete what is to be kept.
+            redis_clock.measure_if_due(probing_client())
+            report = prune_history(rules=rules, today=date_of(redis_clock.earliest_ms()))
         except (BadRetention, Error) as error:
             raise CommandError(f"not pruned: {error}") from error
         self.stdout.write(
