@@ -19,6 +19,7 @@ from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.feed.feed import Feed, Resolve
 from quotes.websocket.feed.market_status import status_frame
+from quotes.websocket.feed.missed_candles import WantedCandles
 from quotes.websocket.protocol import (
     Authenticate,
     CloseCode,
@@ -278,6 +279,9 @@ class ClientSession:
     def market_changed(self, statuses: list[dict[str, Any]]) -> None:
         for values in statuses:
             self.outbox.control(frame("market_status", **values))
+
+    def wanted_candles(self) -> WantedCandles:
+        return self.subscriptions.wanted_candles()
 
     async def follow_master(self, resolve: Resolve) -> None:
         async with self.turn:

@@ -10,12 +10,14 @@ from redis import Redis
 from websockets.exceptions import ConnectionClosed
 
 from instruments.keys import InstrumentKey
+from quotes.history.recording.announcements import Announcer
 from quotes.history.router import ALIAS
 from quotes.publish.publishing import forget_prices, publish_ticks
 from quotes.runtime.clock import DAY_MS
 from quotes.store.group_names import candle_group
 from quotes.ticks import Tick
 from quotes.websocket.delivery.day_fields import day_fields
+from quotes.websocket.feed.feed import current_feed
 from quotes.websocket.protocol import CloseCode
 from tests.history.conftest import HistoryDatabase
 from tests.history.logs import record
@@ -257,6 +259,29 @@ async def test_candles_come_as_they_were_and_as_they_form(live: LiveServer, redi
         await live.layer.group_send(candle_group(key), message)
         assert (await client.ask(action="ping"))["type"] == "pong"
         assert not live.layer.local_groups()
+
+
+@pytest.mark.usefixtures("stored")
+async def test_candles_that_were_missed_are_sent_after_a_reconnect(
+    live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A web server that was cut off from Redis sends the candle that forms and the one before."""
+    await publish(redis, tick("A", "5", MOMENT), tick("A", "6", MOMENT + 60_000))
+    await asyncio.to_thread(record_here, redis)
+    async with live.client() as client, live.client() as other:
+        await client.subscribe("A", "B", candles="1m")
+        await client.subscribe("A", candles="5m")
+        await other.subscribe("A", candles="1m")
+        with monkeypatch.context() as patch:
+            patch.setattr(Announcer, "send_due", lambda announcer: None)
+            await publish(redis, tick("A", "7", MOMENT + 61_000))
+            await asyncio.to_thread(record_here, redis)
+        await (await current_feed()).refresh()
+        frames = [await client.receive() for _ in range(3)]
+        found = [(frame["interval"], frame["close"]) for frame in frames]
+        assert sorted(found) == [("1m", 5), ("1m", 7), ("5m", 7)]
+        assert found.index(("1m", 5)) < found.index(("1m", 7))
+        assert [(await other.receive())["close"] for _ in range(2)] == [5, 7]
 
 
 @pytest.mark.usefixtures("stored")

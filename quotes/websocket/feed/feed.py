@@ -39,6 +39,7 @@ from quotes.websocket.feed.day_reader import DayReader
 from quotes.websocket.feed.delayed import DelayedReaders
 from quotes.websocket.feed.delivered import ProvisionalPrices, TickDecoder, position_of
 from quotes.websocket.feed.market_status import MarketStatusWatch
+from quotes.websocket.feed.missed_candles import WantedCandles, send_missed_candles
 from quotes.websocket.feed.recent_ticks import RecentTicks
 from quotes.websocket.feed.stream_history import StreamHistory
 from quotes.websocket.protocol import frame
@@ -88,6 +89,9 @@ class FeedListener(Protocol):
 
     def check_deadlines(self, now: float) -> None:
         """Do what is due at this loop time; called four times a second."""
+
+    def wanted_candles(self) -> WantedCandles:
+        """Return the candles that the client is subscribed to."""
 
     async def follow_master(self, resolve: "Resolve") -> None:
         """Follow names that mean another instrument since the master changed."""
@@ -159,8 +163,8 @@ class Feed:
     async def close(self) -> None:
         """End the tasks and the connections."""
         self._closed = True
-        self.history.recent.clear()
         await self._tasks.close()
+        await self.history.close()
         await self.delayed.close()
         await self.access_service.close()
         await self.client.aclose()
@@ -327,7 +331,7 @@ class Feed:
         )
 
     async def refresh(self) -> None:
-        """Begin to read the latest prices of all groups here; those that are new are sent.
+        """Begin to read the latest prices and candles of all groups here; those new are sent.
 
         Messages may have been missed, so this is tried until Redis answers; another call meanwhile
         begins again.
@@ -341,8 +345,19 @@ class Feed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_REFRESH_TIMEOUT_S):
                     if await self._refresh_once():
-                        return
+                        break
             await asyncio.sleep(_REFRESH_PAUSE_S)
+        await self._refresh_candles()
+
+    async def _refresh_candles(self) -> None:
+        wanted: dict[str, tuple[InstrumentKey, set[str]]] = {}
+
+        def note(listener: FeedListener) -> None:
+            for field, (key, labels) in listener.wanted_candles().items():
+                wanted.setdefault(field, (key, set()))[1].update(labels)
+
+        self._tell(note)
+        await send_missed_candles(wanted, layer=self.layer, history=self.history)
 
     async def _refresh_once(self) -> bool:
         """Return whether the latest prices of all groups were read."""

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from django.db import DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from redis.exceptions import RedisError
 
 from instruments.keys import InstrumentKey
@@ -51,6 +52,18 @@ class StreamHistory:
         self.recent = recent
         # No handshake waits in this pool, nor do these reads wait for one.
         self._reads = ThreadPoolExecutor(4, "history")
+        self._connections: set[BaseDatabaseWrapper] = set()  # those of the pool's threads
+
+    async def close(self) -> None:
+        """End the reads, and the connections of their threads; nothing is read afterwards."""
+        self.recent.clear()
+        await asyncio.to_thread(self._end_reads)
+
+    def _end_reads(self) -> None:
+        self._reads.shutdown(cancel_futures=True)
+        for one in self._connections:
+            one.inc_thread_sharing()  # its own thread has ended
+            one.close()
 
     async def refresh(self) -> bool:
         """Read the end of the tick log; return whether Redis answered."""
@@ -131,6 +144,7 @@ class StreamHistory:
         """Read from the database in a thread; return `nothing` if that fails."""
 
         def run() -> T:
+            self._connections.add(connections[ALIAS])
             try:
                 return read()
             except DatabaseError as error:

@@ -19,6 +19,7 @@ from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.feed.delayed import DelayedSubscriptions
 from quotes.websocket.feed.delivered import position_of
 from quotes.websocket.feed.feed import Feed, Resolve, latest_message
+from quotes.websocket.feed.missed_candles import WantedCandles
 from quotes.websocket.protocol import ErrorCode, Subscribe, Unsubscribe, frame, rejection
 from quotes.websocket.subscriptions.admission import admit
 from quotes.websocket.subscriptions.backfill import Backfill
@@ -285,6 +286,10 @@ class PriceSubscriptions:
         """
         if event["key"] in self._outbox.lossless:
             self.receive(event)
+
+    def wanted_candles(self) -> WantedCandles:
+        """Return the candles that the client is subscribed to."""
+        return {field: (key, set(labels)) for field, (key, labels) in self._candles.wanted.items()}
 
     def fail(self, error: Exception) -> None:
         """Let the client be ended because of an error."""
