@@ -104,11 +104,14 @@ class ClientAccount:
         ledger: Ledger,
         shown: Mapping[str, Set[int]],
         promise: Promise,
+        until: int,
     ) -> Findings:
         """Judge what came since the last call, when everything that was published has arrived.
 
         Args:
             shown: symbol -> the numbers of the ticks that any client or history has.
+            until: when the service had recovered, Unix milliseconds; what was published later may
+                not be missing.
         """
         findings = Findings()
         unsaid: list[Gap] = []
@@ -141,7 +144,7 @@ class ClientAccount:
                 case Unreadable(text):
                     findings.add(Kind.WRONG, self.name, f"a frame that cannot be read: {text}")
         for gap in unsaid:
-            self._judge_gap(gap, shown, promise, findings)
+            self._judge_gap(gap, ledger, shown, promise, until, findings)
         self._judge_last(ledger, findings)
         return findings
 
@@ -200,18 +203,22 @@ class ClientAccount:
     def _judge_gap(
         self,
         gap: Gap,
+        ledger: Ledger,
         shown: Mapping[str, Set[int]],
         promise: Promise,
+        until: int,
         findings: Findings,
     ) -> None:
         # What nobody has was lost on the way to the bridge, which history's account judges.
         there = shown.get(gap.symbol, set())
-        missing = [n for n in range(gap.after + 1, gap.before) if n in there]
+        missing = [
+            tick for tick in ledger.between(gap.symbol, gap.after, gap.before) if tick.n in there
+        ]
         if not missing:
             return
         findings.counts["skipped"] += len(missing)
-        if self.every_tick or not promise.stops_lanes:
-            numbers = ", ".join(map(str, missing[:SHOWN_TEXTS]))
+        if not promise.stops_lanes or self.every_tick or missing[-1].timestamp > until:
+            numbers = ", ".join(str(tick.n) for tick in missing[:SHOWN_TEXTS])
             findings.add(
                 Kind.HOLE, self.name, f"{gap.symbol}: {len(missing)} ticks are missing: {numbers}"
             )

@@ -98,6 +98,7 @@ class Client:
         self.newest_ms: dict[str, int] = {}
         self.reading = asyncio.Event()
         self.reading.set()
+        self._home = urls[0]
         self._urls = deque(urls)
         self._is_open = False
         self._task: asyncio.Task[None] | None = None
@@ -109,6 +110,19 @@ class Client:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    async def go_home(self) -> None:
+        """Connect to the first of the URLs again, if a fault has driven the client to another."""
+        if self._urls[0] != self._home:
+            self._urls.rotate(-self._urls.index(self._home))
+            await self.close()
+            self._is_open = False
+            self.start()
+
+    @property
+    def url(self) -> str:
+        """The URL that it is connected to, or tries next."""
+        return self._urls[0]
 
     def take_events(self) -> list[Event]:
         """Return what came since the last call."""
@@ -177,6 +191,8 @@ class Client:
         message = {"action": "subscribe", "symbols": self.names}
         if kind.candles:
             message["candles"] = kind.candles
+            # What changed while it was not connected.
+            message["history"] = {"candles": {"interval": kind.candles, "count": 1}}
         else:
             message["seq"] = True
         if not kind.conflates:
@@ -233,20 +249,26 @@ class Client:
             case "heartbeat":
                 self.events.append(FeedState(one["feed"], now))
             case "candle":
-                prices = [Decimal(str(one[name])) for name in ("open", "high", "low", "close")]
-                candle = candle_of(prices, one["volume"], one["ticks"])
-                if one["start"] >= self.candles.get(one["key"], (0, candle))[0]:
-                    self.candles[one["key"]] = (one["start"], candle)
-                self.newest_ms[one["key"]] = now_ms()
+                self._take_candle(one["key"], one)
+            case "candles":
+                for candle in one["candles"]:
+                    self._take_candle(one["key"], candle)
             case "error":
                 self.events.append(Unreadable(str(one)[:200], now))
+
+    def _take_candle(self, key: str, one: dict[str, Any]) -> None:
+        prices = [Decimal(str(one[name])) for name in ("open", "high", "low", "close")]
+        candle = candle_of(prices, one["volume"], one["ticks"])
+        if one["start"] >= self.candles.get(key, (0, candle))[0]:
+            self.candles[key] = (one["start"], candle)
+        self.newest_ms[key] = now_ms()
 
 
 async def _narrow_socket(url: str) -> socket.socket:
     """Return a connection whose kernel holds little, so that not reading it is soon noticed."""
     address = urlsplit(url)
     narrow = socket.socket()
-    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
     narrow.setblocking(False)
     try:
         await asyncio.get_running_loop().sock_connect(narrow, (address.hostname, address.port))

@@ -29,7 +29,7 @@ from benchmarks.processes import REPOSITORY, Failed
 from quotes.store.clients import pool
 
 EVIDENCE = REPOSITORY / "var" / "chaos"
-SHORT = ("nothing", "redis-kill", "bridge-kill", "web-kill")
+SHORT = ("bridge-kill", "web-cut", "recorder-kill", "redis-older")
 RANDOM = "random"  # two faults at once, chosen by the seed
 RANDOM_PAIRS = 3
 RATE = 100.0
@@ -137,7 +137,10 @@ def keep_evidence(result: Result, scene: Scene) -> Path:
     evidence = {
         "result": plain(result),
         "ledger": [str(tick) for tick in scene.ledger.ticks[-2000:]],
-        "clients": {client.name: list(client.last_frames) for client in scene.clients},
+        "clients": {
+            client.name: {"url": client.url, "frames": list(client.last_frames)}
+            for client in scene.clients
+        },
         "gaps": [str(gap) for gap in scene.stored.gaps],
         "logs": logs,
     }

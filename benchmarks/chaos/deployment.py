@@ -71,7 +71,12 @@ class Service:
 
 
 class Deployment:
-    """The service, started on entering and ended, with its folder's contents, on leaving.
+    """The service, started on entering and ended on leaving.
+
+    Args:
+        folder: for all files; the caller deletes it.
+        history_url: of an empty PostgreSQL database; default: an SQLite file.
+        settings: environment variables that differ.
 
     Attributes:
         proxies: name of a service -> the proxy between it and Redis.
@@ -79,12 +84,20 @@ class Deployment:
         readers: one for each client, cleared while it is to read nothing.
     """
 
-    def __init__(self, folder: Path, *, daphne: bool = False, history_url: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        daphne: bool = False,
+        history_url: str = "",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.redis_folder = folder / "redis"
         self.redis_port = free_port()
         self.history_url = history_url or f"sqlite:///{folder}/history.sqlite3"
         self._daphne = daphne
+        self._settings = {"HISTORY_DATABASE_URL": self.history_url, **(settings or {})}
         self.services: dict[str, Service] = {}
         self.proxies: dict[str, Proxy] = {}
         self.doors: dict[str, Proxy] = {}
@@ -149,8 +162,8 @@ class Deployment:
         await self.until(lambda: accepts(self.redis_port), "Redis accepts connections")
         await self._migrate()
         for number in (1, 2):
-            await self._add(f"bridge {number}", [*MANAGE, "bridge_prices"])
-            await self._add(f"recorder {number}", [*MANAGE, "record_prices"])
+            await self.add(f"bridge {number}", [*MANAGE, "bridge_prices"])
+            await self.add(f"recorder {number}", [*MANAGE, "record_prices"])
             name = f"web {number}"
             port = self.web_ports[name] = free_port()
             self.doors[name] = Proxy(port)
@@ -159,10 +172,11 @@ class Deployment:
             command = [
                 part.format(application="config.asgi:application", port=port) for part in server
             ]
-            await self._add(name, command)
+            await self.add(name, command)
         await self.until(self.is_up, "everything works")
 
-    async def _add(self, name: str, command: Sequence[str]) -> None:
+    async def add(self, name: str, command: Sequence[str]) -> None:
+        """Start a process that reaches Redis through a proxy of its own."""
         proxy = self.proxies[name] = Proxy(self.redis_port)
         await proxy.start()
         service = Service(name, command, self.log_of(name), self.environment(proxy.port))
@@ -173,7 +187,7 @@ class Deployment:
         return self.folder / f"{name.replace(' ', '-')}.log"
 
     def environment(self, redis_port: int) -> dict[str, str]:
-        return settings_of(redis_port, self.folder) | {"HISTORY_DATABASE_URL": self.history_url}
+        return settings_of(redis_port, self.folder) | self._settings
 
     async def _migrate(self) -> None:
         for database in ("default", "history"):

@@ -15,8 +15,9 @@ from benchmarks.chaos.promises import Promise
 
 HISTORY = "history"
 # Ticks that were on their way when a fault came, or when a gap began or ended.
-UNDER_WAY_MS = 250
+UNDER_WAY_MS = 500
 GAP_MARGIN_MS = 1500
+UNSTORED_MS = 2000  # for which a tick may be in Redis alone
 MOST_TEXTS = 20  # breaches of one kind that are written down
 
 
@@ -203,7 +204,7 @@ class HistoryAccount:
                 self._add_lost(tick, findings, "a client got it")
             elif not tick.is_own and promise.stops_bridge and in_outage:
                 findings.counts["not taken"] += 1
-            elif promise.loses_redis and tick.timestamp <= ended:
+            elif promise.loses_redis and began - UNSTORED_MS <= tick.timestamp <= ended:
                 findings.counts["lost by Redis"] += 1
             else:
                 self._add_lost(tick, findings, "no client got it")

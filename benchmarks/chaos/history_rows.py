@@ -12,7 +12,7 @@ from benchmarks.chaos.history_account import Stored, StoredGap, StoredTick
 NUMBER = re.compile(r'"n":(\d+)')
 TICKS = (
     'SELECT key, "timestamp", position, epoch, seq, shown, price, volume, rest'
-    " FROM history_tick t JOIN history_series s ON s.id = t.series_id"
+    " FROM history_tick t JOIN history_series s ON s.id = t.series_id WHERE position > {after}"
 )
 CANDLES = (
     'SELECT key, "interval", start, "open", high, low, "close", volume, ticks'
@@ -22,16 +22,12 @@ CANDLES = (
 GAPS = "SELECT begins, ends, ticks, reason FROM history_gap"
 
 
-def read_stored(url: str) -> Stored:
-    """Return everything that the database of a URL has."""
-    ticks, candles, gaps = (_rows(url, sql) for sql in (TICKS, CANDLES, GAPS))
-    return Stored(
-        [_tick(row) for row in ticks], [StoredGap(*row) for row in gaps], _candles(candles)
-    )
-
-
-def count_ticks(url: str) -> int:
-    return int(_rows(url, "SELECT count(*) FROM history_tick")[0][0])
+def read_stored(url: str, before: Stored) -> Stored:
+    """Return everything that the database of a URL has; what was read before is not read again."""
+    after = max((tick.position for tick in before.ticks), default=0)
+    new = [_tick(row) for row in _rows(url, TICKS.format(after=after))]
+    gaps = [StoredGap(*row) for row in _rows(url, GAPS)]
+    return Stored([*before.ticks, *new], gaps, _candles(_rows(url, CANDLES)))
 
 
 def _rows(url: str, sql: str) -> list[tuple[Any, ...]]:

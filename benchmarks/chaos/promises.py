@@ -19,7 +19,6 @@ class Promise:
         cuts_log: history may miss logged ticks, and a row of `history_gap` has the time.
         loses_redis: Redis loses data that it acknowledged, so publishers' ticks with it.
         stops_resume: missed ticks cannot be read, so that resuming is `recovered: false`.
-        blocks_readiness: a fault that lasts longer than the client waits: it reconnects.
     """
 
     stops_bridge: bool = False

@@ -57,4 +57,5 @@ def line(result: Result) -> str:
     named = dict(zip(COLUMNS, cells(result), strict=True))
     parts = [f"{name} {named[name]}" for name in COLUMNS[2:-2]]
     recovered = f"recovered in {named['seconds to recover']} s"
-    return f"{result.name}: {named['promises']}, {recovered} ({', '.join(parts)})"
+    busy = f", this process stood still for {result.lag_s:.1f} s" if result.lag_s > 1 else ""
+    return f"{result.name}: {named['promises']}, {recovered} ({', '.join(parts)}){busy}"

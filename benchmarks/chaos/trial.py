@@ -18,6 +18,7 @@ from benchmarks.chaos.findings import Findings, Kind
 from benchmarks.chaos.history_account import HistoryAccount, Stored
 from benchmarks.chaos.history_rows import read_stored
 from benchmarks.chaos.ledger import Ledger
+from benchmarks.chaos.promises import Promise
 from benchmarks.chaos.publishers import Publishers
 from quotes.runtime.clock import now_ms
 
@@ -37,6 +38,7 @@ class Result:
     Attributes:
         recovery_s: from the end of the fault until every client had a new price; None: never.
         until_back: name of a client -> its seconds.
+        lag_s: how long this process stood still at most; above a second the machine is too busy.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Result:
     recovery_s: float | None = None
     until_back: dict[str, float] = field(default_factory=dict)
     took_s: float = 0.0
+    lag_s: float = 0.0
 
     @property
     def is_kept(self) -> bool:
@@ -105,7 +108,10 @@ class Scene:
         """Carry out one trial."""
         result = Result(fault.name, fault.title, fault.lasts_s)
         start = time.monotonic()
+        for client in self.clients:
+            await client.go_home()
         await self.until_healthy()
+        watch = asyncio.create_task(self._watch_loop(result))
         await asyncio.sleep(BEFORE_S)
         began = now_ms()
         async with fault.inject(self.deployment):
@@ -115,22 +121,32 @@ class Scene:
             await asyncio.sleep(half)
         ended = now_ms()
         await self._watch_recovery(result, ended)
+        recovered = now_ms()
         await quiet
         await asyncio.sleep(AFTER_S)
         await self.publishers.pause()
         await self._settle()
-        self._judge(fault, result, began, ended)
+        await self._judge(fault, result, began, ended, recovered)
         # The quiet names tick once more: what the fault did to their numbers shows only now.
         await self.publishers.publish_quiet()
         await self._settle()
-        self._judge(fault, result, began, ended)
+        await self._judge(fault, result, began, ended, recovered)
         self.publishers.resume()
+        watch.cancel()
         result.took_s = time.monotonic() - start
         return result
 
+    async def _watch_loop(self, result: Result) -> None:
+        """Note how long this process, with all proxies and clients, stood still at most."""
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(POLL_S)
+            result.lag_s = max(result.lag_s, time.monotonic() - began - POLL_S)
+
     async def _watch_recovery(self, result: Result, ended: int) -> None:
         begun = time.monotonic()
-        waiting = list(self.clients)
+        # One that reads half of the time has to catch up with itself.
+        waiting = [client for client in self.clients if not client.kind.reads_s]
         while waiting and time.monotonic() < begun + RECOVER_S:
             await asyncio.sleep(POLL_S)
             for client in [one for one in waiting if self.has_new_prices(one, ended)]:
@@ -148,7 +164,8 @@ class Scene:
         deadline = time.monotonic() + SETTLE_S
         while time.monotonic() < deadline:
             await asyncio.sleep(READ_EVERY_S)
-            self.stored = await asyncio.to_thread(read_stored, self.deployment.history_url)
+            url = self.deployment.history_url
+            self.stored = await asyncio.to_thread(read_stored, url, self.stored)
             if all(self._is_complete(self.stored, client) for client in self.clients):
                 await asyncio.sleep(READ_EVERY_S)  # what must not come comes now
                 return
@@ -164,8 +181,24 @@ class Scene:
                 return False
         return not client.kind.candles or not self._wrong_candles(client)
 
-    def _judge(self, fault: Fault, result: Result, began: int, ended: int) -> None:
+    async def _judge(
+        self, fault: Fault, result: Result, began: int, ended: int, recovered: int
+    ) -> None:
         events = {client.name: client.take_events() for client in self.clients}
+        # In a thread, so that the proxies and clients of this process go on meanwhile.
+        await asyncio.to_thread(
+            self._draw_up, fault.promise, result.findings, events, (began, ended, recovered)
+        )
+
+    def _draw_up(
+        self,
+        promise: Promise,
+        findings: Findings,
+        events: dict[str, list[Event]],
+        times: tuple[int, int, int],
+    ) -> None:
+        """Draw up the accounts of all clients and of history."""
+        began, ended, recovered = times
         shown = self.stored.shown()
         delivered: dict[str, set[int]] = defaultdict(set)
         for price in prices_of(events.values()):
@@ -174,20 +207,23 @@ class Scene:
         for client in self.clients:
             if client.kind.candles:
                 for text in self._wrong_candles(client):
-                    result.findings.add(Kind.CANDLE, client.name, text)
+                    findings.add(Kind.CANDLE, client.name, text)
                 continue
-            account = self.accounts[client.name]
-            result.findings.merge(
-                account.judge(
-                    events[client.name], ledger=self.ledger, shown=shown, promise=fault.promise
+            findings.merge(
+                self.accounts[client.name].judge(
+                    events[client.name],
+                    ledger=self.ledger,
+                    shown=shown,
+                    promise=promise,
+                    until=recovered,
                 )
             )
-        result.findings.merge(
+        findings.merge(
             self.history.judge(
                 self.stored,
                 ledger=self.ledger,
                 delivered=delivered,
-                promise=fault.promise,
+                promise=promise,
                 began=began,
                 ended=ended,
             )

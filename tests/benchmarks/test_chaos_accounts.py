@@ -57,6 +57,7 @@ def judge(
     *,
     every_tick: bool = False,
     only_newest: bool = False,
+    until: int = START + COUNT * SECOND,
 ) -> Findings:
     account = ClientAccount("a client", every_tick=every_tick, only_newest=only_newest)
     return account.judge(
@@ -64,6 +65,7 @@ def judge(
         ledger=ledger_of(),
         shown={"TCS": set(range(1, COUNT + 1))},
         promise=promise,
+        until=until,
     )
 
 
@@ -158,6 +160,14 @@ def test_what_is_promised_is_no_breach(
     assert not judge(events, promise, **options).breaches
 
 
+def test_what_is_missing_after_the_recovery_is_a_breach() -> None:
+    """A fault excuses the prices that were published before the service had recovered."""
+    events = [*prices(1, 4), *prices(8)]
+    last_missing = START + 6 * SECOND
+    assert not judge(events, LANES, until=last_missing).breaches
+    assert kinds(judge(events, LANES, until=last_missing - 1)) == [Kind.HOLE]
+
+
 def test_words_are_counted() -> None:
     """The table says how often the server told of a failure."""
     words: list[Event] = [FeedState("down"), FeedState("live"), Closed(4410, "behind"), Opened()]
@@ -178,7 +188,9 @@ def test_ticks_that_nobody_has_are_no_hole_of_a_client() -> None:
         *(price(n, seq=n - 1) for n in range(7, 11)),
     ]
     shown = {"TCS": {1, 2, 3, 4, 6, 7, 8, 9, 10}}
-    assert not account.judge(events, ledger=ledger_of(), shown=shown, promise=NOTHING).breaches
+    assert not account.judge(
+        events, ledger=ledger_of(), shown=shown, promise=NOTHING, until=0
+    ).breaches
 
 
 def test_a_number_is_remembered_over_trials() -> None:
@@ -188,7 +200,7 @@ def test_a_number_is_remembered_over_trials() -> None:
     for events, found in ((prices(), []), ([price(COUNT + 1, seq=3)], [Kind.DOUBLED])):
         ledger = ledger_of(receivers=(1,) * (COUNT + 1))
         ledger.ticks[-1].is_acknowledged = False
-        judged = account.judge(events, ledger=ledger, shown=shown, promise=REDIS_LOST)
+        judged = account.judge(events, ledger=ledger, shown=shown, promise=REDIS_LOST, until=0)
         assert kinds(judged) == found
 
 
