@@ -23,6 +23,7 @@ from quotes.bridge.inbox_reader import InboxReader
 from quotes.bridge.log_trimmer import LogTrimmer
 from quotes.bridge.market import Market
 from quotes.bridge.silent_names import MAX_LISTED
+from quotes.bridge.untimed_keys import untimed_keys
 from quotes.bridge.writer import TickWriter
 from quotes.conf import conf
 from quotes.errors import quoted
@@ -30,6 +31,7 @@ from quotes.runtime.background import BackgroundTasks, Work
 from quotes.runtime.failed_tasks import failed_tasks
 from quotes.runtime.redis_link import PublishedMessages, RedisDown, RedisLink
 from quotes.runtime.warnings import RateLimitedWarnings
+from quotes.store.first_seen import link_first_seen
 from quotes.store.inbox import first_position, newest_id
 from quotes.store.latest import SCAN_COUNT, scan_keys
 from quotes.store.lease import AsyncLease
@@ -202,12 +204,15 @@ class Bridge:
             await self._read_keys(link, sub, keys)
 
     async def _read_keys(self, link: RedisLink, sub: RedisLink, keys: list[bytes]) -> None:
-        values = await link.command("MGET", *keys)
+        values = list(zip(keys, await link.command("MGET", *keys), strict=True))
+        market = self.market
+        untimed = untimed_keys(values, market.streams, prefix=market.prefix, is_ours=market.is_ours)
+        seen = await link_first_seen([(one.name, one.value) for one in untimed], link=link)
         # Messages that were published before the keys were read are taken before them, by either
         # way; then at most one message of each key is still to come, that of the value read.
         await self._inbox.reach(await newest_id(link))
         await sub.command("PING")
-        self.market.take_keys(zip(keys, values, strict=True))
+        market.take_keys(values, untimed=dict(zip(untimed, seen, strict=True)))
         self.writer.schedule()
 
     async def _work(self, links: list[RedisLink], tasks: "list[asyncio.Task[None]]") -> None:

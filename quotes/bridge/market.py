@@ -7,8 +7,9 @@ writes these to Redis.
 import logging
 import time
 from binascii import crc32
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
+from types import MappingProxyType
 
 import msgspec
 
@@ -19,6 +20,7 @@ from quotes.bridge.counters import TickCounters
 from quotes.bridge.pending import PendingTicks
 from quotes.bridge.silent_names import SilentNames
 from quotes.bridge.tick_order import Stream, Verdict
+from quotes.bridge.untimed_keys import UntimedKey
 from quotes.conf import conf
 from quotes.errors import BadTick, quoted
 from quotes.runtime.clock import DAY_MS, india_time
@@ -108,7 +110,7 @@ class Market:
             live: False for history: ticks that are logged and not shown.
         """
         if self.shards > 1:
-            messages = [message for message in messages if self._is_ours(message[0])]
+            messages = [message for message in messages if self.is_ours(message[0])]
         now, ahead = redis_clock.now_ms(), redis_clock.max_ahead_ms()
         latest = now + ahead
         counters, usual, pending = self.counters, self._usual, self.pending.ticks
@@ -152,23 +154,35 @@ class Market:
         if live and counters.bad - bad_before + passed < len(messages):
             counters.last_tick = now
 
-    def take_keys(self, values: Iterable[tuple[bytes, bytes | None]]) -> None:
+    def take_keys(
+        self,
+        values: Iterable[tuple[bytes, bytes | None]],
+        *,
+        untimed: Mapping[UntimedKey, int] = MappingProxyType({}),
+    ) -> None:
         """Show the values of publishers' keys that are newer than what was shown.
 
         Args:
             values: pairs of a publisher's key and its value.
+            untimed: those that `untimed_keys` found, and when each was first seen. Others
+                without a timestamp are passed over: they were shown. So are those of which a
+                message came meanwhile, since it may be newer.
         """
+        times = {one.key: (one, at) for one, at in untimed.items()}
         now, ahead = redis_clock.now_ms(), redis_clock.max_ahead_ms()
         is_crowded = len(self.streams) >= CROWDED_SHARE * self.max_streams
         for key, payload in values:
-            if payload is None or not self._is_ours(key):
+            if payload is None or not self.is_ours(key):
                 continue
             try:
                 if is_crowded and self._is_left_over(key, payload, now, ahead):
                     continue
-                stream, timestamp, frame = self._read(key, payload, now, ahead)
+                one, at = times.get(key, (None, 0))
+                stream, timestamp, frame = self._read(key, payload, now, ahead, seen_at=at)
             except (BadTick, InstrumentsError, UnicodeDecodeError):
                 continue  # a key may hold anything; only messages are counted
+            if not timestamp or (one is not None and one.number != stream.number):
+                continue
             if stream.timestamp > now + ahead:
                 self._start_over(stream, now)
             if stream.take_key(timestamp, frame) is Verdict.SHOWN:
@@ -185,9 +199,12 @@ class Market:
         stream.start_over(now)
 
     def _read(
-        self, channel: bytes, payload: bytes, now: int, ahead: int
+        self, channel: bytes, payload: bytes, now: int, ahead: int, *, seen_at: int | None = None
     ) -> tuple[Stream, int, bytes]:
         """Return the stream of a message, its timestamp and its price frame.
+
+        Args:
+            seen_at: for the value of a key: its time if it has none; None for a message.
 
         Raises:
             BadTick, InstrumentsError, UnicodeDecodeError: it is not a valid tick of this channel.
@@ -204,9 +221,10 @@ class Market:
                 head = usual_head(tick.symbol)
                 self._usual[channel] = (stream, head, segment_text(stream.key.segment))
             if not tick.has_time:
-                # It comes after all that came before, whatever their publishers' clocks said.
+                # A message comes after all that came before, whatever their clocks said.
                 last = stream.timestamp if stream.timestamp <= now + ahead else 0
-                tick = msgspec.structs.replace(tick, timestamp=max(now, last))
+                at = max(now, last) if seen_at is None else seen_at
+                return stream, at, stream.frame_at(tick, at)
             return stream, tick.timestamp, stream.frame_of(tick)
         except (BadTick, InstrumentsError, UnicodeDecodeError):
             raise
@@ -228,7 +246,7 @@ class Market:
         except (InstrumentsError, UnicodeDecodeError):
             return None
 
-    def _is_ours(self, channel: bytes) -> bool:
+    def is_ours(self, channel: bytes) -> bool:
         """Return whether a channel's instrument is of this shard, under whichever of its names."""
         if self.shards == 1:
             return True
@@ -306,14 +324,16 @@ class Market:
     def _is_left_over(self, key: bytes, payload: bytes, now: int, ahead: int) -> bool:
         """Return whether a publisher's key holds an old tick of a name without a stream.
 
+        One without a timestamp may be of any age.
+
         Raises:
             BadTick, InstrumentsError, UnicodeDecodeError: it is not a valid tick of this key.
         """
         tick = parse_tick(payload, now_ms=now, ahead_ms=ahead, symbol=UNNAMED)
         name = key[len(self.prefix.encode()) :].decode()
         field = str(published_key(name, tick))
-        oldest = _oldest_ms(redis_clock.earliest_ms())
-        return field not in self.streams and tick.timestamp < oldest
+        is_old = not tick.has_time or tick.timestamp < _oldest_ms(redis_clock.earliest_ms())
+        return is_old and field not in self.streams
 
     def restore(self, records: Iterable[tuple[str, LatestPrice]]) -> None:
         """Continue the numbering in Redis; drop streams that Redis does not have."""

@@ -6,6 +6,8 @@ real feed has several ticks in one second. Each tick shown gets the next number 
 
 from enum import Enum, auto
 
+import msgspec
+
 from instruments.keys import InstrumentKey
 from quotes.layer.lanes import lane_of
 from quotes.store.group_names import price_group
@@ -75,6 +77,15 @@ class Stream:
     def frame_of(self, tick: Tick) -> bytes:
         """Return the price frame of one of the stream's ticks."""
         return encode_tick(tick, symbol=self.key.symbol, segment=self.key.segment)
+
+    def frame_at(self, tick: Tick, timestamp: int) -> bytes:
+        """Return the price frame of one of the stream's ticks at another time than its own."""
+        return self.frame_of(msgspec.structs.replace(tick, timestamp=timestamp))
+
+    @property
+    def number(self) -> tuple[int, int] | None:
+        """The number (epoch, seq) of the last tick shown; None before the first."""
+        return (self.epoch, self.seq) if self.frame else None
 
     def take(self, timestamp: int, frame: bytes) -> Verdict:
         """Decide on a tick that was published, and number it if it is to be shown."""

@@ -14,6 +14,7 @@ import redis
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
+from quotes.store.first_seen import seen_key
 from quotes.store.inbox import FORGET, MAX_ENTRY, inbox_keys, put
 from quotes.store.latest import find_latest
 from quotes.store.names import own_key, stock_key
@@ -91,11 +92,9 @@ def forget_prices(names: Iterable[str], *, client: redis.Redis) -> int:
     names = list(names)
     keys = [index.resolve(name) for name in names]
     fields = [str(key) for key in keys]
-    stock_keys = {stock_key(name) for name in names}
-    for key in keys:
-        stock_keys.update(map(stock_key, published_names(key)))
+    published = {*names, *(name for key in keys for name in published_names(key))}
     pipeline = client.pipeline()
-    pipeline.delete(*stock_keys)
+    pipeline.delete(*map(stock_key, published), *map(seen_key, published))
     pipeline.hdel(own_key("latest"), *fields)
     _request_forget(pipeline, fields)
     _, forgotten, _ = pipeline.execute()
@@ -104,7 +103,11 @@ def forget_prices(names: Iterable[str], *, client: redis.Redis) -> int:
 
 def forget_all_prices(*, client: redis.Redis) -> int:
     """Forget all latest prices, so that every stream starts a new epoch; return the count."""
-    stock_keys = list(client.scan_iter(match=stock_key("*"), count=1000))
+    stock_keys = [
+        key
+        for pattern in (stock_key("*"), seen_key("*"))
+        for key in client.scan_iter(match=pattern, count=1000)
+    ]
     pipeline = client.pipeline()
     for at in range(0, len(stock_keys), 1000):
         pipeline.delete(*stock_keys[at : at + 1000])

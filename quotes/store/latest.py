@@ -19,6 +19,7 @@ from quotes.errors import BadTick, quoted
 from quotes.runtime.redis_link import RedisLink
 from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.clients import sync_client
+from quotes.store.first_seen import afirst_seen, first_seen
 from quotes.store.listings import UNNAMED, published_key
 from quotes.store.names import lease_key, own_key, stock_key
 from quotes.store.redis_clock import redis_clock
@@ -133,17 +134,24 @@ class PriceSnapshot(NamedTuple):
 
 
 def read_snapshot(wanted: Sequence[Wanted], *, client: redis.Redis) -> PriceSnapshot:
-    """Read the latest prices in one round trip; raise redis.RedisError if Redis is away."""
+    """Read the latest prices in one round trip; raise redis.RedisError if Redis is away.
+
+    Publishers' keys without a timestamp that are ahead, which are rare, take one more.
+    """
     pipeline = client.pipeline(transaction=True)
     _queue_reads(pipeline, wanted)
-    return _snapshot(wanted, pipeline.execute())
+    snapshot, untimed = _snapshot(wanted, pipeline.execute())
+    _add_untimed(snapshot, untimed, first_seen(_values_of(untimed), client=client))
+    return snapshot
 
 
 async def aread_snapshot(wanted: Sequence[Wanted], *, client: redis.asyncio.Redis) -> PriceSnapshot:
     """As `read_snapshot`, for an event loop."""
     pipeline = client.pipeline(transaction=True)
     _queue_reads(pipeline, wanted)
-    return _snapshot(wanted, await pipeline.execute())
+    snapshot, untimed = _snapshot(wanted, await pipeline.execute())
+    _add_untimed(snapshot, untimed, await afirst_seen(_values_of(untimed), client=client))
+    return snapshot
 
 
 def _queue_reads(pipeline: Any, wanted: Sequence[Wanted]) -> None:
@@ -153,25 +161,68 @@ def _queue_reads(pipeline: Any, wanted: Sequence[Wanted]) -> None:
         pipeline.mget([stock_key(one.name) for one in wanted])
 
 
-def _snapshot(wanted: Sequence[Wanted], replies: list[Any]) -> PriceSnapshot:
+class _UntimedKey(NamedTuple):
+    """A publisher's key without a timestamp whose price is not the latest."""
+
+    wanted: Wanted
+    value: bytes
+    tick: Tick
+
+
+def _values_of(untimed: Sequence[_UntimedKey]) -> list[tuple[str, bytes]]:
+    return [(one.wanted.name, one.value) for one in untimed]
+
+
+def _snapshot(
+    wanted: Sequence[Wanted], replies: list[Any]
+) -> tuple[PriceSnapshot, list[_UntimedKey]]:
+    """Return the latest prices, and the keys whose times are yet to be looked up."""
     snapshot = PriceSnapshot(bool(replies[0]), {}, {}, [])
+    untimed: list[_UntimedKey] = []
     if not wanted:
-        return snapshot
+        return snapshot, untimed
     now, ahead = redis_clock.now_ms(), redis_clock.max_ahead_ms()
-    for (key, name), record, value in zip(wanted, replies[1], replies[2], strict=True):
-        field = str(key)
+    for one, record, value in zip(wanted, replies[1], replies[2], strict=True):
+        field = str(one.key)
         latest = find_latest(field, record)
         if latest is not None:
             snapshot.latest[field] = latest
-        tick = _published_tick(value, key, name, now, ahead) if value is not None else None
-        if tick is not None and (
-            latest is None or tick.timestamp > latest.timestamp or latest.timestamp > now + ahead
-        ):
-            frame = encode_tick(tick, symbol=key.symbol, segment=key.segment)
-            epoch, seq = (latest.epoch, latest.seq) if latest else (0, 0)
-            snapshot.ahead[field] = LatestPrice(epoch, seq, tick.timestamp, frame)
-            snapshot.names.append(name)
-    return snapshot
+        tick = _published_tick(value, *one, now, ahead) if value is not None else None
+        if tick is None:
+            continue
+        if tick.has_time:
+            _add_if_ahead(snapshot, one, tick, latest_ms=now + ahead)
+        elif latest is None or _frame_of(one.key, tick, latest.timestamp) != latest.frame:
+            untimed.append(_UntimedKey(one, value, tick))
+    return snapshot, untimed
+
+
+def _add_untimed(
+    snapshot: PriceSnapshot, untimed: Sequence[_UntimedKey], times: Sequence[int]
+) -> None:
+    """Add the prices of keys without a timestamp, with the times at which they were first seen."""
+    latest_ms = redis_clock.now_ms() + redis_clock.max_ahead_ms()
+    for one, at in zip(untimed, times, strict=True):
+        tick = msgspec.structs.replace(one.tick, timestamp=at)
+        _add_if_ahead(snapshot, one.wanted, tick, latest_ms=latest_ms)
+
+
+def _add_if_ahead(snapshot: PriceSnapshot, wanted: Wanted, tick: Tick, *, latest_ms: int) -> None:
+    """Add the tick of a publisher's key unless the latest price is as new."""
+    key, name = wanted
+    latest = snapshot.latest.get(str(key))
+    if latest is None or tick.timestamp > latest.timestamp or latest.timestamp > latest_ms:
+        frame = _frame_of(key, tick, tick.timestamp)
+        epoch, seq = (latest.epoch, latest.seq) if latest else (0, 0)
+        snapshot.ahead[str(key)] = LatestPrice(epoch, seq, tick.timestamp, frame)
+        snapshot.names.append(name)
+
+
+def _frame_of(key: InstrumentKey, tick: Tick, timestamp: int) -> bytes:
+    """Return the price frame of a tick at a time."""
+    if timestamp != tick.timestamp:
+        tick = msgspec.structs.replace(tick, timestamp=timestamp)
+    return encode_tick(tick, symbol=key.symbol, segment=key.segment)
 
 
 def _published_tick(
