@@ -14,6 +14,7 @@ from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import STORED, Interval
 from quotes.history.candles.sessions import Calendar, calendars
 from quotes.runtime.clock import DAY_MS
+from tests.history.noise import noisy_sessions
 
 DAY = 1_618_531_200_000 + 4 * 3_600_000 - 15 * 60_000  # 2021-04-16 09:15 in India
 NSE = Hours((Session("open", time(9, 15), time(15, 30), date(2000, 1, 1)),))
@@ -132,3 +133,25 @@ def test_longer_candles_agree_with_one_minute_candles(
         expected = {span: merge(bars, *span).values for span, bars in parts.items()}
         found = memory.bars(1, [interval], 0, 2**62)
         assert {(bar.start, bar.ends): bar.values for _, bar in found} == expected
+
+
+@settings(deadline=None, max_examples=200)
+@given(noisy_sessions(), st.data())
+def test_noise_leaves_no_volume_in_any_order_of_arrival(
+    session: list[tuple[int, bool]], data: st.DataObject
+) -> None:
+    """Each interval adds up to the day's last good reading, however its ticks arrived."""
+    step = data.draw(st.sampled_from([1_000, 20_000, 60_000]))
+    points: list[Point] = [
+        (DAY + number * step, reading, number, Decimal(1), None)
+        for number, (reading, _) in enumerate(session)
+    ]
+    size = data.draw(st.integers(1, 20))
+    shuffled = data.draw(st.permutations(points))
+    arrived = [shuffled[at : at + size] for at in range(0, len(shuffled), size)]
+    memory = built(arrived, restart_every=data.draw(st.integers(0, 3)))
+    last = [reading for reading, is_good in session if is_good][-1]
+    for interval in STORED:
+        bars = [bar for _, bar in memory.bars(1, [interval], 0, 2**62)]
+        assert sum(bar.volume or 0 for bar in bars) == last
+    assert seen(memory) == seen(built([points]))

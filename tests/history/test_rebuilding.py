@@ -96,4 +96,4 @@ def test_days_whose_ticks_are_gone_are_left() -> None:
     """A candle is not made smaller by what was pruned."""
     Tick.objects.filter(timestamp__lt=OPENING + 3 * MINUTE).delete()
     report, _ = rebuilt()
-    assert (report.pruned, report.wrong, report.days) == (1, 0, 2)
+    assert (report.incomplete, report.unchecked, report.wrong, report.days) == (1, 3, 0, 2)

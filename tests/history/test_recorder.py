@@ -253,13 +253,16 @@ def test_shards_are_read_side_by_side(redis: Redis) -> None:
 
 
 def test_candles_stay_when_their_ticks_are_gone(redis: Redis, history: HistoryDatabase) -> None:
-    """A late tick of a day whose ticks were pruned does not make its candle smaller."""
+    """A late tick of a day whose ticks were pruned is merged into its candles."""
     log(redis, [log_row(price="100"), log_row(price="101", timestamp=OPENING + DAY_MS * 3)])
     record(redis)
     Tick.objects.filter(timestamp__lt=OPENING + DAY_MS).delete()
     log(redis, [log_row(price="90", timestamp=OPENING + 5, shown=False)])
     record(redis)
-    assert Candle.objects.get(interval=1, start=OPENING).ticks == 1
+    for candle in Candle.objects.filter(start__lt=OPENING + MINUTE):
+        prices = (candle.open, candle.high, candle.low, candle.close)
+        assert [str(one) for one in prices] == ["100", "100", "90", "100"]
+        assert candle.ticks == 2
 
 
 @pytest.mark.django_db

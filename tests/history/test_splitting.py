@@ -137,21 +137,6 @@ def test_count_beyond_a_column_stops_nothing(redis: Redis, history: HistoryDatab
     assert {gap.reason for gap in Gap.objects.all()} == {"refused"}
 
 
-def test_volumes_that_fall_and_rise_fit_their_column(
-    redis: Redis, history: HistoryDatabase
-) -> None:
-    """Each rise counts as traded: twenty rises to the largest volume are more than a column."""
-    largest = 999_999_999_999_999_999
-    rows = [
-        log_row(timestamp=OPENING + at * 6_000, volume=(1, largest, largest // 3, 1)[at % 4])
-        for at in range(80)
-    ]
-    for at in range(0, 80, 7):
-        log(redis, rows[at : at + 7])
-    assert record(redis).recorded == 80
-    assert Candle.objects.get(interval=1440).volume == 2**63 - 1
-
-
 @pytest.fixture(scope="module")
 def small_server() -> Iterator[PostgresServer]:
     """A server with room for few locks."""

@@ -4,36 +4,23 @@ The ticks of a candle are sorted by event time, then by the day's volume if the 
 trade adds to it), then by arrival. A candle therefore does not depend on the order in which ticks
 of different times or volumes arrive, nor on how they are cut into batches.
 
-The volume of a candle comes from readings of the day's volume so far. Within one session, in the
-order of events, the readings rise. If one does not:
+The volume of a candle comes from readings of the day's volume so far: `volumes.py` has the rules.
 
-- A reading below the highest, but not below half of it, is late or repeated and adds nothing.
-- 0 after a greater reading means that the feed does not know the volume. It adds nothing.
-- A fall below half of the highest means that the counter was reset. The new reading was traded
-  since then, and counting goes on from there.
-- If the readings jump from there back to the level before the fall, or above it, the fall was a
-  bad reading. Only the volume above that level was traded.
-
-The first reading of a session counts as traded at that moment. Readings that fall and rise again
-and again may add up to more than a column holds: a volume ends at MAX_VOLUME.
+A candle can be recomputed if all of its ticks are stored. Where some are not, because they were
+pruned or the candle was imported, late ticks are merged into it and never replace it.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from quotes.history.candles.volumes import MAX_VOLUME, SESSION_START, VolumeState, count_volume
+
 NO_VOLUME = -1
-MAX_VOLUME = 2**63 - 1
 
 # One tick as candles need it: event time, the day's volume or NO_VOLUME, position, price, open
 # interest or None. Tuples compare in the order of events, since a series has a position once.
 Point = tuple[int, int, int, Decimal, int | None]
-
-# The highest reading of the day's volume since the counter was last reset, and the level from
-# which it fell at that reset (0: no reset).
-VolumeState = tuple[int, int]
-
-SESSION_START: VolumeState = (0, 0)
 
 
 @dataclass(slots=True)
@@ -45,7 +32,7 @@ class Bar:
         volume: traded within the candle; None if no tick had a volume.
         oi: open interest of the last tick that had one.
         ticks: how many ticks the candle has.
-        volume_state: state of the day's volume at the close; of one-minute candles only.
+        volume_state: of the day's volume at the close; of one-minute candles only.
         final: its time has passed, and it was announced as final.
         revised: it changed after it was announced as final.
     """
@@ -59,7 +46,7 @@ class Bar:
     volume: int | None
     oi: int | None
     ticks: int
-    volume_state: VolumeState = (0, 0)
+    volume_state: VolumeState = SESSION_START
     final: bool = False
     revised: bool = False
 
@@ -82,11 +69,15 @@ def fold(
     Args:
         volume_state: the state before the first point; ignored if there is a bar.
         bar: the candle of earlier points of the same interval; it is not changed.
+
+    Returns:
+        A candle whose volume is right as long as no reading of the session is noise.
     """
     if bar is None:
         price = points[0][3]
         opened = highest = lowest = price
         volume, oi, ticks = None, None, 0
+        volume_state = (volume_state[0], 0)
     else:
         opened, highest, lowest = bar.open, bar.high, bar.low
         volume, oi, ticks, volume_state = bar.volume, bar.oi, bar.ticks, bar.volume_state
@@ -105,27 +96,19 @@ def fold(
             volume = traded if volume is None else volume + traded
         if interest is not None:
             oi = interest
-    if volume is not None and volume > MAX_VOLUME:
-        volume = MAX_VOLUME
     return Bar(
         start, ends, opened, highest, lowest, price, volume, oi, ticks + len(points), volume_state
     )
 
 
-def count_volume(volume_state: VolumeState, reading: int) -> tuple[int, VolumeState]:
-    """Return the volume traded since the previous readings, and the new state.
+def absorb(bar: Bar, prices: Collection[Decimal]) -> Bar:
+    """Return a candle that cannot be recomputed, with one or more late ticks in it.
 
-    Args:
-        reading: the day's volume so far, at least 0.
+    Open, close and volume stay: how the late ticks lie between the others is not known, and the
+    volume includes them.
     """
-    highest, fallen_from = volume_state
-    if reading > highest:
-        if 2 * highest < fallen_from <= reading:
-            return reading - fallen_from, (reading, 0)
-        return reading - highest, (reading, fallen_from)
-    if reading and 2 * reading < highest:
-        return reading, (reading, highest)
-    return 0, volume_state
+    highest, lowest = max(bar.high, *prices), min(bar.low, *prices)
+    return replace(bar, high=highest, low=lowest, ticks=bar.ticks + len(prices))
 
 
 def merge(bars: Iterable[Bar], start: int, ends: int) -> Bar:

@@ -3,16 +3,20 @@
 After each batch the candles are those that all ticks together make (`bars.py`). Ticks that arrive
 in the order of their events, give or take some seconds, are added to the candles in memory. A tick
 of a settled candle rebuilds that candle from its stored ticks, and the candles after it as far as
-the state of the day's volume changes. `deriving.py` makes the longer candles.
+the state of the day's volume changes. If a reading of the day's volume is noise, the volumes of
+that whole day are found again. `deriving.py` makes the longer candles.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from quotes.history.candles.bars import SESSION_START, Bar, Point, fold
+from quotes.history.candles.bars import Bar, Point, absorb, fold
 from quotes.history.candles.deriving import CandleChange, CandleSource, Level, LongerCandles
 from quotes.history.candles.intervals import Interval
+from quotes.history.candles.recomputing import with_volumes
 from quotes.history.candles.sessions import Calendar, TradingDay
+from quotes.history.candles.volumes import MAX_VOLUME, SESSION_START
 
 # Ticks this much older than the newest are expected: the real feed is one to two seconds out of
 # order.
@@ -50,7 +54,28 @@ class _SeriesBuilder:
             minutes = self._extend(points)
         else:
             minutes = self._rebuild(points)
+        noisy = {
+            day.midnight: day
+            for bar in minutes
+            if bar.volume_state[1] and (day := self._calendar.day(bar.start)) is not None
+        }
+        for day in noisy.values():
+            minutes = self._find_volumes(day, minutes)
         return self._longer.derive(minutes)
+
+    def _find_volumes(self, day: TradingDay, minutes: list[Bar]) -> list[Bar]:
+        """Return changed candles with the volumes that the whole of a day makes known."""
+        made = {bar.start: bar for bar in minutes}
+        stored = self._source.bars(self._series, (Interval.MINUTE,), day.begins, day.ends)
+        bars = {bar.start: bar for _, bar in stored}
+        bars |= {start: bar for start, bar in made.items() if day.begins <= start < day.ends}
+        bars = dict(sorted(bars.items()))
+        points = self._source.points(self._series, day.begins, day.accepts_until)
+        for bar in with_volumes(day, bars.values(), points):
+            if bar is not bars[bar.start]:
+                made[bar.start] = bar
+        self._loaded = False  # what is in memory goes on from other volumes
+        return [bar for _, bar in sorted(made.items())]
 
     def _extend(self, points: list[Point]) -> list[Bar]:
         """Add ticks that are newer than the settled ones."""
@@ -110,11 +135,19 @@ class _SeriesBuilder:
             volume_state = previous.volume_state if previous else SESSION_START
             stored = sorted(self._source.points(self._series, start, limit))
             old = self._source.last_bar(self._series, start, start + 1)
-            if len(stored) < counts.get(start, 0) + (old.ticks if old else 0):
-                continue  # Some of its ticks were pruned: keep the candle as it is.
-            bar = made[start] = fold(stored, start, ends, volume_state)
-            stored_points[start] = stored
-            if bar.volume_state != (old.volume_state if old else volume_state):
+            level, noise = old.volume_state if old else volume_state
+            if old is not None and len(stored) != counts.get(start, 0) + old.ticks:
+                late = [point[3] for point in points if start <= point[0] < limit]
+                bar = absorb(old, late) if late else replace(old)
+                bar.volume_state = (min(volume_state[0] + (old.volume or 0), MAX_VOLUME), 0)
+                if late or bar.volume_state[0] != level:
+                    made[start] = bar
+            else:
+                bar = made[start] = fold(stored, start, ends, volume_state)
+                stored_points[start] = stored
+                if old is not None and noise:
+                    bar.volume_state = (bar.volume_state[0], 1)  # to be found again
+            if bar.volume_state[0] != level and not bar.volume_state[1]:
                 following = self._next_start(day, start)
                 if following is not None and following not in todo:
                     todo.append(following)
@@ -152,6 +185,10 @@ class _SeriesBuilder:
         points = stored_points.get(newest)
         if points is None:
             points = sorted(self._source.points(self._series, start, limit))
+        bar = made.get(newest, stored)
+        if bar is None or bar.start != newest or len(points) != bar.ticks:
+            self._loaded = False
+            return
         self._settled = self._bar_before(day, start, made)
         self._settled_at = (start, -2, 0)
         split = bisect_left(points, (points[-1][0] - _SETTLE_MS,)) if points else 0

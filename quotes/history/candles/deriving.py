@@ -1,12 +1,15 @@
 """Longer candles of a series, made of its one-minute candles as these change; pure rules, no I/O.
 
-Each interval is made of a shorter one within the same hour; the day is made of its hours.
+Each interval is made of a shorter one within the same hour; the day is made of its hours. A stored
+candle that is not what its shorter ones make (these were pruned, or it was imported) is kept: what
+changes in its minutes is merged into it.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from quotes.history.candles.bars import Bar, Point, merge
+from quotes.history.candles.bars import Bar, Point, absorb, merge
 from quotes.history.candles.intervals import STORED, WITHIN_DAY, Interval
 from quotes.history.candles.sessions import Calendar, TradingDay
 
@@ -35,6 +38,17 @@ class CandleChange(NamedTuple):
     bar: Bar
 
 
+class _Change(NamedTuple):
+    """A one-minute candle that has changed, and how it was."""
+
+    old: Bar | None
+    new: Bar
+
+    @property
+    def ticks(self) -> int:
+        return self.new.ticks - (self.old.ticks if self.old else 0)
+
+
 class CandleSource(Protocol):
     """The store that candles are built from: all ticks so far, and all changes returned before."""
 
@@ -57,7 +71,9 @@ class LongerCandles:
         is_final: whether candles that end at a moment were announced as final by the last commit.
     """
 
-    __slots__ = ("_calendar", "_day", "_day_level", "_hours", "_is_final", "_series", "_source")
+    __slots__ = (
+        *("_calendar", "_day", "_day_level", "_fixed", "_hours", "_is_final", "_series", "_source"),
+    )
 
     def __init__(
         self, series: int, calendar: Calendar, source: CandleSource, is_final: Callable[[int], bool]
@@ -67,6 +83,7 @@ class LongerCandles:
         self._source = source
         self._is_final = is_final
         self._hours: dict[int, _Levels] = {}
+        self._fixed: set[tuple[Interval, int]] = set()  # candles that their minutes do not make
         self._day: TradingDay | None = None
         self._day_level: _Levels = {}
 
@@ -85,16 +102,46 @@ class LongerCandles:
         for hour, bars in sorted(hours.items()):
             day = self._day_of(bars[0].start)
             levels = self._hour(day, hour)
+            before = {bar.start: levels[Interval.MINUTE].get(bar.start) for bar in bars}
             changed = [
-                bar.start for bar in bars if self._put(changes, levels, Interval.MINUTE, bar)
+                _Change(before[bar.start], bar)
+                for bar in bars
+                if self._put(changes, levels, Interval.MINUTE, bar)
             ]
             for interval, shorter in _MADE_OF.items():
-                for start, ends in sorted({day.span(interval, start) for start in changed}):
+                for start, ends in sorted({day.span(interval, one.new.start) for one in changed}):
                     members = [bar for at, bar in levels[shorter].items() if start <= at < ends]
-                    self._put(changes, levels, interval, merge(members, start, ends))
+                    made = merge(members, start, ends)
+                    self._put_longer(changes, levels, interval, made, changed)
             if changed:
-                self._put_day(changes, day, levels[Interval.HOUR][hour])
+                self._put_day(changes, day, levels[Interval.HOUR][hour], changed)
         return changes
+
+    def _put_longer(
+        self,
+        changes: list[CandleChange],
+        levels: _Levels,
+        interval: Interval,
+        made: Bar,
+        minutes: list[_Change],
+    ) -> None:
+        """Put a longer candle into its level: what its shorter ones make, or the stored one."""
+        old = levels[interval].get(made.start)
+        if old is not None and (interval, made.start) in self._fixed:
+            made = self._with_minutes(old, made, minutes)
+        self._put(changes, levels, interval, made)
+
+    def _with_minutes(self, old: Bar, made: Bar, minutes: list[_Change]) -> Bar:
+        """Return a candle that cannot be computed again, with what changed in its minutes."""
+        inside = [one for one in minutes if old.start <= one.new.start < old.ends]
+        ticks = sum(one.ticks for one in inside)
+        prices = [price for one in inside for price in (one.new.high, one.new.low)]
+        bar = replace(absorb(old, prices), ticks=old.ticks + ticks)
+        if not old.final and not self._is_final(old.ends):  # it goes on
+            bar.close = made.close
+            if made.volume is not None:
+                bar.volume = max(made.volume, old.volume or 0)
+        return bar
 
     def _hour(self, day: TradingDay, start: int) -> _Levels:
         """Return all candles within an hour: those in memory, or the stored ones."""
@@ -104,9 +151,16 @@ class LongerCandles:
             end = day.end_of(start, Interval.HOUR.step_ms)
             for interval, bar in self._source.bars(self._series, WITHIN_DAY, start, end):
                 levels[interval][bar.start] = bar
+            self._fixed |= {
+                (interval, at)
+                for interval, shorter in _MADE_OF.items()
+                for at, bar in levels[interval].items()
+                if not _is_made_of(bar, levels[shorter])
+            }
             self._hours[start] = levels
             if len(self._hours) > _MAX_HOURS:
-                del self._hours[min(self._hours)]
+                for interval, level in self._hours.pop(min(self._hours)).items():
+                    self._fixed.difference_update([(interval, at) for at in level])
         return levels
 
     def _put(
@@ -134,7 +188,9 @@ class LongerCandles:
         changes.append(CandleChange(self._series, interval, bar))
         return True
 
-    def _put_day(self, changes: list[CandleChange], day: TradingDay, hour: Bar) -> None:
+    def _put_day(
+        self, changes: list[CandleChange], day: TradingDay, hour: Bar, minutes: list[_Change]
+    ) -> None:
         """Make the day's candle of its hours, one of which has changed."""
         if self._day != day:
             levels: _Levels = {interval: {} for interval in STORED}
@@ -143,11 +199,26 @@ class LongerCandles:
                 self._series, kinds, day.midnight, max(day.ends, day.midnight + 1)
             ):
                 levels[interval][bar.start] = bar
+            if self._day is not None:
+                self._fixed.discard((Interval.DAY, self._day.midnight))
             self._day, self._day_level = day, levels
+            stored = levels[Interval.DAY].get(day.midnight)
+            if stored is not None and not _is_made_of(stored, levels[Interval.HOUR]):
+                self._fixed.add((Interval.DAY, day.midnight))
         hours = self._day_level[Interval.HOUR]
         in_order = hour.start in hours or not hours or hour.start > next(reversed(hours))
         hours[hour.start] = hour
         if not in_order:
             self._day_level[Interval.HOUR] = hours = dict(sorted(hours.items()))
         whole = merge(hours.values(), day.midnight, day.ends)
-        self._put(changes, self._day_level, Interval.DAY, whole)
+        self._put_longer(changes, self._day_level, Interval.DAY, whole, minutes)
+
+
+def _is_made_of(bar: Bar, shorter: Level) -> bool:
+    """Return whether a stored candle is what its stored shorter ones make."""
+    members = [one for at, one in shorter.items() if bar.start <= at < bar.ends]
+    return bool(members) and _contents(merge(members, bar.start, bar.ends)) == _contents(bar)
+
+
+def _contents(bar: Bar) -> tuple[object, ...]:
+    return (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.oi, bar.ticks)

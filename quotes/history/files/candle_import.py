@@ -10,7 +10,8 @@ from django.db import transaction
 from quotes.history.candles.bars import Bar
 from quotes.history.candles.deriving import CandleChange, LongerCandles
 from quotes.history.candles.intervals import Interval
-from quotes.history.candles.sessions import Calendar
+from quotes.history.candles.recomputing import with_volumes
+from quotes.history.candles.sessions import Calendar, TradingDay
 from quotes.history.files.import_report import HistoryImportReport
 from quotes.history.files.import_rows import CandleRecord
 from quotes.history.models import Candle
@@ -61,10 +62,29 @@ class CandleImport:
         calendar = self._calendars.get(segment) or self._calendars[""]
         longer = LongerCandles(number, calendar, self._tables, lambda ends: True)
         made: dict[tuple[Interval, int], CandleChange] = {}
-        for change in longer.derive(bars):
+        for change in longer.derive(self._with_recorded(number, calendar, bars)):
             change.bar.final = True
             made[change.interval, change.bar.start] = change
         return list(made.values())
+
+    def _with_recorded(self, number: int, calendar: Calendar, bars: list[Bar]) -> list[Bar]:
+        """Return new one-minute candles, and recorded ones whose volume changes with them."""
+        days: dict[TradingDay, dict[int, Bar]] = {}
+        for bar in bars:
+            day = calendar.day(bar.start)
+            assert day is not None, f"a candle out of hours, at {bar.start}"
+            days.setdefault(day, {})[bar.start] = bar
+        changed = []
+        for day, new in days.items():
+            stored = self._tables.bars(number, (Interval.MINUTE,), day.begins, day.ends)
+            before = dict(sorted([*((bar.start, bar) for _, bar in stored), *new.items()]))
+            points = self._tables.points(number, day.begins, day.accepts_until)
+            changed += [
+                bar
+                for bar in with_volumes(day, before.values(), points)
+                if bar.start in new or bar is not before[bar.start]
+            ]
+        return changed
 
 
 def _new_bars(

@@ -1,9 +1,10 @@
 """Rebuilding candles of past days from the stored ticks, to check or to repair them.
 
 A day is built as a whole, without the incremental code of `candles/building.py`: the two share
-only the rules of a candle.
+only the rules of a candle. What its ticks do not prove stays as it is.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -11,10 +12,12 @@ from datetime import date
 from django.db import transaction
 
 from instruments.keys import InstrumentKey
-from quotes.history.candles.bars import SESSION_START, Bar, Point, fold, merge
+from quotes.history.candles.bars import Bar, Point, fold, merge
 from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import STORED, Interval
+from quotes.history.candles.recomputing import with_volumes
 from quotes.history.candles.sessions import Calendar, TradingDay
+from quotes.history.candles.volumes import SESSION_START
 from quotes.history.models import Candle, LogPosition, Series, Tick
 from quotes.history.router import ALIAS
 from quotes.history.tables.base import Tables
@@ -32,13 +35,15 @@ class RebuildReport:
         days: days of instruments that were checked.
         candles: candles that the ticks make.
         wrong: candles that differed from their ticks, were missing, or should not exist.
-        pruned: days that were skipped because some of their ticks are pruned.
+        incomplete: days some of whose ticks are not stored.
+        unchecked: candles of these days that cannot be checked; they stay as they are.
     """
 
     days: int = 0
     candles: int = 0
     wrong: int = 0
-    pruned: int = 0
+    incomplete: int = 0
+    unchecked: int = 0
 
 
 def rebuild_candles(
@@ -125,10 +130,17 @@ def _rebuild_day(
         return
     report.days += 1
     whole = stored.get((Interval.DAY, midnight))
-    if whole is not None and day is not None and len(points) < whole.ticks:
-        report.pruned += 1
-        return
-    right = _bars_of_day(points, day) if day is not None and points else {}
+    is_complete = whole is None or len(points) >= whole.ticks
+    right = _bars_of_day(points, {} if is_complete else stored, day) if day is not None else {}
+    if not is_complete:
+        fixed = _fixed(tables.points(series.id, midnight, midnight + DAY_MS), stored, right)
+        right |= fixed
+        report.incomplete += 1
+        report.unchecked += len(fixed)
+        report_line(
+            f"{series.key} on {date_}: {len(fixed)} candles cannot be checked: their ticks were "
+            "pruned, or they were imported"
+        )
     report.candles += len(right)
     changes: list[CandleChange] = []
     for (interval, start), bar in right.items():
@@ -151,25 +163,44 @@ def _rebuild_day(
             Candle.objects.filter(series=series, interval=interval, start=start).delete()
 
 
-def _bars_of_day(points: list[Point], day: TradingDay) -> _Bars:
-    """Return all candles of one or more sorted ticks of a day."""
-    found: _Bars = {}
-    minutes: list[Bar] = []
-    volume_state = SESSION_START
+def _bars_of_day(points: list[Point], stored: _Bars, day: TradingDay) -> _Bars:
+    """Return all candles of the sorted ticks of a day, and of the one-minute candles without ticks.
+
+    Args:
+        stored: of them the one-minute candles with more ticks than are stored are used as they are;
+            their ticks were pruned, or they were imported.
+    """
     spans: dict[tuple[int, int], list[Point]] = {}
     for point in points:
         spans.setdefault(day.span(Interval.MINUTE, point[0]), []).append(point)
-    for (start, ends), members in spans.items():
-        bar = fold(members, start, ends, volume_state)
-        volume_state = bar.volume_state
-        minutes.append(bar)
-        found[Interval.MINUTE, start] = bar
+    minutes = {
+        start: fold(members, start, ends, SESSION_START) for (start, ends), members in spans.items()
+    }
+    for (interval, start), old in stored.items():
+        if interval is Interval.MINUTE and day.begins <= start < day.ends:
+            made = minutes.get(start)
+            if made is None or made.ticks < old.ticks:
+                minutes[start] = old
+    bars = with_volumes(day, [bar for _, bar in sorted(minutes.items())], points)
+    found: _Bars = {(Interval.MINUTE, bar.start): bar for bar in bars}
     for interval in STORED[1:]:
         groups: dict[tuple[int, int], list[Bar]] = {}
-        for bar in minutes:
+        for bar in bars:
             groups.setdefault(day.span(interval, bar.start), []).append(bar)
-        for (start, ends), bars in groups.items():
-            found[interval, start] = merge(bars, start, ends)
+        for (start, ends), members in groups.items():
+            found[interval, start] = merge(members, start, ends)
+    return found
+
+
+def _fixed(points: list[Point], stored: _Bars, right: _Bars) -> _Bars:
+    """Return the stored candles of a day that neither its ticks nor shorter candles can prove."""
+    times = sorted(point[0] for point in points)
+    found: _Bars = {}
+    for (interval, start), bar in stored.items():
+        count = bisect_left(times, bar.ends) - bisect_left(times, start)
+        made = right.get((interval, start))
+        if count < bar.ticks and (made is None or made is bar or made.ticks < bar.ticks):
+            found[interval, start] = bar
     return found
 
 

@@ -46,8 +46,9 @@ class Command(BaseCommand):
             f"{report.candles:,} candles of {report.days:,} days of instruments: "
             f"{report.wrong:,} {'wrong' if options['check'] else 'repaired'}"
             + (
-                f", {report.pruned:,} days skipped: some of their ticks are pruned"
-                if report.pruned
+                f"; {report.unchecked:,} candles of {report.incomplete:,} days cannot be checked, "
+                "since their ticks are not stored"
+                if report.incomplete
                 else ""
             )
         )

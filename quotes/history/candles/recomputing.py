@@ -1,0 +1,39 @@
+"""What of a session can be computed again from its stored ticks; pure rules, no I/O."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from quotes.history.candles.bars import Bar, Point
+from quotes.history.candles.intervals import Interval
+from quotes.history.candles.sessions import TradingDay
+from quotes.history.candles.volumes import FixedVolume, day_volumes
+
+
+def with_volumes(day: TradingDay, bars: Collection[Bar], points: Iterable[Point]) -> list[Bar]:
+    """Return the one-minute candles of a session with the volumes that its readings make.
+
+    Args:
+        bars: all of the session's, in order of time; those that stay as they are are returned.
+        points: all stored ticks of the session. A candle with as many ticks as are stored is
+            computed from them; the volume of any other is fixed.
+    """
+    counts = dict.fromkeys((bar.start for bar in bars), 0)
+    readings: dict[int, list[int]] = {start: [] for start in counts}
+    for point in sorted(points):
+        start = day.start_of(point[0], Interval.MINUTE.step_ms)
+        if start in counts:
+            counts[start] += 1
+            if point[1] >= 0:
+                readings[start].append(point[1])
+    found = day_volumes(
+        [
+            readings[bar.start] if counts[bar.start] == bar.ticks else FixedVolume(bar.volume)
+            for bar in bars
+        ]
+    )
+    return [
+        bar
+        if (bar.volume, bar.volume_state) == volume
+        else replace(bar, volume=volume.traded, volume_state=volume.state)
+        for bar, volume in zip(bars, found, strict=True)
+    ]

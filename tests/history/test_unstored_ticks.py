@@ -1,0 +1,165 @@
+"""Candles whose ticks are not stored, because they were imported or pruned, and ticks beside them.
+
+On SQLite and PostgreSQL.
+"""
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from quotes.history.candles.intervals import STORED, Interval
+from quotes.history.candles.sessions import calendars
+from quotes.history.maintenance.pruning import prune_history
+from quotes.history.maintenance.rebuilding import rebuild_candles
+from quotes.history.maintenance.retention import parse_retention
+from quotes.history.models import Candle
+from quotes.runtime.clock import DAY_MS
+from tests.history.logs import HOURS, MINUTE, OPENING, log, log_row, record
+from tests.history.test_importing import import_file, write
+
+pytestmark = pytest.mark.usefixtures("history")
+
+FRIDAY = date(2021, 4, 16)
+TEN = OPENING + 45 * MINUTE  # 10:00 in India
+MINUTES = "date,open,high,low,close,volume\n"
+
+
+def minutes_of_ten(tmp_path: Path, volumes: list[int]) -> None:
+    """Import one-minute candles from 10:00 on."""
+    rows = [f"2021-04-16 10:0{n}:00,10,11,9,10,{volume}\n" for n, volume in enumerate(volumes)]
+    import_file(write(tmp_path / "m.csv", MINUTES + "".join(rows)), name="RELIANCE", interval="1m")
+
+
+def volumes() -> set[int]:
+    """Return the volume of the day, as the candles of each interval add up to it."""
+    return {
+        sum(volume or 0 for volume in rows.values_list("volume", flat=True))
+        for interval in STORED
+        if (rows := Candle.objects.filter(interval=interval)).exists()
+    }
+
+
+def prices(interval: Interval, start: int) -> list[str]:
+    candle = Candle.objects.get(interval=interval, start=start)
+    return [str(one) for one in (candle.open, candle.high, candle.low, candle.close)]
+
+
+def wrong() -> int:
+    """Return how many candles a check finds wrong."""
+    return rebuild_candles(
+        first=FRIDAY, last=FRIDAY, calendars=calendars(HOURS), repair=False
+    ).wrong
+
+
+def test_reading_after_imported_minutes_adds_what_is_above_them(
+    redis: Redis, tmp_path: Path
+) -> None:
+    """The day's volume is not counted twice."""
+    minutes_of_ten(tmp_path, [400_000, 300_000, 300_000])
+    log(redis, [log_row(volume=1_000_100, timestamp=TEN + 5 * MINUTE)])
+    record(redis)
+    assert volumes() == {1_000_100}
+    assert Candle.objects.get(interval=1, start=TEN + 5 * MINUTE).volume == 100
+    assert wrong() == 0
+
+
+def test_minutes_imported_between_readings_take_their_part(redis: Redis, tmp_path: Path) -> None:
+    """What was counted at the reading after them was traded within them."""
+    log(redis, [log_row(volume=500_000, timestamp=TEN - MINUTE)])
+    log(redis, [log_row(volume=900_000, timestamp=TEN + 60 * MINUTE)])
+    record(redis)
+    minutes_of_ten(tmp_path, [100_000, 200_000, 100_000])
+    assert volumes() == {900_000}
+    assert Candle.objects.get(interval=1, start=TEN + 60 * MINUTE).volume == 0
+    log(redis, [log_row(volume=900_050, timestamp=TEN + 61 * MINUTE)])
+    record(redis)
+    assert volumes() == {900_050}
+    assert wrong() == 0
+
+
+def test_imported_volumes_fit_their_column(redis: Redis, tmp_path: Path) -> None:
+    """Ten minutes of the largest volume are more than a column holds."""
+    largest = 999_999_999_999_999_999
+    minutes_of_ten(tmp_path, [largest] * 10)
+    assert Candle.objects.get(interval=1440).volume == 2**63 - 1
+    log(redis, [log_row(volume=5, timestamp=TEN + 20 * MINUTE)])
+    record(redis)
+    assert Candle.objects.get(interval=1, start=TEN + 20 * MINUTE).volume == 0
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one by one"])
+def test_late_ticks_are_merged_into_a_pruned_candle(redis: Redis, together: bool) -> None:
+    """They may widen it, and never replace it."""
+    day = [
+        log_row(price=price, timestamp=OPENING + n, volume=10 * (n + 1))
+        for n, price in enumerate(("100", "150", "90", "90"))
+    ]
+    log(redis, day)
+    record(redis)
+    prune_history(rules=parse_retention("ticks=1"), today=date(2021, 4, 20))
+    late = [log_row(price="120", timestamp=OPENING + 10 + n, volume=40 + n) for n in range(6)]
+    for rows in [late] if together else [[row] for row in late]:
+        log(redis, rows)
+        record(redis)
+    for candle in Candle.objects.all():
+        assert prices(Interval(candle.interval), candle.start) == ["100", "150", "90", "90"]
+        assert (candle.ticks, candle.volume) == (10, 40)
+    log(redis, [log_row(price="80", timestamp=OPENING + 20), log_row(price="160.5")])
+    record(redis)
+    for candle in Candle.objects.all():
+        assert prices(Interval(candle.interval), candle.start) == ["100", "160.5", "80", "90"]
+    assert wrong() == 0
+
+
+def test_late_tick_of_an_imported_minute_keeps_its_prices(redis: Redis, tmp_path: Path) -> None:
+    """Its high and low are not known from ticks."""
+    path = write(tmp_path / "m.csv", MINUTES + "2021-04-16 10:00:00,3000,3100,2900,3050,7\n")
+    import_file(path, name="RELIANCE", interval="1m")
+    for price in ("3000", "3010", "3020"):
+        log(redis, [log_row(price=price, timestamp=TEN + 1000)])
+        record(redis)
+    for candle in Candle.objects.all():
+        found = prices(Interval(candle.interval), candle.start)
+        assert found == ["3000", "3100", "2900", "3050"]
+    assert wrong() == 0
+
+
+def test_late_tick_does_not_remake_longer_candles(redis: Redis) -> None:
+    """Where one-minute candles were pruned, the longer ones are all there is."""
+    log(
+        redis,
+        [
+            log_row(price=price, timestamp=OPENING + n * MINUTE, volume=100 * (n + 1))
+            for n, price in enumerate(("100", "150", "90", "95"))
+        ]
+        + [log_row(timestamp=OPENING + DAY_MS * 3)],  # the next session: the candles are final
+    )
+    record(redis)
+    prune_history(rules=parse_retention("ticks=1, 1m=1"), today=date(2021, 4, 20))
+    log(redis, [log_row(price="120", timestamp=OPENING + MINUTE, volume=250)])
+    record(redis)
+    assert prices(Interval.MINUTES_5, OPENING) == ["100", "150", "90", "95"]
+    assert prices(Interval.HOUR, OPENING) == ["100", "150", "90", "95"]
+    day = Candle.objects.get(interval=Interval.DAY, start__lt=OPENING)
+    assert (str(day.high), str(day.low), day.volume, day.ticks) == ("150", "90", 400, 5)
+
+
+def test_late_tick_does_not_remake_an_imported_day(redis: Redis, tmp_path: Path) -> None:
+    """A day without minutes keeps what the vendor said of it."""
+    text = MINUTES + "2021-04-16,700,720,690,710,1000\n"
+    import_file(write(tmp_path / "d.csv", text), name="RELIANCE", interval="day")
+    log(redis, [log_row(price="705", volume=400)])
+    log(redis, [log_row(price="710", timestamp=OPENING + 3 * DAY_MS)])
+    record(redis)
+    log(redis, [log_row(price="725", timestamp=OPENING + MINUTE)])
+    record(redis)
+    first = Candle.objects.filter(interval=Interval.DAY).order_by("start").first()
+    assert first is not None
+    assert [first.open, first.high, first.low, first.close] == [
+        *map(Decimal, ("700", "725", "690", "710"))
+    ]
+    assert first.volume == 1000
+    assert wrong() == 0
