@@ -18,7 +18,7 @@ from quotes.runtime.failed_tasks import failed_tasks
 from quotes.store.clients import probing_client
 from quotes.store.memory import RedisMemory
 from quotes.store.names import own_key, status_keys
-from quotes.store.redis_clock import MACHINE, clock_problem, redis_clock
+from quotes.store.redis_clock import MACHINE, NOTABLE_MS, clock_problem, redis_clock
 from quotes.store.shards import idle_shards, shard_count
 
 _UNKNOWN = "unknown while Redis does not answer"
@@ -49,8 +49,8 @@ class Readiness:
         self.warnings: list[str] = []
         self._has_prices = True  # whether no failed task stops them
         self._client = probing_client()
-        # machine -> how far its clock is ahead of Redis's, and the processes that measured it
-        self._clocks: dict[str, tuple[int, list[str]]] = {}
+        # machine, how far its clock is ahead of Redis's, and the processes that measured it so
+        self._clocks: list[tuple[str, int, list[str]]] = []
 
     @classmethod
     def check(cls) -> "Readiness":
@@ -118,15 +118,19 @@ class Readiness:
 
     def _note_clock(self, process: str, status: Mapping[str, Any]) -> None:
         """Note what a process has measured of its machine's clock; release 0.1.0 does not."""
-        machine = status.get("machine", "")
-        _, processes = self._clocks.setdefault(machine, (status.get("clock_ms", 0), []))
-        if process not in processes:
-            processes.append(process)
+        machine, clock_ms = str(status.get("machine", ""))[:64], int(status.get("clock_ms", 0))
+        for name, difference_ms, processes in self._clocks:
+            # Containers of one name may have several clocks.
+            if name == machine and abs(difference_ms - clock_ms) <= NOTABLE_MS:
+                if process not in processes:
+                    processes.append(process)
+                return
+        self._clocks.append((machine, clock_ms, [process]))
 
     def _clocks_state(self) -> str:
         problems = [
             clock_problem(f"{machine} ({', '.join(processes)})", difference_ms)
-            for machine, (difference_ms, processes) in self._clocks.items()
+            for machine, difference_ms, processes in self._clocks
         ]
         return "; ".join(filter(None, problems)) or "ok"
 

@@ -255,7 +255,18 @@ def test_master_that_is_not_followed_is_named(
 
 
 @pytest.mark.parametrize("key", ["status:1", "recorder:status"])
-@pytest.mark.parametrize("text", ["no json", "[1]", "7", '{"refused_names":1}', '{"behind":"x"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no json",
+        "[1]",
+        "7",
+        '{"refused_names":1}',
+        '{"behind":"x"}',
+        '{"clock_ms":"x"}',
+        '{"machine":7}',
+    ],
+)
 def test_odd_status_is_named(client: Client, redis: Redis, key: str, text: str) -> None:
     """Whatever is in Redis, the probe answers."""
     bridge_works(redis)

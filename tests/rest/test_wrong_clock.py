@@ -68,6 +68,17 @@ def test_each_machine_with_a_wrong_clock_is_named(
     redis.delete("quotes:kafka:consumers")
 
 
+def test_clocks_of_one_machine_are_told_apart(
+    client: Client, redis: Redis, set_clock: SetClock
+) -> None:
+    """One process may see another clock than the rest, as in a container or a test."""
+    set_clock(0)
+    bridge_works(redis, machine=MACHINE, clock_ms=172_800_000)
+    recorder_works(redis, machine=MACHINE, clock_ms=100)
+    (warning,) = readyz(client)[1]["warnings"]
+    assert warning.startswith(f"clocks: the clock of {MACHINE} (bridge) is 172,800.0 s ahead")
+
+
 def test_age_of_the_last_commit_is_by_the_clock_of_redis(
     client: Client, redis: Redis, set_clock: SetClock
 ) -> None:
