@@ -1,8 +1,11 @@
 """History is kept for as long as the rules say, and no longer."""
 
+import time
+from collections.abc import Callable
 from datetime import date
 
 import pytest
+from django.core.management import call_command
 from django.db import connections
 from redis import Redis
 
@@ -72,3 +75,18 @@ def test_rule_that_is_none_is_refused(text: str) -> None:
     """The text says what a rule is and what was given."""
     with pytest.raises(BadRetention, match=f"was '{text}'"):
         parse_retention(f"1m=3, {text}")
+
+
+@pytest.mark.parametrize("ahead_s", [172_800, -172_800])
+def test_wrong_clock_deletes_nothing_early(
+    redis: Redis, history: HistoryDatabase, set_clock: Callable[[float], None], ahead_s: int
+) -> None:
+    """Only what is old by this machine's clock and by Redis's goes."""
+    now = time.time_ns() // 1_000_000
+    times = [now - days * DAY_MS for days in (0, 1, 9)]
+    log(redis, [log_row("AAPL", timestamp=at) for at in times])
+    record(redis)
+    set_clock(ahead_s)
+    call_command("prune_history", "--keep", "ticks=2")
+    kept = set(Tick.objects.values_list("timestamp", flat=True))
+    assert kept == set(times[:2])
