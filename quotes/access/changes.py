@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django.db.models import Max
-from django.utils import timezone
 
 from quotes.access.models import AccessChange, EndedLogin
 from quotes.conf import conf
+from quotes.runtime.clock import utc_time
+from quotes.store.clients import probing_client
+from quotes.store.redis_clock import redis_clock
 
 # The HTTP request that makes a change, if one does.
 acting_request: ContextVar[Any] = ContextVar("acting_request", default=None)
@@ -66,8 +68,10 @@ def login_end(*, login: str, user_id: int | None, why: str, expires: float = 0) 
     """
     if not login:
         return
-    now = timezone.now()
-    EndedLogin.objects.filter(until__lt=now).delete()
+    # Deleted too early, it would let its tokens in again, by another machine whose clock is right.
+    redis_clock.measure_if_due(probing_client())
+    EndedLogin.objects.filter(until__lt=utc_time(redis_clock.earliest_ms())).delete()
+    now = utc_time(redis_clock.latest_ms())
     until = now + timedelta(seconds=max(conf.refresh_token_s, expires - now.timestamp()) + 3600)
     EndedLogin.objects.update_or_create(login=login, defaults={"until": until})
     change_record(what=why, user_id=user_id)

@@ -25,6 +25,7 @@ __all__ = (
     "now_ms",
     "today_in_india",
     "unix_ms",
+    "utc_time",
 )
 
 MINUTE_MS = 60_000
@@ -53,6 +54,11 @@ def india_time(timestamp: int) -> datetime:
         OverflowError: it is after the year 9999 or before the year 1.
     """
     return _EPOCH_IN_INDIA + timedelta(milliseconds=timestamp)
+
+
+def utc_time(timestamp: int) -> datetime:
+    """Return a moment as an aware datetime, UTC."""
+    return _EPOCH + timedelta(milliseconds=timestamp)
 
 
 def day_number(timestamp: int) -> int:

@@ -20,6 +20,9 @@ from quotes.access.credentials.tokens import identity_of, own_claims, sign
 from quotes.access.errors import BadCredentials
 from quotes.access.selectors import read_accounts, stamp_of
 from quotes.conf import conf
+from quotes.runtime.clock import utc_time
+from quotes.store.clients import probing_client
+from quotes.store.redis_clock import redis_clock
 
 # Expired refresh tokens are deleted when new ones are stored: by each process once a minute at
 # most, so many at a time that they do not pile up and nobody waits for it.
@@ -34,7 +37,10 @@ def delete_expired() -> None:
     if time.monotonic() - _flushed_at < _FLUSH_S:
         return
     _flushed_at = time.monotonic()
-    expired = OutstandingToken.objects.filter(expires_at__lte=timezone.now()).order_by("id")
+    # A clock that is ahead must not delete the tokens that other machines issued.
+    redis_clock.measure_if_due(probing_client())
+    now = utc_time(redis_clock.earliest_ms())
+    expired = OutstandingToken.objects.filter(expires_at__lte=now).order_by("id")
     OutstandingToken.objects.filter(
         pk__in=list(expired.values_list("pk", flat=True)[:_FLUSHED])
     ).delete()
