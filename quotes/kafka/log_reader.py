@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import redis
 
+from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.tick_log import BEGINNING, LoggedTick, LogReader, entry_rows, log_key
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class CountingLogReader(LogReader):
 
     def __init__(self, client: redis.Redis, positions: Mapping[int, str]) -> None:
         super().__init__(client, positions, page=READ_COUNT)
+        self._warn = RateLimitedWarnings(logger)
         self._counts: dict[int, int] = {}  # shard -> ticks up to its position
         self.missed = 0
         for shard, id in positions.items():
@@ -71,12 +73,7 @@ class CountingLogReader(LogReader):
                 n = entry.n
                 found = msgspec.convert(list(entry_rows(entry.fields)), list[LoggedTick])
             except (KeyError, ValueError, TypeError, msgspec.DecodeError) as error:
-                logger.warning(
-                    "cannot decode entry %s of tick log %d, going on after it: %s",
-                    entry.id,
-                    entry.shard,
-                    error,
-                )
+                self._warn("cannot decode entry", f"{entry.id} of tick log {entry.shard}: {error}")
                 self._counts.pop(entry.shard, None)  # unknown until the next entry
                 continue
             self._count_missing(entry.shard, n, len(found))

@@ -39,6 +39,9 @@ from quotes.layer.lanes import (
 )
 from quotes.layer.mailboxes import Mailboxes
 from quotes.runtime.background import Work
+from quotes.runtime.warnings import RateLimitedWarnings
+
+_warn = RateLimitedWarnings(logger)
 
 DEFAULT_PREFIX = "quotes:"
 
@@ -364,7 +367,7 @@ class QuotesChannelLayer(BaseChannelLayer):
             try:
                 self._mailboxes.put(channel, message)
             except ChannelFull:
-                logger.warning("channel %s is full, a message is dropped", channel)
+                _warn("dropped a message of a channel that is full", channel)
 
         return put
 

@@ -11,14 +11,16 @@ import msgspec
 from quotes.layer.lane_link import LaneLink
 from quotes.layer.lanes import LANES, Message, RowDecoder, host_index, lane_of, unpack_entries
 from quotes.runtime.background import BackgroundTasks, Work
+from quotes.runtime.warnings import RateLimitedWarnings
 
 logger = logging.getLogger(__name__)
+_warn = RateLimitedWarnings(logger)
 
 Receiver = Callable[[Message], None]
 
 
 def _log_failure(receiver: Receiver, error: Exception) -> None:
-    logger.error("%r failed to take a message", receiver, exc_info=error)
+    _warn("failed to take a message:", repr(receiver), error=error)
 
 
 class LocalGroup:
@@ -89,6 +91,7 @@ class LoopState:
         self.on_failure: Callable[[Receiver, Exception], None] = _log_failure
         self.guard: AsyncGenerator[None, None] | None = None  # closes the links with the loop
         self._mailbox = mailbox
+        self._warn = RateLimitedWarnings(logger)
         self._tasks = BackgroundTasks(logger)
         self.links = [
             LaneLink(url, prefix, on_payload=self.take, on_reconnect=self._reconnected)
@@ -109,7 +112,7 @@ class LoopState:
         try:
             entries = unpack_entries(payload)
         except msgspec.DecodeError as error:
-            logger.warning("dropped a lane message that cannot be decoded: %s", error)
+            self._warn("dropped a lane message that cannot be decoded", str(error))
             return
         topics, decoder = self.topics, self.decoder
         for entry in entries:
@@ -121,7 +124,7 @@ class LoopState:
                     if message is not None:
                         self._deliver(group, message)
             except Exception as error:  # whatever is in one entry, the others arrive
-                logger.warning("dropped an entry of a lane message: %r", error)
+                self._warn("dropped an entry of a lane message", repr(error))
 
     def _take_message(self, name: str, message: Message) -> None:
         if (group := self.groups.get(name)) is not None:

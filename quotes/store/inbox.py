@@ -22,9 +22,11 @@ import redis
 from quotes.conf import conf
 from quotes.errors import InboxFull, PositionMoved
 from quotes.runtime.redis_link import PublishedMessages, RedisLink
+from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.names import own_key
 
 logger = logging.getLogger(__name__)
+_warn = RateLimitedWarnings(logger)
 
 # Parsers ignore white space after JSON text, and no publisher sends just this.
 MARK = b"\t \t"
@@ -227,7 +229,7 @@ def _inbox_entry(id: bytes, fields: Sequence[bytes], prefix: bytes) -> InboxEntr
     if kind in (b"n", b"h"):
         messages = [(prefix + fields[at], fields[at + 1]) for at in range(2, len(fields), 2)]
         return InboxEntry(id, position, messages, live=kind == b"n")
-    logger.warning("passed over entry %s of the inbox: it is not an entry of ticks", id.decode())
+    _warn("passed over an entry of the inbox that is not one of ticks", id.decode())
     return InboxEntry(id, b"", [])
 
 

@@ -10,6 +10,7 @@ from channels.exceptions import ChannelFull
 from redis import Redis
 
 from quotes.layer import QuotesChannelLayer
+from quotes.layer.lanes import pack_entries
 from quotes.runtime.redis_link import RedisLink
 from tests.valkey import ValkeyProcess
 from tests.waiting import eventually
@@ -306,3 +307,18 @@ async def test_no_message_is_lost_doubled_or_out_of_order_while_members_come_and
             sent += 1
     for channel in list(began):
         await check(channel)
+
+
+async def test_odd_lane_messages_fill_no_log(
+    layer: QuotesChannelLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever comes on a lane: a few of each kind are logged, and the entries beside it arrive."""
+    _, read = await listening(layer)
+    state = layer.state
+    odd = pack_entries([[{}, {}], [], ["ready", {"type": "x"}]])
+    for _ in range(200):
+        state.take(b"\xff")
+        state.take(odd)
+        async with asyncio.timeout(5):
+            assert await read.get() == {"type": "x"}
+    assert 0 < len(caplog.records) < 20

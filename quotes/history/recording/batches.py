@@ -23,9 +23,11 @@ from quotes.history.tables.log_positions import (
     after_unreadable_entry,
     arrived_at,
 )
+from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.tick_log import LoggedTick, RawEntry, entry_rows
 
 logger = logging.getLogger(__name__)
+_warn = RateLimitedWarnings(logger)
 
 _decode_ticks = msgspec.msgpack.Decoder(list[LoggedTick]).decode
 _NO_HOURS = (0, 0)  # bounds without a moment between them
@@ -66,7 +68,7 @@ def read_entry(raw: RawEntry) -> LogEntry:
         n = raw.n
         return LogEntry(raw.shard, raw.id, n, _ticks_of(raw.fields))
     except (KeyError, ValueError, msgspec.DecodeError) as error:
-        logger.warning("cannot decode entry %s of tick log %d: %s", raw.id, raw.shard, error)
+        _warn("cannot decode an entry", f"{raw.id} of tick log {raw.shard}: {error}")
         return LogEntry(raw.shard, raw.id, n, [], readable=False)
 
 
@@ -242,7 +244,7 @@ class BatchMaker:
                 price, volume, oi, rest = contents_of(tick.frame)
             except BadTick as error:
                 batch.bad += 1
-                logger.warning("skipped a tick of the log that cannot be parsed: %s", error)
+                _warn("skipped a tick of the log that cannot be parsed", str(error))
                 continue
             timestamp = tick.timestamp
             # Written out: unpacking shorter tuples would take as long as all the rest.

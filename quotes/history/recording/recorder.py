@@ -29,12 +29,14 @@ from quotes.history.recording.writer import Fenced, HistoryWriter, StoredBatch
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress
 from quotes.runtime.redaction import scrub
+from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.lease import SyncLease
 from quotes.store.names import own_key
 from quotes.store.redis_clock import MACHINE, redis_clock
 from quotes.store.shards import shard_count
 
 logger = logging.getLogger(__name__)
+_warn = RateLimitedWarnings(logger)
 
 _FIRST_PAUSE_S = 0.1
 _MAX_PAUSE_S = 2.0
@@ -219,13 +221,11 @@ class Recorder:
         self.counters.bad += stored.bad
         self.counters.refused += stored.refused
         for gap in stored.gaps:
-            logger.warning(
-                "gap in history (%s): %s ticks of log %d are missing between %d and %d",
-                gap.get_reason_display().lower(),
-                "unknown" if gap.ticks is None else gap.ticks,
-                gap.shard,
-                gap.begins,
-                gap.ends,
+            _warn(
+                "gap in history",
+                f"{gap.get_reason_display().lower()}: "
+                f"{'unknown' if gap.ticks is None else gap.ticks} ticks of log {gap.shard} "
+                f"are missing between {gap.begins} and {gap.ends}",
             )
         if self._progress is not None:
             self._progress.add(stored.ticks)

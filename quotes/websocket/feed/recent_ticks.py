@@ -14,6 +14,7 @@ import redis.asyncio
 
 from quotes.conf import conf
 from quotes.layer.lanes import Row
+from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.shards import shard_count_async
 from quotes.store.tick_log import (
     BEGINNING,
@@ -28,6 +29,7 @@ from quotes.store.tick_log import (
 )
 
 logger = logging.getLogger(__name__)
+_warn = RateLimitedWarnings(logger)
 
 # Entries read at a time; each holds up to some 2,500 ticks, which take 2 ms to unpack.
 _PAGE = 10
@@ -55,7 +57,7 @@ class _LogEnd:
         try:
             entry = [row for row in entry_rows(raw.fields) if row[SHOWN]]
         except (msgspec.MsgspecError, TypeError) as error:
-            logger.warning("passed over entry %s of a tick log: %s", raw.id, error)
+            _warn("passed over an entry of a tick log", f"{raw.id}: {error}")
             return
         for row in entry:
             rows = self.rows.get(row[KEY])

@@ -20,12 +20,14 @@ from quotes.history.candles.intervals import Interval
 from quotes.history.queries.selectors import last_candles, last_ticks, ticks_after
 from quotes.history.router import ALIAS
 from quotes.history.rows import CandleRow, TickRow
+from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.positions import StreamPosition
 from quotes.store.tick_log import EPOCH, SEQ, LogRow
 from quotes.websocket.feed.recent_ticks import RecentTicks
 from quotes.websocket.protocol import Since
 
 logger = logging.getLogger(__name__)
+_warn = RateLimitedWarnings(logger)
 
 T = TypeVar("T")
 
@@ -148,9 +150,7 @@ class StreamHistory:
             try:
                 return read()
             except DatabaseError as error:
-                logger.warning(
-                    "cannot read the history database, clients get no older ticks: %s", error
-                )
+                _warn("cannot read the history database, clients get no older ticks", str(error))
                 return nothing
             finally:
                 connections[ALIAS].close_if_unusable_or_obsolete()
