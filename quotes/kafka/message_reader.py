@@ -6,10 +6,7 @@ from instruments.conf import conf as instruments_conf
 from instruments.index import index
 from quotes.kafka.conf import conf
 from quotes.kafka.fields import FieldMap, TopicMessage, TopicTick, read_message, read_usual
-from quotes.store.listings import published_key
-
-# The bridge takes no more names either: more come from a faulty publisher.
-MAX_NAMES = 500_000
+from quotes.store.listings import AcceptedNames, read_master
 
 
 class MessageReader:
@@ -21,8 +18,8 @@ class MessageReader:
 
     def __init__(self, read: Callable[..., TopicTick] = read_message) -> None:
         self.read = read
-        # Names whose symbol is the name, and pairs of name and symbol of all others.
-        self._accepted: set[str | tuple[str, str]] = set()
+        self._names = AcceptedNames()
+        self._accepted = self._names.accepted
 
     def __call__(self, message: TopicMessage, now_ms: int, ahead_ms: int = 0) -> TopicTick:
         """Return the tick of a message.
@@ -32,14 +29,7 @@ class MessageReader:
             InstrumentsError: its name fits no instrument, or more than one.
         """
         found = self.read(message, now_ms=now_ms, ahead_ms=ahead_ms)
-        name, tick = found.name, found.tick
-        accepted = name if tick is None or tick.symbol == name else (name, tick.symbol)
-        if accepted not in self._accepted:
-            if tick is None:
-                index.resolve(name)
-            else:
-                published_key(name, tick)
-            self._accept(accepted)
+        self._names.check(found.name, found.tick)
         return found
 
     def quick(self, value: bytes, latest_ms: int) -> tuple[str, int] | None:
@@ -51,12 +41,7 @@ class MessageReader:
 
     def forget_names(self) -> None:
         """Check all names again, after the instrument master has changed."""
-        self._accepted.clear()
-
-    def _accept(self, name: str | tuple[str, str]) -> None:
-        if len(self._accepted) >= MAX_NAMES:
-            self._accepted.clear()
-        self._accepted.add(name)
+        self._names.clear()
 
 
 def deployed_reader() -> MessageReader:
@@ -69,7 +54,7 @@ def deployed_reader() -> MessageReader:
 
         read = decoded_values(read)
     reader = MessageReader(read)
+    read_master()
     if instruments_conf.follow_master:
-        index.refresh()
         index.follow(reader.forget_names)
     return reader

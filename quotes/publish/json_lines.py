@@ -9,8 +9,10 @@ from typing import BinaryIO
 
 import redis
 
+from instruments.errors import InstrumentsError
 from quotes.errors import BadTick
-from quotes.publish.publishing import StaleTick, publish_ticks, stale_ticks
+from quotes.publish.publishing import StaleTick, publish_ticks, stale_ticks, tick_name
+from quotes.store.listings import AcceptedNames
 from quotes.store.redis_clock import redis_clock
 from quotes.ticks import MAX_TICK_BYTES, Tick, parse_tick
 
@@ -58,13 +60,14 @@ def publish_price_file(
     Args:
         path: a file, or "-" for standard input, whose lines are published as they come.
         warn: called with a sentence for each of the first bad and stale lines.
-        sink: takes batches instead of Redis, where nothing is looked up then.
+        sink: takes batches instead of Redis, where no latest price is looked up then.
 
     Raises:
         OSError: the file cannot be read.
     """
     report = FileReport()
     batch: list[Tick] = []
+    names = AcceptedNames()
 
     def flush() -> None:
         if sink is not None:
@@ -84,8 +87,10 @@ def publish_price_file(
                 redis_clock.measure_if_due(client)
             now, ahead_ms = redis_clock.now_ms(), redis_clock.max_ahead_ms()
             try:
-                batch.append(parse_tick(line, now_ms=now, ahead_ms=ahead_ms))
-            except BadTick as error:
+                tick = parse_tick(line, now_ms=now, ahead_ms=ahead_ms)
+                names.check(tick_name(tick), tick)
+                batch.append(tick)
+            except (BadTick, InstrumentsError) as error:
                 report.bad += 1
                 if report.bad <= MAX_WARNINGS:
                     warn(f"{path}, line {line_number}: {error}")

@@ -17,6 +17,7 @@ from instruments.keys import InstrumentKey
 from quotes.store.first_seen import seen_key
 from quotes.store.inbox import FORGET, MAX_ENTRY, inbox_keys, put
 from quotes.store.latest import find_latest
+from quotes.store.listings import published_key
 from quotes.store.names import own_key, stock_key
 from quotes.store.redis_clock import redis_clock
 from quotes.ticks import Tick, encode_tick
@@ -33,6 +34,15 @@ class StaleTick(NamedTuple):
 def tick_name(tick: Tick) -> str:
     """Return the name under which a tick is published: its symbol, narrowed by its segment."""
     return f"{tick.segment}:{tick.symbol}" if tick.segment else tick.symbol
+
+
+def listing_of(tick: Tick) -> InstrumentKey:
+    """Return the instrument of a tick that is to be published; every way of publishing calls this.
+
+    Raises:
+        BadTick, InstrumentsError: a bridge refuses it, so nobody would be shown the tick.
+    """
+    return published_key(tick_name(tick), tick)
 
 
 def publish_ticks(ticks: Iterable[Tick], *, client: redis.Redis, live: bool = True) -> int:
@@ -58,10 +68,15 @@ def publish_ticks(ticks: Iterable[Tick], *, client: redis.Redis, live: bool = Tr
 
 
 def stale_ticks(ticks: Sequence[Tick], *, client: redis.Redis) -> list[StaleTick]:
-    """Return the ticks that are older than the latest price of their instrument."""
+    """Return the ticks that are older than the latest price of their instrument.
+
+    Raises:
+        BadTick, InstrumentsError: as by `listing_of`.
+        redis.RedisError: Redis does not answer.
+    """
     if not ticks:
         return []
-    keys = [index.resolve(tick_name(tick)) for tick in ticks]
+    keys = [listing_of(tick) for tick in ticks]
     records: list[Any] = client.hmget(own_key("latest"), [str(key) for key in keys])
     found = []
     # A price of later than this hides no other.

@@ -21,9 +21,8 @@ from instruments.index import index
 from instruments.rest import ApiErrorSerializer
 from quotes.conf import conf
 from quotes.errors import BadTick, InboxFull
-from quotes.publish.publishing import publish_ticks, stale_ticks, tick_name
+from quotes.publish.publishing import listing_of, publish_ticks, stale_ticks, tick_name
 from quotes.store.clients import probing_client, sync_client
-from quotes.store.listings import published_key
 from quotes.store.names import own_key
 from quotes.store.redis_clock import redis_clock
 from quotes.ticks import Tick, parse_tick, plain_json
@@ -236,7 +235,6 @@ def _publish_items(items: list[bytes], *, client: redis.Redis) -> bytes:
 def _tick_of(item: bytes, now: int, ahead_ms: int) -> Tick:
     """Parse a tick and check its name; raise BadTick or InstrumentsError."""
     tick = parse_tick(item, now_ms=now, ahead_ms=ahead_ms)
-    name = tick_name(tick)
-    published_key(name, tick)
-    index.resolve(name, strict=conf.strict_symbols)
+    listing_of(tick)
+    index.resolve(tick_name(tick), strict=conf.strict_symbols)
     return tick

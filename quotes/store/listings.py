@@ -4,6 +4,7 @@ The one place that answers this, so that all ways in and all readers agree: a sh
 is two instruments, and neither may get the price of the other.
 """
 
+from instruments.conf import conf as instruments_conf
 from instruments.errors import BadSegment
 from instruments.index import index
 from instruments.keys import InstrumentKey
@@ -12,6 +13,8 @@ from quotes.ticks import Tick
 
 # Stands for the symbol of a tick that names none.
 UNNAMED = "unnamed tick, of its channel's symbol"
+# The bridge takes no more names either: more come from a faulty publisher.
+_MAX_NAMES = 500_000
 
 
 def published_key(name: str, tick: Tick) -> InstrumentKey:
@@ -37,3 +40,43 @@ def _key_of(name: str, segment: str) -> InstrumentKey:
         return index.resolve(name, segment=segment)
     except BadSegment:
         return index.resolve(name)  # the tick has some key `segment` of the publisher's own
+
+
+class AcceptedNames:
+    """Checks the names of many ticks, each once; clear it when the instrument master changes.
+
+    Attributes:
+        accepted: names whose symbol is the name, and pairs of name and symbol of all others.
+    """
+
+    def __init__(self) -> None:
+        self.accepted: set[str | tuple[str, str]] = set()
+
+    def check(self, name: str, tick: Tick | None) -> None:
+        """Check that a tick may be published under a name.
+
+        Args:
+            tick: None: its symbol is the name, and it has no segment.
+
+        Raises:
+            BadTick, InstrumentsError: as by `published_key`.
+        """
+        accepted = name if tick is None or tick.symbol == name else (name, tick.symbol)
+        if accepted in self.accepted:
+            return
+        if tick is None:
+            index.resolve(name)
+        else:
+            published_key(name, tick)
+        if len(self.accepted) >= _MAX_NAMES:
+            self.accepted.clear()
+        self.accepted.add(accepted)
+
+    def clear(self) -> None:
+        self.accepted.clear()
+
+
+def read_master() -> None:
+    """Read the instrument master once, for a command that looks up names."""
+    if instruments_conf.follow_master:
+        index.refresh()

@@ -9,6 +9,7 @@ from instruments.errors import InstrumentsError
 from quotes.publish.publishing import forget_all_prices, forget_prices
 from quotes.runtime.command_help import CommandWithExamples
 from quotes.store.clients import sync_client
+from quotes.store.listings import read_master
 
 
 class Command(CommandWithExamples):
@@ -29,6 +30,7 @@ class Command(CommandWithExamples):
     def handle(self, *args: Any, **options: Any) -> None:
         if bool(options["symbols"]) == options["all"]:
             raise CommandError("give one or more symbols, or --all (examples: --help)")
+        read_master()
         try:
             if options["all"]:
                 count = forget_all_prices(client=sync_client())

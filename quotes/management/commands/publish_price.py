@@ -6,12 +6,14 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from redis.exceptions import RedisError
 
+from instruments.errors import InstrumentsError
 from quotes.errors import QuotesError
 from quotes.kafka.availability import kafka_sink
 from quotes.publish.json_lines import publish_price_file, stale_warning
-from quotes.publish.publishing import publish_ticks, stale_ticks
+from quotes.publish.publishing import listing_of, publish_ticks, stale_ticks
 from quotes.runtime.command_help import CommandWithExamples
 from quotes.store.clients import sync_client
+from quotes.store.listings import read_master
 from quotes.store.redis_clock import redis_clock
 from quotes.ticks import KNOWN_FIELDS, make_tick
 
@@ -49,6 +51,7 @@ class Command(CommandWithExamples):
         if single == bool(options["file"]):
             raise CommandError("give SYMBOL and PRICE, or --file FILE (examples: --help)")
         client = sync_client()
+        read_master()
         try:
             sink = kafka_sink(options["kafka"]) if options["kafka"] else None
             if sink is None:
@@ -65,12 +68,13 @@ class Command(CommandWithExamples):
             values = {name: options[name] for name in names}
             now, ahead_ms = redis_clock.now_ms(), redis_clock.max_ahead_ms()
             tick = make_tick(**values, now_ms=now, ahead_ms=ahead_ms)
+            listing_of(tick)
             stale = [] if sink else stale_ticks([tick], client=client)
             if sink:
                 sink([tick])
             else:
                 publish_ticks([tick], client=client)
-        except (QuotesError, InvalidOperation, RedisError, OSError) as error:
+        except (QuotesError, InstrumentsError, InvalidOperation, RedisError, OSError) as error:
             raise CommandError(f"not published: {error}") from error
         self.stdout.write(f"published {tick.symbol} {tick.price_text} at {tick.timestamp}")
         for one in stale:

@@ -13,6 +13,7 @@ from quotes.publish.replay.command import replay_plan, run_replay
 from quotes.runtime.command_help import CommandWithExamples
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.clients import sync_client
+from quotes.store.listings import read_master
 
 
 class Command(CommandWithExamples):
@@ -52,6 +53,7 @@ class Command(CommandWithExamples):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        read_master()
         try:
             plan = replay_plan(options)
             with interrupt_on_signals() as interrupt:

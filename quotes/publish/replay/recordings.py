@@ -20,10 +20,11 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO
 
-from instruments.errors import BadSymbol
+from instruments.errors import InstrumentsError
 from instruments.keys import check_symbol
-from quotes.errors import BadRecording, quoted
+from quotes.errors import BadRecording, BadTick, quoted
 from quotes.runtime.clock import DAY_MS, IST, IST_MS, date_of_day, day_number, ms_of_day, unix_ms
+from quotes.store.listings import AcceptedNames
 from quotes.ticks import LEAST_TIMESTAMP, Tick
 
 HEADER = "timestamp,symbol,ltp,volume"
@@ -127,6 +128,7 @@ def read_recording(
     """
     report = RowReport() if report is None else report
     holds = None if selection is None or selection.everything else selection.holds
+    names = AcceptedNames()
     timestamp = latest = 0
     last_text = ""
     with opened(path) as file:
@@ -155,14 +157,15 @@ def read_recording(
                     latest = timestamp
                 elif not latest:
                     raise BadRecording("the row has no time, and no row before it has one")
-            except (BadRecording, BadSymbol) as error:
+                tick = Tick(
+                    symbol, price, latest, "", b',"volume":%b' % volume.encode() if volume else b""
+                )
+                names.check(symbol, tick)
+            except (BadRecording, BadTick, InstrumentsError) as error:
                 last_text = ""
                 report.bad += 1
                 report.warn(f"{path}, line {number}: {error}")
                 continue
-            tick = Tick(
-                symbol, price, latest, "", b',"volume":%b' % volume.encode() if volume else b""
-            )
             if holds is None or holds(tick):
                 report.timeless += not timestamp
                 yield tick
