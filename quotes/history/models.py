@@ -123,6 +123,7 @@ class LogPosition(models.Model):
         n: the log's own count at that entry.
         base: added to the log's count for the position of a tick; grows when a log is lost.
         clocks: JSON: segment -> its newest event's time, and when that arrived.
+        edits: grows when something else than a recorder changes history: an import, a rebuild.
         part_of: the entry after `entry_id` that is being stored in parts; `n` then counts those of
             its ticks that are in the tables. Release 0.1.0 neither reads nor writes it.
     """
@@ -133,6 +134,7 @@ class LogPosition(models.Model):
     base = models.BigIntegerField(default=0)
     clocks = models.TextField(default="{}")
     part_of = models.CharField(max_length=48, default="", db_default="", blank=True)
+    edits = models.BigIntegerField(default=0, db_default=0)
 
     def __str__(self) -> str:
         return f"log {self.shard} at {self.entry_id}"

@@ -6,6 +6,7 @@ On SQLite and PostgreSQL.
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -17,8 +18,12 @@ from quotes.history.maintenance.rebuilding import rebuild_candles
 from quotes.history.maintenance.retention import parse_retention
 from quotes.history.models import Candle
 from quotes.runtime.clock import DAY_MS
+from quotes.store.names import own_key
+from tests.history.conftest import HistoryDatabase
 from tests.history.logs import HOURS, MINUTE, OPENING, log, log_row, record
 from tests.history.test_importing import import_file, write
+from tests.history.test_recorder_lease import InThread, stored
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("history")
 
@@ -163,3 +168,23 @@ def test_late_tick_does_not_remake_an_imported_day(redis: Redis, tmp_path: Path)
     ]
     assert first.volume == 1000
     assert wrong() == 0
+
+
+def test_working_recorder_follows_an_import(
+    redis: Redis, history: HistoryDatabase, tmp_path: Path
+) -> None:
+    """The longer candles that it has in memory do not lose the imported minutes."""
+    with InThread(redis, history):
+        log(redis, [log_row(volume=500_000, timestamp=TEN - MINUTE)])
+        wait_until(stored(1))
+        minutes_of_ten(tmp_path, [100_000, 200_000, 100_000])
+        log(redis, [log_row(volume=900_000, timestamp=TEN + 4 * MINUTE)])
+        wait_until(stored(2))
+        late = log_row(price="2000", volume=500_000, timestamp=TEN - MINUTE + 1, shown=False)
+        log(redis, [late])
+        wait_until(stored(3))
+    assert volumes() == {900_000}
+    assert prices(Interval.HOUR, OPENING)[1:3] == ["2950.50", "9"]
+    assert wrong() == 0
+    day: Any = redis.hget(own_key("day"), "NSE_EQ:RELIANCE")
+    assert b'"volume":900000' in day

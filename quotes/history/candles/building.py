@@ -246,6 +246,10 @@ class CandleBuilder:
             change.bar.final |= change.bar.ends <= passed
         return changes
 
+    def forget(self) -> None:
+        """Drop what is in memory: stored ticks or candles were changed by something else."""
+        self._builders.clear()
+
     def committed(self) -> None:
         """Note that the changes up to now are stored, and finals announced."""
         self._committed_clocks.update(self.clocks)

@@ -35,6 +35,7 @@ class CandleImport:
         """Store the new candles, and the longer ones made of them, in one transaction."""
         counts = {"added": 0, "repeated": 0, "kept": 0}
         with transaction.atomic(using=self._tables.connection.alias):
+            self._tables.note_edit()
             numbers = self._tables.series({str(record.key) for record in records})
             groups: dict[tuple[str, Interval], list[CandleRecord]] = {}
             # Minutes come before days: a day with minutes is made of them.

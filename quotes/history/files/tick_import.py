@@ -76,6 +76,7 @@ class TickImport:
             self.store(records[half:])
             return
         with transaction.atomic(using=self._tables.connection.alias):
+            self._tables.note_edit()
             numbers = self._tables.series({str(record.key) for record in records})
             rows: list[TickValues] = []
             points: dict[tuple[str, int], list[Point]] = {}

@@ -15,6 +15,7 @@ from quotes.history.candles.intervals import STORED
 from quotes.history.maintenance.retention import TICKS, Rules, days_kept
 from quotes.history.models import Candle, Series, Tick
 from quotes.history.router import ALIAS
+from quotes.history.tables.opening import open_tables
 from quotes.history.tables.partitions import Partitions
 from quotes.runtime.clock import DAY_MS, day_number, midnight_of
 
@@ -53,6 +54,7 @@ def prune_history(*, rules: Rules, today: date) -> PruneReport:
                     series_id=number, interval=interval, start__lt=_cutoff(today, days)
                 )
                 report.candles += old._raw_delete(ALIAS)
+    open_tables().note_edit()
     return report
 
 

@@ -156,7 +156,8 @@ def _rebuild_day(
     for interval, start in sorted(surplus):
         report.wrong += 1
         report_line(_difference(series, interval, stored[interval, start], None))
-    if repair:
+    if repair and (changes or surplus):
+        tables.note_edit()
         if changes:
             tables.put_candles(changes)
         for interval, start in surplus:

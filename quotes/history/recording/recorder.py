@@ -183,6 +183,8 @@ class Recorder:
             announcer.add(changes, newest_only=reader.has_more(entries))
         elif not self._once:
             announcer.add(writer.idle(now_ms=now, patience_ms=_PATIENCE_MS))
+        if writer.take_edited():
+            day_statistics.refresh()
         announcer.send_due()
         if not reader.has_more(entries):
             self._check_logs(writer, reader)

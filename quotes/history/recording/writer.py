@@ -115,6 +115,9 @@ class HistoryWriter:
         self._clocks: dict[str, SegmentClock] = {}
         for position in self.positions.values():
             self._advance_clocks(_decode_clocks(position.clocks))
+        with database_errors():
+            self._edits = self.tables.edits()
+        self._is_edited = False
         self._finalised: dict[str, int] = {}  # segment -> up to when its candles were made final
 
     def reload(self) -> None:
@@ -176,6 +179,7 @@ class HistoryWriter:
                 raise BatchRefused(Cause.SIZE, "its ticks are of too many days")
             with transaction.atomic(using=ALIAS):
                 self._advance(batch.positions)
+                self._follow_edits()
                 self.tables.insert_ticks(batch.rows)
                 changes: dict[tuple[int, Interval, int], CandleChange] = {}
                 for (segment, series), points in batch.points.items():
@@ -210,6 +214,18 @@ class HistoryWriter:
                 self.tables.add_gap(gap)
         self.positions[entry.shard] = self.maker.positions[entry.shard] = new
         return StoredBatch(0, [], [gap] if added else [], 0, refused=len(entry.ticks))
+
+    def _follow_edits(self) -> None:
+        """Forget the candles in memory if an import or the like has changed history."""
+        before, self._edits = self._edits, self.tables.edits()
+        if self._edits != before:
+            self._builder.forget()
+            self._is_edited = True
+
+    def take_edited(self) -> bool:
+        """Return whether history was edited since the last call, found by `store` or `idle`."""
+        was_edited, self._is_edited = self._is_edited, False
+        return was_edited
 
     def _advance(self, positions: dict[int, ReadPosition]) -> None:
         """Store positions in the open transaction, which locks them until it ends."""
@@ -248,6 +264,7 @@ class HistoryWriter:
             if silence > patience_ms:
                 self._advance_clock(segment, clock.event + silence)
         with database_errors(), transaction.atomic(using=ALIAS):
+            self._follow_edits()
             finals = self._finalise()
         self._committed()
         return finals

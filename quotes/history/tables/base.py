@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connections
-from django.db.models import F
+from django.db.models import F, Sum
 
 from instruments.keys import InstrumentKey
 from quotes.history.candles.bars import NO_VOLUME, Bar, Point
@@ -160,6 +160,19 @@ class Tables(abc.ABC):
         with self.connection.cursor() as cursor:
             cursor.execute(_ADVANCE, (*new, shard, old.entry_id, old.n))
             return bool(cursor.rowcount == 1)
+
+    def edits(self) -> int:
+        """Return how often history was edited, as `note_edit` counts."""
+        total: int | None = LogPosition.objects.aggregate(total=Sum("edits"))["total"]
+        return total or 0
+
+    def note_edit(self) -> None:
+        """Count a change of ticks or candles by something else than a recorder.
+
+        Call it in the transaction of the change, before it: recorders wait until that ends, and
+        then drop what they have in memory.
+        """
+        LogPosition.objects.update(edits=F("edits") + 1)
 
     def add_gap(self, gap: Gap) -> None:
         gap.save(force_insert=True)
