@@ -1,5 +1,6 @@
 """docs/architecture.md names what is there, and all of the wings."""
 
+import ast
 import re
 import tomllib
 from importlib import import_module
@@ -71,3 +72,46 @@ def test_contributing_names_commands_that_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
     for path in re.findall(r"`((?:tests|docs|\.ci)/[\w./]+)`", text):
         assert Path(ROOT / path).exists(), path
+
+
+STARTERS = {
+    *("create_task", "ensure_future", "run_coroutine_threadsafe", "TaskGroup"),
+    *("Thread", "Timer", "start_new_thread"),
+}
+# What may start a task or thread beside `BackgroundTasks`, and why nothing ends silently there.
+OWN_TASKS = {
+    "quotes/runtime/background.py": "starts all others",
+    "quotes/bridge/flush.py": "the writer learns of each flush's error, and ends the session",
+    "quotes/layer/channel_layer.py": "the caller waits in its own loop, or the error is logged",
+    "quotes/kafka/registry.py": "the caller waits for the answer, or the error",
+    "quotes/websocket/request_queue.py": "one client's, which ends with its error",
+    "quotes/websocket/transports/asgi.py": "one client's, which ends with its error",
+    "quotes/serve/supervisor.py": "they are all that it does: an error ends it",
+    "quotes/serve/console.py": "catches whatever writing a line can raise",
+    "instruments/index.py": "catches all, and lists it in `failure`",
+}
+
+
+def calls_of(tree: ast.AST) -> list[tuple[ast.Call, str]]:
+    """Return the calls in a module, each with the last part of the called name."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [
+        (call, call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id)
+        for call in calls
+        if isinstance(call.func, ast.Attribute | ast.Name)
+    ]
+
+
+def test_each_task_has_an_owner_that_learns_of_its_end() -> None:
+    """`BackgroundTasks` starts tasks; nobody drops the result of work in a thread."""
+    starting = set()
+    for folder in ("quotes", "instruments", "config"):
+        for path in (ROOT / folder).rglob("*.py"):
+            tree = ast.parse(path.read_text())
+            if any(name in STARTERS for _, name in calls_of(tree)):
+                starting.add(str(path.relative_to(ROOT)))
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Expr):
+                    dropped = {name for call, name in calls_of(node.value) if call is node.value}
+                    assert not dropped & {"run_in_executor", "submit", "to_thread"}, path
+    assert starting == set(OWN_TASKS)

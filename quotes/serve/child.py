@@ -4,6 +4,7 @@ Restarting it, and ending all children, is in `supervisor.py`.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -124,9 +125,9 @@ class ChildRun:
 
     async def finish_output(self) -> None:
         """Wait a moment for the last lines."""
-        await asyncio.wait(
-            {asyncio.ensure_future(self.output.ended.wait())}, timeout=OUTPUT_TIMEOUT_S
-        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OUTPUT_TIMEOUT_S):
+                await self.output.ended.wait()
         self.transport.close()
 
 

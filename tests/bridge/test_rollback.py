@@ -54,7 +54,7 @@ async def test_older_data_begins_a_new_numbering(
         server.start()
         if not same_bridge:
             await live.start_bridge()
-        await client.heartbeat("live" if same_bridge else "quiet")
+        await eventually(lambda: live.bridges[0][0].bridging)
         await publish_all(server, 41, 75)
         after: list[tuple[int, int, int]] = []
         while not after or after[-1][2] != 75:

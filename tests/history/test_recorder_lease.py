@@ -13,6 +13,7 @@ from quotes.errors import HistoryDown
 from quotes.history.models import Tick
 from quotes.history.recording.writer import HistoryWriter
 from quotes.history.router import ALIAS
+from quotes.store.names import own_key
 from tests.history.conftest import HistoryDatabase, use
 from tests.history.logs import OPENING, log, log_row, recorder
 from tests.postgres import PostgresServer
@@ -119,3 +120,19 @@ def test_recorder_that_fails_says_so_in_its_status(
             entries: Any = redis.xrange("quotes:log:1")
             ((newest, _),) = entries
             assert status()["position"] == {"1": newest.decode()}
+
+
+def test_recorder_that_ends_says_why(
+    redis: Redis, history: HistoryDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that nobody expected ends the process, and `/readyz` has its text for a while."""
+
+    def fails(*arguments: object, **options: object) -> NoReturn:
+        raise KeyError("as a mistake would")
+
+    log(redis, [log_row(timestamp=OPENING)])
+    monkeypatch.setattr(HistoryWriter, "store", fails)
+    with pytest.raises(KeyError):
+        recorder(redis).run()
+    status: Any = redis.get(own_key("recorder:status"))
+    assert "as a mistake would" in json.loads(status)["error"]

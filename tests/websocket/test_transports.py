@@ -20,6 +20,7 @@ from websockets.streams import StreamReader
 from quotes.publish.publishing import publish_ticks
 from quotes.runtime.clock import now_ms
 from quotes.websocket.delivery.framing import json_text, msgpack_of, payload_array
+from quotes.websocket.transports.asgi import AsgiTransport
 from quotes.websocket.transports.base import BINARY, TEXT, wire_frame
 from quotes.websocket.transports.daphne import check_versions
 from quotes.websocket.transports.uvicorn import check_version
@@ -229,3 +230,22 @@ def test_unknown_server_versions_are_refused_with_what_to_do() -> None:
         check_version("0.99.0")
     with pytest.raises(ImproperlyConfigured, match=r"daphne 4\.2\.x, this is 5\.0\.0: install"):
         check_versions({"daphne": "5.0.0"})
+
+
+async def test_asgi_client_that_cannot_be_served_is_cut_off(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A failure behind the transport is not taken for a client that is gone."""
+    aborted: list[bool] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        pass
+
+    def fails() -> None:
+        raise RuntimeError("as a mistake would")
+
+    transport = AsgiTransport(send, on_abort=lambda: aborted.append(True))
+    transport.on_drain = fails
+    transport.write(["{}"])
+    await eventually(lambda: aborted == [True] and transport._task.done())
+    assert "as a mistake would" in caplog.text

@@ -132,6 +132,9 @@ class Recorder:
             except (Fenced, _LeaseLost):
                 logger.warning("another recorder took over; standing by")
                 HistoryWriter.close_connection()
+            except Exception as error:
+                self._note_failure(error)  # for as long as the lease lasts: this process ends
+                raise
         self._report(self.counters.line())
 
     def _record(self) -> None:

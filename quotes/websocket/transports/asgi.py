@@ -1,9 +1,12 @@
 """The frame transport for any ASGI server: one task per client that awaits the server's `send`."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 _LOW_WATER_BYTES = 16_384
 
@@ -59,6 +62,16 @@ class AsgiTransport:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
+    def _drained(self) -> bool:
+        """Tell that there is room; return False if that fails, and end the client."""
+        try:
+            self.on_drain()
+        except Exception:
+            logger.exception("a client could not be served and is cut off")
+            self._on_abort()
+            return False
+        return True
+
     async def _run(self) -> None:
         try:
             while True:
@@ -69,8 +82,8 @@ class AsgiTransport:
                         await self._send({"type": "websocket.send", key: item})
                         self._held -= len(item)
                         self._took_at = self._loop.time()
-                        if self._held < _LOW_WATER_BYTES:
-                            self.on_drain()
+                        if self._held < _LOW_WATER_BYTES and not self._drained():
+                            return
                     else:
                         await self._send(item)
                         return
