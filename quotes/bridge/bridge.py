@@ -280,7 +280,7 @@ class Bridge:
             streams=len(self.market.streams),
             max_streams=self.market.max_streams,
             let_go=self.market.let_go,
-            failed_tasks=[failure._asdict() for failure in failed_tasks()],
+            failed_tasks=failed_tasks(),
             machine=MACHINE,
             clock_ms=redis_clock.difference_ms,
         )

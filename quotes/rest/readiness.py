@@ -4,7 +4,7 @@ Redis and the bridge decide whether live prices flow. All else is a warning: nob
 because a recorder is slow.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from quotes.store.memory import RedisMemory
 from quotes.store.names import own_key, status_keys
 from quotes.store.redis_clock import MACHINE, NOTABLE_MS, clock_problem, redis_clock
 from quotes.store.shards import idle_shards, shard_count
+from quotes.websocket.feed.feed import feeds
 
 _UNKNOWN = "unknown while Redis does not answer"
 # The parts without which live prices do not flow.
@@ -39,7 +40,7 @@ class Readiness:
 
     Attributes:
         parts: name of a part -> "ok", or what is wrong and what to do.
-        details: numbers for operators: memory, recorder, Kafka.
+        details: numbers for operators: failed clients, memory, recorder, Kafka.
         warnings: what is wrong while live prices flow, each with its cure.
     """
 
@@ -68,7 +69,10 @@ class Readiness:
         parts["redis"] = self._redis_state()
         parts["database"] = _database_state()
         parts["tasks"] = self._tasks_state()
+        self.details["failed_clients"] = sum(feed.failed_clients for feed in list(feeds.values()))
         parts["bridge"] = self._ask(self._bridge_state)
+        if (state := self._ask(self._bridge_warnings)) not in ("ok", _UNKNOWN):
+            self.warnings.append(f"bridge: {state}")
         parts["recorder"] = self._ask(self._recorder_state)
         parts["memory"] = self._ask(self._memory_state)
         if kafka_conf.bootstrap_servers and kafka_conf.topic_list:
@@ -135,7 +139,6 @@ class Readiness:
         return "; ".join(filter(None, problems)) or "ok"
 
     def _bridge_state(self) -> str:
-        self._warn_of_bridges()
         idle = idle_shards(self._client)
         if not idle:
             return "ok"
@@ -145,7 +148,7 @@ class Readiness:
             f"no bridge works on shard {', '.join(idle)}: start `manage.py bridge_prices --shard`"
         )
 
-    def _warn_of_bridges(self) -> None:
+    def _bridge_warnings(self) -> str:
         """Warn of names of which no tick is shown, and of tasks of bridges that fail."""
         texts: list[Any] = self._client.mget(status_keys(shard_count(self._client)))
         statuses: list[dict[str, Any]] = [msgspec.json.decode(one) for one in texts if one]
@@ -159,7 +162,7 @@ class Readiness:
             )
         for one in statuses:
             # Release 0.1.0 has none.
-            if failures := [TaskFailure(**values) for values in one.get("failed_tasks", ())]:
+            if failures := msgspec.convert(one.get("failed_tasks", []), list[TaskFailure]):
                 self.warnings.append(
                     f"bridge: {_sentences(failures)}: report the traceback in its log, and restart "
                     "it if this goes on"
@@ -177,6 +180,7 @@ class Readiness:
                 f"every tick of {late} names is older than the last one shown, correct the clocks "
                 f"of their publishers, then run `manage.py forget_price` for: {shown}"
             )
+        return "ok"
 
     def _recorder_state(self) -> str:
         text: Any = self._client.get(own_key("recorder:status"))
@@ -232,7 +236,7 @@ class Readiness:
         return kafka_state(self._client)
 
 
-def _sentences(failures: list[TaskFailure]) -> str:
+def _sentences(failures: Iterable[TaskFailure]) -> str:
     return "; ".join(one.sentence for one in failures)
 
 

@@ -9,8 +9,10 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakSet
+
+import msgspec
 
 from quotes.runtime.warnings import RateLimitedWarnings
 
@@ -26,7 +28,7 @@ CLOSE_TIMEOUT_S = 5.0
 Work = Callable[[], Coroutine[Any, Any, object]]
 
 
-class TaskFailure(NamedTuple):
+class TaskFailure(msgspec.Struct, frozen=True):
     """A task that does not work, or has failed within the last SETTLED_S.
 
     Attributes:

@@ -203,7 +203,7 @@ def test_task_of_a_bridge_that_fails_is_a_warning(client: Client, redis: Redis) 
     """Its bridge says so in its status; one of release 0.1.0 says nothing."""
     recorder_works(redis)
     failure = TaskFailure("reading the inbox", "KeyError", 3, 1.0, False)
-    bridge_works(redis, failed_tasks=[failure._asdict()])
+    bridge_works(redis, failed_tasks=[{**msgspec.structs.asdict(failure), "later": 1}])
     code, answer = readyz(client)
     assert code == 200 and answer["tasks"] == "ok"
     assert answer["warnings"][0].startswith(

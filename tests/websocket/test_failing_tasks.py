@@ -117,6 +117,17 @@ async def test_process_that_cannot_watch_the_bridges_is_not_ready(
         await client.heartbeat("quiet")
 
 
+@pytest.mark.usefixtures("_database_is_well")
+async def test_clients_that_failed_are_counted(live: LiveServer) -> None:
+    """/readyz has how many clients of this process were ended since they could not be served."""
+    async with live.client() as client:
+        await client.subscribe("A")
+        (session,) = (await current_feed()).listeners
+        session.fail(RuntimeError("as a mistake would"))
+        response = await sync_to_async(HttpClient().get)("/readyz")
+        assert response.json()["failed_clients"] == 1
+
+
 @pytest.mark.parametrize(
     ("key", "text"),
     [("status:1", "no json"), ("status:1", '{"last_tick":"x"}'), ("shards", "many")],
