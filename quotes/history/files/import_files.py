@@ -19,8 +19,10 @@ from quotes.errors import BadHistoryFile, quoted
 from quotes.history.formats.arrow import require_pyarrow
 from quotes.history.formats.csv_text import plain_name
 from quotes.runtime.clock import unix_ms
+from quotes.ticks import MAX_TICK_BYTES
 
-_MAX_LINE = 32_768
+# The longest tick, with each of its quotes doubled, and room for the other cells.
+_MAX_LINE = 3 * MAX_TICK_BYTES
 _BATCH_ROWS = 2000
 
 # Our name of a column -> its other names.

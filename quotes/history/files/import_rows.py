@@ -20,11 +20,11 @@ from quotes.history.files.import_files import Cells
 from quotes.history.formats.columns import iso_time
 from quotes.history.queries.ranges import LEAST_MS, MOST_MS, parse_moment
 from quotes.runtime.clock import DAY_MS, date_of, midnight_of
-from quotes.ticks import RESERVED_FIELDS, checked, decode_object, joined
+from quotes.ticks import MAX_DIGITS, RESERVED_FIELDS, checked, decode_object, joined
 
-_NUMBER = re.compile(
-    r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII
-)
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
+# A price of a tick, whose exponent an export may have written out.
+_MAX_LENGTH = 2 * MAX_DIGITS + 4
 _WHOLE = re.compile(r"([0-9]{1,18})(?:\.0+)?", re.ASCII)
 _SIGNED = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
@@ -183,6 +183,8 @@ def _price(cells: Cells, name: str) -> str:
     text = cells[name].strip()
     if not _NUMBER.fullmatch(text):
         raise BadHistoryFile(f"{name} must be a decimal number, was {quoted(text)}")
+    if len(text) > _MAX_LENGTH or abs(Decimal(text).adjusted()) > MAX_DIGITS:
+        raise BadHistoryFile(f"{name} must have at most {MAX_DIGITS} digits, was {quoted(text)}")
     return text
 
 
