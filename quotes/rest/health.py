@@ -2,9 +2,14 @@
 
 from typing import Any
 
+from django.db import DatabaseError
 from django.http import HttpRequest, JsonResponse
 
+from quotes.access.middleware.proxy_headers import is_loopback
 from quotes.rest.readiness import Readiness
+
+# Headers that a proxy adds.
+_FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -12,9 +17,22 @@ def healthz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
+def _may_see_names(request: HttpRequest) -> bool:
+    """Return whether a caller may read names and errors' texts: staff, and this machine.
+
+    Behind a proxy on this machine everybody's address may be a loopback address.
+    """
+    if is_loopback(request.META.get("REMOTE_ADDR", "")):
+        return not any(name in request.META for name in _FORWARDED)
+    try:
+        return bool(request.user.is_active and request.user.is_staff)
+    except DatabaseError:
+        return False
+
+
 def readyz(request: HttpRequest) -> JsonResponse:
     """Answer 503 when live prices cannot flow through this process, else 200 with warnings."""
-    readiness = Readiness.check()
+    readiness = Readiness.check(with_names=_may_see_names(request))
     contents: dict[str, Any] = {
         "status": "ok" if readiness.is_ready else "not ready",
         **readiness.parts,

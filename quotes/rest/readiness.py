@@ -23,6 +23,7 @@ from quotes.store.shards import idle_shards, shard_count
 from quotes.websocket.feed.feed import feeds
 
 _UNKNOWN = "unknown while Redis does not answer"
+_HIDDEN = "log in as staff, or ask from this machine, to read more"
 # The parts without which live prices do not flow.
 _VITAL = ("redis", "bridge")
 # Above this share of Redis's memory an operator should act; the bridge trims the log at 85 %.
@@ -44,7 +45,8 @@ class Readiness:
         warnings: what is wrong while live prices flow, each with its cure.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_names: bool) -> None:
+        self._with_names = with_names
         self.parts: dict[str, str] = {}
         self.details: dict[str, Any] = {}
         self.warnings: list[str] = []
@@ -54,9 +56,13 @@ class Readiness:
         self._clocks: list[tuple[str, int, list[str]]] = []
 
     @classmethod
-    def check(cls) -> "Readiness":
-        """Check every part; this takes less than 2 s when Redis hangs."""
-        readiness = cls()
+    def check(cls, *, with_names: bool) -> "Readiness":
+        """Check every part; this takes less than 2 s when Redis hangs.
+
+        Args:
+            with_names: whether to show names that publishers use, and texts of errors.
+        """
+        readiness = cls(with_names=with_names)
         readiness._check_parts()
         return readiness
 
@@ -156,9 +162,10 @@ class Readiness:
             self._note_clock("bridge", one)
         refused = sum(one.get("refused_names", 0) for one in statuses)
         if refused:
-            shown = "; ".join(name for one in statuses for name in one["refused"])
+            names = [name for one in statuses for name in one["refused"]]
             self.warnings.append(
-                f"every tick of {refused} names is refused, correct their publishers: {shown}"
+                f"every tick of {refused} names is refused, correct their publishers: "
+                f"{self._shown(names)}"
             )
         for one in statuses:
             # Release 0.1.0 has none.
@@ -175,12 +182,17 @@ class Readiness:
                 )
         late = sum(one.get("late_names", 0) for one in statuses)
         if late:
-            shown = ", ".join(name for one in statuses for name in one["late"])
+            names = [name for one in statuses for name in one["late"]]
             self.warnings.append(
                 f"every tick of {late} names is older than the last one shown, correct the clocks "
-                f"of their publishers, then run `manage.py forget_price` for: {shown}"
+                "of their publishers, then run `manage.py forget_price` for: "
+                f"{self._shown(names)}"
             )
         return "ok"
+
+    def _shown(self, names: list[str]) -> str:
+        """Return names and reasons, for those who may see them."""
+        return "; ".join(names) if self._with_names else _HIDDEN
 
     def _recorder_state(self) -> str:
         text: Any = self._client.get(own_key("recorder:status"))
@@ -190,22 +202,25 @@ class Readiness:
         self._note_clock("recorder", status)
         committed = status.get("committed", 0)  # release 0.1.0 has none
         age_s = round(max(0, redis_clock.now_ms() - committed) / 1000, 1) if committed else None
-        behind = status.get("behind", 0)
+        behind, error = status.get("behind", 0), status.get("error", "")
         self.details["recorder_status"] = {
             "position": status.get("position", {}),
             "behind": behind,
             "last_commit_s": age_s,
-            "error": status.get("error", ""),
+            "error": self._shown([error]) if error else "",
             "refused": status.get("refused", 0),
         }
         if redis_clock.now_ms() - status.get("last_refused_at", 0) < _REFUSED_WITHIN_MS:
             self.warnings.append(
                 f"the history database refused {status['refused']} ticks for their contents, "
                 f"and they are not in history: correct their publishers; the last: "
-                f"{status['last_refused']}"
+                f"{self._shown([status['last_refused']])}"
             )
-        if error := status.get("error"):
-            return f"it stores nothing, and tries again: {error}; check the history database"
+        if error:
+            return (
+                f"it stores nothing, and tries again: {self._shown([error])}; check the history "
+                "database"
+            )
         if behind and age_s is not None and age_s > _COMMIT_WITHIN_S:
             return (
                 f"it is {behind} ticks behind, and has stored none for {age_s:.0f} s: check the "

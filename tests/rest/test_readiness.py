@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.db import OperationalError
 from django.test import Client
 from redis import Redis
 
@@ -274,3 +276,63 @@ def test_odd_status_is_named(client: Client, redis: Redis, key: str, text: str) 
     redis.set(own_key(key), text)
     code, answer = readyz(client)
     assert code in (200, 503) and set(answer) >= {"bridge", "recorder", "tasks", "warnings"}
+
+
+HIDDEN = "log in as staff, or ask from this machine"
+
+
+def warn_of_all(redis: Redis) -> None:
+    """Let every status name what publishers use, or a server."""
+    bridge_works(
+        redis, refused_names=1, refused=["'stock:SECRET': no price"], late_names=1, late=["SECRET"]
+    )
+    refused = {"refused": 1, "last_refused": "SECRET at 1", "last_refused_at": now_ms()}
+    recorder_works(redis, error="no server at SECRET", **refused)
+
+
+@pytest.mark.parametrize(
+    ("caller", "may_read"),
+    [
+        ({}, True),
+        ({"REMOTE_ADDR": "::1"}, True),
+        ({"REMOTE_ADDR": "10.0.0.5"}, False),
+        ({"REMOTE_ADDR": ""}, False),
+        ({"HTTP_X_FORWARDED_FOR": "127.0.0.1"}, False),
+        ({"HTTP_FORWARDED": "for=127.0.0.1"}, False),
+    ],
+    ids=str,
+)
+def test_names_are_for_this_machine(
+    client: Client, redis: Redis, caller: dict[str, str], may_read: bool
+) -> None:
+    """What is wrong is public; names of channels and servers, and texts of errors, are not."""
+    warn_of_all(redis)
+    response = client.get("/readyz", **caller)  # type: ignore[arg-type]
+    text = response.content.decode()
+    assert response.status_code == 200 and len(response.json()["warnings"]) == 4
+    assert text.count("SECRET") == (6 if may_read else 0)
+    assert (HIDDEN in text) is not may_read
+
+
+@pytest.mark.parametrize("is_staff", [True, False])
+def test_names_are_for_staff(client: Client, redis: Redis, is_staff: bool) -> None:
+    """From any machine, with the session of admin."""
+    warn_of_all(redis)
+    client.force_login(User.objects.create_user("asha", is_staff=is_staff))
+    text = client.get("/readyz", REMOTE_ADDR="10.0.0.5").content.decode()
+    assert ("SECRET" in text) is is_staff
+
+
+def test_names_are_hidden_while_the_database_is_away(
+    client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a session is of staff cannot be known then; the rest is answered."""
+    warn_of_all(redis)
+    client.force_login(User.objects.create_user("asha", is_staff=True))
+
+    def away(*arguments: object) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr("django.contrib.auth.middleware.get_user", away)
+    response = client.get("/readyz", REMOTE_ADDR="10.0.0.5")
+    assert response.status_code == 200 and HIDDEN in response.content.decode()
