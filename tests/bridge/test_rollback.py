@@ -85,7 +85,7 @@ async def test_complete_data_continues_the_numbering(
         keeps_file.kill()
         await client.heartbeat("down")
         keeps_file.start()
-        await client.heartbeat("live")
+        await eventually(lambda: live.bridges[0][0].bridging)
         await publish_all(keeps_file, 4, 4)
         assert await numbered(client, 1) == [(before[-1][0], 4, 4)]
 
