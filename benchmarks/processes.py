@@ -1,19 +1,23 @@
 """Child processes of a run, and what the kernel says they cost: CPU time and memory."""
 
+import asyncio
 import ctypes
 import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar
+
+T = TypeVar("T")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 ESTABLISHED = "01"  # a state in /proc/net/tcp
 PR_SET_PDEATHSIG = 1
+prctl = ctypes.CDLL(None).prctl
 
 
 class Failed(Exception):
@@ -44,7 +48,7 @@ class Child:
                 stdout=pipe or output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=end_with_parent,  # safe: the benchmark has no threads
+                preexec_fn=end_with_parent,  # safe beside threads: one call, looked up before
             )
 
     def check(self) -> None:
@@ -77,7 +81,7 @@ class Child:
 
 def end_with_parent() -> None:
     """Have the kernel end this process when the benchmark is killed and cannot do so itself."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def close(pipe: IO[bytes] | None) -> None:
@@ -132,6 +136,26 @@ def open_ports(table: str, server_port: int) -> set[int]:
         if state == ESTABLISHED and int(local.rpartition(":")[2], 16) == server_port:
             found.add(int(remote.rpartition(":")[2], 16))
     return found
+
+
+def run_to_end(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine; SIGINT and SIGTERM cancel it, so that it ends all that it started.
+
+    Raises:
+        SystemExit: a signal came.
+    """
+
+    async def cancellable() -> T:
+        task = asyncio.ensure_future(main)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, task.cancel)
+        return await task
+
+    try:
+        return asyncio.run(cancellable())
+    except asyncio.CancelledError:
+        raise SystemExit("interrupted") from None
 
 
 def free_port() -> int:

@@ -5,10 +5,8 @@ behind. Exits with 1 if a promise was broken; the evidence is then in a file.
 """
 
 import argparse
-import asyncio
 import json
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -25,7 +23,7 @@ from benchmarks.chaos.ledger import Ledger
 from benchmarks.chaos.publishers import Publishers
 from benchmarks.chaos.table import line, markdown
 from benchmarks.chaos.trial import Result, Scene
-from benchmarks.processes import REPOSITORY, Failed
+from benchmarks.processes import REPOSITORY, Failed, run_to_end
 from quotes.store.clients import pool
 
 EVIDENCE = REPOSITORY / "var" / "chaos"
@@ -172,13 +170,8 @@ def main() -> None:
             print(f"{fault.name:24} {fault.title}")
         print(f"{RANDOM:24} two of them at once, chosen by --seed")
         return
-    # A signal ends the suite as an error would: with all that it started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
-        try:
-            results = asyncio.run(run(chosen, Path(name)))
-        except KeyboardInterrupt:
-            sys.exit("interrupted")
+        results = run_to_end(run(chosen, Path(name)))
     text = markdown(results)
     print(text)
     if chosen.markdown:

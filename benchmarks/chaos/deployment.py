@@ -77,6 +77,7 @@ class Deployment:
         folder: for all files; the caller deletes it.
         history_url: of an empty PostgreSQL database; default: an SQLite file.
         settings: environment variables that differ.
+        has_proxies: whether processes reach Redis through proxies of this process.
 
     Attributes:
         proxies: name of a service -> the proxy between it and Redis.
@@ -91,12 +92,14 @@ class Deployment:
         daphne: bool = False,
         history_url: str = "",
         settings: Mapping[str, str] | None = None,
+        has_proxies: bool = True,
     ) -> None:
         self.folder = folder
         self.redis_folder = folder / "redis"
         self.redis_port = free_port()
         self.history_url = history_url or f"sqlite:///{folder}/history.sqlite3"
         self._daphne = daphne
+        self._has_proxies = has_proxies
         self._settings = {"HISTORY_DATABASE_URL": self.history_url, **(settings or {})}
         self.services: dict[str, Service] = {}
         self.proxies: dict[str, Proxy] = {}
@@ -176,10 +179,13 @@ class Deployment:
         await self.until(self.is_up, "everything works")
 
     async def add(self, name: str, command: Sequence[str]) -> None:
-        """Start a process that reaches Redis through a proxy of its own."""
-        proxy = self.proxies[name] = Proxy(self.redis_port)
-        await proxy.start()
-        service = Service(name, command, self.log_of(name), self.environment(proxy.port))
+        """Start a process, which reaches Redis through a proxy of its own."""
+        port = self.redis_port
+        if self._has_proxies:
+            proxy = self.proxies[name] = Proxy(self.redis_port)
+            await proxy.start()
+            port = proxy.port
+        service = Service(name, command, self.log_of(name), self.environment(port))
         self.services[name] = service
         service.start()
 

@@ -94,7 +94,7 @@ class HistoryAccount:
             ended: when it was over.
         """
         findings = Findings()
-        self._judge_ticks(stored, ledger, findings)
+        self._judge_ticks(stored, ledger, promise, began, findings)
         self._judge_candles(stored, findings)
         self._judge_missing(stored, ledger, delivered, promise, began, ended, findings)
         self._judged = len(ledger.ticks)
@@ -107,7 +107,9 @@ class HistoryAccount:
             self._reported.add(mark)
             findings.add(kind, HISTORY, text)
 
-    def _judge_ticks(self, stored: Stored, ledger: Ledger, findings: Findings) -> None:
+    def _judge_ticks(
+        self, stored: Stored, ledger: Ledger, promise: Promise, began: int, findings: Findings
+    ) -> None:
         once: dict[tuple[str, int], StoredTick] = {}
         numbers: dict[tuple[str, int, int], StoredTick] = {}
         newest: dict[str, StoredTick] = {}
@@ -121,7 +123,12 @@ class HistoryAccount:
                 self._add(findings, Kind.WRONG, (tick.position,), f"{tick} was never published")
             if (other := once.setdefault((tick.symbol, tick.n), tick)) is not tick:
                 about = (tick.symbol, tick.n)
-                self._add(findings, Kind.DOUBLED, about, f"{tick} is stored as {other} too")
+                if promise.loses_redis and self._is_late_again(tick, published, began):
+                    mark = (Kind.DOUBLED.value, *map(str, about))
+                    findings.words["stored again"] += mark not in self._reported
+                    self._reported.add(mark)
+                else:
+                    self._add(findings, Kind.DOUBLED, about, f"{tick} is stored as {other} too")
             if not tick.is_shown:
                 continue
             number = (tick.symbol, tick.epoch, tick.seq)
@@ -143,6 +150,16 @@ class HistoryAccount:
             ):
                 text = f"{tick} follows {last}, and no gap says why"
                 self._add(findings, Kind.HOLE, number, text)
+
+    @staticmethod
+    def _is_late_again(tick: StoredTick, published: Published | None, began: int) -> bool:
+        """Return whether an older inbox had a tick again, which was stored as a late one."""
+        return (
+            published is not None
+            and published.is_own
+            and not tick.is_shown
+            and published.timestamp >= began - UNSTORED_MS
+        )
 
     @staticmethod
     def _is_said(gaps: Sequence[StoredGap], after: int, before: int) -> bool:

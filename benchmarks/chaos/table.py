@@ -37,7 +37,8 @@ def cells(result: Result) -> list[str]:
         f"{counts['not taken']:,}",
         f"{counts['in a gap'] + counts['lost by Redis']:,}",
         f"{counts['skipped'] + counts['conflated']:,}",
-        ", ".join(f"{word} {count}" for word, count in sorted(findings.words.items())) or "-",
+        ", ".join(f"{word} {count}" for word, count in sorted(findings.words.items()) if count)
+        or "-",
         f"{lost:,}",
         f"{findings.count(Kind.DOUBLED):,}",
         f"{findings.count(Kind.REORDERED):,}",

@@ -344,6 +344,27 @@ def test_a_hole_in_the_numbers_needs_a_gap() -> None:
     assert Kind.HOLE in kinds(judge_history(stored, REDIS_LOST))
 
 
+@pytest.mark.parametrize(
+    ("promise", "is_own", "is_shown", "found"),
+    [
+        (REDIS_LOST, True, False, []),
+        (REDIS_LOST, True, True, [Kind.DOUBLED]),
+        (REDIS_LOST, False, False, [Kind.DOUBLED]),
+        (REDIS, True, False, [Kind.DOUBLED]),
+    ],
+)
+def test_an_older_inbox_stores_own_ticks_again_as_late(
+    promise: Promise, is_own: bool, is_shown: bool, found: list[Kind]
+) -> None:
+    """Nobody is shown them twice; any other double is a breach."""
+    stored = stored_of()
+    again = replace(stored.ticks[5], position=99, is_shown=is_shown, epoch=EPOCH + 1, seq=0)
+    stored.ticks.append(again)
+    findings = judge_history(with_candles(stored), promise, ledger=ledger_of(is_own=is_own))
+    assert [kind for kind in kinds(findings) if kind is Kind.DOUBLED] == found
+    assert findings.words["stored again"] == (not found)
+
+
 def test_each_breach_of_history_is_reported_once() -> None:
     """A later trial does not report what an earlier one did."""
     stored = stored_of()
