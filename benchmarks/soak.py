@@ -47,9 +47,10 @@ PATHS = (
     "/api/instruments/RELIANCE/candles/?interval=1m",
     "/api/instruments/TCS/ticks/?limit=100",
 )
-# A log that is full within the warm-up; readers are not limited.
+# Log and caches that are full within the warm-up; readers are not limited.
 SETTINGS = {
     "QUOTES_LOG_MAX_TICKS": "5000",
+    "QUOTES_RESUME_TICKS": "5000",
     "QUOTES_REST_PER_MINUTE": "1000000",
     "QUOTES_SEND_BUFFER_BYTES": "131072",
     "QUOTES_HIGH_WATER_BYTES": "65536",
@@ -84,7 +85,7 @@ class Crowd:
         from websockets.exceptions import WebSocketException
 
         subscribe, configure, is_packed = KINDS[number % len(KINDS)]
-        url = self.deployment.urls(number, direct=True)[0]
+        url = self.deployment.urls(number // len(KINDS), direct=True)[0]
         options: dict[str, Any] = {"subprotocols": ["live-price.msgpack"]} if is_packed else {}
         await asyncio.sleep(self.chance.uniform(0, 10))
         while True:

@@ -3,8 +3,14 @@
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+)
 from dataclasses import dataclass
 
 from benchmarks.chaos.deployment import Deployment, Service
@@ -232,17 +238,25 @@ async def recorder_freeze(service: Deployment) -> AsyncIterator[None]:
 
 @fault("history-locked", "the history database locked for 8 s", 8, NOTHING)
 async def history_locked(service: Deployment) -> AsyncIterator[None]:
-    path = service.history_url.removeprefix("sqlite:///")
-    if path == service.history_url:
-        yield  # a lock of the whole database is SQLite's
-        return
-    lock = sqlite3.connect(path, timeout=5, isolation_level=None)
-    lock.execute("BEGIN EXCLUSIVE")
-    try:
+    with locked(service.history_url):
         yield
-    finally:
-        lock.rollback()
-        lock.close()
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Let nobody write a database, and in PostgreSQL nobody read it, for the time of the block."""
+    if url.startswith("sqlite:///"):
+        file = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=5, isolation_level=None)
+        with closing(file):
+            file.execute("BEGIN EXCLUSIVE")
+            yield
+            file.rollback()
+        return
+    import psycopg
+
+    with psycopg.connect(url) as server:
+        server.execute("LOCK TABLE history_tick, history_logposition")
+        yield
 
 
 @fault("client-freeze", "all clients read nothing for 12 s", 12, NOTHING)
