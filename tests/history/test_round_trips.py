@@ -78,7 +78,7 @@ def contents(*, exact: bool) -> list[tuple[Any, ...]]:
     found: list[tuple[Any, ...]] = []
     for key in map(InstrumentKey.parse, Series.objects.values_list("key", flat=True)):
         found += [
-            (*tick, tick.frame) if exact else tick._replace(price=Decimal(tick.price))
+            (*tick, tick.frame) if exact else (*tick[:6], Decimal(tick.price), *tick[7:])
             for tick in ticks(key=key)
         ]
         for bar in candles(keys=[key], interval=Interval.MINUTE):
