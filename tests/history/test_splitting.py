@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 from psycopg.errors import OutOfMemory
 from redis import Redis
 
@@ -192,6 +192,20 @@ def test_batch_of_many_days_is_cut(
     assert batches == [5] * 8
     assert Tick.objects.count() == 40
     assert len(partitions.Partitions(connections[ALIAS]).existing()) == 43
+
+
+def test_edit_before_a_refused_batch_is_not_forgotten(redis: Redis, fussy: HistoryDatabase) -> None:
+    """A recorder still learns that an import has changed history."""
+    log(redis, [log_row(price="2")])
+    record(redis)
+    writer = HistoryWriter(shards=[1], calendars=FixedCalendars()(), grace_ms=0)
+    with transaction.atomic(using=ALIAS):
+        open_tables().note_edit()
+    redis.xtrim(log_key(1), maxlen=0)
+    log(redis, [log_row(price="1"), log_row(price="666")])
+    raw = LogReader(redis, {1: BEGINNING}, page=10).read(wait_ms=None)
+    list(store_in_parts(writer, [read_entry(one) for one in raw], now_ms=0))
+    assert writer.take_edited() and not writer.take_edited()
 
 
 @pytest.mark.parametrize("history", ["postgresql"], indirect=True)

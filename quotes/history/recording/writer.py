@@ -133,7 +133,9 @@ class HistoryWriter:
         if any(found[shard].place != old.place for shard, old in self.positions.items()):
             raise Fenced
         self.positions = found
+        edits, was_edited = self._edits, self._is_edited
         self._continue(self.maker.calendars, self._builder.grace_ms)
+        self._is_edited = was_edited or self._edits != edits
 
     def _numbers(self, keys: Collection[str]) -> dict[str, int]:
         found = self.tables.series(keys)
