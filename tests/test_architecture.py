@@ -88,6 +88,8 @@ OWN_TASKS = {
     "quotes/websocket/transports/asgi.py": "one client's, which ends with its error",
     "quotes/serve/supervisor.py": "they are all that it does: an error ends it",
     "quotes/serve/console.py": "catches whatever writing a line can raise",
+    "quotes/access/credentials/jwks.py": "its future is done whatever the fetch raises",
+    "quotes/access/credentials/jwks_fetch.py": "a timer that shuts sockets",
     "instruments/index.py": "catches all, and lists it in `failure`",
 }
 

@@ -8,8 +8,8 @@ import redis.asyncio
 from quotes.access.account_reader import AccountReader
 from quotes.access.accounts import Account, Identity, Limits
 from quotes.access.connection_counts import ConnectionCounts, Scope
-from quotes.access.credentials.jwks import key_fetches
-from quotes.access.credentials.tokens import needs_fetch, verify
+from quotes.access.credentials.jwks import fetched
+from quotes.access.credentials.tokens import key_fetch, verify
 from quotes.access.entitlements import Entitlements
 from quotes.access.errors import AccessDown
 from quotes.access.middleware.proxy_headers import address_group, is_loopback
@@ -63,11 +63,10 @@ class AccessService:
 
     async def verify(self, token: str) -> Identity:
         """Return the identity of a token; raise BadCredentials or AccessDown."""
-        if needs_fetch(token):
-            # Not asyncio's own pool: an issuer that is slow holds up nobody else's reads.
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(key_fetches, verify, token)
-        return verify(token)
+        fetch = key_fetch(token)
+        if fetch is not None:
+            await fetched(fetch)
+        return verify(token, may_wait=False)
 
     async def account(self, identity: Identity) -> Account:
         """Read the account of an identity; raise BadCredentials or AccessDown."""

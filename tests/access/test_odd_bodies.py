@@ -64,7 +64,7 @@ def test_deep_token_is_no_token(settings: Any, outside: bool, length: int) -> No
     head = jwt.encode({}, own_secret(), algorithm="HS256").partition(".")[0]
     for token in (f"{deep_part(length)}.e30.c2ln", f"{head}.{deep_part(length)}.c2ln"):
         with pytest.raises(BadCredentials):
-            tokens.needs_fetch(token)
+            tokens.key_fetch(token)
             verify(token)
 
 

@@ -15,16 +15,25 @@ from redis import Redis
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.access.deployment import Deployment, Web
+from tests.access.issuer import AUDIENCE, ISSUER, OTHER_RSA, RSA, Issuer, issued
 from tests.live import Client
 from tests.valkey import ValkeyProcess
+from tests.waiting import eventually
 
 WITHIN_S = 5.0
 LEASE_S = 1.5
 
 
 @pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    with Issuer() as found:
+        found.add(RSA, "k1")
+        yield found
+
+
+@pytest.fixture(scope="module")
 def deployment(
-    tmp_path_factory: pytest.TempPathFactory, redis_server: ValkeyProcess
+    tmp_path_factory: pytest.TempPathFactory, redis_server: ValkeyProcess, issuer: Issuer
 ) -> Iterator[Deployment]:
     """Two uvicorn processes and one of Daphne, which log all they can."""
     redis_server.start()
@@ -36,6 +45,9 @@ def deployment(
         QUOTES_QUERY_TOKEN="true",
         QUOTES_TRUSTED_PROXIES="127.0.0.1",
         QUOTES_CONNECTION_LEASE_MS=str(round(LEASE_S * 1000)),
+        QUOTES_JWKS_URL=issuer.url,
+        QUOTES_JWKS_ISSUER=ISSUER,
+        QUOTES_JWKS_AUDIENCE=AUDIENCE,
         LOG_LEVEL="DEBUG",
     ) as found:
         for _ in range(2):
@@ -67,6 +79,37 @@ def ticket_client(web: Web, key: str) -> Any:
     status, answer = web.request("POST", "/api/ws-ticket/", {}, **header)
     assert status == 200
     return web.client(query=f"?ticket={answer['ticket']}")
+
+
+@pytest.mark.parametrize(("number", "drip"), [(0, "head"), (1, "body"), (2, "head")])
+async def test_junk_tokens_hold_up_nobody_while_the_issuer_is_slow(
+    deployment: Deployment, redis: Redis, issuer: Issuer, number: int, drip: str
+) -> None:
+    """On both servers: sockets with own tokens and API keys are served, and then the issuer's."""
+    web, name = deployment.webs[number], f"reader{number}"
+    own = deployment.do("user", name, ["NSE_EQ"], [])["access"]
+    key = deployment.do("api_key", name)
+    fetches = issuer.fetches
+    issuer.drip = drip
+    issuer.hurry.clear()
+
+    async def refused(junk: int) -> None:
+        with pytest.raises(InvalidStatus):
+            async with web.client(issued(OTHER_RSA, "RS256", f"junk {junk}")):
+                pass
+
+    tasks = [asyncio.create_task(refused(junk)) for junk in range(40)]
+    await eventually(lambda: issuer.fetches > fetches)
+    for entrance in (web.client(own), ticket_client(web, key)):
+        async with entrance as client:
+            assert (await client.receive())["type"] == "authenticated"
+            answer = await client.subscribe("NSE_EQ:TCS", history={"ticks": 5})
+            assert len(answer["symbols"]) == 1
+    issuer.hurry.set()
+    await asyncio.gather(*tasks)
+    assert issuer.fetches == fetches + 1
+    async with web.client(issued(RSA, "RS256", sub=name)) as client:
+        assert (await client.receive())["user"] == name
 
 
 # what is done -> the groups of the user, and what becomes of its socket

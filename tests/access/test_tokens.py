@@ -1,9 +1,6 @@
 """Tokens: which are taken, with every kind of key, and from an outside issuer."""
 
-import http.server
 import json
-import socketserver
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +8,7 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -24,14 +21,10 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 
 from quotes.access.credentials import jwks, logins
 from quotes.access.credentials.logins import LoginRefreshToken
-from quotes.access.credentials.tokens import needs_fetch, own_secret, sign, verify
+from quotes.access.credentials.tokens import key_fetch, own_secret, sign, verify
 from quotes.access.errors import AccessDown, BadCredentials
+from tests.access.issuer import AUDIENCE, CURVE, ISSUER, OTHER_RSA, RSA, Issuer, issued, outside
 from tests.access.people import access_token, asha, login, past
-
-RSA = rsa.generate_private_key(65537, 2048)
-OTHER_RSA = rsa.generate_private_key(65537, 2048)
-CURVE = ec.generate_private_key(ec.SECP256R1())
-ISSUER = "https://issuer.example.com/"
 
 
 def private_pem(key: Any) -> bytes:
@@ -48,12 +41,6 @@ def claims(**others: Any) -> dict[str, Any]:
     now = int(time.time())
     good = {"user_id": "7", "sid": "s", "stamp": "p", "token_type": "access"}
     return {**good, "iat": now, "exp": now + 60, **others}
-
-
-def outside(**others: Any) -> dict[str, Any]:
-    now = int(time.time())
-    good = {"sub": "asha", "iss": ISSUER, "aud": "prices", "iat": now, "exp": now + 60}
-    return {**good, **others}
 
 
 def test_own_token_says_who_its_bearer_is() -> None:
@@ -148,71 +135,13 @@ def test_secrets_are_changed_without_ending_tokens(settings: Any) -> None:
         verify(token)
 
 
-class Issuer:
-    """An outside issuer: an HTTP server with its public keys."""
-
-    def __init__(self) -> None:
-        self.keys: list[dict[str, Any]] = []
-        self.fetches = 0
-        issuer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                issuer.fetches += 1
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(json.dumps({"keys": issuer.keys}).encode())
-
-            def log_message(self, format: str, *arguments: Any) -> None:
-                pass
-
-        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    def add(self, key: Any, kid: str, **others: Any) -> None:
-        kind: Any = jwt.algorithms.RSAAlgorithm if key in (RSA, OTHER_RSA) else None
-        kind = kind or jwt.algorithms.ECAlgorithm
-        values = json.loads(kind.to_jwk(key.public_key()))
-        values.pop("key_ops", None)
-        self.keys.append({**values, "kid": kid, "use": "sig", **others})
-
-
 @pytest.fixture
 def issuer(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
-    found = Issuer()
     monkeypatch.setattr(jwks, "key_sets", {})
-    settings.QUOTES_JWKS_URL = f"http://127.0.0.1:{found.server.server_port}/keys"
-    settings.QUOTES_JWKS_ISSUER, settings.QUOTES_JWKS_AUDIENCE = ISSUER, "prices"
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
-    found.thread.join()
-
-
-def test_issuer_that_drips_is_given_up(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each byte of its answer comes in time, the answer does not."""
-    monkeypatch.setattr(jwks, "_TIMEOUT_S", 0.3)
-    issuer.add(RSA, "k1")
-    pause = threading.Event()
-    write = socketserver._SocketWriter.write  # type: ignore[attr-defined]
-
-    def drip(writer: Any, data: bytes) -> int:
-        for byte in data if data.startswith(b'{"keys"') else ():
-            pause.wait(0.02)
-            write(writer, bytes([byte]))
-        return len(data) if data.startswith(b'{"keys"') else int(write(writer, data))
-
-    monkeypatch.setattr(socketserver._SocketWriter, "write", drip)  # type: ignore[attr-defined]
-    try:
-        with pytest.raises(AccessDown):
-            verify(issued(RSA, "RS256"))
-    finally:
-        pause.set()
-
-
-def issued(key: Any, algorithm: str, kid: str = "k1", **others: Any) -> str:
-    return jwt.encode(outside(**others), key, algorithm=algorithm, headers={"kid": kid})
+    with Issuer() as found:
+        settings.QUOTES_JWKS_URL = found.url
+        settings.QUOTES_JWKS_ISSUER, settings.QUOTES_JWKS_AUDIENCE = ISSUER, AUDIENCE
+        yield found
 
 
 def test_token_of_an_outside_issuer_is_taken(issuer: Issuer) -> None:
@@ -220,8 +149,8 @@ def test_token_of_an_outside_issuer_is_taken(issuer: Issuer) -> None:
     issuer.add(RSA, "k1")
     issuer.add(CURVE, "k2", alg="ES256")
     token = issued(RSA, "RS256")
-    assert needs_fetch(token)
-    assert verify(token).user == "asha" and not needs_fetch(token)
+    assert key_fetch(token)
+    assert verify(token).user == "asha" and not key_fetch(token)
     assert verify(issued(CURVE, "ES256", "k2", sid="x")).login == "out:x"
     assert verify(sign(claims())).user == 7
     assert issuer.fetches == 1

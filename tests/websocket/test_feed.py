@@ -1,19 +1,23 @@
 """Heartbeats: a feed that is down never looks like a quiet market."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from redis import Redis
 from redis.exceptions import BusyLoadingError
 
+from instruments.index import InstrumentIndex
 from quotes.runtime.clock import now_ms
 from quotes.store.latest import LatestPrice, aread_snapshot, encode_latest
 from quotes.websocket.feed import feed as feed_module
-from quotes.websocket.feed.feed import current_feed
+from quotes.websocket.feed.feed import current_feed, feeds
 from tests.live import LiveServer
 from tests.ticks import MOMENT, message, publish
 from tests.valkey import ValkeyProcess
+from tests.waiting import eventually
 
 
 async def test_silence_is_broken_by_heartbeats(
@@ -107,3 +111,46 @@ async def test_no_older_price_is_shown_when_redis_comes_back_with_older_data(
             redis.hset("quotes:latest", field, encode_latest(older))
         await feed.refresh()
         assert (await client.price())["symbol"] == "B"
+
+
+class OneThread(ThreadPoolExecutor):
+    """A pool that counts what it is used for."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.calls = 0
+
+    def submit(self, *arguments: Any, **keywords: Any) -> Any:
+        self.calls += 1
+        return super().submit(*arguments, **keywords)
+
+
+async def test_nobody_is_served_before_the_master_was_read(
+    live: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the first client nor the second, and no pool of threads is used to wait."""
+    read = False
+    monkeypatch.setattr(InstrumentIndex, "wait", lambda index, timeout_s: read)
+    pool = OneThread()
+    asyncio.get_running_loop().set_default_executor(pool)
+
+    async def enter() -> str:
+        async with live.client() as client:
+            return str((await client.ask(action="ping"))["type"])
+
+    tasks = [asyncio.create_task(enter()) for _ in range(2)]
+    await asyncio.wait(tasks, timeout=0.2)
+    assert not any(task.done() for task in tasks) and not pool.calls
+    read = True
+    assert await asyncio.gather(*tasks) == ["pong", "pong"]
+
+
+async def test_threads_of_history_end_with_the_feed(live: LiveServer) -> None:
+    """They are no threads of the process."""
+    async with live.client() as client:
+        await client.subscribe("A")
+    feed = feeds.pop(asyncio.get_running_loop())
+    thread = await feed.history._query(threading.current_thread, threading.main_thread())
+    assert thread.is_alive()
+    await feed.close()
+    await eventually(lambda: not thread.is_alive())

@@ -5,6 +5,7 @@ one algorithm, that of the settings, never with the one that a token names.
 """
 
 import time
+from concurrent.futures import Future
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from django.utils.crypto import salted_hmac
 
 from quotes.access.accounts import Identity
-from quotes.access.credentials.jwks import current_key_set
+from quotes.access.credentials.jwks import Key, current_key_set
 from quotes.access.errors import BadCredentials
 from quotes.conf import conf
 
@@ -68,17 +69,19 @@ def sign(claims: dict[str, Any]) -> str:
     return jwt.encode(claims, _signing_key(), algorithm=conf.jwt_algorithm)
 
 
-def verify(token: str, *, leeway_s: float = _LEEWAY_S) -> Identity:
+def verify(token: str, *, leeway_s: float = _LEEWAY_S, may_wait: bool = True) -> Identity:
     """Return the identity of an access token.
 
-    May block to fetch the keys of an outside issuer: on an event loop, ask `needs_fetch` first.
+    Args:
+        may_wait: whether to wait until the key of an outside issuer is fetched. An event loop waits
+            for `key_fetch` first.
 
     Raises:
         BadCredentials: it is not a token, or is not valid here and now.
         AccessDown: the keys of the outside issuer cannot be fetched.
     """
     if _is_foreign(token):
-        claims = _foreign_claims(token, leeway_s)
+        claims = _foreign_claims(token, leeway_s, may_wait=may_wait)
         name = claims.get(conf.jwks_user_claim)
         if not isinstance(name, str) or not name:
             raise BadCredentials(f"the token has no claim {conf.jwks_user_claim}")
@@ -120,8 +123,9 @@ def own_claims(token: str, *, kind: str = "", leeway_s: float = _LEEWAY_S) -> di
     raise BadCredentials("the token's signature is wrong") from failure
 
 
-def _foreign_claims(token: str, leeway_s: float) -> dict[str, Any]:
-    key, algorithm = current_key_set().key(_key_id_of(token))
+def _foreign_claims(token: str, leeway_s: float, *, may_wait: bool) -> dict[str, Any]:
+    keys, key_id = current_key_set(), _key_id_of(token)
+    key, algorithm = keys.key(key_id) if may_wait else keys.known(key_id)
     try:
         return _decode(token, key, algorithm, conf.jwks_issuer, conf.jwks_audience, leeway_s)
     except jwt.InvalidSignatureError as error:
@@ -165,9 +169,17 @@ def _is_foreign(token: str) -> bool:
     return claims.get("iss") == conf.jwks_issuer
 
 
-def needs_fetch(token: str) -> bool:
-    """Tell whether `verify` would fetch keys, so that it must be called in a thread."""
-    return _is_foreign(token) and not current_key_set().is_fresh(_key_id_of(token))
+def key_fetch(token: str) -> Future[None] | None:
+    """Return the fetch of keys for which `verify` would wait, None if it would not.
+
+    Raises:
+        BadCredentials: it is not a token, or its issuer has no such key.
+        AccessDown: the keys of the outside issuer cannot be fetched.
+    """
+    if not _is_foreign(token):
+        return None
+    found = current_key_set().find(_key_id_of(token))
+    return None if isinstance(found, Key) else found
 
 
 def _key_id_of(token: str) -> str:

@@ -48,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 _WATCH_INTERVAL_S = 0.25
 _MASTER_WAIT_S = 30.0
+_MASTER_PAUSE_S = 0.02
 # Reading all latest prices again after a reconnect: for how long, and the pause before another try.
 _REFRESH_TIMEOUT_S = 10.0
 _REFRESH_PAUSE_S = 0.25
@@ -126,6 +127,7 @@ class Feed:
         last_tick: when the newest tick came to a bridge, Unix milliseconds of Redis's clock; None
             before the first.
         ready: done once the state is known.
+        master_read: done once the instrument master was read, or could not be.
     """
 
     def __init__(self) -> None:
@@ -149,6 +151,10 @@ class Feed:
         self._day_reader = DayReader(self.client, self.layer)
         self.history = StreamHistory(RecentTicks(self.client))
         self._tasks = BackgroundTasks(logger)
+        # Until the master is read, a name could mean another stream than afterwards.
+        self.master_read = self._tasks.complete(
+            "waiting for the instrument master", _until_master_read
+        )
         for name, work in (
             ("checking clients' deadlines", self._check_clients),
             ("reading the days of instruments", self._read_days),
@@ -397,7 +403,14 @@ async def current_feed() -> Feed:
     feed = feeds.get(loop)
     if feed is None:
         feed = feeds[loop] = Feed()
-        # Until the master is read, a name could mean another stream than afterwards.
-        await asyncio.to_thread(index.wait, _MASTER_WAIT_S)
     await asyncio.shield(feed.ready)
+    await asyncio.shield(feed.master_read)
     return feed
+
+
+async def _until_master_read() -> None:
+    """Wait until the instrument master was read, or 30 s; in no thread that others need."""
+    for _ in range(round(_MASTER_WAIT_S / _MASTER_PAUSE_S)):
+        if index.wait(0):
+            return
+        await asyncio.sleep(_MASTER_PAUSE_S)
