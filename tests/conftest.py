@@ -42,6 +42,15 @@ def signals_for_children() -> Iterator[None]:
         signal.signal(one, signal.SIG_IGN)
 
 
+@pytest.fixture(autouse=True)
+def rows_of_migrations(django_db_serialized_rollback: None) -> None:
+    """Tests that commit begin with the rows of migrations, whatever test ran before them.
+
+    Each of them empties the tables in the end. If only some asked for the rows, those of content
+    types and permissions would be made again by the others, under other ids.
+    """
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[ValkeyProcess]:
     """A real Valkey server at settings.REDIS_URL, started once."""

@@ -225,7 +225,7 @@ def told(frame: dict[str, Any]) -> Any:
     return f"{rejected[0]['code']} in rejected" if rejected and "feed" in frame else frame["type"]
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("caller", CALLERS)
 async def test_every_action_answers_every_caller_as_it_should(
     caller: str, live: LiveServer, database: In

@@ -142,7 +142,7 @@ async def test_connections_of_an_address_are_limited(live: LiveServer, settings:
         pass
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 async def test_user_class_says_what_its_users_are_held_to(
     live: LiveServer, database: In, settings: Any
 ) -> None:
@@ -179,7 +179,7 @@ async def test_user_class_says_what_its_users_are_held_to(
         assert answers[-1]["code"] == 429
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 async def test_nobody_comes_in_while_users_cannot_be_looked_up(
     live: LiveServer, database: In, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from quotes.access.revocation import AccessWatch
 from tests.access.people import asha
 from tests.conftest import In
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Seat:

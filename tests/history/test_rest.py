@@ -280,7 +280,7 @@ def test_all_is_streamed_batch_by_batch(django_assert_num_queries: Any) -> None:
     assert found == [row for page in pages(f"{address}&limit=900") for row in page["candles"]]
 
 
-@pytest.mark.django_db(databases=["default", "history"], transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(databases=["default", "history"], transaction=True)
 async def test_streams_do_not_hold_the_range_in_an_asgi_server() -> None:
     """Under ASGI the pieces come from the request's thread, one at a time."""
     from asgiref.sync import sync_to_async

@@ -256,7 +256,7 @@ async def test_resolving_needs_no_database() -> None:
         index.refresh()
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_a_database_that_is_not_migrated_is_one_line_of_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -290,7 +290,7 @@ def followed(settings: Settings) -> Iterator[InstrumentIndex]:
     index.stop()
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_a_thread_follows_the_master(followed: InstrumentIndex) -> None:
     """The first reading and every change come by themselves, with a call after each."""
     changes: list[int] = []
@@ -308,7 +308,7 @@ def test_a_thread_follows_the_master(followed: InstrumentIndex) -> None:
     assert "instrument-index" not in [thread.name for thread in threading.enumerate()]
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_following_survives_whatever_goes_wrong(
     followed: InstrumentIndex, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -348,7 +348,7 @@ def test_master_that_cannot_be_read_is_listed(
     assert followed.failure is None
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_a_reading_under_way_can_be_stopped(
     followed: InstrumentIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,7 +400,7 @@ def resident_mb() -> float:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="measures memory as Linux does")
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 async def test_a_hundred_thousand_instruments_are_no_burden() -> None:
     """Read while the event loop runs on; within 60 MB; 1,000 names resolve within 50 ms.
 

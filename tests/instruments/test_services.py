@@ -33,7 +33,7 @@ def test_a_rebuild_is_kept_in_mind() -> None:
     assert version() == (after, rebuilt)
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_the_master_changes_in_a_transaction_only() -> None:
     """Without one, the version could be seen before the rows."""
     with pytest.raises(TransactionManagementError, match=r"use transaction\.atomic"):

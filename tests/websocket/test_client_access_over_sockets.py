@@ -30,7 +30,7 @@ from tests.live import LiveServer
 from tests.ticks import message, publish
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def bearer(token: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from tests.ticks import message, publish
 from tests.waiting import eventually
 
 pytestmark = [
-    pytest.mark.django_db(transaction=True, serialized_rollback=True),
+    pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("required"),
 ]
 

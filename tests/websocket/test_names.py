@@ -225,7 +225,7 @@ async def test_clients_follow_a_name_that_the_master_learns(
         assert (await client.ask(action="list"))["symbols"] == ["NSE_EQ:TCS"]
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 async def test_candles_follow_a_name_that_an_import_brings(
     live: LiveServer, database: In, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,7 +75,7 @@ async def test_what_needs_no_wait_is_answered_while_a_subscribe_waits(
         assert (await client.price())["symbol"] == "C"
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 async def test_requests_behind_an_authentication_wait_for_it(
     live: LiveServer, required: None, database: In, monkeypatch: pytest.MonkeyPatch
 ) -> None:
