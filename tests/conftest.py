@@ -13,6 +13,7 @@ from redis import Redis
 from quotes.runtime import clock
 from quotes.store.redis_clock import redis_clock
 from tests.environment import REDIS_TEST_PORT
+from tests.postgres import PostgresServer, find_program
 from tests.valkey import ValkeyProcess
 
 if TYPE_CHECKING:
@@ -55,6 +56,15 @@ def rows_of_migrations(django_db_serialized_rollback: None) -> None:
 def redis_server() -> Iterator[ValkeyProcess]:
     """A real Valkey server at settings.REDIS_URL, started once."""
     with ValkeyProcess(REDIS_TEST_PORT) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of the tests' own."""
+    if find_program("postgres") is None or find_program("initdb") is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt install postgresql)")
+    with PostgresServer() as server:
         yield server
 
 

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tests.access.deployment import Deployment, Web
 from tests.access.issuer import AUDIENCE, ISSUER, OTHER_RSA, RSA, Issuer, issued
 from tests.live import Client
+from tests.postgres import PostgresServer
 from tests.valkey import ValkeyProcess
 from tests.waiting import eventually
 
@@ -199,6 +200,19 @@ async def test_refreshing_at_the_same_time_gives_one_pair(deployment: Deployment
     with ThreadPoolExecutor(12) as pool:
         statuses = list(pool.map(ask, deployment.webs * 4))
     assert sorted(statuses) == [200] + [401] * 11
+
+
+def test_refreshing_at_the_same_time_gives_one_pair_on_postgresql(
+    tmp_path: Path, redis_server: ValkeyProcess, postgres: PostgresServer
+) -> None:
+    """There too, where all of them write at once: the database lets one succeed."""
+    redis_server.start()
+    url = postgres.url(postgres.create())
+    with Deployment(tmp_path, redis_server.url, DATABASE_URL=url) as found:
+        refresh = found.do("user", "twelve", ["NSE_EQ"], [])["refresh"]
+        for _ in range(5):
+            assert found.do("refresh_together", refresh) == 1
+            refresh = found.do("tokens", "twelve")["refresh"]
 
 
 async def test_limits_hold_over_processes_and_after_one_is_killed(

@@ -16,7 +16,7 @@ from pytest_django import DjangoDbBlocker
 from config.settings import env
 from quotes.history.router import ALIAS
 from quotes.history.tables.partitions import EXISTING
-from tests.postgres import PostgresServer, find_program
+from tests.postgres import PostgresServer
 
 TABLES = [f"history_{name}" for name in ("candle", "gap", "logposition", "series", "tick")]
 
@@ -61,15 +61,6 @@ def sqlite_template(
     path = tmp_path_factory.mktemp("history") / "template.sqlite3"
     migrate(f"sqlite:///{path}", django_db_blocker)
     return path
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server of the tests' own."""
-    if find_program("postgres") is None or find_program("initdb") is None:
-        pytest.skip("PostgreSQL is not installed (Debian: apt install postgresql)")
-    with PostgresServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
