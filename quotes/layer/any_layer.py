@@ -66,6 +66,10 @@ class AnyLayer:
     def on_reconnect(self, hook: Work) -> None:
         """Do nothing: nobody says when messages were missed."""
 
+    def lost_s(self) -> float:
+        """Return 0: nobody says when connections are lost."""
+        return 0.0
+
     def newest_message(self, group: str) -> Message | None:
         return None
 

@@ -388,6 +388,14 @@ class QuotesChannelLayer(BaseChannelLayer):
             loop = asyncio.get_running_loop()
         return loop
 
+    def lost_s(self) -> float:
+        """Return for how many seconds a connection of this process has been away, 0 if none is.
+
+        It may be called from any thread.
+        """
+        states = list(self.states.values())
+        return max((link.lost_s for state in states for link in state.links), default=0.0)
+
     async def _end_with_loop(self) -> None:
         """Close this loop's connections when the loop shuts down, as after `async_to_sync`."""
         state = self.state

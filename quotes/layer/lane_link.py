@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -50,6 +51,7 @@ class LaneLink:
         self._tasks = BackgroundTasks(logger)
         self._opener: asyncio.Task[None] | None = None
         self._has_missed = False  # whether messages may have been missed since the first connection
+        self._lost_at: float | None = None  # monotonic seconds
         self._attempt: asyncio.Future[None] | None = None  # done after the first try to connect
         self._closed = False
 
@@ -84,6 +86,7 @@ class LaneLink:
             try:
                 await self._connect()
             except RedisDown as error:
+                self._note_loss()
                 if str(error) != reason:
                     reason = str(error)
                     logger.warning("%s, trying again", reason)
@@ -93,6 +96,7 @@ class LaneLink:
                 pause = min(pause * 2, MAX_PAUSE_S)
                 continue
             except Exception:
+                self._note_loss()
                 self._has_missed = True
                 self._attempted()
                 raise
@@ -102,6 +106,15 @@ class LaneLink:
                 logger.info("reconnected to Redis")
                 self._on_reconnect()
             return
+
+    def _note_loss(self) -> None:
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+
+    @property
+    def lost_s(self) -> float:
+        """For how many seconds the connection that is wanted has been away; 0 if it is there."""
+        return time.monotonic() - self._lost_at if self._lost_at is not None else 0.0
 
     def _attempted(self) -> None:
         if self._attempt is not None and not self._attempt.done():
@@ -121,6 +134,7 @@ class LaneLink:
             raise
         self.confirmed = confirmed & self.lanes
         self.link = link
+        self._lost_at = None
         if gone := confirmed - self.lanes:  # left meanwhile
             link.unsubscribe(*self._channels(sorted(gone)))
 
@@ -133,6 +147,7 @@ class LaneLink:
         self.confirmed = set()
         if not self._closed and self._opener is None:
             logger.warning("lost the connection to Redis, reconnecting")
+            self._note_loss()
             self._has_missed = True
             self._start()
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 import redis
+from channels.layers import get_channel_layer
 from django.db import DatabaseError, connection
 
 from quotes.kafka.conf import conf as kafka_conf
 from quotes.kafka.status import consumer_statuses, kafka_lag, kafka_state
+from quotes.layer.any_layer import adapted
 from quotes.runtime.background import TaskFailure
 from quotes.runtime.failed_tasks import failed_tasks
 from quotes.store.clients import probing_client
@@ -25,7 +27,9 @@ from quotes.websocket.feed.feed import feeds
 _UNKNOWN = "unknown while Redis does not answer"
 _HIDDEN = "log in as staff, or ask from this machine, to read more"
 # The parts without which live prices do not flow.
-_VITAL = ("redis", "bridge")
+_VITAL = ("redis", "bridge", "lanes")
+# A connection of the channel layer that is lost is back within this time, if Redis is well.
+_RECONNECT_WITHIN_S = 2
 # Above this share of Redis's memory an operator should act; the bridge trims the log at 85 %.
 _FULL_SHARE = 0.75
 # Above this share of a bridge's names an operator should act.
@@ -81,6 +85,7 @@ class Readiness:
             self.warnings.append(f"bridge: {state}")
         parts["recorder"] = self._ask(self._recorder_state)
         parts["memory"] = self._ask(self._memory_state)
+        parts["lanes"] = _lanes_state()
         if kafka_conf.bootstrap_servers and kafka_conf.topic_list:
             parts["kafka"] = self._ask(self._kafka_state)
         if parts["redis"] == "ok":
@@ -249,6 +254,17 @@ class Readiness:
         for status in consumer_statuses(self._client).values():
             self._note_clock("Kafka consumer", msgspec.structs.asdict(status))
         return kafka_state(self._client)
+
+
+def _lanes_state() -> str:
+    """Return whether this process gets what bridges send, from each host of the channel layer."""
+    lost_s = adapted(get_channel_layer()).lost_s()
+    if lost_s < _RECONNECT_WITHIN_S:
+        return "ok"
+    return (
+        f"this process has had no connection for {lost_s:.0f} s to a Redis host that carries "
+        "prices: check the hosts of CHANNEL_LAYERS"
+    )
 
 
 def _sentences(failures: Iterable[TaskFailure]) -> str:

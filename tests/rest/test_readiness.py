@@ -14,12 +14,14 @@ from redis import Redis
 
 from instruments.index import FollowingFailure, index
 from quotes.kafka.status import ConsumerStatus, write_status
+from quotes.layer import QuotesChannelLayer
 from quotes.rest import readiness
 from quotes.runtime import background
 from quotes.runtime.background import BackgroundTasks, TaskFailure
 from quotes.runtime.clock import now_ms
 from quotes.store.names import own_key
 from tests.live import LiveServer
+from tests.ports import free_port
 from tests.ticks import MOMENT, message
 from tests.valkey import ValkeyProcess
 from tests.waiting import eventually
@@ -336,3 +338,26 @@ def test_names_are_hidden_while_the_database_is_away(
     monkeypatch.setattr("django.contrib.auth.middleware.get_user", away)
     response = client.get("/readyz", REMOTE_ADDR="10.0.0.5")
     assert response.status_code == 200 and HIDDEN in response.content.decode()
+
+
+async def test_lost_connection_of_the_layer_is_named(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 if another Redis host than the one that is probed carries prices, and is away."""
+    monkeypatch.setattr(readiness, "_database_state", lambda: "ok")
+    monkeypatch.setattr(readiness, "_RECONNECT_WITHIN_S", 0.05)
+    bridge_works(redis)
+    recorder_works(redis)
+    with ValkeyProcess(free_port()) as server:
+        layer = QuotesChannelLayer(hosts=[server.url])
+        monkeypatch.setattr(readiness, "get_channel_layer", lambda: layer)
+        await layer.new_channel()
+        assert (await sync_to_async(readyz)(Client()))[1]["lanes"] == "ok"
+        server.kill()
+        await eventually(lambda: layer.lost_s() > 0.05)
+        code, answer = await sync_to_async(readyz)(Client())
+        assert code == 503 and "check the hosts of CHANNEL_LAYERS" in answer["lanes"]
+        await sync_to_async(server.start)()
+        await eventually(lambda: not layer.lost_s())
+        assert (await sync_to_async(readyz)(Client()))[0] == 200
+        await layer.flush()
