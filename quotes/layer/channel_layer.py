@@ -199,6 +199,8 @@ class QuotesChannelLayer(BaseChannelLayer):
         names = list(groups)
         for name in names:
             self.require_valid_group_name(name)
+        if not names:
+            return
         loop = self._loop_for(channel)
         if loop is not asyncio.get_running_loop():
             await _run_on(loop, self.group_add_many(names, channel))

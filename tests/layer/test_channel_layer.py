@@ -113,6 +113,15 @@ async def test_adding_twice_is_adding_once(layer: QuotesChannelLayer) -> None:
     assert await is_silent(layer, channel, layer)
 
 
+async def test_channel_that_joins_no_group_leaves_nothing_behind(layer: QuotesChannelLayer) -> None:
+    """As one whose client was rejected every symbol: nothing is kept of it once it is detached."""
+    channel = layer.local_channel()
+    layer.attach(channel, lambda message: None)
+    await layer.group_add_many([], channel)
+    layer.detach(channel)
+    assert not (layer.state.joined or layer.state.receivers)
+
+
 async def test_full_channel_refuses_or_drops(layer: QuotesChannelLayer) -> None:
     """send raises ChannelFull at capacity; a group send drops the message for that channel."""
     channel = await layer.new_channel()
