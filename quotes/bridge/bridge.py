@@ -8,6 +8,7 @@ moments, or during writes, gather, so a busy market is written in few large batc
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -84,6 +85,7 @@ class Bridge:
             ttl_ms=conf.bridge_lease_ms,
         )
         self._numbering = Numbering(number)
+        self._session_id = ""  # web processes read the latest prices again when it changes
         self.bridging = False
         self._tasks = BackgroundTasks(logger)
         self._stopping = asyncio.Event()
@@ -136,6 +138,7 @@ class Bridge:
             await set_value(link, own_key("shards"), self._shards)
             await self._numbering.restore(link, self.market, flush)
             self._numbering.is_current = True
+            self._session_id = uuid.uuid4().hex[:12]
             links += (sub := await self._connect(self.take), box := await self._connect())
             self.writer = TickWriter(
                 self.market, flush, self.counters, link=link, sub=sub, on_end=self._writer_ended
@@ -273,6 +276,7 @@ class Bridge:
         refused, late = self.market.refused.listed(), self.market.late.listed()
         names = [(quoted(one.decode(errors="replace")), why) for one, why in refused.items()]
         return self.counters.status(
+            session=self._session_id,
             refused_names=len(refused),
             refused=[f"{name}: {reason}" for name, reason in names[:MAX_LISTED]],
             late_names=len(late),

@@ -1,5 +1,6 @@
 """Redis comes back with older data than was published: no number is given twice."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from quotes.bridge.epochs import Numbering
 from quotes.store.tick_log import log_key
 from tests.live import Client, LiveServer
 from tests.ticks import MOMENT, message, publish
@@ -88,6 +90,43 @@ async def test_complete_data_continues_the_numbering(
         await eventually(lambda: live.bridges[0][0].bridging)
         await publish_all(keeps_file, 4, 4)
         assert await numbered(client, 1) == [(before[-1][0], 4, 4)]
+
+
+@pytest.mark.parametrize("is_saved", [True, False], ids=["older data", "no data"])
+async def test_prices_that_the_bridge_brings_back_are_sent(
+    live: LiveServer,
+    redis: Redis,
+    keeps_file: ValkeyProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    is_saved: bool,
+) -> None:
+    """A client that subscribes before the bridge has found Redis again misses none of them."""
+    restore, may_restore = Numbering.restore, asyncio.Event()
+
+    async def late(numbering: Numbering, *arguments: Any) -> None:
+        await may_restore.wait()
+        await restore(numbering, *arguments)
+
+    async with live.client() as before:
+        await before.subscribe("A")
+        await publish_all(keeps_file, 1, 2)
+        await eventually(lambda: redis.xlen(log_key(1)) > 0)
+        if is_saved:
+            redis.save()
+        await publish_all(keeps_file, 3, 3)
+        while (await before.price())["price"] != 3:
+            pass
+        await before.ask(action="unsubscribe", symbol="A")
+        monkeypatch.setattr(Numbering, "restore", late)
+        keeps_file.kill()
+        await before.heartbeat("down")
+        keeps_file.start()
+        await eventually(lambda: live.layer.state.links[0].link is not None)
+        async with live.client() as client:
+            await client.subscribe("A")
+            may_restore.set()
+            while (await client.price())["price"] != 3:
+                pass
 
 
 async def test_a_user_that_may_not_run_info_still_bridges(

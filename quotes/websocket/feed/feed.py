@@ -63,9 +63,14 @@ class FeedState(StrEnum):
 
 
 class _BridgeStatus(msgspec.Struct):
-    """What a web process reads of a bridge's status."""
+    """What a web process reads of a bridge's status.
+
+    Attributes:
+        session: another one each time that a bridge begins to work.
+    """
 
     last_tick: int | None
+    session: str = ""
 
 
 _decode_status = msgspec.json.Decoder(_BridgeStatus).decode
@@ -142,6 +147,7 @@ class Feed:
         self.state = FeedState.DOWN
         self.last_tick: int | None = None
         self._shards = 1
+        self._sessions: dict[int, str] | None = None  # shard -> its bridge's session seen last
         self._closed = False
         self._refreshing: asyncio.Task[None] | None = None
         self._master_changed = asyncio.Event()
@@ -197,12 +203,25 @@ class Feed:
                     or self.last_tick
                 )
                 self._set_state(bridge_up=None not in statuses)
+                await self._refresh_after_start(statuses)
             except (RedisError, OSError, TimeoutError):
                 self._set_state(bridge_up=False)
             except Exception:
                 self._set_state(bridge_up=False)  # nobody waits for a state that is not known
                 raise
             await asyncio.sleep(_WATCH_INTERVAL_S)
+
+    async def _refresh_after_start(self, statuses: list[_BridgeStatus | None]) -> None:
+        """Read the latest prices again after a bridge has begun to work.
+
+        Redis may have come back with older data or none, and clients have subscribed, before the
+        bridge found it so and wrote what it knows.
+        """
+        seen = dict(self._sessions or {})
+        seen.update((shard, one.session) for shard, one in enumerate(statuses, 1) if one)
+        if self._sessions is not None and seen != self._sessions:
+            await self.refresh()
+        self._sessions = seen
 
     async def _check_clients(self) -> None:
         """Check the sessions' deadlines four times a second."""
