@@ -1,14 +1,13 @@
 """A state machine over the layer and what hangs on it: sessions, snapshots, outboxes, the link.
 
-Clients come, subscribe, change their minds, slow down and go while ticks are published and the link
-is cut, in any order and without waiting for each other. The model knows what was published; what
-each client was sent is compared with it.
+Clients come, subscribe, change their minds, slow down, fail and go while ticks are published, the
+link is cut or stands still, and Redis comes back with older data, in any order and without waiting
+for each other. The model knows what was published and under which number; what each client was
+sent is compared with it.
 """
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -16,25 +15,24 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     rule,
     run_state_machine_as_test,
 )
 from redis import Redis
 
-from instruments.keys import InstrumentKey
-from quotes.bridge.tick_order import Stream
 from quotes.layer import QuotesChannelLayer
-from quotes.layer.lanes import lane_channel, pack_entries
-from quotes.store.latest import encode_latest
-from quotes.store.names import own_key
+from quotes.runtime.redis_link import RedisLink
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery import intervals
+from quotes.websocket.feed import stream_history
 from quotes.websocket.feed.feed import Feed
-from quotes.websocket.protocol import CloseCode
 from quotes.websocket.session import ClientSession
-from tests.ticks import MOMENT, tick
+from quotes.websocket.subscriptions import prices
 from tests.waiting import eventually
+from tests.websocket.machine_bridge import Data, MachineBridge
+from tests.websocket.machine_client import MachineClient, Reader
 
 CLIENTS = st.integers(0, 2)
 SYMBOLS = st.sampled_from("ABC")
@@ -43,76 +41,29 @@ TICKS = st.permutations("ABC").map(lambda symbols: 2 * symbols) | st.lists(SYMBO
 INTERVAL_MS = 10
 PAUSES_S = st.sampled_from([0, 0.0005, 0.002, 1.2 * INTERVAL_MS / 1000])  # before the next step
 HIGH_WATER_BYTES = 120
-PATIENCE_S = 3.0
-
-
-class Reader:
-    """A transport whose client reads while `reads` is set."""
-
-    form = "reader"
-
-    def __init__(self) -> None:
-        self.on_drain: Callable[[], None] = lambda: None
-        self.on_flood: Callable[[], None] = lambda: None
-        self.reads = True
-        self.waiting: list[str] = []
-        self.taken: list[str] = []
-
-    def frame(self, payload: str | bytes) -> str:
-        return str(payload)
-
-    def write(self, frames: list[str]) -> None:
-        (self.taken if self.reads else self.waiting).extend(frames)
-
-    def unsent(self) -> int:
-        return sum(map(len, self.waiting))
-
-    def progress_at(self) -> float:
-        return float("inf")
-
-    def close(self, code: int, reason: str) -> None: ...
-
-    def abort(self) -> None: ...
-
-    def read_on(self) -> None:
-        self.reads = True
-        self.taken += self.waiting
-        self.waiting.clear()
-        self.on_drain()
-
-
-@dataclass
-class Client:
-    """A client, and what it made of what it was sent."""
-
-    session: ClientSession
-    transport: Reader
-    last: dict[str, int | None] = field(default_factory=dict)  # what it is subscribed to -> price
-    paced: bool = False  # whether it gets prices at intervals, which leave some out
-    slow: bool = False  # whether it stopped reading since it was last found up to date
-    counts: bool = True  # whether missed prices can be told from those never due
-    missed: int = 0
-    skipped: int = 0
-    under_way: list["asyncio.Task[None]"] = field(default_factory=list)
+PATIENCE_S = 10.0
 
 
 class Machine(RuleBasedStateMachine):
     redis: Redis
+    monkeypatch: pytest.MonkeyPatch
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.clients: dict[int, Client] = {}
-        self.streams = {name: Stream(InstrumentKey("", name), epoch=1) for name in "ABC"}
+        self.clients: dict[int, MachineClient] = {}
         self.redis.flushall()
+        self.hold_ticks(1000)
         self.cuts = self.repaired = 0
-        # What a cut may have lost: symbol -> numbers, from the last that all had.
+        self.frozen: RedisLink | None = None
+        self.returning: asyncio.Task[None] | None = None  # the bridge, after a restart of Redis
+        # What a cut may have lost: symbol -> ordinals, from the last that all had.
         self.certain = dict.fromkeys("ABC", 0)
         self.lossy: dict[str, set[int]] = {name: set() for name in "ABC"}
         self.run(self.begin())
         for number, batch, interval_ms in ((0, False, 0), (1, True, INTERVAL_MS)):
             self.configure(number, batch, interval_ms, [], 0)
-            self.subscribe(number, ["A", "B"], ["A", "B"], 0)
+            self.subscribe(number, ["A", "B"], number == 0, ["A", "B"], 0)
 
     def run(self, step: Awaitable[Any]) -> None:
         async def run() -> None:
@@ -124,6 +75,9 @@ class Machine(RuleBasedStateMachine):
         self.feed = Feed()
         assert isinstance(self.feed.layer, QuotesChannelLayer)
         self.layer = self.feed.layer
+        self.bridge = MachineBridge(self.redis, self.layer, "ABC")
+        [self.host] = self.layer.state.links
+        await self.bridge.work()
         await self.feed.ready
 
         async def repaired() -> None:
@@ -131,9 +85,17 @@ class Machine(RuleBasedStateMachine):
 
         self.feed.layer.on_reconnect(repaired)  # runs behind the feed's own
 
-    # -- what happens ---------------------------------------------------------------------------
+    @initialize(ticks=st.sampled_from([3, 1000]))
+    def hold_ticks(self, ticks: int) -> None:
+        """Choose how many ticks are held for a client that is subscribing."""
+        self.monkeypatch.setattr(prices, "_MAX_HELD_TICKS", ticks)
+        self.holds_few = ticks < 1000
+        for client in self.clients.values():
+            self.count_on_held_ticks(client)
 
-    def client(self, number: int) -> Client:
+    # -- clients ----------------------------------------------------------------------------------
+
+    def client(self, number: int) -> MachineClient:
         """Return a client, which connects now if it is not there."""
         if number not in self.clients:
             self.run(self.connect(number))
@@ -145,21 +107,26 @@ class Machine(RuleBasedStateMachine):
         access = ClientAccess(self.feed.access_service, [])
         session = ClientSession(self.feed, channel=channel, transport=transport, access=access)
         session.outbox.high_water = HIGH_WATER_BYTES
-        self.clients[number] = Client(session, transport)
+        session.outbox.framing.set_numbered(number < 2)
+        client = MachineClient(session, transport, self.bridge, self.lossy)
+        # Until the last cut is repaired, what it joins may not be heard.
+        client.counts, client.excused = self.cuts == self.repaired, self.cuts != self.repaired
+        self.clients[number] = client
 
-    def ask(self, client: Client, **message: Any) -> None:
-        """Let a client send a message; what it does goes on while other things happen."""
-        text = json.dumps(message)
-        client.under_way.append(self.loop.create_task(client.session.handle(text)))
-
-    @rule(number=CLIENTS, symbols=LISTS, meanwhile=TICKS, pause_s=PAUSES_S)
+    @rule(number=CLIENTS, symbols=LISTS, conflate=st.booleans(), meanwhile=TICKS, pause_s=PAUSES_S)
     def subscribe(
-        self, number: int, symbols: list[str], meanwhile: list[str], pause_s: float
+        self, number: int, symbols: list[str], conflate: bool, meanwhile: list[str], pause_s: float
     ) -> None:
         client = self.client(number)
         client.counts = client.counts and not client.slow  # its first price may be skipped
-        self.ask(client, action="subscribe", symbols=symbols)
+        self.count_on_held_ticks(client)
+        client.ask(self.loop, action="subscribe", symbols=symbols, conflate=conflate)
         self.publish(meanwhile, pause_s)
+
+    def count_on_held_ticks(self, client: MachineClient) -> None:
+        """Note that some ticks are left out while a client subscribes, where few are held."""
+        if self.holds_few:
+            client.counts, client.excused, client.slow = False, True, True
 
     @rule(number=CLIENTS, symbols=LISTS, meanwhile=TICKS, pause_s=PAUSES_S)
     def unsubscribe(
@@ -167,7 +134,7 @@ class Machine(RuleBasedStateMachine):
     ) -> None:
         client = self.client(number)
         client.counts = client.counts and not client.slow  # what was held for it is dropped
-        self.ask(client, action="unsubscribe", symbols=symbols)
+        client.ask(self.loop, action="unsubscribe", symbols=symbols)
         self.publish(meanwhile, pause_s)
 
     @rule(
@@ -183,37 +150,14 @@ class Machine(RuleBasedStateMachine):
         client = self.client(number)
         client.paced = client.paced or bool(interval_ms)
         client.counts = client.counts and not interval_ms
-        self.ask(client, action="configure", batch=batch, interval_ms=interval_ms)
+        client.ask(self.loop, action="configure", batch=batch, interval_ms=interval_ms)
         self.publish(meanwhile, pause_s)
-
-    @rule(symbols=TICKS, pause_s=PAUSES_S)
-    def publish(self, symbols: list[str], pause_s: float) -> None:
-        """Publish ticks as the bridge does: the latest price and the message in one transaction."""
-        for name in symbols:
-            stream = self.streams[name]
-            number = stream.seq + 1
-            at = MOMENT + number
-            stream.take(at, stream.frame_of(tick(name, str(number), at)))
-            with self.redis.pipeline() as pipeline:
-                pipeline.hset(own_key("latest"), stream.field, encode_latest(stream.latest))
-                pipeline.publish(
-                    lane_channel("quotes:", stream.lane), pack_entries([stream.row(at)])
-                )
-                pipeline.execute()
-            if self.cuts != self.repaired:
-                self.lossy[name].add(number)
-        if pause_s:
-            self.run(asyncio.sleep(pause_s))
 
     @rule(number=CLIENTS, meanwhile=TICKS, pause_s=PAUSES_S)
     def slow_down(self, number: int, meanwhile: list[str], pause_s: float) -> None:
         client = self.client(number)
-        client.slow, client.transport.reads = True, False
-        client.counts = (
-            client.counts
-            and client.session.requests.is_idle
-            and all(task.done() for task in client.under_way)
-        )
+        client.slow, client.excused, client.transport.reads = True, True, False
+        client.counts = client.counts and client.is_idle
         self.publish(meanwhile * 4, pause_s)
 
     @rule(number=CLIENTS, meanwhile=TICKS, pause_s=PAUSES_S)
@@ -221,108 +165,202 @@ class Machine(RuleBasedStateMachine):
         self.run(read_on(self.client(number)))
         self.publish(meanwhile, pause_s)
 
+    @rule(
+        number=CLIENTS,
+        fails=st.sampled_from([{"frame"}, {"write"}, {"write", "close"}]),
+        meanwhile=TICKS,
+        pause_s=PAUSES_S,
+    )
+    def fail(self, number: int, fails: set[str], meanwhile: list[str], pause_s: float) -> None:
+        """Let one client's outbox raise from now on."""
+        client = self.client(number)
+        client.transport.fails |= fails
+        self.publish(meanwhile, pause_s)
+
     @rule(number=CLIENTS, politely=st.booleans())
     def disconnect(self, number: int, politely: bool) -> None:
         client = self.clients.pop(number, None)
         if client is not None:
-            self.run(leave(client, politely=politely))
+            client.look()
+            client.look_at_end()
+            self.run(client.leave(politely=politely))
+
+    @rule(number=CLIENTS, meanwhile=TICKS, pause_s=PAUSES_S)
+    def resume(self, number: int, meanwhile: list[str], pause_s: float) -> None:
+        """Connect again, and ask for every tick since the last ones."""
+        before = self.client(number)
+        before.look()
+        since = {
+            name: dict(zip(("epoch", "seq"), one.position, strict=True))
+            for name, one in before.subscriptions.items()
+            if one.position is not None
+        }
+        self.disconnect(number, False)
+        client = self.client(number)
+        self.count_on_held_ticks(client)
+        if since:
+            names = list(since)
+            client.ask(self.loop, action="subscribe", symbols=names, since=since, conflate=False)
+        self.publish(meanwhile, pause_s)
+
+    # -- ticks, and the way that they take --------------------------------------------------------
+
+    @rule(symbols=TICKS, pause_s=PAUSES_S)
+    def publish(self, symbols: list[str], pause_s: float) -> None:
+        if symbols:
+            self.run(self.returned())
+        for name in symbols:
+            ordinal = self.bridge.publish(name)
+            if self.cuts != self.repaired:
+                self.lossy[name].add(ordinal)
+        if pause_s:
+            self.run(asyncio.sleep(pause_s))
 
     @rule(meanwhile=TICKS, pause_s=PAUSES_S)
     def cut_the_link(self, meanwhile: list[str], pause_s: float) -> None:
         self.run(self.cut())
         self.publish(meanwhile, pause_s)
 
+    @property
+    def link(self) -> RedisLink | None:
+        """The link, unless it was cut and is not repaired."""
+        return self.host.link if self.cuts == self.repaired else None
+
     async def cut(self) -> None:
-        [host] = self.layer.state.links
-        if host.link is None or self.cuts != self.repaired:
-            return  # no precondition: what steps there are must not hang on time
+        if self.link is not None:  # no precondition: what steps there are must not hang on time
+            self.link.abort()
+            self.lose()
+
+    def lose(self) -> None:
+        """Note that ticks may be lost from now on until the link is repaired."""
         self.cuts += 1
-        for name, stream in self.streams.items():
-            self.lossy[name].update(range(self.certain[name] + 1, stream.seq + 1))
+        for name, published in self.bridge.published.items():
+            self.lossy[name].update(range(self.certain[name] + 1, published + 1))
         for client in self.clients.values():
-            client.counts = False
-        host.link.abort()
+            client.counts, client.excused = False, True
+
+    @rule(before=TICKS, missed=TICKS, is_cut=st.booleans(), pause_s=PAUSES_S)
+    def freeze(self, before: list[str], missed: list[str], is_cut: bool, pause_s: float) -> None:
+        """Let the process read nothing of Redis, which may give it up."""
+        if self.link is None or self.frozen is not None:
+            return
+        self.frozen = self.link
+        self.frozen.pause_reading()
+        self.publish(before, 0)
+        if is_cut:
+            self.run(self.bridge.written())
+            self.redis.client_kill_filter(_type="pubsub")
+            self.lose()
+        self.publish(missed, pause_s)
+
+    @rule(meanwhile=TICKS, pause_s=PAUSES_S)
+    def thaw(self, meanwhile: list[str], pause_s: float) -> None:
+        self.run(self.thawed())
+        self.publish(meanwhile, pause_s)
+
+    async def thawed(self) -> None:
+        if self.frozen is not None:
+            self.frozen.resume_reading()
+            self.frozen = None
+
+    @rule()
+    def save(self) -> None:
+        self.run(self.bridge.written())
+        self.bridge.save()
+
+    @rule(
+        data=st.sampled_from(["complete", "saved", "saved", "empty"]),
+        same_bridge=st.booleans(),
+        pause_s=PAUSES_S,
+    )
+    def restart_redis(self, data: Data, same_bridge: bool, pause_s: float) -> None:
+        """Let Redis come back with what it has, and then the bridge, while clients go on."""
+        self.run(self.restarted(data, same_bridge))
+        if pause_s:
+            self.run(asyncio.sleep(pause_s))
+        self.returning = self.loop.create_task(self.bridge.work())
+
+    async def restarted(self, data: Data, same_bridge: bool) -> None:
+        await self.returned()
+        await self.thawed()
+        await eventually(lambda: self.link is not None, timeout_s=PATIENCE_S)
+        await self.bridge.restart_redis(data, same_bridge=same_bridge)
+        await self.cut()
+
+    async def returned(self) -> None:
+        """Return when the bridge works."""
+        if self.returning is None and self.bridge.link.closed:
+            return
+        if self.returning is not None:
+            await self.returning
+            self.returning = None
 
     @rule(next_ticks=TICKS)
     def settle(self, next_ticks: list[str]) -> None:
-        """Wait until nothing is under way: a client that keeps up has the newest of its symbols."""
+        """Wait until nothing is under way: a client that reads has the newest of its symbols."""
         self.run(self.settled())
         self.publish(next_ticks, 0)
 
     async def settled(self) -> None:
+        await self.returned()
+        await self.thawed()
+        await eventually(lambda: self.repaired == self.cuts, timeout_s=PATIENCE_S)
+        for name in self.bridge.forgotten:
+            self.bridge.publish(name)
+        await self.bridge.written()
         for client in self.clients.values():
+            if client.transport.reads and not client.transport.has_ended:
+                await self.settle_client(client)
+        if all(client.transport.reads for client in self.clients.values()):
+            self.certain = dict(self.bridge.published)
+
+    async def settle_client(self, client: MachineClient) -> None:
+        async with asyncio.timeout(PATIENCE_S):
             await asyncio.gather(*client.under_way)
             await client.session.finished()
-            client.under_way.clear()
-        await eventually(lambda: self.repaired == self.cuts, timeout_s=PATIENCE_S)
-        for client in self.clients.values():
-            if client.transport.reads:
-                await eventually(
-                    lambda client=client: self.is_up_to_date(client),  # type: ignore[misc]
-                    timeout_s=PATIENCE_S,
-                )
-                client.slow = False
-                client.paced = client.session.outbox.interval_ms > 0
-                if client.counts:
-                    assert client.missed == client.skipped
-        if all(client.transport.reads for client in self.clients.values()):
-            self.certain = {name: stream.seq for name, stream in self.streams.items()}
+        client.under_way.clear()
+        await eventually(
+            lambda: client.transport.has_ended or client.is_up_to_date(), timeout_s=PATIENCE_S
+        )
+        if client.transport.has_ended:
+            return
+        client.slow = client.excused = False
+        client.paced = client.session.outbox.interval_ms > 0
+        if client.counts:
+            assert client.missed == client.skipped
 
     # -- what must hold -------------------------------------------------------------------------
-
-    def is_up_to_date(self, client: Client) -> bool:
-        self.look_at(client)
-        return all((last or 0) == self.streams[name].seq for name, last in client.last.items())
 
     @invariant()
     def everything_sent_was_due(self) -> None:
         """Frames come in an order that makes sense, and slow clients cost bounded memory."""
         for client in self.clients.values():
-            self.look_at(client)
+            client.look()
+            outbox = client.session.outbox
             assert client.transport.unsent() < 20 * HIGH_WATER_BYTES
-            assert len(client.session.outbox.newest) <= len(client.session.subscriptions.keys)
-
-    def look_at(self, client: Client) -> None:
-        """Compare what a client has read since the last look with what was published."""
-        taken, client.transport.taken = client.transport.taken, []
-        for text in taken:
-            frame = json.loads(text)
-            for item in frame if isinstance(frame, list) else [frame]:
-                match item.get("type"):
-                    case None:
-                        self.look_at_price(client, item["symbol"], int(item["price"]))
-                    case "subscribed":
-                        client.last.update(dict.fromkeys(item["symbols"]))
-                    case "unsubscribed":
-                        for name in item["symbols"]:
-                            del client.last[name]
-                    case "conflated":
-                        client.skipped += item["skipped"]
-                    case "error":
-                        raise AssertionError(item)
-
-    def look_at_price(self, client: Client, name: str, number: int) -> None:
-        assert name in client.last, f"{name} without a subscription"
-        last = client.last[name]
-        client.last[name] = number
-        if last is None:
-            return
-        assert number > last, f"{name} {number} after {last}"
-        missing = set(range(last + 1, number)) - self.lossy[name]
-        client.missed += len(missing)
-        assert not missing or client.slow or client.paced, f"{name} {number} after {last}"
+            assert len(outbox.newest) <= len(client.session.subscriptions.keys)
 
     def teardown(self) -> None:
         try:
             for client in self.clients.values():
                 self.run(read_on(client))
             self.run(self.settled())
+            self.run(self.failed_are_ended())
             for number in list(self.clients):
                 self.disconnect(number, politely=number == 0)
             self.run(self.nothing_is_left())
         finally:
             self.run(self.end())
             self.loop.close()
+
+    async def failed_are_ended(self) -> None:
+        """Every client that fails is ended, at the latest by its next frame."""
+        for client in self.clients.values():
+            if client.transport.fails:
+                client.ask(self.loop, action="ping")
+        for client in self.clients.values():
+            if client.transport.fails:
+                await eventually(lambda: client.transport.has_ended, timeout_s=PATIENCE_S)  # noqa: B023
 
     async def nothing_is_left(self) -> None:
         state = self.layer.state
@@ -331,31 +369,26 @@ class Machine(RuleBasedStateMachine):
         assert not any(one.members for one in self.feed.scheduler.intervals.values())
 
     async def end(self) -> None:
+        self.bridge.close()
         await self.feed.close()
         await self.layer.flush()
 
 
-async def read_on(client: Client) -> None:
+async def read_on(client: MachineClient) -> None:
     client.transport.read_on()
-
-
-async def leave(client: Client, *, politely: bool) -> None:
-    """End a session as the consumer does: whatever was under way is over."""
-    if politely:
-        client.session.close(CloseCode.SLOW_READER, "enough")
-    for task in client.under_way:
-        task.cancel()
-    await asyncio.gather(*client.under_way, return_exceptions=True)
-    client.session.end()
-    await client.session.finished()
 
 
 def test_every_tick_comes_once_and_in_order_whatever_happens(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Clients that keep up get each tick, slow and paced ones the newest, none any tick twice."""
+    """Clients that keep up get each tick, slow and paced ones the newest, none any tick twice.
+
+    Those that want every tick get it or are closed with 4410; one that fails is ended alone.
+    """
     monkeypatch.setattr(intervals, "SETTLED_S", 0.0)
+    monkeypatch.setattr(stream_history, "ticks_after", lambda **place: ([], False))
     monkeypatch.setattr(Machine, "redis", redis, raising=False)
+    monkeypatch.setattr(Machine, "monkeypatch", monkeypatch, raising=False)
     run_state_machine_as_test(
         Machine,
         settings=settings(
