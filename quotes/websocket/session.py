@@ -327,11 +327,7 @@ class ClientSession:
             self.feed.failed_clients,
             exc_info=error,
         )
-        try:
-            self.close(CloseCode.INTERNAL, f"the server failed: incident {incident}")
-        except Exception:
-            logger.exception("incident %s: the client is cut off", incident)
-            self.cut_off()
+        self.close(CloseCode.INTERNAL, f"the server failed: incident {incident}")
 
     def _flooded(self) -> None:
         """End a client that sends too much."""
@@ -343,7 +339,12 @@ class ClientSession:
         self.closing = True
         self.end()
         self.outbox.close()
-        self.transport.close(code, reason)
+        try:
+            self.transport.close(code, reason)
+        except Exception:
+            logger.exception("a client that cannot be closed is cut off")
+            self.transport.abort()
+            return
         # The close frame waits behind what the client has yet to take.
         self.feed.scheduler.loop.call_later(conf.write_timeout_s, self.transport.abort)
 

@@ -8,15 +8,19 @@ import pytest
 from redis import Redis
 from websockets.exceptions import ConnectionClosed
 
+from instruments.keys import InstrumentKey
 from quotes.publish.publishing import publish_ticks
-from quotes.store.latest import PriceSnapshot, decode_latest
-from quotes.websocket.feed.feed import Feed
+from quotes.store.group_names import price_group
+from quotes.store.latest import LatestPrice, PriceSnapshot, decode_latest
+from quotes.websocket.feed.feed import Feed, latest_message
 from quotes.websocket.protocol import CloseCode
 from quotes.websocket.subscriptions import prices
+from quotes.websocket.transports.uvicorn import UvicornTransport
 from tests.live import Client, LiveServer
 from tests.ticks import MOMENT, message, publish, tick
 from tests.waiting import DEADLINE_S, eventually
 
+A = InstrumentKey("", "A")
 BOTH = pytest.mark.parametrize("live", ["wire", "asgi"], indirect=True)
 
 
@@ -66,6 +70,45 @@ async def test_ticks_missed_without_the_link_end_the_client(
         assert await numbers_until(client, 5) == ([], CloseCode.TOO_SLOW_FOR_EVERY_TICK)
         numbers, code = await numbers_until(other, 5)
         assert numbers[-1] == 5 and code == 0
+
+
+async def test_client_ahead_of_the_process_resumes(live: LiveServer, redis: Redis) -> None:
+    """It had more from another process than this one has read of Redis: it missed nothing."""
+    async with live.client() as member, live.client() as client:
+        await member.subscribe("A", seq=True)
+        send(redis, 1)
+        epoch = (await member.price())["epoch"]
+        [host] = live.layer.state.links
+        assert host.link is not None
+        host.link.pause_reading()
+        send(redis, 2, 3)
+        await eventually(lambda: newest_number(redis) == 3)
+        await client.subscribe("A", conflate=False, seq=True, since={"epoch": epoch, "seq": 3})
+        resumed = await client.receive()
+        assert resumed["recovered"] and resumed["ticks"] == 0
+        host.link.resume_reading()
+        send(redis, 4)
+        assert await numbers_until(client, 4) == ([4], 0)
+
+
+async def test_client_that_cannot_be_closed_is_cut_off(
+    live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not stay, connected and silent, behind the tick that it missed."""
+
+    def failing(transport: UvicornTransport, code: int, reason: str) -> None:
+        raise RuntimeError("as a mistake in a transport would")
+
+    monkeypatch.setattr(UvicornTransport, "close", failing)
+    async with live.client() as client:
+        await client.subscribe("A", conflate=False, seq=True)
+        send(redis, 1)
+        assert await numbers_until(client, 1) == ([1], 0)
+        later = LatestPrice(1, 3, MOMENT + 3, b"{}")
+        live.layer.deliver_local([(price_group(A), latest_message("A", later))])
+        with pytest.raises(ConnectionClosed):
+            async with asyncio.timeout(DEADLINE_S):
+                await client.connection.recv()
 
 
 @BOTH

@@ -83,6 +83,10 @@ class StreamHistory:
         Args:
             newest: the position of the newest tick that is known of the instrument.
         """
+        rows = self._recent_rows(key)
+        if rows:
+            # The log may be ahead of what this process has heard, and so may the client be.
+            newest = max(newest or StreamPosition(0, 0), StreamPosition(*_position(rows[-1])))
         if newest is None:
             return MissedTicks([], "it has no price yet")
         if since.epoch != newest.epoch:
@@ -91,11 +95,7 @@ class StreamHistory:
             return MissedTicks([], "seq is ahead of the stream")
         if newest.seq - since.seq > conf.resume_max_ticks:
             return MissedTicks([], f"more than {conf.resume_max_ticks} ticks were missed")
-        found = [
-            row
-            for row in self._recent_rows(key)
-            if row[EPOCH] == since.epoch and row[SEQ] > since.seq
-        ]
+        found = [row for row in rows if row[EPOCH] == since.epoch and row[SEQ] > since.seq]
         first = found[0][SEQ] if found else newest.seq + 1
         if first > since.seq + 1:
             older = await self._stored_after(key, since)
