@@ -85,6 +85,7 @@ class HistoryAccount:
         promise: Promise,
         began: int,
         ended: int,
+        lag_ms: int = 0,
     ) -> Findings:
         """Judge what history has of everything that was published.
 
@@ -92,11 +93,12 @@ class HistoryAccount:
             delivered: symbol -> the numbers of the ticks that any client got.
             began: when the fault was put in, Unix milliseconds.
             ended: when it was over.
+            lag_ms: how long the proxies stood still at most: so long ticks were in them.
         """
         findings = Findings()
         self._judge_ticks(stored, ledger, promise, began, findings)
         self._judge_candles(stored, findings)
-        self._judge_missing(stored, ledger, delivered, promise, began, ended, findings)
+        self._judge_missing(stored, ledger, delivered, promise, began, ended, lag_ms, findings)
         self._judged = len(ledger.ticks)
         return findings
 
@@ -195,6 +197,7 @@ class HistoryAccount:
         promise: Promise,
         began: int,
         ended: int,
+        lag_ms: int,
         findings: Findings,
     ) -> None:
         """Judge the acknowledged ticks of this trial that history does not have."""
@@ -203,6 +206,7 @@ class HistoryAccount:
             there[row.symbol].add(row.n)
         ticks = ledger.ticks[self._judged :]
         listens = outage_end(ticks, began)
+        under_way = UNDER_WAY_MS + lag_ms
         for tick in ticks:
             if not tick.is_acknowledged:
                 findings.counts["refused"] += 1
@@ -211,8 +215,8 @@ class HistoryAccount:
             if tick.n in there[tick.symbol]:
                 continue
             is_delivered = tick.n in delivered.get(tick.symbol, set())
-            in_outage = began - UNDER_WAY_MS <= tick.timestamp and (
-                tick.order < listens or tick.timestamp <= began + UNDER_WAY_MS
+            in_outage = began - under_way <= tick.timestamp and (
+                tick.order < listens or tick.timestamp <= began + under_way
             )
             is_said = promise.cuts_log and self._is_in_gap(stored.gaps, tick)
             if is_said:

@@ -187,18 +187,19 @@ class Scene:
         events = {client.name: client.take_events() for client in self.clients}
         # In a thread, so that the proxies and clients of this process go on meanwhile.
         await asyncio.to_thread(
-            self._draw_up, fault.promise, result.findings, events, (began, ended, recovered)
+            self._draw_up, fault.promise, result, events, (began, ended, recovered)
         )
 
     def _draw_up(
         self,
         promise: Promise,
-        findings: Findings,
+        result: Result,
         events: dict[str, list[Event]],
         times: tuple[int, int, int],
     ) -> None:
         """Draw up the accounts of all clients and of history."""
         began, ended, recovered = times
+        findings = result.findings
         shown = self.stored.shown()
         delivered: dict[str, set[int]] = defaultdict(set)
         for price in prices_of(events.values()):
@@ -226,6 +227,7 @@ class Scene:
                 promise=promise,
                 began=began,
                 ended=ended,
+                lag_ms=round(result.lag_s * 1000),
             )
         )
 
