@@ -114,7 +114,7 @@ async def run_in_one(
                 try:
                     result = await scene.run(fault)
                 except (Failed, redis.RedisError) as error:
-                    result = Result(fault.name, fault.title, fault.lasts_s)
+                    result = Result(fault.name, fault.title, fault.lasts_s, fault.promise)
                     result.findings.add(Kind.NO_RECOVERY, "the service", str(error))
                 say(line(result))
                 results.append(result)
@@ -157,6 +157,7 @@ def plain(result: Result) -> dict[str, Any]:
         "fault": result.name,
         "title": result.title,
         "seconds": result.lasts_s,
+        "may_cost": str(result.promise),
         "recovery_s": result.recovery_s,
         "until_back": result.until_back,
         "counts": dict(findings.counts),

@@ -28,6 +28,18 @@ class Promise:
     loses_redis: bool = False
     stops_resume: bool = False
 
+    def __str__(self) -> str:
+        """Return what may be missing, in the words of docs/reliability.md."""
+        costs = {
+            "untaken ticks": self.stops_bridge,
+            "replaced prices": self.stops_lanes,
+            "numbering": self.renumbers,
+            "resuming": self.stops_resume,
+            "the log": self.cuts_log,
+            "Redis's data": self.loses_redis,
+        }
+        return ", ".join(text for text, may_be in costs.items() if may_be) or "nothing"
+
     def __or__(self, other: "Promise") -> "Promise":
         """Return what two faults at once are allowed to cost."""
         return Promise(

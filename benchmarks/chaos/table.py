@@ -8,6 +8,7 @@ from benchmarks.chaos.trial import Result
 COLUMNS = (
     "fault",
     "seconds",
+    "may cost",
     "published",
     "delivered",
     "not taken",
@@ -32,6 +33,7 @@ def cells(result: Result) -> list[str]:
     return [
         result.title,
         f"{result.lasts_s:g}",
+        str(result.promise),
         f"{counts['published']:,}",
         f"{counts['delivered']:,}",
         f"{counts['not taken']:,}",
@@ -56,7 +58,7 @@ def markdown(results: Sequence[Result]) -> str:
 def line(result: Result) -> str:
     """Return one line of progress."""
     named = dict(zip(COLUMNS, cells(result), strict=True))
-    parts = [f"{name} {named[name]}" for name in COLUMNS[2:-2]]
+    parts = [f"{name} {named[name]}" for name in COLUMNS[3:-2]]
     recovered = f"recovered in {named['seconds to recover']} s"
     busy = f", this process stood still for {result.lag_s:.1f} s" if result.lag_s > 1 else ""
     return f"{result.name}: {named['promises']}, {recovered} ({', '.join(parts)}){busy}"

@@ -44,6 +44,7 @@ class Result:
     name: str
     title: str
     lasts_s: float
+    promise: Promise
     findings: Findings = field(default_factory=Findings)
     recovery_s: float | None = None
     until_back: dict[str, float] = field(default_factory=dict)
@@ -106,7 +107,7 @@ class Scene:
 
     async def run(self, fault: Fault) -> Result:
         """Carry out one trial."""
-        result = Result(fault.name, fault.title, fault.lasts_s)
+        result = Result(fault.name, fault.title, fault.lasts_s, fault.promise)
         start = time.monotonic()
         for client in self.clients:
             await client.go_home()
