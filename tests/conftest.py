@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connections
+from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
 from quotes.runtime import clock
@@ -18,6 +19,10 @@ from tests.valkey import ValkeyProcess
 
 if TYPE_CHECKING:
     from tests.live import LiveServer
+
+# No test asserts a time: an example may take long on a busy machine.
+hypothesis_settings.register_profile("tests", deadline=None)
+hypothesis_settings.load_profile("tests")
 
 In = Callable[..., Awaitable[Any]]
 

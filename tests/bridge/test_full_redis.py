@@ -1,5 +1,6 @@
 """Redis full: live prices and publishers' own SET go on, the tick log gives way first."""
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from redis.exceptions import ResponseError
 from quotes.store.memory import RedisMemory
 from quotes.store.tick_log import log_key
 from tests.environment import REDIS_TEST_PORT
-from tests.live import LiveServer
+from tests.live import Client, LiveServer
 from tests.ticks import MOMENT, message, publish
 from tests.valkey import ValkeyProcess
 from tests.waiting import eventually
@@ -66,15 +67,21 @@ async def publish_many(redis: Redis, server: LiveServer, first: int, last: int) 
         await received(server, begin)
 
 
+async def read_until(client: Client, price: int) -> None:
+    while (await client.price())["price"] != price:
+        pass
+
+
 async def test_log_gives_way_before_publishers_are_refused(small_redis: Redis) -> None:
     """Several times as many ticks as fit are published: each SET succeeds, the last is shown."""
     server = await working(small_redis)
     try:
         async with server.client() as client:
             await client.subscribe("A")
+            # A client that read nothing meanwhile would be closed on a slow machine.
+            reading = asyncio.create_task(read_until(client, 30_000))
             await publish_many(small_redis, server, 1, 30_000)
-            while (await client.price())["price"] != 30_000:
-                pass
+            await reading
         await eventually(lambda: not memory(small_redis).is_high)
         assert small_redis.xlen(log_key(1)) > 0
         entries: Any = small_redis.xrevrange(log_key(1), count=1)

@@ -110,7 +110,8 @@ class Machine(RuleBasedStateMachine):
         session.outbox.framing.set_numbered(number < 2)
         client = MachineClient(session, transport, self.bridge, self.lossy)
         # Until the last cut is repaired, what it joins may not be heard.
-        client.counts, client.excused = self.cuts == self.repaired, self.cuts != self.repaired
+        client.counts = self.cuts == self.repaired
+        client.excused = not client.counts or not self.bridge.continues
         self.clients[number] = client
 
     @rule(number=CLIENTS, symbols=LISTS, conflate=st.booleans(), meanwhile=TICKS, pause_s=PAUSES_S)
@@ -324,7 +325,9 @@ class Machine(RuleBasedStateMachine):
         )
         if client.transport.has_ended:
             return
-        client.slow = client.excused = False
+        client.slow = False
+        # Numbers that started over end it, at the latest with the next tick.
+        client.excused = not self.bridge.continues
         client.paced = client.session.outbox.interval_ms > 0
         if client.counts:
             assert client.missed == client.skipped
