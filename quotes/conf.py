@@ -97,6 +97,11 @@ class QuotesSettings(SettingsGroup):
         "Seconds without a tick of any symbol before the feed is reported as quiet.",
         least=0.1,
     )
+    redis_timeout_s = Setting(
+        1.0,
+        "Seconds that a client's request waits for Redis, in all, before it is answered without.",
+        least=0.05,
+    )
     feed_timeout_s = Setting(
         2.0, "Seconds without a sign of the bridge before the feed is reported as down.", least=0.1
     )

@@ -82,6 +82,7 @@ STARTERS = {
 OWN_TASKS = {
     "quotes/runtime/background.py": "starts all others",
     "quotes/bridge/flush.py": "the writer learns of each flush's error, and ends the session",
+    "quotes/layer/lane_link.py": "the caller waits for it, or its error is logged",
     "quotes/layer/channel_layer.py": "the caller waits in its own loop, or the error is logged",
     "quotes/kafka/registry.py": "the caller waits for the answer, or the error",
     "quotes/websocket/request_queue.py": "one client's, which ends with its error",

@@ -19,18 +19,16 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import redis.asyncio
 from redis.exceptions import RedisError
 
 from quotes.access.errors import LimitReached
 from quotes.conf import conf
 from quotes.store.names import own_key
+from quotes.store.request_clients import RequestRedis
 
 logger = logging.getLogger(__name__)
 
 _REASSERT_S = 600.0
-_ANSWER_S = 1.0
-_REST_S = 2.0
 _COUNTS_S = 3600  # Redis drops counts that no process has written for this time
 
 # Counts one connection in each scope or in none; returns the first full scope, from 1, else 0.
@@ -80,16 +78,16 @@ class ConnectionCounts:
         counts: name of a scope -> connections of this process.
     """
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
+    def __init__(self, requests: RequestRedis) -> None:
         self.process = uuid.uuid4().hex[:16]
         self.counts: Counter[str] = Counter()
-        self._client = client
+        self._requests = requests
+        self._client = requests.client
         self._changed: set[str] = set()  # scopes whose counts in Redis may be wrong
         self._turn = asyncio.Lock()
         self._stopped = False
-        self._retry_at = 0.0  # loop time; before it connections do not wait for Redis
         self._wake = asyncio.Event()
-        self._script: Any = client.register_script(_ACQUIRE)
+        self._script: Any = requests.client.register_script(_ACQUIRE)
 
     async def acquire(self, scopes: Sequence[Scope]) -> None:
         """Count one more connection in each scope.
@@ -117,17 +115,11 @@ class ConnectionCounts:
         async with self._turn:
             numbers = [n for scope in scopes for n in (self.counts[scope.name], scope.limit)]
             lease = (self.process, own_key("process:"), conf.connection_lease_ms, _COUNTS_S)
-            loop = asyncio.get_running_loop()
             try:
-                if loop.time() < self._retry_at:
-                    raise TimeoutError
-                async with asyncio.timeout(_ANSWER_S):
+                async with self._requests.answer():
                     keys = [_counts_key(scope.name) for scope in scopes]
                     full = await self._script(keys=keys, args=[*lease, *numbers])
-            except (RedisError, OSError, TimeoutError):
-                # While Redis hangs, connections must not wait for it one after the other.
-                if loop.time() >= self._retry_at:
-                    self._retry_at = loop.time() + _REST_S
+            except (RedisError, OSError):
                 self._changed.update(scope.name for scope in scopes)
                 return None
         return scopes[int(full) - 1] if full else None
@@ -177,7 +169,7 @@ class ConnectionCounts:
         """
         if not self.counts and not self._changed:
             return
-        async with self._turn, asyncio.timeout(_ANSWER_S):
+        async with self._turn, self._requests.answer(is_probe=True):
             key = own_key("process:" + self.process)
             if not await self._client.set(key, 1, px=conf.connection_lease_ms, xx=True):
                 await self._client.set(key, 1, px=conf.connection_lease_ms)

@@ -3,8 +3,6 @@
 import asyncio
 import logging
 
-import redis.asyncio
-
 from quotes.access.account_reader import AccountReader
 from quotes.access.accounts import Account, Identity, Limits
 from quotes.access.connection_counts import ConnectionCounts, Scope
@@ -18,6 +16,7 @@ from quotes.access.selectors import anonymous_entitlements
 from quotes.conf import conf
 from quotes.runtime.background import BackgroundTasks
 from quotes.runtime.clock import today_in_india
+from quotes.store.request_clients import RequestRedis
 
 logger = logging.getLogger(__name__)
 
@@ -29,15 +28,15 @@ class AccessService:
     may be cancelled.
 
     Attributes:
-        client: Redis, for tickets.
+        requests: Redis, for tickets and counts; the caller closes it.
         watch: sockets are added to it when they authenticate, and discarded when they end.
         tasks: runs both; sockets start theirs there.
         counts: connections are released there under the names that counting them returned.
     """
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        self.client = client
-        self.counts = ConnectionCounts(client)
+    def __init__(self, requests: RequestRedis) -> None:
+        self.requests = requests
+        self.counts = ConnectionCounts(requests)
         self._reader = AccountReader()
         self.watch = AccessWatch(self._reader)
         self.tasks = BackgroundTasks(logger)

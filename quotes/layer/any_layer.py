@@ -4,6 +4,7 @@ Such a layer knows neither receivers nor rows: its messages reach a consumer as 
 and what this process knows of a group is nothing.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -28,9 +29,17 @@ class AnyLayer:
         channel: str = await self.layer.new_channel(prefix)
         return channel
 
-    async def group_add_many(self, groups: Iterable[str], channel: str) -> None:
-        for group in groups:
-            await self.layer.group_add(group, channel)
+    async def group_add_many(
+        self, groups: Iterable[str], channel: str, *, within_s: float | None = None
+    ) -> None:
+        """Make the channel a member of each group.
+
+        Raises:
+            TimeoutError: the layer has not done it within this time; it may be a member or not.
+        """
+        async with asyncio.timeout(within_s):
+            for group in groups:
+                await self.layer.group_add(group, channel)
 
     async def group_discard(self, group: str, channel: str) -> None:
         await self.layer.group_discard(group, channel)

@@ -190,8 +190,14 @@ class QuotesChannelLayer(BaseChannelLayer):
         self.require_valid_channel_name(channel)
         await self.group_add_many([group], channel)
 
-    async def group_add_many(self, groups: Iterable[str], channel: str) -> None:
+    async def group_add_many(
+        self, groups: Iterable[str], channel: str, *, within_s: float | None = None
+    ) -> None:
         """Make the channel a member of each group; messages sent after the return reach it.
+
+        Args:
+            within_s: return after this time in any case. The channel is a member, but messages may
+                be missed until the hooks of `on_reconnect` run.
 
         Raises:
             RuntimeError: the channel is another process's.
@@ -203,7 +209,7 @@ class QuotesChannelLayer(BaseChannelLayer):
             return
         loop = self._loop_for(channel)
         if loop is not asyncio.get_running_loop():
-            await _run_on(loop, self.group_add_many(names, channel))
+            await _run_on(loop, self.group_add_many(names, channel, within_s=within_s))
             return
         state = self.state
         receiver = state.receiver(channel)
@@ -212,7 +218,7 @@ class QuotesChannelLayer(BaseChannelLayer):
             if name not in joined:
                 joined.add(name)
                 state.group(name).put(channel, receiver)
-        await state.listen(names)
+        await state.listen(names, within_s=within_s)
 
     async def group_discard(self, group: str, channel: str) -> None:
         """Take the channel out of the group; no error if it is not in it."""
@@ -253,7 +259,7 @@ class QuotesChannelLayer(BaseChannelLayer):
         return f"{prefix}.{self.state.name}!{uuid.uuid4().hex}"
 
     def on_reconnect(self, hook: Work) -> None:
-        """Let the hook run whenever a connection is back after a loss, again until it returns."""
+        """Let the hook run whenever messages may have been missed, again until it returns."""
         self.state.reconnect_hooks.append(hook)
 
     def decode_with(self, decoder: RowDecoder) -> None:

@@ -3,6 +3,7 @@
 Everything here belongs to one event loop; the API of channel layers is `channel_layer.py`.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
 
@@ -199,13 +200,19 @@ class LoopState:
             self.foreign.discard(channel)
             self.leave_lane(channel)
 
-    async def listen(self, names: Iterable[str]) -> None:
-        """Return when the lanes of all names are listened to, whichever call asked for them."""
+    async def listen(self, names: Iterable[str], *, within_s: float | None = None) -> None:
+        """Return when the lanes of all names are listened to, whichever call asked for them.
+
+        Args:
+            within_s: return after this time in any case; see `LaneLink.listen`.
+        """
         lanes: dict[LaneLink, list[int]] = {}
         for lane in dict.fromkeys(map(lane_of, names)):
             lanes.setdefault(self.link_of(lane), []).append(lane)
+        now = asyncio.get_running_loop().time
+        until = None if within_s is None else now() + within_s
         for link, wanted in lanes.items():
-            await link.listen(wanted)
+            await link.listen(wanted, within_s=None if until is None else max(0, until - now()))
 
     def _reconnected(self) -> None:
         """Run the reconnect hooks, each until it returns: messages may have been missed."""

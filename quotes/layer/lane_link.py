@@ -20,13 +20,14 @@ class LaneLink:
     """Keeps a connection to one host open from its first use until `close`.
 
     Messages come at most once, in order per lane; those published while the connection is lost are
-    missed, which `on_reconnect` tells.
+    missed, which `on_reconnect` tells, and so may those before a late confirmation.
 
     Args:
         url: of the Redis host.
         prefix: of the lanes' Redis channels.
         on_payload: called in the event loop with the payload of each lane message.
-        on_reconnect: called when the connection is back, all lanes subscribed again.
+        on_reconnect: called when the connection is back, all lanes subscribed again, and when
+            lanes were confirmed after their callers had stopped waiting.
 
     Attributes:
         confirmed: the lanes that Redis has confirmed to send.
@@ -54,6 +55,9 @@ class LaneLink:
         self._lost_at: float | None = None  # monotonic seconds
         self._attempt: asyncio.Future[None] | None = None  # done after the first try to connect
         self._closed = False
+        self._confirming: set[asyncio.Task[bool]] = set()
+        self._late: set[asyncio.Task[bool]] = set()  # those of them that no caller waits for
+        self._is_late = False  # whether one of them was confirmed
 
     def _channels(self, lanes: Iterable[int]) -> list[str]:
         return [lane_channel(self.prefix, lane) for lane in lanes]
@@ -151,12 +155,29 @@ class LaneLink:
             self._has_missed = True
             self._start()
 
-    async def listen(self, lanes: list[int]) -> None:
-        """Return when the lanes are listened to, or the host is known to be away."""
+    async def listen(self, lanes: list[int], *, within_s: float | None = None) -> None:
+        """Return when the lanes are listened to, or the host is known to be away.
+
+        Args:
+            within_s: return after this time in any case. Messages may be missed then until
+                `on_reconnect` is called, which it is when the host has confirmed after all.
+        """
         fresh = [lane for lane in lanes if lane not in self.lanes]
         self.lanes.update(lanes)
         if self.confirmed.issuperset(lanes):
             return
+        confirming = asyncio.create_task(self._confirm(lanes, fresh))
+        self._confirming.add(confirming)
+        confirming.add_done_callback(self._confirming.discard)
+        await asyncio.wait([confirming], timeout=within_s)
+        if confirming.done():
+            confirming.result()
+        else:
+            self._late.add(confirming)
+            confirming.add_done_callback(self._came_late)
+
+    async def _confirm(self, lanes: list[int], fresh: list[int]) -> bool:
+        """Return when the host has confirmed the lanes; False if it is away."""
         try:
             if self.link is None:
                 await self._connected()
@@ -165,8 +186,22 @@ class LaneLink:
             else:
                 await self.link.ping()  # comes back behind another caller's subscription
         except RedisDown:
-            return  # the reconnect hooks run when the lanes are listened to
+            return False  # the reconnect hooks run when the lanes are listened to
         self.confirmed.update(lane for lane in lanes if lane in self.lanes)
+        return True
+
+    def _came_late(self, confirming: "asyncio.Task[bool]") -> None:
+        """Catch up once all late confirmations are there: messages may have been missed."""
+        self._late.discard(confirming)
+        if confirming.cancelled():
+            return
+        if (error := confirming.exception()) is not None:
+            logger.error("could not listen to lanes", exc_info=error)
+            return
+        self._is_late = self._is_late or confirming.result()
+        if self._is_late and not self._late:
+            self._is_late = False
+            self._on_reconnect()
 
     def stop_listening(self, lane: int) -> None:
         self.lanes.discard(lane)
@@ -187,5 +222,7 @@ class LaneLink:
     def close(self) -> None:
         self._closed = True
         self._tasks.stop()
+        for confirming in list(self._confirming):
+            confirming.cancel()
         if self.link is not None:
             self.link.close()

@@ -25,9 +25,9 @@ from quotes.access.rest.authentication import AUTHENTICATION
 from quotes.access.rest.permissions import MayPublish, MayRead, refusal, require_now
 from quotes.conf import conf
 from quotes.rest.publish import SCHEMA, RawJSONParser, publish
-from quotes.store.clients import probing_client, sync_client
 from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, read_snapshot
 from quotes.store.redis_clock import redis_clock
+from quotes.store.request_clients import cause_of, request_client
 
 _MAX_SYMBOLS = 1000
 _RETRY_AFTER_S = 2
@@ -61,7 +61,7 @@ class PricesSerializer(serializers.Serializer[Any]):
 
 
 class PricesUnavailable(APIException):
-    """Answers 503: Redis does not answer."""
+    """Answers 503: Redis does not answer; the message says why."""
 
     status_code = 503
     default_detail = "prices cannot be read at the moment, try again"
@@ -90,10 +90,13 @@ def _wanted(name: str) -> Wanted:
 
 def _read_prices(names: list[Wanted]) -> PriceSnapshot:
     try:
-        redis_clock.measure_if_due(probing_client())
-        return read_snapshot(names, client=sync_client())
+        with request_client() as client:
+            redis_clock.measure_if_due(client)
+            return read_snapshot(names, client=client)
     except RedisError as error:
-        raise PricesUnavailable from error
+        raise PricesUnavailable(
+            f"prices cannot be read at the moment, try again: {cause_of(error)}"
+        ) from error
 
 
 def _json_response(content: bytes) -> HttpResponse:

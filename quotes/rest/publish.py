@@ -4,6 +4,7 @@ A tick of an accepted request is logged once. With an Idempotency-Key the whole 
 out once within a day; without one, a client that repeats it publishes again.
 """
 
+import contextlib
 import hashlib
 from typing import Any
 
@@ -22,9 +23,9 @@ from instruments.rest import ApiErrorSerializer
 from quotes.conf import conf
 from quotes.errors import BadTick, InboxFull
 from quotes.publish.publishing import listing_of, publish_ticks, stale_ticks, tick_name
-from quotes.store.clients import probing_client, sync_client
 from quotes.store.names import own_key
 from quotes.store.redis_clock import redis_clock
+from quotes.store.request_clients import cause_of, request_client
 from quotes.ticks import Tick, parse_tick, plain_json
 
 _MAX_TICKS = 1000
@@ -156,13 +157,15 @@ def publish(request: Request) -> bytes:
     key = request.headers.get("Idempotency-Key", "")
     if len(key) > _MAX_KEY_LENGTH:
         raise ValidationError(f"Idempotency-Key may have at most {_MAX_KEY_LENGTH} characters")
-    client = sync_client()
     try:
-        if not key:
-            return _publish_items(items, client=client)
-        return _publish_once(items, caller=request.user.pk, key=key, body=body, client=client)
-    except (RedisError, InboxFull) as error:
+        with request_client() as client:
+            if not key:
+                return _publish_items(items, client=client)
+            return _publish_once(items, caller=request.user.pk, key=key, body=body, client=client)
+    except InboxFull as error:
         raise NotAccepted from error
+    except RedisError as error:
+        raise NotAccepted(f"{NotAccepted.default_detail}: {cause_of(error)}") from error
 
 
 def _split(body: bytes) -> list[bytes]:
@@ -196,7 +199,8 @@ def _publish_once(
     try:
         answer = _publish_items(items, client=client)
     except BaseException:
-        client.delete(redis_key)
+        with contextlib.suppress(RedisError):  # else it blocks the key for a minute
+            client.delete(redis_key)
         raise
     client.set(redis_key, digest + answer, ex=_ANSWER_KEPT_S)
     return answer
@@ -206,7 +210,7 @@ def _publish_items(items: list[bytes], *, client: redis.Redis) -> bytes:
     """Publish the valid ticks; return the JSON of each result."""
     results: list[dict[str, Any]] = []
     ticks: list[tuple[Tick, dict[str, Any]]] = []
-    redis_clock.measure_if_due(probing_client())
+    redis_clock.measure_if_due(client)
     now, ahead_ms = redis_clock.now_ms(), redis_clock.max_ahead_ms()
     for item in items:
         try:

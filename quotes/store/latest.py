@@ -18,11 +18,11 @@ from instruments.keys import InstrumentKey
 from quotes.errors import BadTick, quoted
 from quotes.runtime.redis_link import RedisLink
 from quotes.runtime.warnings import RateLimitedWarnings
-from quotes.store.clients import sync_client
 from quotes.store.first_seen import afirst_seen, first_seen
 from quotes.store.listings import UNNAMED, published_key
 from quotes.store.names import lease_key, own_key, stock_key
 from quotes.store.redis_clock import redis_clock
+from quotes.store.request_clients import request_client
 from quotes.ticks import Tick, encode_tick, parse_tick, read_frame
 
 _warn = RateLimitedWarnings(logging.getLogger(__name__))
@@ -94,7 +94,8 @@ def latest_prices(keys: Iterable[InstrumentKey]) -> dict[InstrumentKey, LatestPr
     wanted = list(keys)
     if not wanted:
         return {}
-    records: list[Any] = sync_client().hmget(own_key("latest"), [str(key) for key in wanted])
+    with request_client() as client:
+        records: list[Any] = client.hmget(own_key("latest"), [str(key) for key in wanted])
     return {
         key: latest
         for key, record in zip(wanted, records, strict=True)

@@ -119,7 +119,8 @@ class ClientAccess:
         """
         if credentials.is_ticket:
             try:
-                identity = await ticket_redeem(credentials.text, client=self._service.client)
+                async with self._service.requests.answer() as client:
+                    identity = await ticket_redeem(credentials.text, client=client)
             except (RedisError, OSError) as error:
                 raise AccessDown from error
         else:
@@ -225,7 +226,7 @@ class ClientAccess:
         except LimitReached as error:
             raise ProtocolError(ErrorCode.CONNECTION_LIMIT, str(error)) from error
         except AccessError as error:
-            raise ProtocolError(ErrorCode.ACCOUNTS_UNAVAILABLE, str(error)) from error
+            raise ProtocolError(ErrorCode.UNAVAILABLE, str(error)) from error
         if not self._ended:
             client.send_control(self._acknowledgement(message.id))
 

@@ -29,7 +29,7 @@ class ErrorCode(IntEnum):
     UNKNOWN_ACTION = 410
     RATE_LIMIT = 429
     INTERNAL = 500
-    ACCOUNTS_UNAVAILABLE = 503
+    UNAVAILABLE = 503
 
 
 class CloseCode(IntEnum):

@@ -17,6 +17,7 @@ from quotes.access import account_reader as reading
 from quotes.access.connection_counts import ConnectionCounts, Scope
 from quotes.access.errors import LimitReached
 from quotes.access.models import AccessProfile, UserClass
+from quotes.store.request_clients import RequestRedis
 from tests.access.people import access_token, asha
 from tests.conftest import In
 from tests.live import LiveServer
@@ -37,7 +38,7 @@ async def process(stack: AsyncExitStack, url: str) -> ConnectionCounts:
     """The counts of one more web process."""
     client = AsyncRedis.from_url(url, socket_timeout=1)
     stack.push_async_callback(client.aclose)
-    return ConnectionCounts(client)
+    return ConnectionCounts(RequestRedis(client))
 
 
 async def test_counts_of_processes_add_up(

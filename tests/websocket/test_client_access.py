@@ -13,7 +13,7 @@ from quotes.access.entitlements import Entitlements
 from quotes.access.errors import BadCredentials
 from quotes.access.service import AccessService
 from quotes.errors import ProtocolError
-from quotes.store.clients import async_client
+from quotes.store.request_clients import RequestRedis
 from quotes.websocket.client_access import Client, ClientAccess
 from quotes.websocket.protocol import Authenticate, CloseCode
 from quotes.websocket.session import ClientSession
@@ -70,11 +70,11 @@ class FakeService(AccessService):
 
 @pytest.fixture
 async def service(redis: Any) -> AsyncIterator[FakeService]:
-    client = async_client()
-    service = FakeService(client)
+    requests = RequestRedis()
+    service = FakeService(requests)
     yield service
     await service.close()
-    await client.aclose()
+    await requests.aclose()
 
 
 def accounts(account: Account) -> Accounts:

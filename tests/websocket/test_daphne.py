@@ -6,7 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,7 @@ from tests.ticks import MOMENT, message, publish, tick
 from tests.valkey import ValkeyProcess
 from tests.waiting import eventually, wait_until
 from tests.websocket.test_handshake import BAD_TEXT
+from tests.websocket.test_hanging_redis import SOON_S, subscribe_all
 from tests.websocket.test_hostile_clients import (
     FLOODS,
     FLOODS_OF_MESSAGES,
@@ -218,3 +222,32 @@ async def test_ping_never_waits_behind_a_subscribe(
             redis_server.resume()
         later = [(await client.receive())["id"] for _ in range(3)]
         assert later == ["first", "second", "third"]
+
+
+async def test_requests_are_answered_while_redis_hangs(
+    daphne_url: str, live: LiveServer, redis: Redis, redis_server: ValkeyProcess
+) -> None:
+    """Handshakes, subscribes and REST come in time, and the subscriptions come alive later."""
+    rest = daphne_url.replace("ws:", "http:").replace("live-price", "api/prices/A/")
+
+    def status() -> int:
+        try:
+            with urllib.request.urlopen(rest) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    async with AsyncExitStack() as stack:
+        everyone = [Client(await stack.enter_async_context(connect(daphne_url))) for _ in range(3)]
+        redis_server.pause()
+        try:
+            await subscribe_all(everyone)
+            async with asyncio.timeout(SOON_S), connect(daphne_url) as connection:
+                await subscribe_all([Client(connection)])
+                assert await asyncio.to_thread(status) == 503
+        finally:
+            redis_server.resume()
+        publish(redis, "SHARED", message("SHARED", "1"))
+        for client in everyone:
+            assert (await client.price())["symbol"] == "SHARED"
+        await asyncio.to_thread(wait_until, lambda: status() == 404)

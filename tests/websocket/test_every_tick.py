@@ -146,8 +146,8 @@ async def test_ticks_dropped_while_subscribing_end_the_client(
     await eventually(lambda: redis.hexists("quotes:latest", "A"))
     original = Feed.snapshot
 
-    async def slow(feed: Feed, wanted: Any) -> PriceSnapshot | None:
-        snapshot = await original(feed, wanted)
+    async def slow(feed: Feed, *arguments: Any) -> PriceSnapshot | None:
+        snapshot = await original(feed, *arguments)
         send(redis, *range(2, 20))
         await eventually(lambda: seq_here(live) == 19)
         return snapshot

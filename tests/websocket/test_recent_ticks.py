@@ -5,6 +5,7 @@ from typing import Any
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from quotes.store.request_clients import RequestRedis
 from quotes.websocket.feed.recent_ticks import RecentTicks
 from tests.history.logs import log, log_row
 from tests.valkey import ValkeyProcess
@@ -20,7 +21,7 @@ async def test_the_end_of_the_log_is_read_and_read_on(
     for seq in range(1, 101):
         log(redis, [log_row(KEY, seq=seq)])
     async with AsyncRedis.from_url(redis_server.url) as client:
-        recent = RecentTicks(client)
+        recent = RecentTicks(RequestRedis(client))
         await recent.refresh()
         assert [row[2] for row in recent.rows_of(KEY)] == list(range(76, 101))
         for seq in range(101, 113):

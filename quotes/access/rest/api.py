@@ -27,7 +27,7 @@ from quotes.access.rest.authentication import AUTHENTICATION, Unavailable
 from quotes.access.rest.throttling import LoginThrottle
 from quotes.access.selectors import read_accounts, stamp_of
 from quotes.conf import conf
-from quotes.store.clients import sync_client
+from quotes.store.request_clients import request_client
 
 REFUSED = OpenApiResponse(
     ApiErrorSerializer, "The credentials are not valid; the message says why."
@@ -206,7 +206,8 @@ class TicketView(APIView):
         if isinstance(request.auth, ApiKey) and not may_read(request.auth):
             self.permission_denied(request, "the scope of the API key does not include reading")
         try:
-            ticket = ticket_issue(identity=_identity_of(request), client=sync_client())
+            with request_client() as client:
+                ticket = ticket_issue(identity=_identity_of(request), client=client)
         except RedisError as error:
             raise Unavailable("tickets cannot be stored at the moment, try again") from error
         response = Response({"ticket": ticket, "expires_in": TICKET_S})

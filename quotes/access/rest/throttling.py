@@ -10,9 +10,9 @@ from rest_framework.throttling import BaseThrottle
 from quotes.access.middleware.proxy_headers import address_group, is_loopback
 from quotes.access.rest.permissions import account_of
 from quotes.conf import conf
-from quotes.store.clients import sync_client
 from quotes.store.names import own_key
 from quotes.store.redis_clock import redis_clock
+from quotes.store.request_clients import request_client
 
 
 class CallerThrottle(BaseThrottle):
@@ -27,7 +27,8 @@ class CallerThrottle(BaseThrottle):
         limit = self.limit(request)
         self._retry_s = 60 - redis_clock.now_ms() / 1000 % 60
         try:
-            return _count_request(caller, client=sync_client()) <= limit
+            with request_client() as client:
+                return _count_request(caller, client=client) <= limit
         except RedisError:
             return True  # without Redis there are no prices to read
 

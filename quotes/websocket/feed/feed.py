@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import lru_cache, partial
+from itertools import islice
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -32,6 +33,7 @@ from quotes.store.group_names import key_of_price_group, price_group
 from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, aread_snapshot
 from quotes.store.names import own_key, status_keys
 from quotes.store.redis_clock import redis_clock
+from quotes.store.request_clients import RequestRedis
 from quotes.store.tick_log import tick_message
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.isolation import end_failed, end_failed_receiver
@@ -52,6 +54,7 @@ _MASTER_PAUSE_S = 0.02
 # Reading all latest prices again after a reconnect: for how long, and the pause before another try.
 _REFRESH_TIMEOUT_S = 10.0
 _REFRESH_PAUSE_S = 0.25
+_PAGE = 1000  # instruments that are read in one round trip
 
 
 class FeedState(StrEnum):
@@ -126,6 +129,7 @@ class Feed:
     may be cancelled.
 
     Attributes:
+        requests: Redis, for what a client waits for; `client` is for the feed's own tasks.
         access_service: accounts, and counts of connections, for the sessions.
         listeners: the sessions; they add and remove themselves.
         failed_clients: how many clients were ended because they could not be served.
@@ -140,7 +144,8 @@ class Feed:
         self.layer.decode_with(TickDecoder())
         self.scheduler = FlushScheduler(asyncio.get_running_loop())
         self.client: redis.asyncio.Redis = async_client()
-        self.access_service = AccessService(self.client)
+        self.requests = RequestRedis()
+        self.access_service = AccessService(self.requests)
         self.delayed = DelayedReaders(self.client)
         self.listeners: set[FeedListener] = set()
         self.failed_clients = 0
@@ -150,12 +155,15 @@ class Feed:
         self._sessions: dict[int, str] | None = None  # shard -> its bridge's session seen last
         self._closed = False
         self._refreshing: asyncio.Task[None] | None = None
+        # instruments whose first price is still to be read for a subscriber
+        self._unread: dict[InstrumentKey, Wanted] = {}
+        self._reading: asyncio.Task[None] | None = None
         self._master_changed = asyncio.Event()
         self._provisional = ProvisionalPrices()
         self.ready = asyncio.get_running_loop().create_future()
         self.markets = MarketStatusWatch()
         self._day_reader = DayReader(self.client, self.layer)
-        self.history = StreamHistory(RecentTicks(self.client))
+        self.history = StreamHistory(RecentTicks(self.requests))
         self._tasks = BackgroundTasks(logger)
         # Until the master is read, a name could mean another stream than afterwards.
         self.master_read = self._tasks.complete(
@@ -179,6 +187,7 @@ class Feed:
         await self.history.close()
         await self.delayed.close()
         await self.access_service.close()
+        await self.requests.aclose()
         await self.client.aclose()
 
     def heartbeat(self) -> bytes:
@@ -198,13 +207,16 @@ class Feed:
             try:
                 async with asyncio.timeout(conf.feed_timeout_s):
                     statuses = await self._bridge_statuses()
+                self.requests.breaker.answered()
                 self.last_tick = (
                     max((one.last_tick or 0 for one in statuses if one is not None), default=0)
                     or self.last_tick
                 )
                 self._set_state(bridge_up=None not in statuses)
                 await self._refresh_after_start(statuses)
-            except (RedisError, OSError, TimeoutError):
+            except (RedisError, OSError) as error:
+                if isinstance(error, redis.TimeoutError | TimeoutError):
+                    self.requests.breaker.hung()
                 self._set_state(bridge_up=False)
             except Exception:
                 self._set_state(bridge_up=False)  # nobody waits for a state that is not known
@@ -282,9 +294,12 @@ class Feed:
             self.state = FeedState.LIVE
         else:
             self.state = FeedState.QUIET
-        if not self.ready.done():
+        is_first = not self.ready.done()
+        if is_first:
             self.ready.set_result(None)
-        elif FeedState.DOWN in (before, self.state) and before is not self.state:
+        if is_first and not self.listeners:
+            return
+        if FeedState.DOWN in (before, self.state) and before is not self.state:
             logger.warning("the feed is %s", self.state.value)
             self._tell(lambda listener: listener.feed_changed())
 
@@ -314,16 +329,70 @@ class Feed:
 
     # -- the latest prices ---------------------------------------------------------------------
 
-    async def snapshot(self, wanted: Sequence[Wanted]) -> PriceSnapshot | None:
-        """Return the latest prices, and have the bridge number new ones; None if Redis is down."""
+    async def snapshot(
+        self, wanted: Sequence[Wanted], until: float | None = None
+    ) -> PriceSnapshot | None:
+        """Return the latest prices, and have the bridge number new ones.
+
+        Args:
+            until: the loop time up to which the caller waits; by default QUOTES_REDIS_TIMEOUT_S.
+
+        Returns:
+            None if Redis does not answer in time: members of their groups here are sent the prices
+            when it does.
+        """
         try:
-            snapshot = await aread_snapshot(wanted, client=self.client)
-            if snapshot.bridge_up and snapshot.names:
-                request = msgspec.json.encode({"adopt": snapshot.names})
-                await self.client.publish(own_key("control"), request)
+            async with self.requests.answer(until) as client:
+                return await self._read_latest(wanted, client)
         except (RedisError, OSError):
+            self._read_later(wanted)
             return None
+
+    async def _read_latest(
+        self, wanted: Sequence[Wanted], client: redis.asyncio.Redis
+    ) -> PriceSnapshot:
+        snapshot = await aread_snapshot(wanted, client=client)
+        if snapshot.bridge_up and snapshot.names:
+            request = msgspec.json.encode({"adopt": snapshot.names})
+            await client.publish(own_key("control"), request)
         return snapshot
+
+    def _read_later(self, wanted: Sequence[Wanted]) -> None:
+        """Have prices read, and sent to the members of their groups here, when Redis answers."""
+        if not self.layer.is_direct:
+            return  # its members are not known here
+        self._unread.update({one.key: one for one in wanted})
+        groups = self.layer.state.groups
+        if len(self._unread) > 2 * len(groups) + _PAGE:  # most of their subscribers have left
+            self._unread = {
+                key: one for key, one in self._unread.items() if price_group(key) in groups
+            }
+        if self._reading is None or self._reading.done():
+            self._reading = self._tasks.complete("reading first prices", self._read_unread)
+
+    async def _read_unread(self) -> None:
+        while self._unread and not self._closed:
+            await asyncio.sleep(_REFRESH_PAUSE_S)
+            some = list(islice(self._unread.values(), _PAGE))
+            with contextlib.suppress(RedisError, OSError):
+                async with asyncio.timeout(_REFRESH_TIMEOUT_S):
+                    snapshot = await self._read_latest(some, self.client)
+                for one in some:
+                    self._unread.pop(one.key, None)
+                self._send_missed(some, snapshot)
+
+    def _send_missed(self, wanted: Sequence[Wanted], snapshot: PriceSnapshot) -> None:
+        """Send all clients here those of the latest prices that are news."""
+        entries = []
+        for field, latest in snapshot.latest.items():
+            group = price_group(InstrumentKey.parse(field))
+            if self._is_news(group, latest):
+                entries.append((group, latest_message(field, latest)))
+        self.layer.deliver_local(entries)
+        if not snapshot.bridge_up:
+            for one in wanted:
+                if (ahead := snapshot.ahead.get(str(one.key))) is not None:
+                    self.show_provisionally(one.key, ahead)
 
     def show_provisionally(self, key: InstrumentKey, latest: LatestPrice) -> None:
         """Send all clients here a price that no bridge has numbered yet, once."""
@@ -367,10 +436,10 @@ class Feed:
 
     async def _refresh_until_done(self) -> None:
         while not self._closed:
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(RedisError, OSError):
                 async with asyncio.timeout(_REFRESH_TIMEOUT_S):
-                    if await self._refresh_once():
-                        break
+                    await self._refresh_once()
+                    break
             await asyncio.sleep(_REFRESH_PAUSE_S)
         await self._refresh_candles()
 
@@ -384,8 +453,8 @@ class Feed:
         self._tell(note)
         await send_missed_candles(wanted, layer=self.layer, history=self.history)
 
-    async def _refresh_once(self) -> bool:
-        """Return whether the latest prices of all groups were read."""
+    async def _refresh_once(self) -> None:
+        """Read the latest prices of all groups; raise redis.RedisError or OSError."""
         wanted = []
         for group in self.layer.local_groups():
             try:
@@ -393,17 +462,9 @@ class Feed:
             except BadSymbol:
                 continue  # a group of something else
             wanted.append(Wanted(key, str(key)))
-        for at in range(0, len(wanted), 1000):
-            snapshot = await self.snapshot(wanted[at : at + 1000])
-            if snapshot is None:
-                return False
-            entries = []
-            for field, latest in snapshot.latest.items():
-                group = price_group(InstrumentKey.parse(field))
-                if self._is_news(group, latest):
-                    entries.append((group, latest_message(field, latest)))
-            self.layer.deliver_local(entries)
-        return True
+        for at in range(0, len(wanted), _PAGE):
+            some = wanted[at : at + _PAGE]
+            self._send_missed(some, await self._read_latest(some, self.client))
 
 
 feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()
@@ -422,7 +483,11 @@ async def current_feed() -> Feed:
     feed = feeds.get(loop)
     if feed is None:
         feed = feeds[loop] = Feed()
-    await asyncio.shield(feed.ready)
+    try:
+        async with asyncio.timeout_at(feed.requests.deadline()):
+            await asyncio.shield(feed.ready)
+    except TimeoutError:
+        feed.requests.breaker.hung()  # the feed is down until Redis answers
     await asyncio.shield(feed.master_read)
     return feed
 

@@ -10,11 +10,11 @@ import logging
 from collections import deque
 
 import msgspec
-import redis.asyncio
 
 from quotes.conf import conf
 from quotes.layer.lanes import Row
 from quotes.runtime.warnings import RateLimitedWarnings
+from quotes.store.request_clients import RequestRedis
 from quotes.store.shards import shard_count_async
 from quotes.store.tick_log import (
     BEGINNING,
@@ -35,6 +35,8 @@ _warn = RateLimitedWarnings(logger)
 _PAGE = 10
 # What was read is dropped when nobody has refreshed it for this long.
 _KEEP_S = 30.0
+# A client that resumes waits for the log no longer than this.
+_TIMEOUT_S = 10.0
 
 
 class _LogEnd:
@@ -80,18 +82,25 @@ class RecentTicks:
     """The ends of all shards' logs, for one event loop.
 
     Args:
-        client: reads them; the caller closes it.
+        requests: reads them; the caller closes it.
     """
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        self._client = client
+    def __init__(self, requests: RequestRedis) -> None:
+        self._requests = requests
+        self._client = requests.client
         self._ends: dict[int, _LogEnd] = {}  # by shard
         self._lock = asyncio.Lock()
         self._expiry: asyncio.TimerHandle | None = None
 
     async def refresh(self) -> None:
-        """Read up to the newest entries; raise redis.RedisError if Redis does not answer."""
-        async with self._lock:
+        """Read up to the newest entries.
+
+        Raises:
+            redis.RedisError, OSError: Redis does not answer one of the reads in time, or the log is
+                not read within 10 s; at once if Redis is known to hang.
+        """
+        until = asyncio.get_running_loop().time() + _TIMEOUT_S
+        async with self._lock, self._requests.answer(until):
             for shard in range(1, await shard_count_async(self._client) + 1):
                 if shard not in self._ends:
                     self._ends[shard] = await self._read_end(shard)

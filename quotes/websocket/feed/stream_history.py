@@ -31,6 +31,11 @@ _warn = RateLimitedWarnings(logger)
 
 T = TypeVar("T")
 
+# Why past ticks are not sent while Redis does not answer.
+UNREADABLE = "the tick log cannot be read at the moment, try again later"
+# A client waits for the history database no longer than this.
+_QUERY_TIMEOUT_S = 10.0
+
 
 class MissedTicks(NamedTuple):
     """The ticks after a position.
@@ -76,19 +81,25 @@ class StreamHistory:
         return True
 
     async def missed_ticks(
-        self, key: InstrumentKey, since: Since, newest: StreamPosition | None
+        self,
+        key: InstrumentKey,
+        since: Since,
+        newest: StreamPosition | None,
+        *,
+        is_current: bool = True,
     ) -> MissedTicks:
         """Return every tick after a position, up to the newest and beyond; call `refresh` first.
 
         Args:
             newest: the position of the newest tick that is known of the instrument.
+            is_current: whether Redis could be read for it, and for `refresh`.
         """
         rows = self._recent_rows(key)
         if rows:
             # The log may be ahead of what this process has heard, and so may the client be.
             newest = max(newest or StreamPosition(0, 0), StreamPosition(*_position(rows[-1])))
         if newest is None:
-            return MissedTicks([], "it has no price yet")
+            return MissedTicks([], "it has no price yet" if is_current else UNREADABLE)
         if since.epoch != newest.epoch:
             return MissedTicks([], "its numbering has started over")
         if since.seq > newest.seq:
@@ -104,7 +115,9 @@ class StreamHistory:
         if numbers != list(range(since.seq + 1, since.seq + 1 + len(found))) or (
             since.seq + len(found) < newest.seq
         ):
-            return MissedTicks([], "the missed ticks are no longer kept")
+            return MissedTicks(
+                [], "the missed ticks are no longer kept" if is_current else UNREADABLE
+            )
         return MissedTicks(found)
 
     async def last_ticks(
@@ -143,7 +156,7 @@ class StreamHistory:
         return [_log_row(row) for row in rows]
 
     async def _query(self, read: Callable[[], T], nothing: T) -> T:
-        """Read from the database in a thread; return `nothing` if that fails."""
+        """Read from the database in a thread; return `nothing` if that fails or takes too long."""
 
         def run() -> T:
             self._connections.add(connections[ALIAS])
@@ -155,7 +168,15 @@ class StreamHistory:
             finally:
                 connections[ALIAS].close_if_unusable_or_obsolete()
 
-        return await asyncio.get_running_loop().run_in_executor(self._reads, run)
+        try:
+            async with asyncio.timeout(_QUERY_TIMEOUT_S):
+                return await asyncio.get_running_loop().run_in_executor(self._reads, run)
+        except TimeoutError:
+            logger.warning(
+                "the history database did not answer within %g s, a client gets no older ticks",
+                _QUERY_TIMEOUT_S,
+            )
+            return nothing
 
 
 def _position(row: LogRow) -> tuple[int, int]:

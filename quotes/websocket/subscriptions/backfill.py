@@ -15,7 +15,7 @@ from quotes.store.positions import StreamPosition
 from quotes.store.tick_log import EPOCH, KEY, SEQ, LogRow, tick_message
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.feed.delivered import position_of
-from quotes.websocket.feed.stream_history import StreamHistory
+from quotes.websocket.feed.stream_history import UNREADABLE, StreamHistory
 from quotes.websocket.protocol import ErrorCode, Since, Subscribe, frame
 
 # Ticks handed to the outbox at once; then the client has to take them.
@@ -58,11 +58,20 @@ class Backfill:
                 f"history can have at most {conf.history_max_ticks} ticks, was {self._count}",
             )
         self._since = {name: message.since_of(name) for name in message.names}
+        self._is_current = True
 
     @property
     def is_wanted(self) -> bool:
         """Whether the request asks for past ticks."""
         return bool(self._count or any(self._since.values()))
+
+    async def prepare(self, *, has_latest: bool) -> None:
+        """Read the end of the tick log, so that it has the newest; call it before `send`.
+
+        Args:
+            has_latest: whether the latest prices could be read.
+        """
+        self._is_current = await self._history.refresh() and has_latest
 
     async def send(
         self, key: InstrumentKey, name: str, newest: StreamPosition | None
@@ -79,7 +88,9 @@ class Backfill:
         since = self._since.get(name)
         if since is not None:
             return await self._resume(key, name, since, newest)
-        if self._count:
+        if self._count and not self._is_current:
+            self._send_history(key, name, [], reason=UNREADABLE)
+        elif self._count:
             rows = await self._history.last_ticks(key, self._count, newest)
             await self._wait_for_room()
             self._send_history(key, name, rows)
@@ -93,9 +104,12 @@ class Backfill:
         elif self._count:
             self._send_history(key, name, [])
 
-    def _send_history(self, key: InstrumentKey, name: str, rows: list[LogRow]) -> None:
+    def _send_history(
+        self, key: InstrumentKey, name: str, rows: list[LogRow], *, reason: str = ""
+    ) -> None:
         texts = [self._outbox.framing.text(tick_message(*row)) for row in rows]
-        head = frame("history", id=self._message.id, symbol=name, key=str(key)).decode()
+        why = {"reason": reason} if reason else {}
+        head = frame("history", id=self._message.id, symbol=name, key=str(key), **why).decode()
         self._outbox.control(f'{head[:-1]},"ticks":[{",".join(texts)}]}}'.encode())
 
     def _send_resumed(self, key: InstrumentKey, name: str, reason: str, ticks: int) -> None:
@@ -114,7 +128,7 @@ class Backfill:
     async def _resume(
         self, key: InstrumentKey, name: str, since: Since, newest: StreamPosition | None
     ) -> StreamPosition | None:
-        missed = await self._history.missed_ticks(key, since, newest)
+        missed = await self._history.missed_ticks(key, since, newest, is_current=self._is_current)
         self._send_resumed(key, name, missed.reason, len(missed.rows))
         if missed.reason:
             return None

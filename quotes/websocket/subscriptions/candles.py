@@ -70,7 +70,16 @@ class CandleSubscriptions:
         for key, name in wanted:
             self._want(key, interval.label, (name, message.segment))
             self._held[str(key), interval.label] = []
-        await self._membership.join([candle_group(key) for key, _ in wanted])
+        try:
+            until = self._feed.requests.deadline()
+            await self._membership.join([candle_group(key) for key, _ in wanted], until=until)
+        except ProtocolError:
+            for key, _ in wanted:
+                self._held.pop((str(key), interval.label), None)
+                self._intervals(key).pop(interval.label, None)
+                if not self._intervals(key):
+                    del self.wanted[str(key)]
+            raise
         self._outbox.control(
             frame(
                 "subscribed",
@@ -155,7 +164,8 @@ class CandleSubscriptions:
                     dropped.append(str(key))
                 elif label not in self._intervals(key):
                     self._want(key, label, requested)
-                    await self._membership.join([candle_group(key)])
+                    until = self._feed.requests.deadline()
+                    await self._membership.join([candle_group(key)], until=until)
                 await self._leave(former, label)
         return dropped
 

@@ -1,15 +1,22 @@
 """One client's membership of groups, in this project's channel layer or in another."""
 
+import asyncio
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from instruments.keys import InstrumentKey
+from quotes.conf import conf
+from quotes.errors import ProtocolError
 from quotes.layer.any_layer import Layer
 from quotes.layer.groups import Receiver
 from quotes.store.group_names import price_group
 from quotes.store.latest import LatestPrice
 from quotes.store.positions import StreamPosition
 from quotes.websocket.feed.delivered import ClientPositions, is_tick, position_of
+from quotes.websocket.protocol import ErrorCode
 
 
 class GroupMembership:
@@ -33,13 +40,31 @@ class GroupMembership:
         self.direct: dict[str, InstrumentKey] = {}
         layer.attach(channel, receiver)
 
-    async def join(self, groups: list[str]) -> None:
-        """Become a member of groups."""
-        await self._layer.group_add_many(groups, self._channel)
+    async def join(self, groups: list[str], *, until: float) -> None:
+        """Become a member of groups; wait for Redis up to a loop time.
+
+        With this project's layer the client is a member even if Redis does not answer: the latest
+        prices are read again when it does.
+
+        Raises:
+            ProtocolError: another layer has not answered, and the client may be a member or not.
+        """
+        within_s = max(0.0, until - asyncio.get_running_loop().time())
+        try:
+            await self._layer.group_add_many(groups, self._channel, within_s=within_s)
+        except (RedisError, OSError) as error:
+            raise ProtocolError(
+                ErrorCode.UNAVAILABLE, "subscriptions cannot be made at the moment, try again"
+            ) from error
 
     async def leave(self, group: str) -> None:
-        """Leave a group."""
-        await self._layer.group_discard(group, self._channel)
+        """Leave a group; with a layer that does not answer the client may go on to be a member."""
+        if self._layer.is_direct:
+            await self._layer.group_discard(group, self._channel)
+            return
+        with contextlib.suppress(RedisError, OSError):
+            async with asyncio.timeout(conf.redis_timeout_s):
+                await self._layer.group_discard(group, self._channel)
 
     def redirect(self, keys: Iterable[InstrumentKey], receiver: Receiver) -> None:
         """Let a receiver take the prices of the instruments that need no comparison."""
@@ -87,4 +112,6 @@ class GroupMembership:
     async def leave_all(self, groups: Iterable[str]) -> None:
         """Leave groups of a layer that cannot leave all at once."""
         if not self._layer.is_direct:
-            await self._layer.leave_all(self._channel, groups)
+            with contextlib.suppress(RedisError, OSError):
+                async with asyncio.timeout(conf.redis_timeout_s):
+                    await self._layer.leave_all(self._channel, groups)

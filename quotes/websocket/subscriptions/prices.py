@@ -9,6 +9,7 @@ from collections.abc import Callable
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
+from quotes.errors import ProtocolError
 from quotes.layer.groups import Receiver
 from quotes.layer.lanes import Message
 from quotes.store.group_names import price_group
@@ -121,20 +122,24 @@ class PriceSubscriptions:
             self.keys[str(one.key)] = one.key
             self._held[str(one.key)] = []
         try:
-            await self._groups.join([price_group(one.key) for one in wanted])
+            until = self._feed.requests.deadline()
+            await self._groups.join([price_group(one.key) for one in wanted], until=until)
             unread = [one for one in wanted if self._groups.newest_message(one.key) is None]
-            snapshot = await self._feed.snapshot(unread) if unread else None
+            snapshot = await self._feed.snapshot(unread, until) if unread else None
             acknowledge()
             latest = snapshot.latest if snapshot else {}
             backfill = backfill if backfill is not None and backfill.is_wanted else None
             newest = {one.key: self._groups.newest(one.key, latest) for one in wanted}
             if backfill is not None:
-                await self._feed.history.refresh()  # now the log has the newest, and more
+                await backfill.prepare(has_latest=snapshot is not None or not unread)
             for one in wanted:
                 sent = await backfill.send(one.key, one.name, newest[one.key]) if backfill else None
                 self._send_latest(one.key, latest.get(str(one.key)), sent)
             for one in wanted:
                 self._groups.redirect([one.key], self._outbox.receiver(str(one.key)))
+        except ProtocolError:
+            await self._forget(wanted)
+            raise
         finally:
             self._outbox.end_change()
             for one in wanted:
@@ -143,6 +148,16 @@ class PriceSubscriptions:
             for one in wanted:
                 if (ahead := snapshot.ahead.get(str(one.key))) is not None:
                     self._feed.show_provisionally(one.key, ahead)
+
+    async def _forget(self, wanted: list[Wanted]) -> None:
+        """Forget instruments whose groups could not be joined."""
+        for one in wanted:
+            field = str(one.key)
+            self.requested.pop(field, None)
+            self.keys.pop(field, None)
+            self._outbox.forget(field)
+            self._groups.forget(field)
+        await self._groups.leave_all([price_group(one.key) for one in wanted])
 
     async def follow_master(self, resolve: Resolve) -> list[str]:
         """Follow names that mean another instrument since the master changed.
