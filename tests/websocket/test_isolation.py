@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from tests.live import Client, LiveServer
 from tests.ticks import MOMENT, message, publish
 from tests.waiting import DEADLINE_S, eventually
 
+Opened = Callable[..., AbstractAsyncContextManager[Client]]
 BOTH = pytest.mark.parametrize("live", ["wire", "asgi"], indirect=True)
 
 
@@ -96,6 +98,23 @@ async def close_code(client: Client) -> int:
     return closed.value.rcvd.code
 
 
+async def end_a_client_of_three(opened: Opened, redis: Redis, wish: dict[str, Any]) -> None:
+    """Publish three prices, of which the second cannot be framed for the client in the middle."""
+    async with (
+        opened() as before,
+        opened(subprotocols=["live-price.msgpack"]) as failing,
+        opened() as behind,
+    ):
+        for client in (before, failing, behind):
+            await client.ask(action="configure", **wish)
+            await client.subscribe("A")
+        for number in (1, 2, 3):
+            publish(redis, "A", message("A", str(number), MOMENT + number))
+            for client in (before, behind):
+                assert await price_of(client) == number
+        assert await close_code(failing) == 4000
+
+
 @BOTH
 @pytest.mark.parametrize("wish", CONFIGURATIONS)
 async def test_client_whose_prices_cannot_be_framed_is_ended_alone(
@@ -122,21 +141,8 @@ async def test_client_whose_prices_cannot_be_framed_is_ended_alone(
     for name in framed:
         monkeypatch.setattr(Framing, name, broken(name))
     caplog.set_level(logging.ERROR)
-    async with (
-        live.client() as before,
-        live.client(subprotocols=["live-price.msgpack"]) as failing,
-        live.client() as behind,
-    ):
-        for client in (before, failing, behind):
-            await client.ask(action="configure", **wish)
-            await client.subscribe("A")
-        for number in (1, 2, 3):
-            publish(redis, "A", message("A", str(number), MOMENT + number))
-            for client in (before, behind):
-                assert await price_of(client) == number
-        assert await close_code(failing) == 4000
-        feed = await current_feed()
-        assert feed.failed_clients == 1 and len(feed.listeners) == 2
+    await end_a_client_of_three(live.client, redis, wish)
+    assert (await current_feed()).failed_clients == 1
     incidents = [one for one in caplog.records if "incident" in one.getMessage()]
     assert len(incidents) == 1 and incidents[0].exc_info is not None
 
@@ -199,41 +205,41 @@ async def test_client_that_cannot_follow_the_master_is_ended_alone(
         assert len(followed) == 2 and len(feed.listeners) == 1 and feed.failed_clients == 1
 
 
-@BOTH
-@pytest.mark.parametrize(
-    "field",
-    [
-        ',"volume":' + "9" * 30,
-        ',"x":' + "[" * 30 + "]" * 30,
-        ',"x":{"y":[' + "-" + "9" * 60 + "]}",
-        ',"x":1e-999999999999999999999',
-    ],
-)
-async def test_tick_with_odd_values_reaches_every_encoding(
-    live: LiveServer, redis: Redis, field: str
-) -> None:
-    """Numbers that MessagePack cannot carry are text there, and its clients stay."""
-    async with (
-        live.client(subprotocols=["live-price.msgpack"]) as packed,
-        live.client() as plain,
-    ):
+ODD_FIELDS = [
+    ',"volume":' + "9" * 30,
+    ',"x":' + "[" * 30 + "]" * 30,
+    ',"x":{"y":[' + "-" + "9" * 60 + "]}",
+    ',"x":1e-999999999999999999999',
+]
+
+
+async def send_odd_values(opened: Opened, redis: Redis, field: str) -> None:
+    """Publish ticks with a field, and read them in two encodings."""
+    async with opened(subprotocols=["live-price.msgpack"]) as packed, opened() as plain:
         for client in (packed, plain):
             await client.ask(action="configure", batch=True)
             await client.subscribe("A")
         for number in (1, 2):
-            text = message("A", str(number), MOMENT + number)[:-1] + field + "}"
+            text = message("A", str(number + 2), MOMENT + number)[:-1] + field + "}"
             publish(redis, "A", text)
-            assert await price_of(plain) == number
+            assert await price_of(plain) == number + 2
             async with asyncio.timeout(DEADLINE_S):
                 found = msgspec.msgpack.decode(await packed.connection.recv(decode=False))
-            assert [one["price"] for one in found] == [number]
+            assert [one["price"] for one in found] == [number + 2]
 
 
-async def test_tick_nested_too_deep_is_refused_and_the_next_one_is_shown(
-    live: LiveServer, redis: Redis
+@BOTH
+@pytest.mark.parametrize("field", ODD_FIELDS)
+async def test_tick_with_odd_values_reaches_every_encoding(
+    live: LiveServer, redis: Redis, field: str
 ) -> None:
-    """The bridge refuses what some encoder cannot carry."""
-    async with live.client(subprotocols=["live-price.msgpack"]) as packed:
+    """Numbers that MessagePack cannot carry are text there, and its clients stay."""
+    await send_odd_values(live.client, redis, field)
+
+
+async def send_too_deep(live: LiveServer, opened: Opened, redis: Redis) -> None:
+    """Publish a tick that is nested too deep, and one that is not."""
+    async with opened(subprotocols=["live-price.msgpack"]) as packed:
         await packed.subscribe("A")
         publish(redis, "A", message("A")[:-1] + ',"x":' + "[" * 900 + "]" * 900 + "}")
         publish(redis, "A", message("A", "5", MOMENT + 1))
@@ -243,11 +249,20 @@ async def test_tick_nested_too_deep_is_refused_and_the_next_one_is_shown(
     await eventually(lambda: live.bridges[0][0].market.counters.bad == 1)
 
 
-@pytest.mark.parametrize("mode", ["ltp", "quote", "full"])
-async def test_longest_tick_comes_in_every_mode(live: LiveServer, redis: Redis, mode: str) -> None:
-    """A tick of 16 KiB, to which a segment is added, is not lost in any mode."""
+async def test_tick_nested_too_deep_is_refused_and_the_next_one_is_shown(
+    live: LiveServer, redis: Redis
+) -> None:
+    """The bridge refuses what some encoder cannot carry."""
+    await send_too_deep(live, live.client, redis)
+
+
+MODES = ["ltp", "quote", "full"]
+
+
+async def send_longest_tick(opened: Opened, redis: Redis, mode: str) -> None:
+    """Publish a tick of 16 KiB, and read it."""
     key = "NFO:NIFTY26AUGFUT"
-    async with live.client() as client:
+    async with opened() as client:
         await client.subscribe(key, mode=mode)
         text = message("NIFTY26AUGFUT", "5", pad="")
         text = message("NIFTY26AUGFUT", "5", pad="x" * (16_384 - len(text)))
@@ -255,3 +270,9 @@ async def test_longest_tick_comes_in_every_mode(live: LiveServer, redis: Redis, 
         publish(redis, key, text)
         price = await client.price()
         assert price["price"] == 5 and price["segment"] == "NFO"
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_longest_tick_comes_in_every_mode(live: LiveServer, redis: Redis, mode: str) -> None:
+    """A tick of 16 KiB, to which a segment is added, is not lost in any mode."""
+    await send_longest_tick(live.client, redis, mode)
