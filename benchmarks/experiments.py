@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.contenders import Contender
+from benchmarks.control import Worker
 from benchmarks.processes import Failed, open_ports
 from benchmarks.stage import Stage
 from benchmarks.window import Metrics, Opened, forget_latencies, latencies
@@ -16,6 +17,8 @@ KIB = 1 << 10
 SAMPLE_S = 0.25
 SEARCH_S = 8.0  # how long the rate that a market is carried at is looked for
 HELD = 0.9  # of that rate
+HERD_S = 180.0  # in which a herd must be served
+LEFT_S = 10.0  # most that memory is watched after a herd has left
 FIRST_CLIENTS = 50  # whose memory is not counted: what a server loads for its first clients
 
 
@@ -140,11 +143,99 @@ def market(stage: Stage) -> Metrics:
     }
 
 
+def herd(stage: Stage) -> Metrics:
+    """Measure how soon clients that subscribe all at once are served, and what others notice.
+
+    Every symbol was published before, so a client is served when it has a price of each of its
+    symbols. The clients of the herd are connected before the clock starts.
+    """
+    workload = stage.workload
+    web = stage.servers["web"]
+    stage.connect(stage.lists)
+    stage.prime()
+    herd = stage.connect(stage.herd_lists, meter="first")
+    others = [worker for worker in stage.loads if worker not in herd]
+    forget_latencies(stage, others)
+    _flow(stage, workload.duration_s / 3)
+    alone = _settled_latencies(stage, others)
+    quiet_bytes = web.memory_bytes()
+
+    forget_latencies(stage, others)
+    cpu_s = stage.cpu_s()
+    peak = 0
+    for worker in herd:
+        worker.ask({"do": "subscribe"}, HERD_S)
+    begin = time.monotonic()
+    served: list[float] = []
+    while len(served) < workload.herd:
+        if time.monotonic() - begin > HERD_S:
+            raise Failed(f"{len(served)} of {workload.herd} were served in {HERD_S:.0f} s")
+        _flow(stage, SAMPLE_S)
+        peak = max(peak, web.memory_bytes())
+        served = sorted(at for worker in herd for at in _served(worker))
+    used_s = {role: now - cpu_s[role] for role, now in stage.cpu_s().items()}
+    together = _settled_latencies(stage, others)
+
+    forget_latencies(stage, others)
+    received, begin = stage.received.total(), time.monotonic()
+    _flow(stage, workload.duration_s)
+    rate = (stage.received.total() - received) / (time.monotonic() - begin)
+    after = _settled_latencies(stage, others)
+    after_bytes = web.memory_bytes()
+    lost = sum(report["closed"] for report in stage.reports())
+    if lost:
+        raise Failed(f"{lost} clients were closed")
+    for worker in herd:
+        worker.stop()
+        stage.loads.remove(worker)
+    forget_latencies(stage, others)
+    _flow(stage, min(LEFT_S, workload.duration_s))
+    leaving = _settled_latencies(stage, others)
+    return {
+        "served_s": served[-1],
+        "served_half_s": median(served),
+        "p99_ms": together["p99_ms"],
+        "max_ms": together["max_ms"],
+        "p99_alone_ms": alone["p99_ms"],
+        "p99_after_ms": after["p99_ms"],
+        "p99_leaving_ms": leaving["p99_ms"],
+        "deliveries_per_s": rate,
+        "web_cpu_s": used_s["web"],
+        "bridge_cpu_s": used_s.get("bridge", 0.0),
+        "redis_cpu_s": used_s["redis"],
+        "client_cpu_s": used_s["client"],
+        "web_mib": quiet_bytes / MIB,
+        "peak_mib": peak / MIB,
+        "after_mib": after_bytes / MIB,
+        "left_mib": web.memory_bytes() / MIB,
+    }
+
+
+def _flow(stage: Stage, duration_s: float) -> None:
+    """Publish at the workload's rate for a time."""
+    stage.publisher.ask({"duration_s": duration_s, "rate": stage.workload.rate}, duration_s + 30)
+
+
+def _settled_latencies(stage: Stage, workers: list[Worker]) -> Metrics:
+    """Return the latencies of all that was published, what was held up included."""
+    stage.quiet()
+    return latencies(stage, workers)
+
+
+def _served(worker: Worker) -> list[float]:
+    answer = worker.ask({"do": "served"})
+    if answer["closed"]:
+        raise Failed(f"{answer['closed']} clients of the herd were closed")
+    times: list[float] = answer["served_s"]
+    return times
+
+
 METHODS: dict[str, Callable[[Stage], Metrics]] = {
     "fanout": fanout,
     "memory": memory,
     "slow_readers": slow_readers,
     "market": market,
+    "herd": herd,
 }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.connections import Connection
 from benchmarks.control import Commands, Values, answer
 from benchmarks.counters import Counters
-from benchmarks.meters import LatencyMeter, Meter, OrderCheck, PriceCounter
+from benchmarks.meters import FirstPrices, LatencyMeter, Meter, OrderCheck, PriceCounter
 from benchmarks.wire import PONG, frame, pings_in
 
 BUFFER_BYTES = 1 << 18
@@ -23,6 +23,7 @@ CONNECTING = 128  # handshakes under way at once
 METERS: dict[str, Callable[[int], Meter]] = {
     "count": PriceCounter,
     "latency": LatencyMeter,
+    "first": FirstPrices,
     "check": OrderCheck,
 }
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
@@ -34,6 +35,8 @@ class LoadClient:
         """Args:
         config: `port`, `counters` (path), `slot`, `meter` (a key of METERS), `pause_s`,
             `connections`, a list of `path`, `steps` and `narrow` as in `Connection`.
+            With the meter "first" the steps' messages are held until `do_subscribe`, and
+            `symbols` says how many each subscribes to.
         commands: from the benchmark.
         """
         self.port: int = config["port"]
@@ -46,6 +49,8 @@ class LoadClient:
         self.connections: dict[int, Connection] = {}  # file descriptor -> connection
         self.opening: dict[int, Connection] = {}  # those of them whose steps are not done
         self.counts: dict[int, int] = {}  # file descriptor -> prices received
+        self.held: dict[int, list[str]] = {}  # file descriptor -> messages for `do_subscribe`
+        self.begun_ns = 0  # when those were sent
         self.closed = 0
         self.commands = commands
         self.epoll = select.epoll()
@@ -54,8 +59,16 @@ class LoadClient:
     def open_more(self) -> None:
         """Begin the next handshakes, so that only so many are under way."""
         while self.waiting and len(self.opening) < CONNECTING:
-            connection = Connection(self.port, **self.waiting.pop())
+            values = self.waiting.pop()
+            symbols, held = values.pop("symbols", 0), []
+            if isinstance(self.meter, FirstPrices):
+                held = [message for _, message in values["steps"] if message]
+                values["steps"] = []
+            connection = Connection(self.port, **values)
             fd = connection.fileno
+            if isinstance(self.meter, FirstPrices):
+                self.held[fd] = held
+                self.meter.want(fd, symbols)
             self.connections[fd] = self.opening[fd] = connection
             self.counts[fd] = 0
             self.epoll.register(fd, WRITE | READ)
@@ -137,6 +150,23 @@ class LoadClient:
                 "last": sum(self.meter.last.values()),
             }
         answer(**values)
+
+    def do_subscribe(self) -> None:
+        """Send what was held of all clients, at once."""
+        self.begun_ns = time.monotonic_ns()
+        for fd, messages in self.held.items():
+            connection = self.connections[fd].socket
+            connection.setblocking(True)
+            for message in messages:
+                connection.sendall(frame(message.encode()))
+            connection.setblocking(False)
+        answer(done=True)
+
+    def do_served(self) -> None:
+        """Answer with the seconds after which each client had all of its first prices."""
+        assert isinstance(self.meter, FirstPrices)
+        times = sorted(self.meter.served_ns.values())
+        answer(served_s=[(at - self.begun_ns) / 1e9 for at in times], closed=self.closed)
 
     def do_forget(self) -> None:
         """Leave out the latencies so far."""

@@ -12,6 +12,7 @@ from benchmarks.wire import FrameReader, prices_in
 
 PRICE_KEY = b'"price":'
 SENT = re.compile(rb'"sent_ns": ?(\d+)')
+SYMBOL = re.compile(rb'"symbol": ?"([^"]+)", ?"price":')
 
 
 class Meter:
@@ -72,6 +73,44 @@ class LatencyMeter(Meter):
         if last < end:
             self.tails[stream] = bytes(buffer[last:end])
         return len(sent)
+
+
+class FirstPrices(Meter):
+    """Counts prices, and notes when each stream has a price of every symbol that it waits for.
+
+    Attributes:
+        served_ns: stream -> the time at which it had one of each, in the clock of `now_ns`.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, 256)
+        self.wanted: dict[int, int] = {}  # stream -> how many symbols it waits for
+        self.seen: dict[int, set[bytes]] = {}
+        self.served_ns: dict[int, int] = {}
+
+    def want(self, stream: int, symbols: int) -> None:
+        """Wait for the first price of so many symbols."""
+        self.wanted[stream] = symbols
+        self.seen[stream] = set()
+
+    def take(self, stream: int, size: int) -> int:
+        buffer, start = self.buffer, self.margin
+        end = start + size
+        tail = self.tails.pop(stream, None)
+        if tail is not None:
+            start -= len(tail)
+            buffer[start : self.margin] = tail
+        symbols = SYMBOL.findall(buffer, start, end)
+        # What follows the last price may begin another; the price itself is no longer looked at.
+        last = max(buffer.rfind(b'"price":', start, end) + 1, start, end - self.margin)
+        self.tails[stream] = bytes(buffer[last:end])
+        seen = self.seen.get(stream)
+        if seen is not None:
+            seen.update(symbols)
+            if len(seen) >= self.wanted[stream]:
+                self.served_ns[stream] = self.now_ns
+                del self.seen[stream]
+        return len(symbols)
 
 
 class OrderCheck(Meter):

@@ -19,7 +19,7 @@ from benchmarks.control import Values, Worker
 from benchmarks.counters import Counters
 from benchmarks.processes import Child, Failed, accepts, free_port
 from benchmarks.ticks import symbol_names
-from benchmarks.workloads import Workload, fanout, watch_lists
+from benchmarks.workloads import Workload, fanout, herd_lists, watch_lists
 
 START_S = 30
 CONNECT_S = 120
@@ -41,6 +41,7 @@ class Stage:
         self.load_processes = load_processes
         lists = watch_lists(workload)
         self.lists, self.slow_lists = lists[workload.slow :], lists[: workload.slow]
+        self.herd_lists = herd_lists(workload)
         self.names = symbol_names(workload.symbols)
         self.stack = ExitStack()
         self.servers: dict[str, Child] = {}  # redis, web, bridge
@@ -139,13 +140,17 @@ class Stage:
         self.keep(child)
         return child
 
-    def connect(self, lists: list[list[int]], *, narrow: bool = False) -> list[Worker]:
+    def connect(
+        self, lists: list[list[int]], *, narrow: bool = False, meter: str = ""
+    ) -> list[Worker]:
         """Connect and subscribe clients, and return their processes.
 
         Args:
             lists: the symbols of each client, by index.
             narrow: as in `Connection`.
+            meter: another than the workload's; with "first" they do not subscribe yet.
         """
+        meter = meter or self.workload.meter
         started: list[Worker] = []
         for share in range(self.load_processes):
             connections = []
@@ -153,13 +158,15 @@ class Stage:
                 names = [self.names[index] for index in symbols]
                 path, steps = self.contender.dialect(names, self.workload.interval_ms)
                 connections.append({"path": path, "steps": steps, "narrow": narrow})
+                if meter == "first":
+                    connections[-1]["symbols"] = len(symbols)
                 self.wanted.append(len(symbols))
             config = {
                 "port": self.port,
                 "counters": str(self.folder / "received"),
                 "slot": len(self.loads) + len(started),
-                "meter": self.workload.meter,
-                "pause_s": 0 if self.workload.meter == "latency" else CLIENT_PAUSE_S,
+                "meter": meter,
+                "pause_s": 0 if meter == "latency" else CLIENT_PAUSE_S,
                 "connections": connections,
             }
             worker = Worker("benchmarks.load", self.log("load"), config)

@@ -20,6 +20,7 @@ NAMES = {
     "bridge_tick_us": "bridge's CPU per tick, us",
     "web_us": "web process's CPU per delivery, us",
     "backlog_growth_ms": "growth of the backlog while the rate is held, ms",
+    "served_s": "the whole herd has its first prices after, s",
     "p50_ms": "p50, ms",
     "p99_ms": "p99, ms",
 }
@@ -74,6 +75,8 @@ TARGETS = [
     Target("w5", "uvicorn", "bridge_tick_us", 6),
     Target("w5", "uvicorn", "web_us", 8),
     Target("w5", "uvicorn", "backlog_growth_ms", 100),
+    *both("herd", "served_s", 10, 10),
+    *both("herd", "p99_ms", 100, 100),
     Target("w6", "uvicorn", "p50_ms", 5),
     Target("w6", "uvicorn", "p99_ms", 1.5, "node-ws"),
 ]

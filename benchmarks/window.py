@@ -2,9 +2,11 @@
 
 import time
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.control import Worker
 from benchmarks.processes import Failed, machine_cpu_s
 from benchmarks.stage import Stage
 from benchmarks.summary import percentile
@@ -81,16 +83,16 @@ class Opened:
         )
 
 
-def forget_latencies(stage: Stage) -> None:
-    """Leave out the latencies of all deliveries so far."""
-    for worker in stage.loads:
+def forget_latencies(stage: Stage, workers: Sequence[Worker] | None = None) -> None:
+    """Leave out the latencies of all deliveries so far, of some load processes or of all."""
+    for worker in stage.loads if workers is None else workers:
         worker.ask({"do": "forget"})
 
 
-def latencies(stage: Stage) -> Metrics:
+def latencies(stage: Stage, workers: Sequence[Worker] | None = None) -> Metrics:
     """Return percentiles of the latencies since they were last forgotten, in milliseconds."""
     ages = array("q")
-    for slot, worker in enumerate(stage.loads):
+    for slot, worker in enumerate(stage.loads if workers is None else workers):
         path = Path(stage.folder, f"latencies-{slot}")
         worker.ask({"do": "save_latencies", "path": str(path)}, 60)
         ages.frombytes(path.read_bytes())

@@ -31,6 +31,8 @@ class Workload:
     meter: str = "count"
     quotes: bool = False  # prices with a quote's other fields
     slow: int = 0  # of the clients; these join last and stop reading
+    herd: int = 0  # further clients, which subscribe all at once while the others get prices
+    herd_symbols: int = 0  # symbols each of those subscribes to
     small: dict[str, Any] = field(default_factory=dict)  # what `quick` changes
 
     def quick(self) -> "Workload":
@@ -146,6 +148,24 @@ WORKLOADS = {
             small={"clients": 100, "symbols": 500, "per_client": 50, "rate": 1000, "duration_s": 3},
         ),
         Workload(
+            "herd",
+            "herd: many clients subscribe to many symbols at once while prices flow",
+            "herd",
+            (*OURS, "node-ws"),
+            clients=100,
+            symbols=50_000,
+            per_client=100,  # most symbols of the herd are new to the web process
+            duration_s=30,
+            rate=2000,
+            meter="latency",
+            herd=300,
+            herd_symbols=3000,
+            small={
+                **{"clients": 20, "symbols": 2000, "per_client": 20, "rate": 500},
+                **{"herd": 20, "herd_symbols": 500, "duration_s": 2},
+            },
+        ),
+        Workload(
             "check",
             "every tick once and in order, each frame taken apart",
             "fanout",
@@ -176,6 +196,12 @@ def watch_lists(workload: Workload) -> list[list[int]]:
         return [[client % symbols] for client in range(clients)]
     choice: Callable[..., list[int]] = random.Random(20210416).sample
     return [choice(range(symbols), size) for _ in range(clients)]
+
+
+def herd_lists(workload: Workload) -> list[list[int]]:
+    """Return the symbols of each client of the herd, by index: random, the same for everybody."""
+    choice: Callable[..., list[int]] = random.Random(91500).sample
+    return [choice(range(workload.symbols), workload.herd_symbols) for _ in range(workload.herd)]
 
 
 def fanout(lists: list[list[int]], symbols: int) -> list[int]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.meters import LatencyMeter, Meter, OrderCheck, PriceCounter
+from benchmarks.meters import FirstPrices, LatencyMeter, Meter, OrderCheck, PriceCounter
 from benchmarks.ticks import TickWriter, counter_of, price_of
 from benchmarks.wire import frame
 from tests.benchmarks.test_wire import cut, positions
@@ -121,3 +121,15 @@ def test_the_publisher_writes_what_the_contract_says() -> None:
         + b"*3\r\n$7\r\nPUBLISH\r\n$10\r\nstock:AAPL\r\n%s" % value
     )
     assert b"1000.05" in writer.write(0, b"1712331900001")
+
+
+@given(cuts=positions)
+def test_stream_is_served_with_a_price_of_each_symbol(cuts: list[int]) -> None:
+    """Names in an acknowledgement and further prices of one symbol do not count."""
+    meter = FirstPrices(1 << 16)
+    meter.want(0, 2)
+    text = b'{"type":"subscribed","symbols":["A","B"]}' + price("A", 0) * 2
+    assert feed(meter, [(0, chunk) for chunk in cut(text, cuts)]) == 2
+    assert not meter.served_ns
+    assert feed(meter, [(0, chunk) for chunk in cut(price("B", 0), cuts)]) == 1
+    assert meter.served_ns == {0: NOW_NS}

@@ -12,7 +12,7 @@ from benchmarks.processes import cpu_s, open_ports, pss_bytes
 from benchmarks.report import COLUMNS, SHOWN, grid, table
 from benchmarks.summary import medians, percentile, spread
 from benchmarks.targets import NAMES, TARGETS, Target, describe, judge
-from benchmarks.workloads import WORKLOADS, fanout, watch_lists
+from benchmarks.workloads import WORKLOADS, fanout, herd_lists, watch_lists
 
 
 @given(
@@ -126,6 +126,15 @@ def test_watch_lists_are_the_same_for_everybody(name: str, quick: bool) -> None:
     counts = fanout(lists, workload.symbols)
     assert sum(counts) == workload.clients * workload.per_client
     assert len(counts) == workload.symbols
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_herd_is_the_same_for_everybody(quick: bool) -> None:
+    """Each of its clients has its number of different symbols."""
+    workload = WORKLOADS["herd"].quick() if quick else WORKLOADS["herd"]
+    lists = herd_lists(workload)
+    assert lists == herd_lists(workload) and len(lists) == workload.herd
+    assert {len(set(symbols)) for symbols in lists} == {workload.herd_symbols}
 
 
 def test_a_market_is_shared_out() -> None:
