@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from quotes.layer.lanes import lane_channel, pack_entries
+from quotes.layer.lanes import LANES, lane_channel, pack_entries
 from quotes.runtime.background import BackgroundTasks
 from quotes.runtime.redis_link import PublishedMessages, RedisDown, RedisLink
 
@@ -46,6 +46,8 @@ class LaneLink:
         self.prefix = prefix
         self.lanes: set[int] = set()
         self.confirmed: set[int] = set()
+        self._lane_of = {lane_channel(prefix, lane).encode(): lane for lane in range(LANES)}
+        self._left = [0] * LANES  # how often each lane was left
         self.link: RedisLink | None = None
         self._on_payload = on_payload
         self._on_reconnect = on_reconnect
@@ -143,8 +145,12 @@ class LaneLink:
             link.unsubscribe(*self._channels(sorted(gone)))
 
     def _take(self, messages: PublishedMessages) -> None:
-        for _, payload in messages:
-            self._on_payload(payload)
+        # Of a lane that was left and is asked for again, messages of before may still come: others
+        # in between were missed.
+        lane_of, confirmed = self._lane_of, self.confirmed
+        for channel, payload in messages:
+            if lane_of[channel] in confirmed:
+                self._on_payload(payload)
 
     def _lost(self) -> None:
         self.link = None
@@ -178,6 +184,7 @@ class LaneLink:
 
     async def _confirm(self, lanes: list[int], fresh: list[int]) -> bool:
         """Return when the host has confirmed the lanes; False if it is away."""
+        left = list(self._left)
         try:
             if self.link is None:
                 await self._connected()
@@ -187,7 +194,10 @@ class LaneLink:
                 await self.link.ping()  # comes back behind another caller's subscription
         except RedisDown:
             return False  # the reconnect hooks run when the lanes are listened to
-        self.confirmed.update(lane for lane in lanes if lane in self.lanes)
+        # One that was left meanwhile, and asked for again, is confirmed by the later call.
+        self.confirmed.update(
+            lane for lane in lanes if lane in self.lanes and self._left[lane] == left[lane]
+        )
         return True
 
     def _came_late(self, confirming: "asyncio.Task[bool]") -> None:
@@ -206,6 +216,7 @@ class LaneLink:
     def stop_listening(self, lane: int) -> None:
         self.lanes.discard(lane)
         self.confirmed.discard(lane)
+        self._left[lane] += 1
         if self.link is not None:
             self.link.unsubscribe(*self._channels([lane]))
 

@@ -10,7 +10,7 @@ from channels.exceptions import ChannelFull
 from redis import Redis
 
 from quotes.layer import QuotesChannelLayer
-from quotes.layer.lanes import pack_entries
+from quotes.layer.lanes import lane_channel, lane_of, pack_entries
 from quotes.runtime.redis_link import RedisLink
 from tests.valkey import ValkeyProcess
 from tests.waiting import eventually
@@ -120,6 +120,39 @@ async def test_channel_that_joins_no_group_leaves_nothing_behind(layer: QuotesCh
     await layer.group_add_many([], channel)
     layer.detach(channel)
     assert not (layer.state.joined or layer.state.receivers)
+
+
+async def test_message_from_before_a_group_was_left_reaches_no_later_member(
+    layer: QuotesChannelLayer, other: QuotesChannelLayer, redis: Redis
+) -> None:
+    """What came in between is missed, so it would be taken for the newest."""
+    [lane] = {lane_of("g")}
+    name = lane_channel(layer.prefix, lane)
+
+    def subscribers() -> int:
+        found: Any = redis.pubsub_numsub(name)
+        return int(found[0][1])
+
+    taken: list[str] = []
+    channels = [layer.local_channel() for _ in range(2)]
+    for channel in channels:
+        layer.attach(channel, lambda message: taken.append(message["text"]))
+    await layer.group_add("g", channels[0])
+    [host] = layer.state.links
+    assert host.link is not None
+    host.link.pause_reading()
+    await other.group_send("g", {"type": "x", "text": "before"})
+    layer.detach(channels[0])
+    await eventually(lambda: subscribers() == 0)
+    await other.group_send("g", {"type": "x", "text": "missed"})
+    joining = asyncio.create_task(layer.group_add("g", channels[1]))
+    await eventually(lambda: subscribers() == 1)
+    host.link.resume_reading()
+    await joining
+    assert layer.newest_message("g") is None
+    await other.group_send("g", {"type": "x", "text": "after"})
+    await eventually(lambda: taken)
+    assert taken == ["after"]
 
 
 async def test_full_channel_refuses_or_drops(layer: QuotesChannelLayer) -> None:
