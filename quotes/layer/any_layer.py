@@ -82,11 +82,14 @@ class AnyLayer:
     def newest_message(self, group: str) -> Message | None:
         return None
 
+    def newest_messages(self, groups: Iterable[str]) -> list[Message | None]:
+        return [None for _ in groups]
+
     def delivered_message(self, group: str) -> Message | None:
         return None
 
-    def remember(self, group: str, message: Message) -> None:
-        """Do nothing: no message is kept."""
+    def delivered_messages(self, groups: Iterable[str]) -> list[Message | None]:
+        return [None for _ in groups]
 
     def local_groups(self) -> list[str]:
         return []

@@ -6,7 +6,8 @@ does: at most once, in order per group, nothing for members that join later. Bey
 - a consumer may `attach` a receiver to its channel: a function that gets each message at once, in
   the event loop, without a queue, a task or a copy (it must neither block nor change the message);
 - `group_add_many` and `group_send_many` do in one step what many calls would;
-- `newest_message` is the newest message of a group that has members here;
+- `join_steps` and `detach_steps` do it in many steps, for an event loop that has other work;
+- `newest_messages` are the newest messages of groups that have members here;
 - rows, which a decoder turns into messages, carry much traffic at little cost (`lanes.py`).
 
 Members are known only in the process that has them: a crash leaves nothing behind in Redis.
@@ -15,8 +16,16 @@ Members are known only in the process that has them: a crash leaves nothing behi
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from concurrent.futures import Future
+from itertools import islice
 from typing import Any, Literal
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -44,6 +53,8 @@ from quotes.runtime.warnings import RateLimitedWarnings
 _warn = RateLimitedWarnings(logger)
 
 DEFAULT_PREFIX = "quotes:"
+# Groups that one step joins or leaves: well under a millisecond.
+_STEP = 100
 
 
 class QuotesChannelLayer(BaseChannelLayer):
@@ -212,13 +223,8 @@ class QuotesChannelLayer(BaseChannelLayer):
             await _run_on(loop, self.group_add_many(names, channel, within_s=within_s))
             return
         state = self.state
-        receiver = state.receiver(channel)
-        joined = state.joined.setdefault(channel, set())
-        for name in names:
-            if name not in joined:
-                joined.add(name)
-                state.group(name).put(channel, receiver)
-        await state.listen(names, within_s=within_s)
+        lanes = state.join(channel, names, state.receiver(channel))
+        await state.listen_to(lanes, within_s=within_s)
 
     async def group_discard(self, group: str, channel: str) -> None:
         """Take the channel out of the group; no error if it is not in it."""
@@ -228,7 +234,7 @@ class QuotesChannelLayer(BaseChannelLayer):
         if loop is not None and loop is not asyncio.get_running_loop():
             await _run_on(loop, self.group_discard(group, channel))
         else:
-            self.leave(group, channel)
+            self.state.leave(channel, [group])
 
     async def group_send(self, group: str, message: Message) -> None:
         """Send a message to the members of a group, in every process.
@@ -278,9 +284,10 @@ class QuotesChannelLayer(BaseChannelLayer):
         """
         state = self.state
         joined = state.joined.get(channel, ())
+        local = state.groups
         for group in groups:
             if group in joined:
-                state.groups[group].put(channel, receiver)
+                local[group].put(channel, receiver)
 
     def withhold(self, withheld: Callable[[Message], bool]) -> None:
         """Ask of each group message whether members do not get it; it becomes the newest anyway."""
@@ -293,38 +300,85 @@ class QuotesChannelLayer(BaseChannelLayer):
     def detach(self, channel: str) -> None:
         """Take the channel out of all its groups and forget its receiver."""
         state = self.state
-        for group in list(state.joined.get(channel, ())):
-            self.leave(group, channel)
+        state.leave(channel, list(state.joined.get(channel, ())))
         state.receivers.pop(channel, None)
 
-    def leave(self, group: str, channel: str) -> None:
+    def detach_steps(self, channel: str) -> Generator[None, None, None]:
+        """As `detach`, in steps, between which the channel's receivers are still called."""
         state = self.state
-        joined = state.joined.get(channel)
-        if joined is None or group not in joined:
-            return
-        joined.discard(group)
-        if not joined:
-            del state.joined[channel]
-        local = state.groups[group]
-        local.remove(channel)
-        if not local.members:
-            state.drop_group(group)
+        state.receivers.pop(channel, None)
+        while groups := list(islice(state.joined.get(channel, ()), _STEP)):
+            state.leave(channel, groups)
+            yield
+        state.leave(channel, ())
+
+    def join_steps(
+        self, groups: Sequence[str], channel: str
+    ) -> Generator[None, None, Iterable[int]]:
+        """As `group_add_many`, in steps, for a channel of this event loop.
+
+        Returns:
+            The lanes to `listen_to`: messages that are sent after its return reach the channel.
+        """
+        state = self.state
+        receiver = state.receiver(channel)
+        lanes: set[int] = set()
+        for begin in range(0, len(groups), _STEP):
+            names = groups[begin : begin + _STEP]
+            for name in names:
+                if name not in state.groups:
+                    self.require_valid_group_name(name)
+            lanes |= state.join(channel, names, receiver)
+            yield
+        return lanes
+
+    def join_known(
+        self, groups: Iterable[str], channel: str, receiver: Receiver
+    ) -> list[Message | None]:
+        """Let a receiver take the messages of those groups whose newest message is known.
+
+        The channel, which is of this event loop, becomes a member of them.
+
+        Returns:
+            The newest message of each group; None for a group that was not joined.
+        """
+        return self.state.join_known(channel, groups, receiver)
+
+    async def listen_to(self, lanes: Iterable[int], *, within_s: float | None = None) -> None:
+        """Return when all these lanes are listened to, or Redis is known to be away.
+
+        Args:
+            within_s: as in `group_add_many`.
+        """
+        await self.state.listen_to(lanes, within_s=within_s)
+
+    def leave(self, channel: str, groups: Iterable[str]) -> None:
+        """Take a channel of this event loop out of those of the groups that it is in."""
+        self.state.leave(channel, groups)
 
     def newest_message(self, group: str) -> Message | None:
         """Return the newest message of a group since it has members in this event loop."""
         found = self.state.groups.get(group)
         return found.newest if found else None
 
+    def newest_messages(self, groups: Iterable[str]) -> list[Message | None]:
+        """Return the newest message of each group, as `newest_message` does."""
+        found = self.state.groups
+        return [found[group].newest if group in found else None for group in groups]
+
     def delivered_message(self, group: str) -> Message | None:
         """Return the newest message of a group that all its members here were given."""
         found = self.state.groups.get(group)
         return found.delivered if found else None
 
-    def remember(self, group: str, message: Message) -> None:
-        """Let a message that came by another way be the newest of a group without any."""
-        found = self.state.groups.get(group)
-        if found is not None and found.newest is None:
-            found.newest = message
+    def delivered_messages(self, groups: Iterable[str]) -> list[Message | None]:
+        """Return the newest delivered message of each group, as `delivered_message` does."""
+        found = self.state.groups
+        return [found[group].delivered if group in found else None for group in groups]
+
+    def group_count(self, channel: str) -> int:
+        """Return in how many groups a channel of this event loop is."""
+        return len(self.state.joined.get(channel, ()))
 
     def local_groups(self) -> list[str]:
         """Return the names of the groups that have members in this event loop."""

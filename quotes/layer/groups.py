@@ -28,13 +28,17 @@ class LocalGroup:
     """A group's members in this event loop, and its newest messages since there were any.
 
     Attributes:
-        newest: the newest message known, perhaps read by one of the members alone.
+        lane: that carries its messages.
+        topic: whose rows it takes, None if it takes none.
+        newest: the newest message, or the marker that the stream starts over.
         delivered: the newest message that all members were given.
     """
 
-    __slots__ = ("_receivers", "delivered", "members", "newest")
+    __slots__ = ("_receivers", "delivered", "lane", "members", "newest", "topic")
 
-    def __init__(self) -> None:
+    def __init__(self, lane: int) -> None:
+        self.lane = lane
+        self.topic: str | None = None
         self.members: dict[str, Receiver] = {}  # channel -> what takes its messages
         self.newest: Message | None = None
         self.delivered: Message | None = None
@@ -159,9 +163,9 @@ class LoopState:
         """Return the group of a name, begun if it has no members yet."""
         group = self.groups.get(name)
         if group is None:
-            group = self.groups[name] = LocalGroup()
+            group = self.groups[name] = LocalGroup(lane_of(name))
             self._bind_topic(name, group)
-            self.use_lane(name)
+            self.lane_users[group.lane] += 1
         return group
 
     def decode_with(self, decoder: RowDecoder) -> None:
@@ -172,24 +176,74 @@ class LoopState:
             self._bind_topic(name, group)
 
     def _bind_topic(self, name: str, group: LocalGroup) -> None:
-        topic = self.decoder.topic(name) if self.decoder is not None else None
-        if topic is not None:
-            self.topics[topic] = group
+        group.topic = self.decoder.topic(name) if self.decoder is not None else None
+        if group.topic is not None:
+            self.topics[group.topic] = group
 
-    def drop_group(self, name: str) -> None:
+    def join(self, channel: str, names: Iterable[str], receiver: Receiver) -> set[int]:
+        """Make a channel a member of groups; return the lanes that must be listened to."""
+        lanes = set()
+        joined = self.joined.setdefault(channel, set())
+        groups = self.groups
+        for name in names:
+            group = groups.get(name) or self.group(name)
+            lanes.add(group.lane)
+            if name not in joined:
+                joined.add(name)
+                group.put(channel, receiver)
+        return lanes
+
+    def join_known(
+        self, channel: str, names: Iterable[str], receiver: Receiver
+    ) -> list[Message | None]:
+        """Make a channel a member of the groups whose newest message is known; return these.
+
+        A group of which none is known, for which None is returned, is not joined.
+        """
+        found: list[Message | None] = []
+        joined = self.joined.setdefault(channel, set())
+        groups = self.groups
+        for name in names:
+            group = groups.get(name)
+            if group is None or group.newest is None:
+                found.append(None)
+                continue
+            joined.add(name)
+            group.members[channel] = receiver
+            group._receivers = None
+            found.append(group.newest)
+        if not joined:
+            del self.joined[channel]
+        return found
+
+    def leave(self, channel: str, names: Iterable[str]) -> None:
+        """Take a channel out of those of the groups that it is in."""
+        joined = self.joined.get(channel)
+        if joined is None:
+            return
+        groups = self.groups
+        for name in names:
+            if name in joined:
+                joined.discard(name)
+                group = groups[name]
+                group.remove(channel)
+                if not group.members:
+                    self._drop_group(name, group)
+        if not joined:
+            self.joined.pop(channel, None)
+
+    def _drop_group(self, name: str, group: LocalGroup) -> None:
         """Forget a group that has no members any more."""
         del self.groups[name]
-        topic = self.decoder.topic(name) if self.decoder is not None else None
-        if topic is not None:
-            self.topics.pop(topic, None)
-        self.leave_lane(name)
+        if group.topic is not None:
+            self.topics.pop(group.topic, None)
+        self._leave_lane(group.lane)
 
     def use_lane(self, name: str) -> None:
         """Count one more user of a name's lane."""
         self.lane_users[lane_of(name)] += 1
 
-    def leave_lane(self, name: str) -> None:
-        lane = lane_of(name)
+    def _leave_lane(self, lane: int) -> None:
         self.lane_users[lane] -= 1
         if not self.lane_users[lane] and lane not in self.own_lanes:
             self.link_of(lane).stop_listening(lane)
@@ -198,7 +252,7 @@ class LoopState:
         self.reading.discard(channel)
         if channel in self.foreign:
             self.foreign.discard(channel)
-            self.leave_lane(channel)
+            self._leave_lane(lane_of(channel))
 
     async def listen(self, names: Iterable[str], *, within_s: float | None = None) -> None:
         """Return when the lanes of all names are listened to, whichever call asked for them.
@@ -206,12 +260,16 @@ class LoopState:
         Args:
             within_s: return after this time in any case; see `LaneLink.listen`.
         """
-        lanes: dict[LaneLink, list[int]] = {}
-        for lane in dict.fromkeys(map(lane_of, names)):
-            lanes.setdefault(self.link_of(lane), []).append(lane)
+        await self.listen_to(dict.fromkeys(map(lane_of, names)), within_s=within_s)
+
+    async def listen_to(self, lanes: Iterable[int], *, within_s: float | None = None) -> None:
+        """Return when all these lanes are listened to; see `listen`."""
+        by_link: dict[LaneLink, list[int]] = {}
+        for lane in lanes:
+            by_link.setdefault(self.link_of(lane), []).append(lane)
         now = asyncio.get_running_loop().time
         until = None if within_s is None else now() + within_s
-        for link, wanted in lanes.items():
+        for link, wanted in by_link.items():
             await link.listen(wanted, within_s=None if until is None else max(0, until - now()))
 
     def _reconnected(self) -> None:

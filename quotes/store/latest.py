@@ -188,6 +188,8 @@ def _snapshot(
         latest = find_latest(field, record)
         if latest is not None:
             snapshot.latest[field] = latest
+            if value == latest.frame and latest.timestamp <= now + ahead:
+                continue  # what a publisher sent in the form of a frame, and the bridge showed
         tick = _published_tick(value, *one, now, ahead) if value is not None else None
         if tick is None:
             continue

@@ -364,3 +364,38 @@ async def test_odd_lane_messages_fill_no_log(
         async with asyncio.timeout(5):
             assert await read.get() == {"type": "x"}
     assert 0 < len(caplog.records) < 20
+
+
+async def test_channel_joins_and_leaves_many_groups_in_steps(layer: QuotesChannelLayer) -> None:
+    """Between two steps it is in a part of them; after the last in all, or in none."""
+    channel = await layer.new_channel()
+    layer.attach(channel, lambda message: None)
+    groups = [f"g{n}" for n in range(250)]
+    counts = []
+    steps = layer.join_steps(groups, channel)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            await layer.listen_to(end.value)
+            break
+        counts.append(layer.group_count(channel))
+    assert counts == sorted(set(counts)) and len(counts) > 2 and counts[-1] == len(groups)
+    counts = [layer.group_count(channel) for _ in layer.detach_steps(channel)]
+    assert counts == sorted(set(counts), reverse=True) and len(counts) > 2 and counts[-1] == 0
+    assert layer.local_groups() == [] and not any(layer.state.lane_users)
+    assert not layer.state.joined
+
+
+async def test_group_whose_newest_message_is_known_is_joined_with_it(
+    layer: QuotesChannelLayer,
+) -> None:
+    """A group without one is not joined."""
+    first, second = [await layer.new_channel() for _ in range(2)]
+    await layer.group_add_many(["known", "silent"], first)
+    layer.deliver_local([("known", {"type": "x"})])
+    got: list[dict[str, Any]] = []
+    found = layer.join_known(["known", "silent", "other"], second, got.append)
+    assert found == [{"type": "x"}, None, None] and layer.group_count(second) == 1
+    layer.deliver_local([("known", {"type": "y"}), ("silent", {"type": "z"})])
+    assert got == [{"type": "y"}]

@@ -341,7 +341,7 @@ class Machine(RuleBasedStateMachine):
             client.look()
             outbox = client.session.outbox
             assert client.transport.unsent() < 20 * HIGH_WATER_BYTES
-            assert len(outbox.newest) <= len(client.session.subscriptions.keys)
+            assert len(outbox.newest) <= len(client.session.subscriptions.requested)
 
     def teardown(self) -> None:
         try:

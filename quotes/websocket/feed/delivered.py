@@ -80,11 +80,12 @@ class ClientPositions:
     """Which ticks one client was sent that are still to come for others here.
 
     Attributes:
-        held: instrument key -> the ticks that came while its subscription is under way, in order.
+        held: instrument key -> the ticks that came while its subscription is under way, in order;
+            None before the first.
     """
 
     def __init__(self) -> None:
-        self.held: dict[str, list[Message]] = {}
+        self.held: dict[str, list[Message] | None] = {}
         self._ahead: dict[str, StreamPosition] = {}  # instrument key -> the last tick read
 
     def begin(

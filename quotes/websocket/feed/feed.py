@@ -21,15 +21,15 @@ import redis.asyncio
 from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
 
-from instruments.errors import BadSymbol
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.access.service import AccessService
 from quotes.conf import conf
 from quotes.layer.any_layer import Layer, adapted
 from quotes.runtime.background import BackgroundTasks
+from quotes.runtime.time_slices import TimeSlices, chunks
 from quotes.store.clients import async_client
-from quotes.store.group_names import key_of_price_group, price_group
+from quotes.store.group_names import price_group
 from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, aread_snapshot
 from quotes.store.names import own_key, status_keys
 from quotes.store.redis_clock import redis_clock
@@ -40,8 +40,10 @@ from quotes.websocket.delivery.isolation import end_failed, end_failed_receiver
 from quotes.websocket.feed.day_reader import DayReader
 from quotes.websocket.feed.delayed import DelayedReaders
 from quotes.websocket.feed.delivered import ProvisionalPrices, TickDecoder, position_of
+from quotes.websocket.feed.first_prices import FirstPriceReader, FirstPrices
 from quotes.websocket.feed.market_status import MarketStatusWatch
 from quotes.websocket.feed.missed_candles import WantedCandles, send_missed_candles
+from quotes.websocket.feed.named_instruments import NamedInstrument, NamedInstruments
 from quotes.websocket.feed.recent_ticks import RecentTicks
 from quotes.websocket.feed.stream_history import StreamHistory
 from quotes.websocket.protocol import frame
@@ -51,10 +53,17 @@ logger = logging.getLogger(__name__)
 _WATCH_INTERVAL_S = 0.25
 _MASTER_WAIT_S = 30.0
 _MASTER_PAUSE_S = 0.02
-# Reading all latest prices again after a reconnect: for how long, and the pause before another try.
+# Reading latest prices again: for how long a page of them, and the pause before another try.
 _REFRESH_TIMEOUT_S = 10.0
 _REFRESH_PAUSE_S = 0.25
-_PAGE = 1000  # instruments that are read in one round trip
+_PAGE = 200  # instruments that are read in one round trip, and decoded in one go
+# Sessions that begin to follow the master in one turn of the event loop, and how long a round waits
+# for all of them; those that take longer go on by themselves.
+_FOLLOWERS = 50
+_FOLLOW_TIMEOUT_S = 5.0
+# Requests for many instruments that are carried out at once; others wait, the oldest first. Each
+# holds ticks and frames for its client meanwhile.
+_LARGE_REQUESTS = 4
 
 
 class FeedState(StrEnum):
@@ -133,16 +142,22 @@ class Feed:
         access_service: accounts, and counts of connections, for the sessions.
         listeners: the sessions; they add and remove themselves.
         failed_clients: how many clients were ended because they could not be served.
+        instruments: finds the instruments that clients name.
+        large_requests: held by requests for many instruments while they are carried out.
         last_tick: when the newest tick came to a bridge, Unix milliseconds of Redis's clock; None
             before the first.
         ready: done once the state is known.
         master_read: done once the instrument master was read, or could not be.
+        slices: of the event loop's time, for long work.
     """
 
     def __init__(self) -> None:
         self.layer: Layer = adapted(get_channel_layer())
         self.layer.decode_with(TickDecoder())
         self.scheduler = FlushScheduler(asyncio.get_running_loop())
+        self.slices = TimeSlices(asyncio.get_running_loop())
+        self.instruments = NamedInstruments()
+        self.large_requests = asyncio.Semaphore(_LARGE_REQUESTS)
         self.client: redis.asyncio.Redis = async_client()
         self.requests = RequestRedis()
         self.access_service = AccessService(self.requests)
@@ -169,6 +184,7 @@ class Feed:
         self.master_read = self._tasks.complete(
             "waiting for the instrument master", _until_master_read
         )
+        self.first_prices = FirstPriceReader(self._read_first, self._tasks)
         for name, work in (
             ("checking clients' deadlines", self._check_clients),
             ("reading the days of instruments", self._read_days),
@@ -318,14 +334,26 @@ class Feed:
                 raise
 
     async def follow_master(self) -> None:
-        """Let each session follow names that mean another instrument since the master changed."""
+        """Let each session follow names that mean another instrument since the master changed.
+
+        A session that cannot follow yet, since a request of its client is under way, holds up no
+        other.
+        """
         resolve = lru_cache(maxsize=None)(index.resolve)  # many clients use the same names
-        for listener in list(self.listeners):
-            try:
-                await listener.follow_master(resolve)
-            except Exception as error:
-                self._end_failed(listener, error)
-            await asyncio.sleep(0)
+        tasks = []
+        for at, listener in enumerate(list(self.listeners), 1):
+            follow = partial(self._let_follow, listener, resolve)
+            tasks.append(self._tasks.attempt("moving a client to renamed instruments", follow))
+            if not at % _FOLLOWERS:
+                await asyncio.sleep(0)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_FOLLOW_TIMEOUT_S)
+
+    async def _let_follow(self, listener: FeedListener, resolve: Resolve) -> None:
+        try:
+            await listener.follow_master(resolve)
+        except Exception as error:
+            self._end_failed(listener, error)
 
     # -- the latest prices ---------------------------------------------------------------------
 
@@ -394,6 +422,23 @@ class Feed:
                 if (ahead := snapshot.ahead.get(str(one.key))) is not None:
                     self.show_provisionally(one.key, ahead)
 
+    async def _read_first(
+        self, wanted: Sequence[NamedInstrument], until: float | None
+    ) -> FirstPrices | None:
+        """Read the latest prices of instruments whose groups have no message here yet.
+
+        Where the layer can, their groups are sent them: who has waited for them holds them.
+        """
+        some = [Wanted(one.key, one.name) for one in wanted]
+        snapshot = await self.snapshot(some, until)
+        if snapshot is None:
+            return None
+        self._send_missed(some, snapshot)
+        if self.layer.is_direct:
+            return FirstPrices({})
+        latest = snapshot.latest.items()
+        return FirstPrices({field: latest_message(field, one) for field, one in latest})
+
     def show_provisionally(self, key: InstrumentKey, latest: LatestPrice) -> None:
         """Send all clients here a price that no bridge has numbered yet, once."""
         message = {**latest_message(str(key), latest), "provisional": True}
@@ -437,9 +482,8 @@ class Feed:
     async def _refresh_until_done(self) -> None:
         while not self._closed:
             with contextlib.suppress(RedisError, OSError):
-                async with asyncio.timeout(_REFRESH_TIMEOUT_S):
-                    await self._refresh_once()
-                    break
+                await self._refresh_once()
+                break
             await asyncio.sleep(_REFRESH_PAUSE_S)
         await self._refresh_candles()
 
@@ -455,16 +499,12 @@ class Feed:
 
     async def _refresh_once(self) -> None:
         """Read the latest prices of all groups; raise redis.RedisError or OSError."""
-        wanted = []
-        for group in self.layer.local_groups():
-            try:
-                key = key_of_price_group(group)
-            except BadSymbol:
-                continue  # a group of something else
-            wanted.append(Wanted(key, str(key)))
-        for at in range(0, len(wanted), _PAGE):
-            some = wanted[at : at + _PAGE]
-            self._send_missed(some, await self._read_latest(some, self.client))
+        fields = list(self.layer.local_topics() or ())
+        for some in chunks(fields, _PAGE):
+            wanted = [Wanted(InstrumentKey.parse(field), field) for field in some]
+            async with asyncio.timeout(_REFRESH_TIMEOUT_S):
+                snapshot = await self._read_latest(wanted, self.client)
+            self._send_missed(wanted, snapshot)
 
 
 feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()

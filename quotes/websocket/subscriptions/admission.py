@@ -1,15 +1,18 @@
 """Admission: which of the names in a request a client is subscribed to, and why not to others."""
 
-from collections.abc import Container, Sized
-from typing import Any, Protocol
+from collections.abc import Container, Sequence, Sized
+from typing import Any, NamedTuple, Protocol
 
 from instruments.errors import InstrumentsError
-from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.conf import conf
 from quotes.errors import ProtocolError
-from quotes.store.latest import Wanted
+from quotes.runtime.time_slices import Steps, chunks
+from quotes.websocket.feed.named_instruments import NamedInstrument, NamedInstruments
 from quotes.websocket.protocol import ErrorCode, rejection
+
+# Names that one step takes: well under a millisecond, or a few where they are new here.
+_STEP = 50
 
 
 class Subscribed(Container[str], Sized, Protocol):
@@ -27,40 +30,65 @@ class Access(Protocol):
         """Return by how many minutes an instrument is delayed; raise ProtocolError 403."""
 
 
+class Admission(NamedTuple):
+    """The answer to the names of a request.
+
+    Attributes:
+        wanted: what to subscribe to.
+        names: the names of these, as the client wrote them.
+        rejected: the items of `rejected`.
+    """
+
+    wanted: list[NamedInstrument]
+    names: list[str]
+    rejected: list[dict[str, Any]]
+
+
 def admit(
-    names: list[str],
+    names: Sequence[str],
     segment: str,
     *,
+    instruments: NamedInstruments,
     subscribed: Subscribed,
     access: Access,
     allow_delayed: bool = True,
-) -> tuple[list[Wanted], list[str], list[dict[str, Any]]]:
-    """Return the instruments to subscribe to, their names, and the items of `rejected`.
+) -> Steps[Admission]:
+    """Return what names are admitted; yields between steps.
 
     Args:
         names: as the client wrote them.
         segment: narrows bare names; "" for none.
+        instruments: finds them.
         subscribed: the instruments that the client has already; they count for its limit.
         access: what the client may see.
         allow_delayed: whether that may be delayed prices.
     """
-    wanted: dict[str, Wanted] = {}
+    wanted: dict[str, NamedInstrument] = {}
     admitted, rejected = [], []
-    limit = access.max_symbols
-    for name in names:
-        try:
-            key = index.resolve(name, segment=segment, strict=conf.strict_symbols)
-            if str(key) in subscribed or str(key) in wanted:
-                raise ProtocolError(ErrorCode.ALREADY_SUBSCRIBED, "already subscribed")
-            if access.delay_of(key) and not allow_delayed:
-                raise ProtocolError(ErrorCode.NOT_ENTITLED, "entitled to delayed prices only")
-            if len(subscribed) + len(wanted) >= limit:
-                raise ProtocolError(
-                    ErrorCode.SYMBOL_LIMIT, f"a connection can have at most {limit} symbols"
-                )
-        except (ProtocolError, InstrumentsError) as error:
-            rejected.append(rejection(name, error.code, str(error)))
-            continue
-        wanted[str(key)] = Wanted(key, name)
-        admitted.append(name)
-    return list(wanted.values()), admitted, rejected
+    limit, strict = access.max_symbols, conf.strict_symbols
+    room = limit - len(subscribed)
+    delays: dict[str, int] = {}  # segment -> delay in minutes, of those that the client may see
+    for chunk in chunks(names, _STEP):
+        found = instruments.found(chunk, segment, strict=strict)
+        for name, one in zip(chunk, found, strict=True):
+            try:
+                if one is None:
+                    one = instruments.find(name, segment, strict=strict)
+                field, code = one.field, one.key.segment
+                if field in subscribed or field in wanted:
+                    raise ProtocolError(ErrorCode.ALREADY_SUBSCRIBED, "already subscribed")
+                if code not in delays:
+                    delays[code] = access.delay_of(one.key)
+                if delays[code] and not allow_delayed:
+                    raise ProtocolError(ErrorCode.NOT_ENTITLED, "entitled to delayed prices only")
+                if len(wanted) >= room:
+                    raise ProtocolError(
+                        ErrorCode.SYMBOL_LIMIT, f"a connection can have at most {limit} symbols"
+                    )
+            except (ProtocolError, InstrumentsError) as error:
+                rejected.append(rejection(name, error.code, str(error)))
+                continue
+            wanted[field] = one
+            admitted.append(name)
+        yield
+    return Admission(list(wanted.values()), admitted, rejected)

@@ -30,7 +30,7 @@ class Backfill:
     client instead of dropping ticks.
 
     Args:
-        held: instrument key -> the ticks that came since the groups were joined.
+        held: instrument key -> the ticks that came since the groups were joined, if any did.
         is_over: says whether the client is gone.
 
     Raises:
@@ -43,7 +43,7 @@ class Backfill:
         outbox: Outbox,
         message: Subscribe,
         *,
-        held: dict[str, list[Message]],
+        held: dict[str, list[Message] | None],
         is_over: Callable[[], bool],
     ) -> None:
         self._history = history
@@ -57,7 +57,9 @@ class Backfill:
                 ErrorCode.BAD_REQUEST,
                 f"history can have at most {conf.history_max_ticks} ticks, was {self._count}",
             )
-        self._since = {name: message.since_of(name) for name in message.names}
+        self._since = (
+            {name: message.since_of(name) for name in message.names} if message.since else {}
+        )
         self._is_current = True
 
     @property
@@ -138,7 +140,7 @@ class Backfill:
             await self._deliver(missed.rows)
             at = Since(at.epoch, at.seq + len(missed.rows))
             sent = StreamPosition(at.epoch, at.seq)
-            came = map(position_of, self._held[str(key)])
+            came = map(position_of, self._held[str(key)] or ())
             following = next((position for position in came if position > sent), None)
             if following is None or following.epoch != at.epoch or following.seq == at.seq + 1:
                 return sent

@@ -60,25 +60,27 @@ class CandleSubscriptions:
         """Subscribe to candles: acknowledgement, past candles if asked for, then live ones."""
         interval = _live_interval(message.candles)
         count = _past_count(message)
-        wanted, names, rejected = admit(
+        admission = admit(
             message.names,
             message.segment,
+            instruments=self._feed.instruments,
             subscribed=_SubscribedInstruments(self, interval),
             access=self._access,
             allow_delayed=False,
         )
-        for key, name in wanted:
-            self._want(key, interval.label, (name, message.segment))
-            self._held[str(key), interval.label] = []
+        wanted, names, rejected = await self._feed.slices.run(admission)
+        for one in wanted:
+            self._want(one.key, interval.label, (one.name, message.segment))
+            self._held[one.field, interval.label] = []
         try:
             until = self._feed.requests.deadline()
-            await self._membership.join([candle_group(key) for key, _ in wanted], until=until)
+            await self._membership.join([candle_group(one.key) for one in wanted], until=until)
         except ProtocolError:
-            for key, _ in wanted:
-                self._held.pop((str(key), interval.label), None)
-                self._intervals(key).pop(interval.label, None)
-                if not self._intervals(key):
-                    del self.wanted[str(key)]
+            for one in wanted:
+                self._held.pop((one.field, interval.label), None)
+                self._intervals(one.key).pop(interval.label, None)
+                if not self._intervals(one.key):
+                    del self.wanted[one.field]
             raise
         self._outbox.control(
             frame(
@@ -91,10 +93,10 @@ class CandleSubscriptions:
                 feed=self._feed.state.value,
             )
         )
-        for key, name in wanted:
+        for one in wanted:
             if count:
-                await self._send_past(message, name, key, interval, count)
-            for event in self._held.pop((str(key), interval.label), []):
+                await self._send_past(message, one.name, one.key, interval, count)
+            for event in self._held.pop((one.field, interval.label), []):
                 self._outbox.price(event)
 
     def _want(self, key: InstrumentKey, label: str, requested: tuple[str, str]) -> None:
@@ -143,7 +145,7 @@ class CandleSubscriptions:
         self._outbox.forget(_message_key(str(key), label))
         if not intervals:
             del self.wanted[str(key)]
-            await self._membership.leave(candle_group(key))
+            await self._membership.leave([candle_group(key)])
 
     async def follow_master(self, resolve: Resolve) -> list[str]:
         """Follow names that mean another instrument since the master changed.

@@ -1,28 +1,31 @@
 """One client's subscriptions to prices: how it gets from none to live ones.
 
 Subscribing leaves no gap and no repeat: it joins the groups first and holds the ticks that arrive,
-sends the acknowledgement and the latest prices, then the held ticks that are newer.
+sends the acknowledgement and the latest prices, then the held ticks that are newer. All of that is
+done in time slices, so that other clients' prices go on meanwhile.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
 
 from instruments.errors import InstrumentsError
-from instruments.index import index
-from instruments.keys import InstrumentKey
 from quotes.errors import ProtocolError
 from quotes.layer.groups import Receiver
 from quotes.layer.lanes import Message
-from quotes.store.group_names import price_group
-from quotes.store.latest import LatestPrice, Wanted
+from quotes.runtime.time_slices import Steps, chunks
 from quotes.store.positions import StreamPosition
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.feed.delayed import DelayedSubscriptions
-from quotes.websocket.feed.delivered import position_of
-from quotes.websocket.feed.feed import Feed, Resolve, latest_message
+from quotes.websocket.feed.delivered import is_tick, position_of
+from quotes.websocket.feed.feed import Feed, Resolve
+from quotes.websocket.feed.first_prices import FirstPrices
 from quotes.websocket.feed.missed_candles import WantedCandles
+from quotes.websocket.feed.named_instruments import NamedInstrument
 from quotes.websocket.protocol import ErrorCode, Subscribe, Unsubscribe, frame, rejection
-from quotes.websocket.subscriptions.admission import admit
+from quotes.websocket.subscriptions.admission import Admission, admit
 from quotes.websocket.subscriptions.backfill import Backfill
 from quotes.websocket.subscriptions.candles import CandleSubscriptions
 from quotes.websocket.subscriptions.membership import GroupMembership
@@ -30,6 +33,10 @@ from quotes.websocket.subscriptions.option_chains import chain_keys
 
 # At most this many newer ticks of an instrument are held while its latest price is being read.
 _MAX_HELD_TICKS = 1000
+# A request for more instruments than this waits for others of its kind (`Feed.large_requests`).
+_LARGE_REQUEST = 200
+# Instruments that one step takes: well under a millisecond.
+_STEP = 50
 
 
 class PriceSubscriptions:
@@ -43,17 +50,16 @@ class PriceSubscriptions:
         access: what the client may see.
 
     Attributes:
-        keys: instrument key's text -> key, of instruments without delay.
-        requested: the same, with those with delay -> name and segment as the client wrote them.
+        requested: instrument key's text -> the instrument as the client named it, of those with
+            delay as well.
     """
 
     def __init__(self, feed: Feed, outbox: Outbox, *, channel: str, access: ClientAccess) -> None:
         self._feed = feed
         self._access = access
-        self._groups = GroupMembership(feed.layer, channel, self.receive)
+        self._groups = GroupMembership(feed.layer, feed.slices, channel, self.receive)
         self._outbox = outbox
-        self.keys: dict[str, InstrumentKey] = {}
-        self.requested: dict[str, tuple[str, str]] = {}
+        self.requested: dict[str, NamedInstrument] = {}
         self._held = self._groups.positions.held
         self._candles = CandleSubscriptions(feed, outbox, self._groups, access=access)
         self._ended = False
@@ -75,16 +81,22 @@ class PriceSubscriptions:
         )
         if message.seq:
             self._outbox.framing.set_numbered(True)
-        wanted, taken, rejected = admit(
-            names, message.segment, subscribed=self.requested, access=self._access
-        )
-        for one in wanted:
-            self._outbox.want(str(one.key), mode=message.mode, every_tick=not message.conflate)
-            self.requested[str(one.key)] = (one.name, message.segment)
+        # One with past ticks waits for its own client, so it must not hold up others.
+        async with self._place(0 if backfill.is_wanted else len(names)):
+            await self._add(names, message, backfill)
+
+    def _place(self, instruments: int) -> AbstractAsyncContextManager[Any]:
+        """Return what to hold while a request for so many instruments is carried out."""
+        return self._feed.large_requests if instruments > _LARGE_REQUEST else nullcontext()
+
+    async def _add(self, names: Sequence[str], message: Subscribe, backfill: Backfill) -> None:
+        if self._ended:
+            return
+        wanted, taken, rejected = await self._feed.slices.run(self._admit(names, message))
 
         def acknowledge() -> None:
             # Frames have the exchange's symbol and segment; clients map other names to them.
-            keys = {one.name: str(one.key) for one in wanted if one.name != str(one.key)}
+            keys = {one.name: one.field for one in wanted if one.name != one.field}
             self._outbox.control(
                 frame(
                     "subscribed",
@@ -99,65 +111,173 @@ class PriceSubscriptions:
 
         await self._begin(wanted, acknowledge, backfill)
 
+    def _admit(self, names: Sequence[str], message: Subscribe) -> Steps[Admission]:
+        admission = yield from admit(
+            names,
+            message.segment,
+            instruments=self._feed.instruments,
+            subscribed=self.requested,
+            access=self._access,
+        )
+        self.requested.update([(one.field, one) for one in admission.wanted])
+        if message.mode is not None or not message.conflate:
+            for one in admission.wanted:
+                self._outbox.want(one.field, mode=message.mode, every_tick=not message.conflate)
+        return admission
+
     async def _begin(
         self,
-        wanted: list[Wanted],
+        wanted: list[NamedInstrument],
         acknowledge: Callable[[], None],
         backfill: Backfill | None = None,
     ) -> None:
         """Begin with live prices, or with delayed ones where the client may see no others."""
-        delays = {one: self._access.delay_of(one.key) for one in wanted}
-        await self._begin_live([one for one in wanted if not delays[one]], acknowledge, backfill)
-        for one in filter(delays.__getitem__, wanted):
-            if backfill is not None:
-                backfill.send_delayed(one.key, one.name, delays[one])
-            self._delayed.join(one.key, delays[one])
+        delay_of = self._access.entitlements.delay_of
+        delays = {one.key.segment: delay_of(one.key) for one in wanted}
+        live = [one for one in wanted if delays[one.key.segment] == 0]
+        await self._begin_live(live, acknowledge, backfill)
+        if len(live) == len(wanted):
+            return
+        for one in wanted:
+            if (delay := delays[one.key.segment]) and not self._ended:
+                if backfill is not None:
+                    backfill.send_delayed(one.key, one.name, delay)
+                self._delayed.join(one.key, delay)
 
     async def _begin_live(
-        self, wanted: list[Wanted], acknowledge: Callable[[], None], backfill: Backfill | None
+        self,
+        wanted: list[NamedInstrument],
+        acknowledge: Callable[[], None],
+        backfill: Backfill | None,
     ) -> None:
-        """Join the groups, acknowledge, send the latest prices and then the held ticks."""
+        """Join the groups, acknowledge, send the latest prices and then the held ticks.
+
+        A client that wants every tick holds them all from before the acknowledgement on.
+        """
         self._outbox.begin_change()
-        for one in wanted:
-            self.keys[str(one.key)] = one.key
-            self._held[str(one.key)] = []
+        past = backfill is not None and backfill.is_wanted
+        known = [] if past or self._outbox.lossless else self._groups.known(wanted)
+        new = wanted
+        if known:
+            fields = {one.field for one in known}
+            new = [one for one in wanted if one.field not in fields]
+        self._held.update(dict.fromkeys([one.field for one in new]))
         try:
             until = self._feed.requests.deadline()
-            await self._groups.join([price_group(one.key) for one in wanted], until=until)
-            unread = [one for one in wanted if self._groups.newest_message(one.key) is None]
-            snapshot = await self._feed.snapshot(unread, until) if unread else None
+            await self._groups.join([one.group for one in new], until=until)
+            newest = self._groups.newest_messages(new)
+            unread = [one for one, last in zip(new, newest, strict=True) if last is None]
+            prices = await self._feed.first_prices.read(unread, until=until)
             acknowledge()
-            latest = snapshot.latest if snapshot else {}
-            backfill = backfill if backfill is not None and backfill.is_wanted else None
-            newest = {one.key: self._groups.newest(one.key, latest) for one in wanted}
-            if backfill is not None:
-                await backfill.prepare(has_latest=snapshot is not None or not unread)
-            for one in wanted:
-                sent = await backfill.send(one.key, one.name, newest[one.key]) if backfill else None
-                self._send_latest(one.key, latest.get(str(one.key)), sent)
-            for one in wanted:
-                self._groups.redirect([one.key], self._outbox.receiver(str(one.key)))
+            lost = await self._feed.slices.run(self._begin_known(known))
+            if backfill is not None and past:
+                await self._send_past(new, prices, backfill)
+            else:
+                await self._feed.slices.run(self._send_steps(new, prices))
         except ProtocolError:
-            await self._forget(wanted)
+            await self._groups.leave_all(self._forget([one.field for one in new]))
             raise
         finally:
             self._outbox.end_change()
-            for one in wanted:
-                self._held.pop(str(one.key), None)
-        if snapshot is not None and not snapshot.bridge_up:
-            for one in wanted:
-                if (ahead := snapshot.ahead.get(str(one.key))) is not None:
-                    self._feed.show_provisionally(one.key, ahead)
+            for one in new:
+                self._held.pop(one.field, None)
+        if lost and not self._ended:
+            await self._begin_live(lost, lambda: None, None)
 
-    async def _forget(self, wanted: list[Wanted]) -> None:
-        """Forget instruments whose groups could not be joined."""
+    def _begin_known(self, known: list[NamedInstrument]) -> Steps[list[NamedInstrument]]:
+        """Begin with instruments whose newest price is known here: nothing has to be held.
+
+        Returns:
+            Those whose price is no longer known, since all others have left their groups.
+        """
+        price = self._outbox.price
+        lost = []
+        for chunk in chunks(known, _STEP):
+            if self._ended:
+                break
+            for one, message in zip(chunk, self._groups.join_known(chunk, price), strict=True):
+                if message is None:
+                    lost.append(one)
+                elif message["type"] == "quote.tick":
+                    price(message)
+            yield
+        return lost
+
+    def _send_steps(self, wanted: list[NamedInstrument], prices: FirstPrices) -> Steps[None]:
+        for chunk in chunks(wanted, _STEP):
+            if self._ended:
+                return
+            self._send_first(chunk, prices)
+            yield
+
+    async def _send_past(
+        self, wanted: list[NamedInstrument], prices: FirstPrices, backfill: Backfill
+    ) -> None:
+        """Send past ticks of each instrument before its first price."""
+        newest = []
         for one in wanted:
-            field = str(one.key)
-            self.requested.pop(field, None)
-            self.keys.pop(field, None)
-            self._outbox.forget(field)
-            self._groups.forget(field)
-        await self._groups.leave_all([price_group(one.key) for one in wanted])
+            numbered = filter(is_tick, self._held[one.field] or ())
+            read = next(numbered, prices.messages.get(one.field))
+            newest.append(self._groups.newest(one, read))
+        await backfill.prepare(has_latest=prices.is_complete)
+        for one, position in zip(wanted, newest, strict=True):
+            sent = await backfill.send(one.key, one.name, position)
+            self._send_first([one], prices, sent)
+            await asyncio.sleep(0)  # what it sends may be in memory, and much
+
+    def _send_first(
+        self,
+        wanted: Sequence[NamedInstrument],
+        prices: FirstPrices,
+        sent: StreamPosition | None = None,
+    ) -> None:
+        """Send the latest price of instruments, then the held ticks that are newer.
+
+        Args:
+            sent: the position of the last tick that the client was sent of the only instrument; its
+                latest price is then not sent.
+        """
+        lossless = self._outbox.lossless
+        price, next_tick = self._outbox.price, self._outbox.next_tick
+        newest = self._groups.newest_messages(wanted)
+        delivered = self._groups.delivered_messages(wanted)
+        for one, last, given in zip(wanted, newest, delivered, strict=True):
+            field = one.field
+            take = next_tick if field in lossless else price
+            held = self._held.pop(field)
+            first = None
+            if sent is not None:
+                self._outbox.begin(field, sent)
+            else:
+                first = prices.messages.get(field)
+                if not held and last is not None and last["type"] == "quote.tick":
+                    first = last
+                if first is not None:
+                    take(first)
+            if first is None or held or first is not given:
+                position = position_of(first) if first is not None else sent
+                self._groups.begin(field, position, given)
+                for event in held or ():
+                    if self._groups.positions.is_newer(event, position):
+                        take(event)
+        self._redirect(wanted)
+
+    def _redirect(self, instruments: Iterable[NamedInstrument]) -> None:
+        """Let the outbox take the prices of the instruments that need no comparison."""
+        outbox = self._outbox
+        if not outbox.lossless:
+            self._groups.redirect(instruments, outbox.price)
+            return
+        for one in instruments:
+            self._groups.redirect([one], outbox.receiver(one.field))
+
+    def _route(self, receiver: Receiver) -> None:
+        """Let a receiver take the prices of all instruments that need no comparison."""
+        delayed = self._delayed.keys
+        live = [one for field, one in self.requested.items() if field not in delayed]
+        self._groups.redirect(live, receiver)
+
+    # -- changes --------------------------------------------------------------------------------
 
     async def follow_master(self, resolve: Resolve) -> list[str]:
         """Follow names that mean another instrument since the master changed.
@@ -165,129 +285,139 @@ class PriceSubscriptions:
         Returns:
             The keys of instruments that the client may not see.
         """
+        renamed = await self._feed.slices.run(self._renamed(resolve))
+        async with self._place(len(renamed)):
+            dropped = await self._follow(renamed)
+        return dropped + await self._candles.follow_master(resolve)
+
+    def _renamed(self, resolve: Resolve) -> Steps[list[tuple[str, NamedInstrument]]]:
+        """Return which instruments have another one in their place, and that one."""
+        renamed = []
+        instruments = self._feed.instruments
+        for chunk in chunks(list(self.requested.items()), _STEP):
+            for field, one in chunk:
+                try:
+                    key = resolve(one.name, segment=one.segment)
+                except InstrumentsError:
+                    continue
+                if key != one.key:
+                    renamed.append((field, instruments.named(key, one.name, one.segment)))
+            yield
+        return renamed
+
+    async def _follow(self, renamed: list[tuple[str, NamedInstrument]]) -> list[str]:
         dropped, moved = [], []
-        for field, (name, segment) in list(self.requested.items()):
-            try:
-                key = resolve(name, segment=segment)
-            except InstrumentsError:
-                continue
-            if str(key) == field:
-                continue
-            delay = self._access.entitlements.delay_of(key)
-            if str(key) in self.requested:
-                await self._leave(field)
+        for field, one in renamed:
+            delay = self._access.entitlements.delay_of(one.key)
+            if one.field in self.requested:
+                await self._leave([field])
             elif delay is None:
-                await self._leave(field)
-                dropped.append(str(key))
+                await self._leave([field])
+                dropped.append(one.field)
             else:
                 minutes = self._delayed.minutes.get(field)
-                await self._move(field, Wanted(key, name), segment)
-                moved.append(Wanted(key, name))
-                if minutes and delay and not InstrumentKey.parse(field).segment:
+                former = self.requested[field].key
+                await self._move(field, one)
+                moved.append(one)
+                if minutes and delay and not former.segment:
                     # Its ticks from before the change are in the log under the bare name.
-                    self._delayed.finish(field, minutes, successor=str(key))
+                    self._delayed.finish(field, minutes, successor=one.field)
         if moved:
             await self._begin(moved, lambda: None)
-        return dropped + await self._candles.follow_master(resolve)
+        return dropped
 
     async def reconsider(self) -> list[str]:
         """Apply changed entitlements; return the instrument keys of what was dropped."""
         dropped, moved = [], []
-        for field, (name, segment) in list(self.requested.items()):
-            key = self.keys.get(field) or self._delayed.keys[field]
-            delay = self._access.entitlements.delay_of(key)
+        for field, one in list(self.requested.items()):
+            delay = self._access.entitlements.delay_of(one.key)
             if delay == self._delayed.minutes.get(field, 0):
                 continue
             if delay is None:
-                await self._leave(field)
                 dropped.append(field)
             else:
-                await self._move(field, Wanted(key, name), segment)
-                moved.append(Wanted(key, name))
+                moved.append(one)
+        await self._leave(dropped)
+        for one in moved:
+            await self._move(one.field, one)
         if moved:
             await self._begin(moved, lambda: None)
         return dropped + await self._candles.reconsider()
 
-    async def _move(self, field: str, wanted: Wanted, segment: str) -> None:
+    async def _move(self, field: str, one: NamedInstrument) -> None:
         """Leave an instrument for what is to begin in its place, in the same mode."""
         mode = self._outbox.framing.modes.get(field)
         every_tick = field in self._outbox.lossless
-        await self._leave(field)
-        self._outbox.want(str(wanted.key), mode=mode, every_tick=every_tick)
-        self.requested[str(wanted.key)] = (wanted.name, segment)
+        await self._leave([field])
+        self._outbox.want(one.field, mode=mode, every_tick=every_tick)
+        self.requested[one.field] = one
 
-    async def _leave(self, field: str) -> None:
-        self.requested.pop(field, None)
-        self._outbox.forget(field)
-        if field in self._delayed.keys:
-            self._delayed.leave(field)
-        else:
-            self._groups.forget(field)
-            await self._groups.leave(price_group(self.keys.pop(field)))
+    async def _leave(self, fields: Sequence[str]) -> None:
+        await self._groups.leave(self._forget(fields))
 
-    def _route(self, receiver: Receiver) -> None:
-        """Let a receiver take the prices of all instruments that need no comparison."""
-        self._groups.redirect(self.keys.values(), receiver)
-
-    def _send_latest(
-        self, key: InstrumentKey, latest: LatestPrice | None, sent: StreamPosition | None = None
-    ) -> None:
-        """Send the latest price of an instrument, then the held ticks that are newer.
-
-        Args:
-            sent: the position of the last tick of it that the client was sent.
-        """
-        held = self._held.pop(str(key))
-        first = latest_message(str(key), latest) if latest else None
-        last = self._groups.newest_message(key)
-        if not held and last is not None and last["type"] == "quote.tick":
-            first = last
-        elif last is None and first is not None:
-            self._groups.remember(key, first)
-        take = self._outbox.receiver(str(key))
-        if sent is not None:
-            self._outbox.begin(str(key), sent)
-        elif first is not None:
-            take(first)
-            sent = position_of(first)
-        self._groups.begin(key, sent)
-        for event in held:
-            if self._groups.positions.is_newer(event, sent):
-                take(event)
+    def _forget(self, fields: Iterable[str]) -> list[str]:
+        """Forget subscriptions; return the groups to leave."""
+        groups = []
+        for field in fields:
+            one = self.requested.pop(field)
+            self._outbox.forget(field)
+            if field in self._delayed.keys:
+                self._delayed.leave(field)
+            else:
+                self._groups.forget(field)
+                groups.append(one.group)
+        return groups
 
     async def remove(self, message: Unsubscribe) -> None:
         """Unsubscribe from what a message names, and acknowledge."""
         if message.candles is not None:
             return await self._candles.remove(message)
-        names, rejected = [], []
-        for name in message.names:
-            try:
-                key = index.resolve(name, segment=message.segment)
-            except InstrumentsError as error:
-                rejected.append(rejection(name, error.code, str(error)))
-                continue
-            if str(key) not in self.requested:
-                rejected.append(rejection(name, ErrorCode.UNKNOWN_SYMBOL, "not subscribed"))
-                continue
-            await self._leave(str(key))
-            names.append(name)
+        names, rejected, groups = await self._feed.slices.run(self._remove(message))
+        await self._groups.leave(groups)
         answer = {"symbols": names, "rejected": rejected, "subscriptions": len(self.requested)}
         self._outbox.control(frame("unsubscribed", id=message.id, **answer))
+
+    def _remove(self, message: Unsubscribe) -> Steps[tuple[list[str], list[Any], list[str]]]:
+        """Return the names that were removed, the items of `rejected`, and groups to leave."""
+        names, rejected, groups = [], [], []
+        for chunk in chunks(message.names, _STEP):
+            fields = []
+            for name in chunk:
+                try:
+                    one = self._feed.instruments.find(name, message.segment, strict=False)
+                except InstrumentsError as error:
+                    rejected.append(rejection(name, error.code, str(error)))
+                    continue
+                if one.field not in self.requested or one.field in fields:
+                    rejected.append(rejection(name, ErrorCode.UNKNOWN_SYMBOL, "not subscribed"))
+                    continue
+                fields.append(one.field)
+                names.append(name)
+            groups += self._groups.leave_at_once(self._forget(fields))
+            yield
+        return names, rejected, groups
+
+    # -- messages of the groups -----------------------------------------------------------------
 
     def receive(self, event: Message) -> None:
         """Take a message of one of the groups."""
         if event["type"] != "quote.tick":
             self._candles.receive(event)
             return
-        if (key := self.keys.get(event["key"])) is None:
+        field = event["key"]
+        one = self.requested.get(field)
+        if one is None or field in self._delayed.keys:
             return  # another layer's message that was on its way
-        held = self._held.get(event["key"])
-        if held is None:
+        if field not in self._held:
             if not self._groups.positions.is_repeat(event):
-                take = self._outbox.receiver(event["key"])
+                take = self._outbox.receiver(field)
                 take(event)
                 if not self._outbox.interval_membership.is_shared:
-                    self._groups.redirect([key], take)
+                    self._groups.redirect([one], take)
+            return
+        held = self._held[field]
+        if held is None:
+            self._held[field] = [event]
             return
         if len(held) >= _MAX_HELD_TICKS:
             held.clear()
@@ -315,8 +445,10 @@ class PriceSubscriptions:
         self._ended = True
         self._delayed.end()
         self._groups.end()
+        if self._feed.layer.is_direct:
+            self.requested = {}
 
     async def leave_groups(self) -> None:
         """Leave the groups of a layer that cannot leave all at once."""
-        groups = [price_group(key) for key in self.keys.values()]
+        groups = [one.group for one in self.requested.values()]
         await self._groups.leave_all([*groups, *self._candles.groups()])
