@@ -16,8 +16,8 @@ from quotes.access.errors import AccessDown
 from quotes.access.revocation import AccessWatch
 from quotes.access.service import AccessService
 from quotes.runtime.background import background_failures
-from quotes.store.clients import async_client
 from quotes.store.names import own_key
+from quotes.store.request_clients import RequestRedis
 from quotes.websocket.feed.feed import current_feed
 from quotes.websocket.session import ClientSession
 from tests.access.people import access_token, asha
@@ -30,11 +30,11 @@ pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
 @pytest.fixture
 async def service(redis: Redis) -> AsyncIterator[AccessService]:
-    client = async_client()
-    found = AccessService(client)
+    requests = RequestRedis()
+    found = AccessService(requests)
     yield found
     await found.close()
-    await client.aclose()
+    await requests.aclose()
 
 
 class Seat:

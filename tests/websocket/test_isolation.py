@@ -276,3 +276,26 @@ async def send_longest_tick(opened: Opened, redis: Redis, mode: str) -> None:
 async def test_longest_tick_comes_in_every_mode(live: LiveServer, redis: Redis, mode: str) -> None:
     """A tick of 16 KiB, to which a segment is added, is not lost in any mode."""
     await send_longest_tick(live.client, redis, mode)
+
+
+@BOTH
+async def test_subscribe_that_fails_leaves_nothing_behind(
+    live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client is told of a failure, is subscribed to nothing, and can subscribe again."""
+    feed = await current_feed()
+    read = feed.first_prices.read
+
+    async def fails(*args: Any, **options: Any) -> Any:
+        raise RuntimeError("as a mistake would")
+
+    async with live.client() as client:
+        monkeypatch.setattr(feed.first_prices, "read", fails)
+        assert (await client.subscribe("A", "B"))["code"] == 500
+        assert (await client.ask(action="list"))["symbols"] == []
+        publish(redis, "A", message("A", "1", MOMENT))
+        monkeypatch.setattr(feed.first_prices, "read", read)
+        assert (await client.subscribe("A"))["symbols"] == ["A"]
+        assert (await client.price())["price"] == 1
+        publish(redis, "A", message("A", "2", MOMENT + 1))
+        assert (await client.price())["price"] == 2

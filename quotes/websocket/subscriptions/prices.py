@@ -162,6 +162,7 @@ class PriceSubscriptions:
             fields = {one.field for one in known}
             new = [one for one in wanted if one.field not in fields]
         self._held.update(dict.fromkeys([one.field for one in new]))
+        is_acknowledged = False
         try:
             until = self._feed.requests.deadline()
             await self._groups.join([one.group for one in new], until=until)
@@ -169,13 +170,15 @@ class PriceSubscriptions:
             unread = [one for one, last in zip(new, newest, strict=True) if last is None]
             prices = await self._feed.first_prices.read(unread, until=until)
             acknowledge()
+            is_acknowledged = True
             lost = await self._feed.slices.run(self._begin_known(known))
             if backfill is not None and past:
                 await self._send_past(new, prices, backfill)
             else:
                 await self._feed.slices.run(self._send_steps(new, prices))
-        except ProtocolError:
-            await self._groups.leave_all(self._forget([one.field for one in new]))
+        except Exception as error:
+            if not is_acknowledged or isinstance(error, ProtocolError):
+                await self._groups.leave_all(self._forget([one.field for one in wanted]))
             raise
         finally:
             self._outbox.end_change()
