@@ -216,8 +216,8 @@ def _add_if_ahead(snapshot: PriceSnapshot, wanted: Wanted, tick: Tick, *, latest
     latest = snapshot.latest.get(str(key))
     if latest is None or tick.timestamp > latest.timestamp or latest.timestamp > latest_ms:
         frame = _frame_of(key, tick, tick.timestamp)
-        epoch, seq = (latest.epoch, latest.seq) if latest else (0, 0)
-        snapshot.ahead[str(key)] = LatestPrice(epoch, seq, tick.timestamp, frame)
+        # The number of the record is that of another tick.
+        snapshot.ahead[str(key)] = LatestPrice(0, 0, tick.timestamp, frame)
         snapshot.names.append(name)
 
 

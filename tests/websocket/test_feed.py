@@ -12,6 +12,7 @@ from redis.exceptions import BusyLoadingError
 from instruments.index import InstrumentIndex
 from quotes.runtime.clock import now_ms
 from quotes.store.latest import LatestPrice, aread_snapshot, encode_latest
+from quotes.store.names import own_key
 from quotes.websocket.feed import feed as feed_module
 from quotes.websocket.feed.feed import current_feed, feeds
 from tests.live import LiveServer
@@ -154,3 +155,17 @@ async def test_threads_of_history_end_with_the_feed(live: LiveServer) -> None:
     assert thread.is_alive()
     await feed.close()
     await eventually(lambda: not thread.is_alive())
+
+
+async def test_price_without_a_number_has_that_of_no_other(live: LiveServer, redis: Redis) -> None:
+    """A newer price in a publisher's key is shown as one that no bridge has numbered."""
+    publish(redis, "A", message("A", "1", MOMENT))
+    await eventually(lambda: redis.hget(own_key("latest"), "A"))
+    await live.stop_bridges()
+    redis.set("stock:A", message("A", "2", MOMENT + 1))
+    async with live.client() as client:
+        await client.subscribe("A", seq=True)
+        prices = [await client.price()]
+        if prices[0]["price"] == 1:
+            prices.append(await client.price())
+        assert (prices[-1]["price"], prices[-1]["epoch"], prices[-1]["seq"]) == (2, 0, 0)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
@@ -29,3 +30,27 @@ async def test_the_end_of_the_log_is_read_and_read_on(
         await recent.refresh()
         assert [row[2] for row in recent.rows_of(KEY)] == list(range(88, 113))
         recent.clear()
+
+
+async def test_log_is_read_again_after_a_lost_connection(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first reads after a failure may meet connections that are gone."""
+    requests = RequestRedis()
+    recent = RecentTicks(requests)
+    read = recent._refresh_once
+    failures: list[Exception] = [ConnectionError("closed"), TimeoutError("hangs")]
+
+    async def fails_first() -> None:
+        if failures:
+            raise failures.pop()
+        await read()
+
+    monkeypatch.setattr(recent, "_refresh_once", fails_first)
+    await recent.refresh()
+    assert not failures
+    failures += [TimeoutError("hangs")] * 1000
+    with pytest.raises(TimeoutError):
+        await recent.refresh()
+    recent.clear()
+    await requests.aclose()

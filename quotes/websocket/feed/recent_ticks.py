@@ -10,6 +10,7 @@ import logging
 from collections import deque
 
 import msgspec
+from redis.exceptions import RedisError
 
 from quotes.conf import conf
 from quotes.layer.lanes import Row
@@ -37,6 +38,9 @@ _PAGE = 10
 _KEEP_S = 30.0
 # A client that resumes waits for the log no longer than this.
 _TIMEOUT_S = 10.0
+# Another try is made within this time after the first, each after a pause.
+_PATIENCE_S = 1.0
+_PAUSE_S = 0.1
 
 
 class _LogEnd:
@@ -95,10 +99,24 @@ class RecentTicks:
     async def refresh(self) -> None:
         """Read up to the newest entries.
 
+        Clients resume right after a failure, when connections are still being made again: so this
+        is tried for a second before a client is sent that ticks are lost to it.
+
         Raises:
             redis.RedisError, OSError: Redis does not answer one of the reads in time, or the log is
-                not read within 10 s; at once if Redis is known to hang.
+                not read within 10 s.
         """
+        now = asyncio.get_running_loop().time
+        patient_until = now() + _PATIENCE_S
+        while True:
+            try:
+                return await self._refresh_once()
+            except (RedisError, OSError):
+                if now() >= patient_until:
+                    raise
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _refresh_once(self) -> None:
         until = asyncio.get_running_loop().time() + _TIMEOUT_S
         async with self._lock, self._requests.answer(until):
             for shard in range(1, await shard_count_async(self._client) + 1):
