@@ -84,6 +84,7 @@ class Bridge:
             status_key=status_keys(number)[-1],
             ttl_ms=conf.bridge_lease_ms,
         )
+        self._stood_by = False  # whether another bridge worked when this one last looked
         self._numbering = Numbering(number)
         self._session_id = ""  # web processes read the latest prices again when it changes
         self.bridging = False
@@ -190,15 +191,21 @@ class Bridge:
 
     async def _take_lease(self, link: RedisLink) -> bool:
         """Wait for the lease; return False when `stop` is called before."""
+        if self._stood_by:
+            # The connection to Redis was lost. Redis may be back with older data: the bridge that
+            # worked knows more than this one, and goes first.
+            await self._pause(self._lease.ttl_ms / 1000)
         is_reported = False
-        while not await self._lease.acquire(link):
+        while not self._stopping.is_set() and not await self._lease.acquire(link):
             self._numbering.is_current = False
+            self._stood_by = True
             if not is_reported:
                 logger.info("another bridge is active; standing by")
                 is_reported = True
             await self._pause(self._lease.ttl_ms / 4000)
-            if self._stopping.is_set():
-                return False
+        if self._stopping.is_set():
+            return False
+        self._stood_by = False
         return True
 
     async def _read_all_keys(self, link: RedisLink, sub: RedisLink) -> None:
