@@ -1,6 +1,7 @@
 """Redis comes back with older data than was published: no number is given twice."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -144,3 +145,22 @@ async def test_a_user_that_may_not_run_info_still_bridges(
         assert "may not run INFO" in caplog.text
     finally:
         redis.acl_setuser("default", enabled=True, nopass=True, commands=["+@all"])
+
+
+async def test_bridge_that_worked_goes_before_one_that_stood_by(
+    live: LiveServer,
+    redis: Redis,
+    redis_server: ValkeyProcess,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It knows what was shown, which Redis may not."""
+    caplog.set_level(logging.INFO)
+    other = await live.start_bridge()
+    await eventually(lambda: "standing by" in caplog.text)
+    worked = live.bridges[0][0]
+    for _ in range(3):
+        redis_server.kill()
+        await eventually(lambda: not worked.bridging)
+        redis_server.start()
+        await eventually(lambda: worked.bridging or other.bridging)
+        assert worked.bridging and not other.bridging
