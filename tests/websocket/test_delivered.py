@@ -44,12 +44,20 @@ def test_the_decoder_knows_the_groups_of_instruments() -> None:
 def test_a_price_shown_provisionally_is_shown_once() -> None:
     """The bridge's message of that price is a repeat, under one number; the next one is not."""
     prices = ProvisionalPrices()
-    prices.add("A", "frame")
-    message = {"key": "A", "frame": "frame", "epoch": 1, "seq": 1}
+    prices.add("A", "frame", 5)
+    message = {"key": "A", "frame": "frame", "timestamp": 5, "epoch": 1, "seq": 1}
+    candle = {"type": "quote.candles", "key": "A"}
+    assert not prices.is_repeat(candle)
+    # What was published before it comes before it from the inbox.
+    assert prices.is_repeat({**message, "frame": "older", "timestamp": 4})
     assert not prices.is_repeat({**message, "provisional": True})
     assert [prices.is_repeat(message) for _ in range(2)] == [True, True]
     assert not prices.is_repeat({**message, "seq": 2})
     assert not prices.is_repeat({**message, "key": "B"})
+    assert not prices.is_repeat({**message, "seq": 2, "frame": "late", "timestamp": 4})
+    prices.add("A", "frame", 5)
+    assert not prices.is_repeat({"type": "quote.forget", "key": "A"})
+    assert not prices.is_repeat({**message, "frame": "older", "timestamp": 4})
 
 
 def tick_event(epoch: int, seq: int) -> dict[str, Any]:

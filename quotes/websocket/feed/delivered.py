@@ -57,21 +57,29 @@ class ProvisionalPrices:
 
     def __init__(self) -> None:
         # instrument key -> frame, and the position under which a bridge showed it again
-        self._shown: dict[str, tuple[str, StreamPosition | None]] = {}
+        self._shown: dict[str, tuple[str, StreamPosition | None, int]] = {}
 
-    def add(self, key: str, frame: str) -> None:
+    def add(self, key: str, frame: str, timestamp: int) -> None:
         """Note a price that is shown without a number."""
-        self._shown[key] = (frame, None)
+        self._shown[key] = (frame, None, timestamp)
 
     def is_repeat(self, message: Message) -> bool:
-        """Return whether a bridge shows again what was shown provisionally."""
+        """Return whether a bridge shows again what was shown provisionally, or what is older."""
         key = message.get("key", "")
         shown = self._shown.get(key)
-        if shown is None or "provisional" in message or message["frame"] != shown[0]:
+        if shown is None or "provisional" in message:
+            return False
+        if "frame" not in message:
+            if message["type"] == "quote.forget":
+                del self._shown[key]  # older prices may follow
+            return False
+        if shown[1] is None and message["timestamp"] < shown[2]:
+            return True  # it was published before what was shown
+        if message["frame"] != shown[0]:
             return False
         position = position_of(message)
         if shown[1] is None:
-            self._shown[key] = (shown[0], position)
+            self._shown[key] = (shown[0], position, shown[2])
             return True
         return position == shown[1]
 

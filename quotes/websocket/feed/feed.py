@@ -445,7 +445,7 @@ class Feed:
         last = self.layer.newest_message(price_group(key))
         if last is not None and last.get("frame") == message["frame"]:
             return  # another client read it at the same time, and all were sent it
-        self._provisional.add(str(key), message["frame"])
+        self._provisional.add(str(key), message["frame"], latest.timestamp)
         self.layer.withhold(self._withheld)
         self.layer.deliver_local([(price_group(key), message)])
 
