@@ -100,6 +100,22 @@ async def test_frames_due_together_leave_in_one_write() -> None:
     assert transport.waiting == ["A00001", "B00002"]
 
 
+async def test_closed_outbox_keeps_nothing() -> None:
+    """A client that was closed while slow leaves its groups later: no price is held for it."""
+    transport = MemoryTransport()
+    scheduler = FlushScheduler(asyncio.get_running_loop())
+    outbox = Outbox(transport, scheduler, on_overflow=lambda: None, on_gap=lambda: None)
+    outbox.high_water = 40
+    for number in range(20):
+        outbox.price(event("A", number))
+        scheduler.flush()
+    assert outbox.newest
+    outbox.close()
+    outbox.price(event("A", 20))
+    outbox.price(event("B", 21))
+    assert not outbox.newest
+
+
 def test_client_that_reads_no_answer_is_cut_off() -> None:
     """Frames that are no prices are never dropped; a client that lets them pile up overflows."""
     loop = asyncio.new_event_loop()

@@ -27,6 +27,13 @@ from quotes.websocket.transports.base import FrameTransport
 _MAX_HELD_BYTES = 262_144
 
 
+class _NothingMore(dict[str, Message]):
+    """The newest prices of a closed outbox, which takes none."""
+
+    def __setitem__(self, key: str, message: Message) -> None:
+        pass
+
+
 class Outbox:
     """Frames that are due to one client.
 
@@ -358,9 +365,13 @@ class Outbox:
             self.interval_membership.interval = None
 
     def close(self) -> None:
-        """Write what the client takes at once, and leave the interval."""
+        """Write what the client takes at once, leave the interval, and keep nothing from now on.
+
+        The client is in its groups until all are left, and more prices may come.
+        """
         self._try_flush()
         self.leave_interval()
+        self.newest = _NothingMore()
 
     @property
     def is_behind(self) -> bool:
