@@ -28,7 +28,7 @@ from quotes.runtime.redis_link import PublishedMessages
 from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.inbox import MARK, InboxEntry
 from quotes.store.latest import LatestPrice
-from quotes.store.listings import UNNAMED, published_key
+from quotes.store.listings import UNNAMED, check_price, published_key
 from quotes.store.redis_clock import redis_clock
 from quotes.ticks import Tick, parse_tick, segment_text, usual_frame, usual_head
 
@@ -217,6 +217,7 @@ class Market:
             stream = self._names.get((channel, tick.symbol, tick.segment)) or self._find(
                 channel, tick
             )
+            check_price(stream.key, tick)
             if not tick.segment and tick.symbol == stream.key.symbol:
                 head = usual_head(tick.symbol)
                 self._usual[channel] = (stream, head, segment_text(stream.key.segment))
@@ -265,7 +266,7 @@ class Market:
         """Return the stream of a tick that came on a channel.
 
         Raises:
-            BadTick: the tick's symbol is not the channel's, or there are too many streams.
+            BadTick: the tick is not one of the channel's, or there are too many streams.
             InstrumentsError: no instrument can have this name.
         """
         name = channel[len(self.prefix.encode()) :].decode()

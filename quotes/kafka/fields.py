@@ -90,7 +90,8 @@ def read_message(message: TopicMessage, *, now_ms: int, ahead_ms: int = 0) -> To
 def read_usual(value: bytes, latest_ms: int) -> tuple[str, int] | None:
     """Return name and timestamp of a value that is its own frame; None if it may not be.
 
-    The encoder writes this layout, so encoding the value again would change nothing.
+    The encoder writes this layout, so encoding the value again would change nothing. Its price is
+    above 0.
 
     Args:
         latest_ms: the latest timestamp that is accepted.

@@ -1,13 +1,15 @@
 """Listings: which instrument a publisher's tick is of, by its name, symbol and segment.
 
 The one place that answers this, so that all ways in and all readers agree: a share of two exchanges
-is two instruments, and neither may get the price of the other.
+is two instruments, and neither may get the price of the other. A price that the instrument cannot
+have is refused here too.
 """
 
 from instruments.conf import conf as instruments_conf
 from instruments.errors import BadSegment
 from instruments.index import index
 from instruments.keys import InstrumentKey
+from instruments.prices import is_above_zero
 from quotes.errors import BadTick, quoted
 from quotes.ticks import Tick
 
@@ -21,7 +23,7 @@ def published_key(name: str, tick: Tick) -> InstrumentKey:
     """Return the instrument of a tick that was published under a name.
 
     Raises:
-        BadTick: the tick's symbol is not that of its name.
+        BadTick: the tick's symbol is not that of its name, or its price is no trade.
         InstrumentsError: no instrument can have this name.
     """
     key = _key_of(name, "" if ":" in name else tick.segment)
@@ -32,7 +34,21 @@ def published_key(name: str, tick: Tick) -> InstrumentKey:
                 # If this is no segment, that is the reason.
                 index.resolve(tick.symbol, segment=tick.segment)
             raise BadTick(f"symbol must be the channel's, was {quoted(tick.symbol)}")
+    check_price(key, tick)
     return key
+
+
+def check_price(key: InstrumentKey, tick: Tick) -> None:
+    """Check that the price of an instrument's tick is one at which it can be traded.
+
+    Raises:
+        BadTick: it is 0 or negative, and the instrument is a share, an index or an option.
+    """
+    if tick.is_from_zero_down and is_above_zero(key):
+        raise BadTick(
+            "price must be above 0 (that of a share, an index or an option at 0 is no trade), "
+            f"was {tick.price_text}"
+        )
 
 
 def _key_of(name: str, segment: str) -> InstrumentKey:
@@ -56,13 +72,13 @@ class AcceptedNames:
         """Check that a tick may be published under a name.
 
         Args:
-            tick: None: its symbol is the name, and it has no segment.
+            tick: None: its symbol is the name, it has no segment, and its price is above 0.
 
         Raises:
             BadTick, InstrumentsError: as by `published_key`.
         """
         accepted = name if tick is None or tick.symbol == name else (name, tick.symbol)
-        if accepted in self.accepted:
+        if accepted in self.accepted and (tick is None or not tick.is_from_zero_down):
             return
         if tick is None:
             index.resolve(name)

@@ -23,6 +23,10 @@ def market() -> tuple[Market, list[tuple[str, str]]]:
     return Market(prefix="stock:", warn=lambda kind, text: warnings.append((kind, text))), warnings
 
 
+def kinds(warnings: list[tuple[str, str]]) -> set[str]:
+    return {kind for kind, _ in warnings}
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("AB"), st.integers(0, 5), st.integers(1, 3)), max_size=40)
 )
@@ -235,3 +239,51 @@ def test_expired_and_inactive_instruments_make_room(monkeypatch: pytest.MonkeyPa
     for name in [*names, "NEW"]:
         one.take([(f"stock:{name}".encode(), message(name, "1", now_ms()).encode())])
     assert sorted(one.streams) == ["FREE", "NEW", "NFO:NEXT", "NSE_EQ:SHARE"]
+
+
+@pytest.mark.parametrize("price", ["0", "0.00", "-0.0", "-5", "0e3", '"0"'])
+@pytest.mark.parametrize("name", ["NSE_EQ:RELIANCE", "NSE_INDEX:NIFTY 50", "NFO:NIFTY24APR18000CE"])
+@pytest.mark.parametrize("live", [True, False], ids=["live", "history"])
+@pytest.mark.parametrize("more", [{}, {"note": "x"}], ids=["usual layout", "any layout"])
+def test_price_of_zero_is_no_trade(name: str, price: str, live: bool, more: Any) -> None:
+    """That of a share, an index or an option is refused with the reason, and operators see it."""
+    one, warnings = market()
+    symbol = name.partition(":")[2]
+    channel = f"stock:{name}".encode()
+
+    def take(price: str) -> None:
+        one.take([(channel, message(symbol, price, MOMENT, **more).encode())], live=live)
+
+    take(price)
+    assert one.streams == {}
+    take("5")
+    assert not one.refused.listed()
+    for _ in range(3):
+        take(price)
+    assert one.counters.bad == 4 and one.counters.shown + one.counters.history == 1
+    assert len(one.pending.ticks) == 1
+    assert kinds(warnings) == {"bad"} and "is no trade" in warnings[0][1]
+    (reason,) = one.refused.listed().values()
+    assert "above 0" in reason
+    if live:
+        take("0.05")
+        assert not one.refused.listed() and b'"price":0.05' in one.streams[name].frame
+
+
+@pytest.mark.parametrize("price", ["0", "-37.63", "0.0"])
+@pytest.mark.parametrize("name", ["MCX:CRUDEOIL24APRFUT", "AAPL"])
+def test_price_from_zero_down_can_be_a_trade(name: str, price: str) -> None:
+    """That of a future, or of a name that the master does not know, is shown."""
+    one, _ = market()
+    for more in ({}, {"volume": 5}, {"note": "x"}):
+        text = message(name.rpartition(":")[2], price, MOMENT, **more)
+        one.take([(f"stock:{name}".encode(), text.encode())])
+    assert (one.counters.bad, one.counters.shown) == (0, 3)
+
+
+def test_publishers_key_at_zero_is_not_shown() -> None:
+    """A key may hold anything: only the price of a trade becomes the last one."""
+    one, _ = market()
+    for price in ("0", "7"):
+        one.take_keys([(b"stock:NSE_EQ:TCS", message("TCS", price, MOMENT).encode())])
+    assert b'"price":7' in one.streams["NSE_EQ:TCS"].frame and one.streams["NSE_EQ:TCS"].seq == 1

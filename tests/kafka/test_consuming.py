@@ -81,6 +81,7 @@ POISON = [
     (b'{"price":1,"symbol":"A","timestamp":1712331900}', "milliseconds"),
     (b'{"price":1,"symbol":"A","segment":"NOPE"}', "not a segment, was 'NOPE'"),
     (b'{"price":1,"symbol":"A","segment":"nse_eq"}', "not a segment, was 'nse_eq'"),
+    (b'{"price":0,"symbol":"NSE_EQ:A"}', "at 0 is no trade"),
     (b'{"price":1,"symbol":"A","volume":1%b}' % (b"0" * 30), "at most 30 digits"),
     (b'{"price":1,"symbol":"A","deep":%b1%b}' % (b"[" * 900, b"]" * 900), "nested at most 32"),
 ]

@@ -276,3 +276,21 @@ async def test_frames_are_text_and_json(live: LiveServer, redis: Redis) -> None:
             "volume": 5,
             "note": {"deep": [1.5, "é"]},
         }
+
+
+async def test_price_of_zero_of_a_share_is_not_shown(live: LiveServer, redis: Redis) -> None:
+    """It is no trade: the last price stays, for subscribers and for new ones."""
+    name = "NSE_EQ:RELIANCE"
+    redis.set(f"stock:{name}", message("RELIANCE", "0", MOMENT))
+    async with live.client() as client:
+        await client.subscribe(name, "AAPL")
+        publish(redis, name, message("RELIANCE", "2950.5", MOMENT))
+        for price in ("0", "-1", "0.00"):
+            publish(redis, name, message("RELIANCE", price, MOMENT + 1))
+        publish(redis, "AAPL", message("AAPL", "0", MOMENT))
+        assert (await client.price())["price"] == 2950.5
+        shown = await client.price()
+        assert (shown["symbol"], shown["price"]) == ("AAPL", 0)
+        async with live.client() as second:
+            await second.subscribe(name)
+            assert (await second.price())["price"] == 2950.5

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from instruments.errors import InstrumentsError
 from instruments.keys import InstrumentKey
+from instruments.prices import can_trade_at
 from quotes.errors import BadHistoryFile, BadInterval, BadTick, QuotesError, quoted
 from quotes.history.candles.bars import Bar
 from quotes.history.candles.intervals import Interval
@@ -122,6 +123,10 @@ class RowReader:
             raise BadHistoryFile(
                 "low must be the lowest price of a candle and high the highest, was "
                 f"{quoted(' '.join(cells[name] for name in ('open', 'high', 'low', 'close')))}"
+            )
+        if not can_trade_at(key, low):
+            raise BadHistoryFile(
+                f"prices of {key} must be above 0 (0 is no trade), was {quoted(cells['low'])}"
             )
         bar = Bar(
             *(start, ends, opened, high, low, close),

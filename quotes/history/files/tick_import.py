@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from django.db import transaction
 
+from instruments.prices import can_trade_at
 from quotes.conf import conf
 from quotes.history.candles.bars import NO_VOLUME, Point
 from quotes.history.candles.building import CandleBuilder
@@ -84,8 +85,9 @@ class TickImport:
                 rows.append(_values_of(number, record))
                 segment = record.key.segment
                 calendar = self._calendars.get(segment) or self._calendars[""]
-                if calendar.day_of(record.timestamp) is not None:
-                    points.setdefault((segment, number), []).append(_point_of(record))
+                point = _point_of(record)
+                if calendar.day_of(point[0]) is not None and can_trade_at(record.key, point[3]):
+                    points.setdefault((segment, number), []).append(point)
             if rows:
                 self._tables.insert_ticks(rows)
             changes: dict[tuple[int, Interval, int], CandleChange] = {}

@@ -6,7 +6,7 @@ only the rules of a candle. What its ticks do not prove stays as it is.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from django.db import transaction
@@ -125,7 +125,10 @@ def _rebuild_day(
     }
     points: list[Point] = []
     if day is not None:
-        points = sorted(tables.points(series.id, day.begins, day.accepts_until))
+        trades, others = tables.trades_and_others(series.id, day.begins, day.accepts_until)
+        points = sorted(trades)
+        if others:
+            stored = _without(others, stored, day)
     if not stored and not points:
         return
     report.days += 1
@@ -190,6 +193,22 @@ def _bars_of_day(points: list[Point], stored: _Bars, day: TradingDay) -> _Bars:
             groups.setdefault(day.span(interval, bar.start), []).append(bar)
         for (start, ends), members in groups.items():
             found[interval, start] = merge(members, start, ends)
+    return found
+
+
+def _without(others: list[Point], stored: _Bars, day: TradingDay) -> _Bars:
+    """Return the stored candles of a day without the ticks that are no trades.
+
+    Release 0.1.0 made candles of these too. Their prices show, so that they differ from what the
+    trades make; the numbers of ticks tell how many trades they have.
+    """
+    found = dict(stored)
+    for timestamp, *_ in others:
+        for interval in STORED:
+            at = interval, day.span(interval, timestamp)[0]
+            bar = found.get(at)
+            if bar is not None and bar.low <= 0:
+                found[at] = replace(bar, ticks=bar.ticks - 1)
     return found
 
 

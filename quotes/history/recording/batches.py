@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from instruments.keys import InstrumentKey
+from instruments.prices import is_above_zero
 from quotes.errors import BadTick
 from quotes.history.candles.bars import NO_VOLUME, Point
 from quotes.history.candles.sessions import Calendar
@@ -95,19 +96,21 @@ class _RecordedSeries:
     """A series while it is recorded.
 
     Attributes:
+        above_zero: whether a price of 0 or below is no trade, and in no candle.
         bounds: event times in [begin, end) are in candles, for the day that was looked up last.
         points: those ticks of the present batch that are in candles.
         newest, newest_arrived: event time and arrival of the newest event.
     """
 
     __slots__ = (
-        *("bounds", "calendar", "newest", "newest_arrived"),
+        *("above_zero", "bounds", "calendar", "newest", "newest_arrived"),
         *("number", "points", "segment"),
     )
 
-    def __init__(self, number: int, segment: str, calendar: Calendar) -> None:
+    def __init__(self, number: int, key: InstrumentKey, calendar: Calendar) -> None:
         self.number = number
-        self.segment = segment
+        self.segment = key.segment
+        self.above_zero = is_above_zero(key)
         self.calendar = calendar
         self.bounds = _NO_HOURS
         self.points: list[Point] = []
@@ -216,10 +219,10 @@ class BatchMaker:
     def _add_series(self, keys: Collection[str]) -> None:
         if not keys:
             return
-        for key, number in self._numbers(keys).items():
-            segment = InstrumentKey.parse(key).segment
-            calendar = self.calendars.get(segment) or self.calendars[""]
-            self._series[key] = _RecordedSeries(number, segment, calendar)
+        for name, number in self._numbers(keys).items():
+            key = InstrumentKey.parse(name)
+            calendar = self.calendars.get(key.segment) or self.calendars[""]
+            self._series[name] = _RecordedSeries(number, key, calendar)
 
     def set_calendars(self, calendars: dict[str, Calendar]) -> None:
         """Use other calendars from now on."""
@@ -267,6 +270,9 @@ class BatchMaker:
             event = timestamp if timestamp < tick.received else tick.received
             if event > series.newest:
                 series.newest, series.newest_arrived = event, tick.received
+            # The text of a number from 1 up begins with a greater digit.
+            if price < "1" and series.above_zero and Decimal(price) <= 0:
+                continue
             begins, until = series.bounds
             if begins <= timestamp < until or series.find_hours(timestamp):
                 reading = NO_VOLUME if volume is None else volume

@@ -13,6 +13,7 @@ from django.db import connections
 from django.db.models import F, Sum
 
 from instruments.keys import InstrumentKey
+from instruments.prices import is_above_zero
 from quotes.history.candles.bars import NO_VOLUME, Bar, Point
 from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import Interval
@@ -66,6 +67,7 @@ class Tables(abc.ABC):
 
     def __init__(self) -> None:
         self.connection = connections[ALIAS]
+        self._above_zero: dict[int, bool] = {}  # series -> whether a price of 0 is no trade
 
     @abc.abstractmethod
     def prepare(self) -> None:
@@ -95,6 +97,25 @@ class Tables(abc.ABC):
     # -- deriving.CandleSource --------------------------------------------------------------------
 
     def points(self, series: int, start: int, end: int) -> list[Point]:
+        return self.trades_and_others(series, start, end)[0]
+
+    def trades_and_others(
+        self, series: int, start: int, end: int
+    ) -> tuple[list[Point], list[Point]]:
+        """Return the ticks of a range, and those of them that are no trades, for their price."""
+        points = self._points(series, start, end)
+        if all(point[3] > 0 for point in points) or not self._is_above_zero(series):
+            return points, []
+        return [one for one in points if one[3] > 0], [one for one in points if one[3] <= 0]
+
+    def _is_above_zero(self, series: int) -> bool:
+        found = self._above_zero.get(series)
+        if found is None:
+            key = InstrumentKey.parse(Series.objects.values_list("key", flat=True).get(id=series))
+            found = self._above_zero[series] = is_above_zero(key)
+        return found
+
+    def _points(self, series: int, start: int, end: int) -> list[Point]:
         return [
             (
                 timestamp,

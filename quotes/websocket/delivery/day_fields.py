@@ -12,6 +12,8 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 
+from instruments.keys import InstrumentKey
+from instruments.prices import can_trade_at
 from quotes.runtime.clock import day_number, day_of_date
 from quotes.ticks import Tick
 
@@ -84,7 +86,9 @@ class DayFields:
             return with_change(tick, fields)
         price = tick.price
         for name, beyond in zip(_EXTREMES, (Decimal.__gt__, Decimal.__lt__), strict=True):
-            if beyond(price, Decimal(day.fields[name].decode())):
+            if beyond(price, Decimal(day.fields[name].decode())) and can_trade_at(
+                InstrumentKey.parse(key), price
+            ):
                 day.fields[name] = tick.price_text.encode()
         found = {name: text for name, text in day.fields.items() if name not in fields}
         prev_close = fields.get("prev_close") or day.fields.get("prev_close")
