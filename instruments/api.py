@@ -180,7 +180,10 @@ class MarketStatusView(APIView):
         },
     )
     def get(self, request: Request) -> Response:
-        """Return the status of each segment: open, pre_open, closed or holiday, and the next."""
+        """Return the status of each segment, and the next one.
+
+        It is open, pre_open, closing_auction, closed or holiday.
+        """
         code = StatusQuery.read(request).get("segment")
         segments = index.segments_of(code) if code else SEGMENTS
         now = timezone.now()

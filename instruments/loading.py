@@ -159,20 +159,28 @@ def read_entries(instruments: QuerySet[Instrument], pace: LoadPacer) -> Iterator
         after = rows[-1][0]
 
 
-def load_hours(segments: Iterable[str] = ()) -> dict[str, Hours]:
-    """Return the hours of the segments named, of all without names."""
+def load_hours(segments: Iterable[str] = (), *, first_day: date | None = None) -> dict[str, Hours]:
+    """Return the hours of the segments named, of all without names.
+
+    Args:
+        first_day: leave out special days before it.
+    """
     sessions: dict[str, list[Session]] = {}
     days: dict[str, dict[date, SpecialDay]] = {}
     rows = TradingSession.objects.all()
     holidays = Holiday.objects.all()
     if segments:
         rows, holidays = rows.filter(segment__in=segments), holidays.filter(segment__in=segments)
+    if first_day is not None:
+        holidays = holidays.filter(date__gte=first_day)
     for row in rows:
         sessions.setdefault(row.segment_id, []).append(
             Session(row.phase, row.opens, row.closes, row.valid_from, row.valid_to)
         )
     for day in holidays:
-        special = SpecialDay(day.name, day.opens, day.closes)
+        special = SpecialDay(
+            day.name, day.opens, day.closes, day.pre_opens, day.pauses, day.resumes
+        )
         days.setdefault(day.segment_id, {})[day.date] = special
     return {
         segment: Hours(tuple(sessions.get(segment, ())), days.get(segment, {}))

@@ -12,7 +12,7 @@ from django.utils import timezone
 from instruments.keys import SEGMENTS
 from instruments.loading import load_hours
 from instruments.models import Instrument
-from instruments.sessions import Hours, MarketStatus, market_status
+from instruments.sessions import IST, Hours, MarketStatus, market_status
 
 # Sorts after every character that a symbol can hold.
 LAST_CHARACTER = "\U0010ffff"
@@ -21,14 +21,14 @@ LAST_CHARACTER = "\U0010ffff"
 def market_statuses(
     *, segments: tuple[str, ...] = SEGMENTS, moment: datetime | None = None
 ) -> list[MarketStatus]:
-    """Return what each segment is doing at a moment: open, pre_open, closed or holiday.
+    """Return what each segment is doing at a moment, as a status of `instruments/sessions.py`.
 
     Args:
         segments: their codes, in the order of the answer.
         moment: aware, in any time zone; None: now.
     """
-    hours = load_hours(segments)
     at = moment or timezone.now()
+    hours = load_hours(segments, first_day=at.astimezone(IST).date())
     return [market_status(segment, hours.get(segment, Hours()), at) for segment in segments]
 
 

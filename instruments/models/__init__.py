@@ -7,10 +7,11 @@ every process follows the master by that one number. What a name means is in
 
 from instruments.models.instruments import Instrument
 from instruments.models.segments import Exchange, Segment, SegmentAlias
-from instruments.models.sessions import Holiday, TradingSession
+from instruments.models.sessions import CalendarEntry, Holiday, TradingSession
 from instruments.models.version import MasterVersion
 
 __all__ = [
+    "CalendarEntry",
     "Exchange",
     "Holiday",
     "Instrument",

@@ -1,7 +1,10 @@
 """The report of gaps and silent minutes."""
 
+from datetime import time
+
 import pytest
 
+from instruments.sessions import Hours, Session, SpecialDay
 from quotes.history.candles.sessions import calendars
 from quotes.history.maintenance.gap_report import covered, gap_report
 from quotes.history.models import Candle, Gap
@@ -46,6 +49,26 @@ def test_gap_report_counts_gaps_and_silent_minutes() -> None:
         first=DAY, last=DAY, calendars=calendars(HOURS), now_ms=OPENS + 50 * MINUTE + 5
     )
     assert (row.minutes, row.silent) == (50, 0)
+
+
+def test_pauses_and_auctions_are_not_silent() -> None:
+    """Minutes without continuous trading need no candle; the price of the auction may have one."""
+    sessions = (
+        *HOURS["NSE_EQ"].sessions,
+        Session("closing_auction", time(15, 15), time(15, 35), DAY),
+    )
+    whole = minutes(376)  # the last one is the auction's
+    days(1)
+    auction = {"NSE_EQ": Hours(sessions)}
+    (row,) = gap_report(first=DAY, last=DAY, calendars=calendars(auction), now_ms=MIDNIGHT + DAY_MS)
+    assert (row.minutes, row.silent, row.whole) == (375, 0, True)
+    paused = SpecialDay("X", time(9, 15), time(15, 30), None, time(10), time(11, 30))
+    Candle.objects.filter(start__in=[one.start for one in whole[45:135]]).delete()
+    two_sessions = {"NSE_EQ": Hours(sessions, {DAY: paused})}
+    (row,) = gap_report(
+        first=DAY, last=DAY, calendars=calendars(two_sessions), now_ms=MIDNIGHT + DAY_MS
+    )
+    assert (row.minutes, row.silent, row.whole) == (285, 0, True)
 
 
 def test_stretches_that_overlap_count_once() -> None:

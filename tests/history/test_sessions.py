@@ -53,6 +53,49 @@ def test_candles_follow_the_sessions(
         assert clock == span
 
 
+CASH = Hours(
+    (
+        Session("open", time(9, 15), time(15, 30), date(2000, 1, 1)),
+        Session("closing_auction", time(15, 15), time(15, 35), date(2026, 8, 3)),
+    ),
+    {
+        date(2024, 3, 2): SpecialDay(
+            "Recovery site", time(9, 15), time(12, 30), time(9), time(10), time(11, 30)
+        )
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("day", "hour", "minute", "minutes"),
+    [
+        ((2026, 7, 31), 15, 30, ("15:29", "15:30")),
+        ((2026, 7, 31), 15, 31, None),
+        ((2026, 8, 3), 15, 31, ("15:31", "15:32")),  # the price of the auction
+        ((2026, 8, 3), 15, 35, ("15:34", "15:35")),
+        ((2026, 8, 3), 15, 36, None),
+        ((2024, 3, 2), 9, 14, None),
+        ((2024, 3, 2), 9, 15, ("09:15", "09:16")),
+        ((2024, 3, 2), 12, 29, ("12:29", "12:30")),
+    ],
+)
+def test_candles_follow_the_hours_of_their_day(
+    day: tuple[int, int, int], hour: int, minute: int, minutes: tuple[str, str] | None
+) -> None:
+    """A closing auction is in candles from its first day on; older days keep their hours."""
+    midnight = midnight_of(date(*day))
+    found = Calendar(CASH).day_of(midnight + (60 * hour + minute) * MINUTE)
+    if minutes is None:
+        assert found is None
+    else:
+        assert found is not None
+        start, end = found.span(Interval.MINUTE, midnight + (60 * hour + minute) * MINUTE)
+        assert minutes == tuple(
+            f"{at // MINUTE // 60:02}:{at // MINUTE % 60:02}"
+            for at in (start - midnight, end - midnight)
+        )
+
+
 @given(st.integers(10**12, 2 * 10**12), st.sampled_from(list(Interval)[:7]), st.booleans())
 def test_every_moment_of_a_day_is_in_one_candle(
     moment: int, interval: Interval, round_the_clock: bool

@@ -11,6 +11,7 @@ from instruments.sessions import (
     Session,
     SpecialDay,
     market_status,
+    trading_hours,
 )
 
 BEGIN = date(2020, 1, 1)
@@ -92,6 +93,82 @@ def test_a_market_without_hours_stays_closed() -> None:
         assert (found.status, found.next_status, found.next_change) == ("closed", "", None)
 
 
+CASH = Hours(
+    sessions=(
+        Session("pre_open", time(9, 0), time(9, 15), BEGIN),
+        Session("open", time(9, 15), time(15, 30), BEGIN),
+        Session("closing_auction", time(15, 15), time(15, 35), date(2026, 8, 3)),
+        Session("closing_auction", time(15, 30), time(15, 40), date(2026, 12, 7)),
+    ),
+    special_days={
+        date(2024, 3, 2): SpecialDay(
+            "Recovery site", time(9, 15), time(12, 30), time(9), time(10), time(11, 30)
+        ),
+        date(2026, 11, 8): SpecialDay("Diwali", time(18, 15), time(19, 15), time(18)),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("moment", "status", "next_status", "next_change"),
+    [
+        ("2026-07-31 15:32", "closed", "pre_open", "2026-08-03 09:00"),  # before the auction began
+        ("2026-08-03 15:20", "open", "closing_auction", "2026-08-03 15:30"),  # others still trade
+        ("2026-08-03 15:30", "closing_auction", "closed", "2026-08-03 15:35"),
+        ("2026-12-04 15:36", "closed", "pre_open", "2026-12-07 09:00"),
+        ("2026-12-07 15:36", "closing_auction", "closed", "2026-12-07 15:40"),
+        ("2024-03-02 09:05", "pre_open", "open", "2024-03-02 09:15"),  # a Saturday of two sessions
+        ("2024-03-02 09:59", "open", "closed", "2024-03-02 10:00"),
+        ("2024-03-02 11:00", "closed", "open", "2024-03-02 11:30"),
+        ("2024-03-02 12:29", "open", "closed", "2024-03-02 12:30"),
+        ("2026-11-08 18:05", "pre_open", "open", "2026-11-08 18:15"),
+        ("2026-11-08 19:15", "closed", "pre_open", "2026-11-09 09:00"),  # no auction on that day
+    ],
+)
+def test_auctions_and_days_of_two_sessions(
+    moment: str, status: str, next_status: str, next_change: str
+) -> None:
+    """A closing auction follows the hours from its first day on; a pause is closed."""
+    found = market_status("NSE_EQ", CASH, ist(moment))
+    assert (found.status, found.next_status) == (status, next_status)
+    assert found.next_change == ist(next_change)
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [
+        (date(2026, 7, 31), (time(9, 15), time(15, 30))),
+        (date(2026, 8, 3), (time(9, 15), time(15, 35))),
+        (date(2026, 12, 7), (time(9, 15), time(15, 40))),
+        (date(2024, 3, 2), (time(9, 15), time(12, 30))),
+        (date(2026, 11, 8), (time(18, 15), time(19, 15))),
+        (date(2026, 8, 1), None),
+    ],
+)
+def test_trading_hours_are_those_of_the_day(day: date, hours: tuple[time, time] | None) -> None:
+    """They end with the closing auction, and have the pause of a day in them."""
+    assert trading_hours(CASH, day) == hours
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        SpecialDay("X", time(9), time(17), time(9)),
+        SpecialDay("X", time(9), time(17), time(18)),
+        SpecialDay("X", time(9), time(17), None, time(10)),
+        SpecialDay("X", time(9), time(17), None, time(11), time(10)),
+        SpecialDay("X", time(9), time(17), None, time(8), time(10)),
+        SpecialDay("X", time(9), time(17), None, time(10), time(17)),
+    ],
+)
+def test_what_cannot_be_within_a_day_is_ignored(day: SpecialDay) -> None:
+    """A pre-open or pause that does not fit the hours, as the release before may leave it."""
+    assert day.problem
+    hours = Hours(special_days={date(2026, 1, 26): day})
+    found = market_status("MCX", hours, ist("2026-01-26 09:00"))
+    assert (found.status, found.next_change) == ("open", ist("2026-01-26 17:00"))
+
+
 times = st.times(time(0, 0), time(23, 59)).map(lambda t: t.replace(second=0, microsecond=0))
 spans = st.tuples(times, times).filter(lambda pair: pair[0] < pair[1])
 days = st.dates(date(2026, 1, 1), date(2026, 2, 28))
@@ -101,7 +178,7 @@ days = st.dates(date(2026, 1, 1), date(2026, 2, 28))
 def sessions(draw: st.DrawFn) -> Session:
     opens, closes = draw(spans)
     return Session(
-        draw(st.sampled_from(["open", "pre_open"])),
+        draw(st.sampled_from(["open", "pre_open", "closing_auction"])),
         opens,
         closes,
         draw(days),
@@ -112,7 +189,8 @@ def sessions(draw: st.DrawFn) -> Session:
 @st.composite
 def special_days(draw: st.DrawFn) -> SpecialDay:
     opens, closes = draw(st.just((None, None)) | spans)
-    return SpecialDay("special", opens, closes)
+    some = st.none() | times
+    return SpecialDay("special", opens, closes, draw(some), draw(some), draw(some))
 
 
 all_hours = st.builds(
@@ -134,10 +212,18 @@ def plain_status(hours: Hours, moment: datetime) -> str:
     if special is not None:
         if special.opens is None or special.closes is None:
             return "holiday"
-        return "open" if special.opens <= clock < special.closes else "closed"
+        paused = (
+            special.pauses is not None
+            and special.resumes is not None
+            and special.opens < special.pauses <= clock < special.resumes < special.closes
+        )
+        if special.opens <= clock < special.closes:
+            return "closed" if paused else "open"
+        early = special.pre_opens is not None and special.pre_opens <= clock < special.opens
+        return "pre_open" if early else "closed"
     if day.weekday() in (5, 6):
         return "closed"
-    for phase in ("open", "pre_open"):
+    for phase in ("open", "closing_auction", "pre_open"):
         begun = sorted(
             (row for row in hours.sessions if row.phase == phase and row.valid_from <= day),
             key=lambda row: row.valid_from,

@@ -1,9 +1,10 @@
 """The trading day, candle, week and month of a moment; pure rules.
 
-Candles of a segment with hours are aligned to the opening of its session. A tick at the close, or
-within the minute after it, belongs to the last candle. Ticks out of hours are in no candle, unless
-candles are made at all hours. Segments without hours, and instruments without a segment, trade
-around the clock; their days are those of India.
+Candles of a segment with hours are aligned to the opening of its session, by the hours of their
+day; a closing auction is part of the session. A tick at the close, or within the minute after it,
+belongs to the last candle. Ticks out of hours are in no candle, unless candles are made at all
+hours. Segments without hours, and instruments without a segment, trade around the clock; their days
+are those of India.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 
-from instruments.sessions import OPEN, Hours, day_plan
+from instruments.sessions import Hours, quiet_hours, trading_hours
 from quotes.history.candles.intervals import Interval
 from quotes.runtime.clock import (
     DAY_MS,
@@ -34,6 +35,7 @@ class TradingDay:
         begins, accepts_until: ticks in [begins, accepts_until) are in candles.
         origin: the time that candles are aligned to.
         ends: when the last candle ends.
+        quiet: stretches in which prices need not come: pauses, closing auctions.
     """
 
     midnight: int
@@ -41,6 +43,7 @@ class TradingDay:
     origin: int
     ends: int
     accepts_until: int
+    quiet: tuple[tuple[int, int], ...] = ()
 
     def start_of(self, timestamp: int, step_ms: int) -> int:
         """Return the start of the candle that holds a tick of this day."""
@@ -92,17 +95,20 @@ class Calendar:
         midnight = midnight_of_day(number)
         next_midnight = midnight + DAY_MS
         opens = closes = None
-        if self._hours is not None:
-            _, periods = day_plan(self._hours, date_of_day(number))
-            for phase, begin, end in periods:
-                if phase == OPEN:
-                    opens, closes = midnight + ms_of_day(begin), midnight + ms_of_day(end)
+        day = date_of_day(number)
+        traded = None if self._hours is None else trading_hours(self._hours, day)
+        if traded is not None:
+            opens, closes = (midnight + ms_of_day(edge) for edge in traded)
         if self._hours is None or self._all_hours:
             origin = midnight if opens is None else opens
             return TradingDay(midnight, midnight, origin, next_midnight, next_midnight)
         if opens is None or closes is None:
             return None
-        return TradingDay(midnight, opens, opens, closes, closes + MINUTE_MS)
+        quiet = tuple(
+            (midnight + ms_of_day(begin), midnight + ms_of_day(end))
+            for begin, end in quiet_hours(self._hours, day)
+        )
+        return TradingDay(midnight, opens, opens, closes, closes + MINUTE_MS, quiet)
 
 
 def calendars(hours: Mapping[str, Hours], *, all_hours: bool = False) -> dict[str, Calendar]:

@@ -27,7 +27,7 @@ class GapDay:
 
     Attributes:
         instruments: how many have a candle of the day.
-        minutes: of the session, up to now.
+        minutes: of continuous trading, up to now.
         silent: minutes without a candle.
         gaps: gaps of the log within the session.
         missing: ticks missing in the gaps; None if one of them is unknown.
@@ -84,24 +84,22 @@ def _gap_day(
     now_ms: int,
 ) -> GapDay:
     until = min(session.ends, now_ms // MINUTE_MS * MINUTE_MS)
-    minutes = max(0, until - session.begins) // MINUTE_MS
+    quiet = covered(session.quiet, session.begins, until)
+    minutes = (max(0, until - session.begins) - quiet) // MINUTE_MS
     days = Candle.objects.filter(
         series_id__in=numbers, interval=Interval.DAY, start=session.midnight
     ).order_by()
     instruments = days.count()
     busiest = list(days.order_by("-ticks").values_list("series_id", flat=True)[:_BUSIEST])
-    traded = (
-        Candle.objects.filter(
-            series_id__in=busiest,
-            interval=Interval.MINUTE,
-            start__gte=session.begins,
-            start__lt=until,
-        )
-        .order_by()
-        .values("start")
-        .distinct()
-        .count()
+    candles = Candle.objects.filter(
+        series_id__in=busiest,
+        interval=Interval.MINUTE,
+        start__gte=session.begins,
+        start__lt=until,
     )
+    for begins, ends in session.quiet:
+        candles = candles.exclude(start__gte=begins, start__lt=ends)
+    traded = candles.order_by().values("start").distinct().count()
     inside = [gap for gap in gaps if gap.ends >= session.begins and gap.begins < until]
     counts = [gap.ticks for gap in inside]
     return GapDay(
