@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connections
+from django.core import serializers
+from django.db import connections, transaction
+from django.db.backends.base.creation import BaseDatabaseCreation
 from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
@@ -55,6 +57,30 @@ def rows_of_migrations(django_db_serialized_rollback: None) -> None:
     Each of them empties the tables in the end. If only some asked for the rows, those of content
     types and permissions would be made again by the others, under other ids.
     """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rows_restored_in_bulk() -> Iterator[None]:
+    """Let the rows of migrations, which are some thousands, come back with one INSERT per table."""
+
+    def restore(creation: BaseDatabaseCreation, data: str) -> None:
+        alias = creation.connection.alias
+        rows: dict[Any, list[Any]] = {}
+        for one in serializers.deserialize("json", data, using=alias):
+            rows.setdefault(type(one.object), []).append(one.object)
+        with transaction.atomic(using=alias), creation.connection.constraint_checks_disabled():
+            for model, objects in rows.items():
+                table = model._base_manager.using(alias)
+                there = set(table.values_list("pk", flat=True))
+                table.bulk_create([one for one in objects if one.pk not in there])
+                for one in objects:
+                    if one.pk in there:
+                        one.save_base(raw=True, using=alias)
+            creation.connection.check_constraints()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseCreation, "deserialize_db_from_string", restore)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -148,11 +148,11 @@ def test_alias_is_added_and_deleted_beside_its_segment(operator: Client) -> None
 def test_hours_holidays_and_exchanges_are_edited(operator: Client) -> None:
     """Sessions, holidays and exchanges move the version, as the hours depend on them."""
     session = {
-        **{"segment": "NFO", "phase": "open", "opens": "09:15", "closes": "15:40"},
-        "valid_from": "2026-08-03",
+        **{"segment": "NFO", "phase": "open", "opens": "09:15", "closes": "15:50"},
+        "valid_from": "2027-08-03",
     }
     saved(operator, "tradingsession/add/", session)
-    assert TradingSession.objects.filter(valid_from=date(2026, 8, 3)).exists()
+    assert TradingSession.objects.filter(valid_from=date(2027, 8, 3)).exists()
     saved(operator, "holiday/add/", {"segment": "NFO", "date": "2026-08-15", "name": "A day"})
     holiday = Holiday.objects.get(date=date(2026, 8, 15), segment="NFO")
     saved(operator, f"holiday/{holiday.pk}/delete/", {"post": "yes"})
