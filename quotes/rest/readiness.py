@@ -12,6 +12,7 @@ import redis
 from channels.layers import get_channel_layer
 from django.db import DatabaseError, connection
 
+from instruments.calendar.coverage import calendar_warnings
 from quotes.kafka.conf import conf as kafka_conf
 from quotes.kafka.status import consumer_statuses, kafka_lag, kafka_state
 from quotes.layer.any_layer import adapted
@@ -90,6 +91,8 @@ class Readiness:
             parts["kafka"] = self._ask(self._kafka_state)
         if parts["redis"] == "ok":
             parts["clocks"] = self._clocks_state()
+        if parts["database"] == "ok":
+            self.warnings += _calendar_warnings()
         self.warnings = [
             f"{name}: {state}"
             for name, state in parts.items()
@@ -269,6 +272,14 @@ def _lanes_state() -> str:
 
 def _sentences(failures: Iterable[TaskFailure]) -> str:
     return "; ".join(one.sentence for one in failures)
+
+
+def _calendar_warnings() -> list[str]:
+    """Warn of years whose holidays nobody has entered."""
+    try:
+        return [f"calendar: {warning}" for warning in calendar_warnings()]
+    except DatabaseError as error:
+        return [f"calendar: cannot be read ({type(error).__name__}): run `manage.py migrate`"]
 
 
 def _database_state() -> str:

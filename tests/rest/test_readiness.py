@@ -29,6 +29,14 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def calendar(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the calendar lacks: nothing, whatever day it is."""
+    lacking: list[str] = []
+    monkeypatch.setattr(readiness, "calendar_warnings", lambda: lacking)
+    return lacking
+
+
 def bridge_works(redis: Redis, **status: Any) -> None:
     redis.set(own_key("status:1"), msgspec.json.encode({"last_tick": None, **status}))
 
@@ -51,6 +59,31 @@ def test_all_is_well(client: Client, redis: Redis) -> None:
     assert status == 200 and answer["status"] == "ok" and answer["warnings"] == []
     assert answer["recorder_status"]["position"] == {"1": "5-0"}
     assert answer["memory_bytes"]["used"] > 0
+
+
+def test_missing_holidays_are_a_warning(client: Client, redis: Redis, calendar: list[str]) -> None:
+    """A year without holidays is named with its cure, and prices flow."""
+    bridge_works(redis)
+    recorder_works(redis)
+    calendar.append("the holidays of 2027 are missing for MCX: run `manage.py import_holidays`")
+    status, answer = readyz(client)
+    assert (status, answer["warnings"]) == (200, [f"calendar: {calendar[0]}"])
+
+
+def test_a_calendar_that_cannot_be_read_is_a_warning(
+    client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database without the newest migrations names the command that is missing."""
+    bridge_works(redis)
+    recorder_works(redis)
+
+    def unreadable() -> list[str]:
+        raise OperationalError("no such table")
+
+    monkeypatch.setattr(readiness, "calendar_warnings", unreadable)
+    status, answer = readyz(client)
+    expected = "calendar: cannot be read (OperationalError): run `manage.py migrate`"
+    assert (status, answer["warnings"]) == (200, [expected])
 
 
 @pytest.mark.parametrize(
