@@ -7,7 +7,7 @@ with everything else: it reads its sockets, runs its tasks and calls its timers.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -67,6 +67,10 @@ class TimeSlices:
             steps.close()
         return result
 
+    async def call(self, work: Callable[[], T]) -> T:
+        """As `run`, for work of one step."""
+        return await self.run(_one_step(work))
+
     def start(self, steps: Steps[None]) -> None:
         """Do work that nobody waits for; what it raises is logged."""
         done = self._loop.create_future()
@@ -118,6 +122,11 @@ class TimeSlices:
             job.done.set_exception(error)
         else:
             self._begun.append(job)
+
+
+def _one_step(work: Callable[[], T]) -> Steps[T]:
+    yield from ()
+    return work()
 
 
 def _log_error(done: "asyncio.Future[Any]") -> None:

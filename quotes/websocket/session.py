@@ -6,6 +6,7 @@ import math
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from instruments.errors import BadSegment
@@ -44,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 # Requests of a client that may wait, even where its rate is low.
 _MIN_WAITING = 16
+# Bytes of a message; reading a larger one takes more than a tenth of a millisecond.
+_LARGE_MESSAGE = 8192
 
 
 class ClientSession:
@@ -122,7 +125,7 @@ class ClientSession:
         if self.ended:
             return  # sent before the client saw the close
         try:
-            request, size = self._read(text)
+            request, size = await self._read(text)
             if type(request) in self._at_once and (
                 # One that needs a user waits for the `authenticate` before it.
                 self.requests.is_idle or self.access.allows(request)
@@ -133,8 +136,12 @@ class ClientSession:
         except Exception as error:
             self._report(error)
 
-    def _read(self, text: str | None) -> tuple[Request, int]:
-        """Return the request of a message within the limits, and the message's size in bytes."""
+    async def _read(self, text: str | None) -> tuple[Request, int]:
+        """Return the request of a message within the limits, and the message's size in bytes.
+
+        Large ones of many clients, as they come when the market opens, are read one by one between
+        other work.
+        """
         if not self.bucket.take(time.monotonic()):
             self.refused += 1
             if self.refused > MAX_REFUSED:
@@ -148,10 +155,14 @@ class ClientSession:
             raise ProtocolError(
                 ErrorCode.BAD_REQUEST, f"a message can have at most {limit} bytes, was {size}"
             )
-        return parse_request(text), size
+        if size <= _LARGE_MESSAGE:
+            return parse_request(text), size
+        return await self.feed.slices.call(partial(parse_request, text)), size
 
     def _answer(self, request: Request) -> None:
         """Carry out a request that does not wait."""
+        if self.ended:
+            return
         try:
             self.access.check(request)
             self._at_once[type(request)](request)
@@ -353,7 +364,9 @@ class ClientSession:
 
         The request under way is cancelled, and those that wait are dropped.
         """
-        self.ended = True
+        if not self.ended:
+            self.ended = True
+            self.feed.ended_clients += 1
         self.outbox.check_room(ended=True)
         self.outbox.leave_interval()
         self.feed.listeners.discard(self)

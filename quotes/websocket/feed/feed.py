@@ -27,6 +27,7 @@ from quotes.access.service import AccessService
 from quotes.conf import conf
 from quotes.layer.any_layer import Layer, adapted
 from quotes.runtime.background import BackgroundTasks
+from quotes.runtime.garbage import collect_all, set_survivors_aside
 from quotes.runtime.time_slices import TimeSlices, chunks
 from quotes.store.clients import async_client
 from quotes.store.group_names import price_group
@@ -61,6 +62,9 @@ _PAGE = 200  # instruments that are read in one round trip, and decoded in one g
 # for all of them; those that take longer go on by themselves.
 _FOLLOWERS = 50
 _FOLLOW_TIMEOUT_S = 5.0
+# Garbage of clients that have ended is collected once they are so many, and as many as are there.
+_MANY_ENDED = 100
+_COLLECT_INTERVAL_S = 5.0
 # Requests for many instruments that are carried out at once; others wait, the oldest first. Each
 # holds ticks and frames for its client meanwhile.
 _LARGE_REQUESTS = 4
@@ -141,6 +145,7 @@ class Feed:
         requests: Redis, for what a client waits for; `client` is for the feed's own tasks.
         access_service: accounts, and counts of connections, for the sessions.
         listeners: the sessions; they add and remove themselves.
+        ended_clients: how many clients there were and are no more.
         failed_clients: how many clients were ended because they could not be served.
         instruments: finds the instruments that clients name.
         large_requests: held by requests for many instruments while they are carried out.
@@ -163,6 +168,7 @@ class Feed:
         self.access_service = AccessService(self.requests)
         self.delayed = DelayedReaders(self.client)
         self.listeners: set[FeedListener] = set()
+        self.ended_clients = 0
         self.failed_clients = 0
         self.state = FeedState.DOWN
         self.last_tick: int | None = None
@@ -189,6 +195,7 @@ class Feed:
             ("checking clients' deadlines", self._check_clients),
             ("reading the days of instruments", self._read_days),
             ("watching market hours", self._watch_markets),
+            ("collecting garbage", self._collect_garbage),
             ("moving clients to renamed instruments", self._follow_master),
         ):
             self._tasks.keep(name, work)
@@ -272,6 +279,16 @@ class Feed:
             if changed := self.markets.changes():
                 self._tell(partial(_send_market_changes, changed=changed))
             await asyncio.sleep(_WATCH_INTERVAL_S)
+
+    async def _collect_garbage(self) -> None:
+        """Free what ended clients leave behind whenever as many have ended as are connected."""
+        set_survivors_aside()
+        collected = 0
+        while not self._closed:
+            if self.ended_clients - collected >= max(_MANY_ENDED, len(self.listeners)):
+                collected = self.ended_clients
+                collect_all()
+            await asyncio.sleep(_COLLECT_INTERVAL_S)
 
     def _tell(self, call: Callable[[FeedListener], None]) -> None:
         """Call all listeners; one that raises is ended."""

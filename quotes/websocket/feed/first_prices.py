@@ -14,7 +14,7 @@ from quotes.websocket.feed.named_instruments import NamedInstrument
 
 # Instruments that are read in one round trip. Decoding them takes a few milliseconds, in which the
 # event loop does nothing else.
-_MAX_BATCH = 200
+_MAX_BATCH = 100
 
 
 class FirstPrices(NamedTuple):
