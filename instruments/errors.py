@@ -8,6 +8,8 @@ InstrumentsError
 └── BadFile           400  an instrument file cannot be read
 """
 
+from collections.abc import Sequence
+
 
 def quoted(value: object) -> str:
     """Return the repr of a value that came from outside, cut at 75 characters."""
@@ -16,9 +18,15 @@ def quoted(value: object) -> str:
 
 
 class InstrumentsError(Exception):
-    """Base of the app's errors; `code` is stable and is what clients see."""
+    """Base of the app's errors; `code` is stable and is what clients see.
+
+    Attributes:
+        suggestions: keys of instruments that an unknown name may be meant for; None: not looked
+            for.
+    """
 
     code = 400
+    suggestions: Sequence[str] | None = None
 
 
 class BadSymbol(InstrumentsError, ValueError):

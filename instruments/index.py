@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 from django.db import DatabaseError, connection
 
-from instruments import resolving
+from instruments import resolving, spelling
 from instruments.conf import conf
 from instruments.keys import InstrumentKey
 from instruments.loading import LoadPacer, Stopped, load_snapshot, release
 from instruments.sessions import Hours, MarketStatus, market_status, today_in_india
 from instruments.snapshot import OPTIONS, MasterEntry, MasterSnapshot
+from instruments.suggestions import Suggestions
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class InstrumentIndex:
     def __init__(self) -> None:
         self.failure: FollowingFailure | None = None
         self._snapshot = MasterSnapshot()
+        self._suggestions: tuple[MasterSnapshot, Suggestions] | None = None
         self._refreshing = threading.Lock()
         self._problem = ""
         self._problem_type = ""
@@ -86,13 +88,44 @@ class InstrumentIndex:
         """
         return resolving.resolve(self._snapshot, name, segment=segment, strict=strict)
 
+    def spellings(self, name: str, *, segment: str = "") -> list[InstrumentKey]:
+        """Return the instruments that a name means if the case of its letters does not count.
+
+        One for each symbol so spelled; see `resolve` for the arguments.
+        """
+        return spelling.spellings(self._snapshot, name, segment)
+
+    def segment_code(self, code: str) -> str:
+        """Return a segment's code or alias as it is written, where only its case differs."""
+        return spelling.segment_code(self._snapshot, code)
+
+    def suggest(self, name: str) -> list[str]:
+        """Return the keys of at most three instruments that a name may be meant for.
+
+        Not for the event loop's thread: the first call takes some tens of milliseconds.
+        """
+        suggestions = self.suggestions()
+        while suggestions.prepare():
+            pass
+        return suggestions.suggest(name)
+
+    def suggestions(self) -> Suggestions:
+        """Return what suggests names of the master for others, to be prepared by the caller."""
+        snapshot, cached = self._snapshot, self._suggestions
+        if cached is None or cached[0] is not snapshot:
+            cached = self._suggestions = (snapshot, Suggestions(snapshot))
+        return cached[1]
+
     def segments_of(self, code: str) -> tuple[str, ...]:
         """Return the segments that a segment's code or alias means, in order of precedence.
+
+        Its case does not count.
 
         Raises:
             BadSegment: the code is neither a segment nor an alias of one.
         """
         snapshot = self._snapshot
+        code = spelling.segment_code(snapshot, code)
         found = {one for route in resolving.routes_of(snapshot, code) for one in route.segments}
         return tuple(one for one in snapshot.precedence if one in found)
 
@@ -184,7 +217,7 @@ class InstrumentIndex:
 
     def _contracts(self, segment: str, underlying: str) -> list[MasterEntry]:
         snapshot = self._snapshot
-        for route in resolving.routes_of(snapshot, segment):
+        for route in resolving.routes_of(snapshot, spelling.segment_code(snapshot, segment)):
             for code in route.segments:
                 entries = snapshot.chains.get(code, {}).get(underlying)
                 if entries:
@@ -218,6 +251,7 @@ class InstrumentIndex:
             if new is old:
                 return False
             self._snapshot = new
+            self._suggestions = None
             parts = old.parts()
             del old
             release(parts, pace)

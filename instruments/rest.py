@@ -39,6 +39,24 @@ class ApiErrorSerializer(serializers.Serializer[Any]):
 
     code = serializers.IntegerField(help_text="The HTTP status.")
     message = serializers.CharField(help_text="What is wrong, for people. Programs use the code.")
+    known = serializers.BooleanField(
+        required=False, help_text="False if no instrument or price has the name; else absent."
+    )
+    suggestions = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="Up to three instruments that an unknown name may be meant for.",
+    )
+
+
+class UnknownNameSerializer(serializers.Serializer[Any]):
+    """A name that no instrument and no publisher has."""
+
+    symbol = serializers.CharField()
+    suggestions = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Keys of up to three instruments that it may be meant for.",
+    )
 
 
 def error_response(description: str, code: int, message: str) -> OpenApiResponse:
@@ -68,12 +86,20 @@ def query_values(query: "MultiValueDict[str, str]", lists: Collection[str] = ())
 def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
     """Answer an exception of a view as `{"code", "message"}`; DRF's EXCEPTION_HANDLER."""
     if isinstance(error, InstrumentsError):
-        return Response({"code": error.code, "message": str(error)}, status=error.code)
+        return Response(
+            {"code": error.code, "message": str(error), **name_hints(error)}, status=error.code
+        )
     response = exception_handler(error, context)
     if response is not None:
         message = "; ".join(sentences(response.data)) or str(response.reason_phrase)
-        response.data = {"code": response.status_code, "message": message}
+        response.data = {"code": response.status_code, "message": message, **name_hints(error)}
     return response
+
+
+def name_hints(error: Exception) -> dict[str, Any]:
+    """Return what an error's answer says of a name that nobody has, {} if it is of no name."""
+    suggestions = getattr(error, "suggestions", None)
+    return {} if suggestions is None else {"known": False, "suggestions": list(suggestions)}
 
 
 def sentences(detail: Any, name: str = "") -> Iterator[str]:

@@ -23,6 +23,7 @@ def in_segment(code: str) -> Q:
     Raises:
         BadSegment: the text is not the code of a segment.
     """
+    code = index.segment_code(code)
     if code in SEGMENTS:
         return Q(segment=code)
     condition = Q()
@@ -99,13 +100,29 @@ def instrument_get(*, name: str) -> Instrument:
         key = index.resolve(name, strict=True)
     except UnknownSymbol:
         # It may be newer than what this process has read.
-        if not index.refresh():
-            raise
-        key = index.resolve(name, strict=True)
+        index.refresh()
+        key = spelled_key(name)
     found = instrument_of(key)
     if found is None:
         raise UnknownSymbol(f"not in the instrument master, was {quoted(name)}")
     return found
+
+
+def spelled_key(name: str) -> InstrumentKey:
+    """Return the key that a name means, whatever the case of its letters if that is unambiguous.
+
+    Raises:
+        UnknownSymbol: the master does not know it; with suggestions.
+        AmbiguousSymbol: more than one instrument fits.
+    """
+    try:
+        return index.resolve(name, strict=True)
+    except UnknownSymbol as error:
+        found = index.spellings(name)
+        if len(found) == 1:
+            return found[0]
+        error.suggestions = index.suggest(name)
+        raise
 
 
 def instrument_of(key: InstrumentKey) -> Instrument | None:

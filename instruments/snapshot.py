@@ -20,6 +20,8 @@ from instruments.vendors import squeeze
 
 OPTIONS = ("CE", "PE")
 NO_STRIKE = Decimal(0)
+# The tables of a snapshot that it has for each segment.
+_TABLES = ("symbols", "tokens", "isins", "squeezed", "chains", "cases")
 
 
 class MasterEntry(msgspec.Struct, frozen=True, gc=False):
@@ -75,6 +77,8 @@ class MasterSnapshot:
         self.odd_tokens: dict[int, MasterEntry] = {}
         # segment -> underlying -> futures and options in chain_order
         self.chains: dict[str, dict[str, list[MasterEntry]]] = {}
+        # segment -> symbol in upper case -> symbols so spelled, of the few with lower case
+        self.cases: dict[str, dict[str, tuple[str, ...]]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self.symbols.values()))
@@ -85,8 +89,8 @@ class MasterSnapshot:
         for symbols in self.symbols.values():
             entries.extend(symbols.values())
         tables: list[object] = [self.odd_tokens]
-        for group in (self.symbols, self.tokens, self.isins, self.squeezed, self.chains):
-            tables.extend(group.values())
+        for name in _TABLES:
+            tables.extend(getattr(self, name).values())
         return entries, tables
 
     def primary(self, symbol: str) -> MasterEntry | None:
@@ -136,7 +140,7 @@ class SnapshotBuilder:
     def __init__(self, base: MasterSnapshot | None = None) -> None:
         self.base = base or MasterSnapshot()
         self.made = MasterSnapshot()
-        for name in ("symbols", "tokens", "isins", "squeezed", "chains"):
+        for name in _TABLES:
             setattr(self.made, name, dict(getattr(self.base, name)))
         self.made.odd_tokens = dict(self.base.odd_tokens)
         self._own: set[tuple[str, str]] = set()
@@ -155,6 +159,9 @@ class SnapshotBuilder:
             self._table("squeezed", segment)[squeeze(symbol)] = entry
         if entry.underlying and entry.expiry is not None:
             self._chain(segment, entry.underlying)[symbol] = entry
+        if (upper := symbol.upper()) != symbol:
+            cases = self._table("cases", segment)
+            cases[upper] = (*cases.get(upper, ()), symbol)
 
     def drop(self, segment: str, symbol: str, id: int | None = None) -> None:
         """Remove an instrument if it exists and has the id, if there is one."""
@@ -169,6 +176,9 @@ class SnapshotBuilder:
             del self.made.odd_tokens[entry.instrument_token or -1]
         if entry.underlying and entry.expiry is not None:
             self._chain(segment, entry.underlying).pop(symbol, None)
+        if (upper := symbol.upper()) != symbol:
+            cases = self._table("cases", segment)
+            cases[upper] = tuple(one for one in cases.get(upper, ()) if one != symbol)
 
     def finish(self, pause: Callable[[], None]) -> MasterSnapshot:
         """Return the snapshot; nothing may be put into the builder afterwards.

@@ -17,6 +17,8 @@ QuotesError
 └── HistoryDown      503  the database of history does not answer
 """
 
+from collections.abc import Sequence
+
 from instruments.errors import quoted
 
 __all__ = [
@@ -84,10 +86,18 @@ class BadTick(QuotesError, ValueError):
 class ProtocolError(QuotesError):
     """A client's message cannot be carried out; the connection stays open."""
 
-    def __init__(self, code: int, message: str, *, id: str | int | None = None) -> None:
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        *,
+        id: str | int | None = None,
+        warnings: Sequence[str] = (),
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.id = id
+        self.warnings = warnings
 
 
 class ReplayRefused(QuotesError, ValueError):

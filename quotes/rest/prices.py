@@ -1,6 +1,6 @@
 """REST endpoints of prices: latest prices with the fields and digits of the socket; publishing."""
 
-import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -18,16 +18,15 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from instruments.errors import InstrumentsError, UnknownSymbol
-from instruments.index import index
-from instruments.rest import ApiErrorSerializer, query_values
+from instruments.errors import UnknownSymbol
+from instruments.rest import ApiErrorSerializer, UnknownNameSerializer, query_values
 from quotes.access.rest.authentication import AUTHENTICATION
 from quotes.access.rest.permissions import MayPublish, MayRead, refusal, require_now
-from quotes.conf import conf
 from quotes.rest.publish import SCHEMA, RawJSONParser, publish
 from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, read_snapshot
 from quotes.store.redis_clock import redis_clock
 from quotes.store.request_clients import cause_of, request_client
+from quotes.store.requested_names import Resolved, resolve_names, unknown_items
 
 _MAX_SYMBOLS = 1000
 _RETRY_AFTER_S = 2
@@ -58,6 +57,14 @@ class PricesSerializer(serializers.Serializer[Any]):
     refused = RefusedSerializer(
         many=True, required=False, help_text="The symbols that the caller may not see, if any."
     )
+    known = serializers.BooleanField(
+        required=False, help_text="False if there are unknown symbols; else absent."
+    )
+    unknown = UnknownNameSerializer(
+        many=True,
+        required=False,
+        help_text="The symbols that neither the instrument master nor a publisher has, if any.",
+    )
 
 
 class PricesUnavailable(APIException):
@@ -73,19 +80,22 @@ _REDIS_DOWN = OpenApiResponse(
 )
 
 
-def _wanted(name: str) -> Wanted:
-    """Return the instrument of a name.
+class UnknownName(NotFound):
+    """Answers 404: neither the master nor Redis has the name."""
 
-    Raises:
-        UnknownSymbol: in strict mode, it is not in the master.
-        ValidationError: it is not a symbol.
-    """
-    try:
-        return Wanted(index.resolve(name, strict=conf.strict_symbols), name)
-    except UnknownSymbol:
-        raise
-    except InstrumentsError as error:
-        raise ValidationError(str(error)) from error
+    def __init__(self, message: str, suggestions: Sequence[str]) -> None:
+        meant = f"; did you mean {' or '.join(suggestions)}?" if suggestions else ""
+        super().__init__(message + meant)
+        self.suggestions = suggestions
+
+
+def _resolve(names: Sequence[str]) -> Resolved:
+    """Return the instruments of names; raise ValidationError if one is not a symbol."""
+    resolved = resolve_names(names)
+    for error in resolved.errors.values():
+        if not isinstance(error, UnknownSymbol):
+            raise ValidationError(str(error)) from error
+    return resolved
 
 
 def _read_prices(names: list[Wanted]) -> PriceSnapshot:
@@ -150,21 +160,24 @@ class PricesView(APIView):
             raise ValidationError(
                 f"symbols must name at most {_MAX_SYMBOLS} symbols, was {len(names)}"
             )
-        readable, refused = [], []
-        for name in names:
-            with contextlib.suppress(UnknownSymbol):
-                one = _wanted(name)
-                if reason := refusal(request, one.key):
-                    refused.append({"symbol": name, "code": 403, "message": reason})
-                else:
-                    readable.append(one)
-        snapshot = _read_prices(readable)
+        readable: dict[str, Wanted] = {}
+        refused = []
+        resolved = _resolve(names)
+        for name, one in resolved.wanted.items():
+            if reason := refusal(request, one.key):
+                refused.append({"symbol": name, "code": 403, "message": reason})
+            else:
+                readable[name] = one
+        snapshot = _read_prices(list(readable.values()))
         hidden = {one["symbol"] for one in refused}
         found: dict[str, LatestPrice | None] = {name: None for name in names if name not in hidden}
-        found.update({one.name: snapshot.newest(one.key) for one in readable})
+        found.update({name: snapshot.newest(one.key) for name, one in readable.items()})
         frames = b",".join([latest.frame for latest in found.values() if latest])
         missing = [name for name, latest in found.items() if not latest]
         more = b',"refused":%b' % msgspec.json.encode(refused) if refused else b""
+        if resolved.unknown:
+            items = msgspec.json.encode(unknown_items(resolved.unknown))
+            more += b',"known":false,"unknown":%b' % items
         return _json_response(
             b'{"prices":[%b],"missing":%b%b}' % (frames, msgspec.json.encode(missing), more)
         )
@@ -184,12 +197,14 @@ class PriceView(APIView):
     )
     def get(self, request: Request, symbol: str) -> HttpResponse:
         """Return the latest price of one symbol."""
-        try:
-            wanted = _wanted(symbol)
-        except UnknownSymbol as error:
-            raise NotFound(str(error)) from error
+        resolved = _resolve([symbol])
+        for error in resolved.errors.values():
+            raise UnknownName(str(error), error.suggestions or ()) from error
+        wanted = resolved.wanted[symbol]
         require_now(request, wanted.key)
         latest = _read_prices([wanted]).newest(wanted.key)
+        if latest is None and symbol in resolved.unknown:
+            raise UnknownName(f"no price for {symbol}", resolved.unknown[symbol])
         if latest is None:
             raise NotFound(f"no price for {symbol}")
         return _json_response(latest.frame)

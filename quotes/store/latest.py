@@ -162,6 +162,23 @@ def _queue_reads(pipeline: Any, wanted: Sequence[Wanted]) -> None:
         pipeline.mget([stock_key(one.name) for one in wanted])
 
 
+def queue_published(pipeline: Any, wanted: Sequence[Wanted]) -> None:
+    """Queue the commands whose replies `published_keys` takes."""
+    pipeline.hmget(own_key("latest"), [str(one.key) for one in wanted])
+    pipeline.mget([stock_key(one.name) for one in wanted])
+
+
+def published_keys(wanted: Sequence[Wanted], replies: list[Any]) -> set[InstrumentKey]:
+    """Return the instruments of which a price was shown, or is in the publisher's key."""
+    now, ahead = redis_clock.now_ms(), redis_clock.max_ahead_ms()
+    return {
+        one.key
+        for one, record, value in zip(wanted, replies[0], replies[1], strict=True)
+        if record is not None
+        or (value is not None and _published_tick(value, *one, now, ahead) is not None)
+    }
+
+
 class _UntimedKey(NamedTuple):
     """A publisher's key without a timestamp whose price is not the latest."""
 

@@ -27,6 +27,7 @@ from quotes.websocket.protocol import (
     ErrorCode,
     Ping,
     Request,
+    answer,
     error_frame,
     frame,
 )
@@ -160,16 +161,16 @@ class ClientAccess:
         """Greet an authenticated client, or wait for its token; called once, by the session."""
         self.client = client
         if self._identity is not None:
-            client.send_control(self._acknowledgement(None))
+            client.send_control(self._acknowledgement(Request()))
         elif conf.auth == "required":
             self._next_at = time.monotonic() + conf.auth_timeout_s
 
-    def _acknowledgement(self, id: str | int | None) -> bytes:
+    def _acknowledgement(self, request: Request) -> bytes:
         assert self._identity and self._account
         delayed = self.entitlements.delayed
-        return frame(
+        return answer(
+            request,
             "authenticated",
-            id=id,
             user=self._account.username,
             expires=int(self._identity.expires * 1000),
             segments=self.entitlements.segments,
@@ -228,7 +229,7 @@ class ClientAccess:
         except AccessError as error:
             raise ProtocolError(ErrorCode.UNAVAILABLE, str(error)) from error
         if not self._ended:
-            client.send_control(self._acknowledgement(message.id))
+            client.send_control(self._acknowledgement(message))
 
     def check_deadlines(self) -> None:
         """Warn before the token expires, and close after it has; or if no token came in time."""

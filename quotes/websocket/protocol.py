@@ -4,7 +4,9 @@
 """
 
 from datetime import date
+from difflib import get_close_matches
 from enum import IntEnum
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,6 +14,7 @@ import msgspec
 from quotes.errors import ProtocolError, quoted
 
 _MAX_ID_LENGTH = 64
+_MAX_WARNINGS = 5
 
 
 class ErrorCode(IntEnum):
@@ -45,9 +48,14 @@ class CloseCode(IntEnum):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A message of a client; `id` comes back in the answer."""
+    """A message of a client; `id` comes back in the answer.
+
+    Attributes:
+        warnings: sentences about keys that are not read, for the answer.
+    """
 
     id: str | int | None = None
+    warnings: list[str] = []
 
 
 class SymbolRequest(Request, frozen=True, kw_only=True):
@@ -153,6 +161,31 @@ ACTIONS: dict[str, type[Request]] = {
     "authenticate": Authenticate,
 }
 
+# request -> the keys of its message
+_KEYS: dict[type[Request], frozenset[str]] = {
+    kind: (frozenset(kind.__struct_fields__) - {"warnings"}) | {"action"}
+    for kind in ACTIONS.values()
+}
+_HISTORY_KEYS = frozenset(History.__struct_fields__)
+_CANDLE_KEYS = frozenset(CandleHistory.__struct_fields__)
+# What other servers and libraries call keys of ours.
+_OTHER_NAMES = {
+    "interval": "candles",
+    "timeframe": "candles",
+    "resolution": "candles",
+    "instrument": "symbol",
+    "instruments": "symbols",
+    "ticker": "symbol",
+    "tickers": "symbols",
+    "channel": "symbol",
+    "channels": "symbols",
+    "exchange": "segment",
+    "strikes": "strikes_around",
+    "throttle": "interval_ms",
+    "jwt": "token",
+    "access_token": "token",
+}
+
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -188,15 +221,40 @@ def parse_request(text: str) -> Request:
         actions = ", ".join(ACTIONS)
         code = ErrorCode.BAD_REQUEST if action is None else ErrorCode.UNKNOWN_ACTION
         raise ProtocolError(code, f"action must be one of {actions}, was {quoted(action)}", id=id)
+    warnings = _unread_keys(values, kind)
+    values["warnings"] = warnings
     try:
         request = msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise ProtocolError(ErrorCode.BAD_REQUEST, f"{action}: {error}", id=id) from error
+        message = f"{action}: {error}"
+        raise ProtocolError(ErrorCode.BAD_REQUEST, message, id=id, warnings=warnings) from error
     if isinstance(request, SymbolRequest) and not request.names and not _wants_chain(request):
-        raise ProtocolError(
-            ErrorCode.BAD_REQUEST, f"{action} needs a symbol or a list of symbols", id=id
-        )
+        message = f"{action} needs a symbol or a list of symbols"
+        raise ProtocolError(ErrorCode.BAD_REQUEST, message, id=id, warnings=warnings)
     return request
+
+
+def _unread_keys(values: dict[str, Any], kind: type[Request]) -> list[str]:
+    """Return a sentence for each key of a message that is not read, as it may be mistyped."""
+    warnings = _unknown_keys(values, _KEYS[kind])
+    history = values.get("history") if kind is Subscribe else None
+    if isinstance(history, dict):
+        warnings += _unknown_keys(history, _HISTORY_KEYS, "history.")
+        if isinstance(candles := history.get("candles"), dict):
+            warnings += _unknown_keys(candles, _CANDLE_KEYS, "history.candles.")
+    return warnings[:_MAX_WARNINGS]
+
+
+def _unknown_keys(values: dict[str, Any], keys: frozenset[str], where: str = "") -> list[str]:
+    if values.keys() <= keys:
+        return []
+    found = []
+    for key in islice((key for key in values if key not in keys), _MAX_WARNINGS):
+        name = key if len(key) <= _MAX_ID_LENGTH else f"{key[:_MAX_ID_LENGTH]}..."
+        near = _OTHER_NAMES.get(key) or next(iter(get_close_matches(name, keys, 1)), "")
+        hint = f", did you mean '{near}'?" if near in keys else ""
+        found.append(f"unknown key '{where}{name}' is ignored{hint}")
+    return found
 
 
 def _wants_chain(request: Request) -> bool:
@@ -209,9 +267,17 @@ def frame(kind: str, *, id: str | int | None = None, **values: Any) -> bytes:
     return _encode({**head, **values})
 
 
+def answer(request: Request, kind: str, **values: Any) -> bytes:
+    """Return the frame that answers a request: with its `id`, and its warnings if it has any."""
+    if request.warnings:
+        values["warnings"] = request.warnings
+    return frame(kind, id=request.id, **values)
+
+
 def error_frame(error: ProtocolError) -> bytes:
     """Return the frame of an error."""
-    return frame("error", id=error.id, code=error.code, message=str(error))
+    warnings = {"warnings": error.warnings} if error.warnings else {}
+    return frame("error", id=error.id, code=error.code, message=str(error), **warnings)
 
 
 def rejection(symbol: str, code: int, message: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from quotes.websocket.protocol import (
     Request,
     Subscribe,
     Unsubscribe,
+    answer,
     error_frame,
     frame,
     parse_request,
@@ -167,7 +168,7 @@ class ClientSession:
             self.access.check(request)
             self._at_once[type(request)](request)
         except ProtocolError as error:
-            error.id = request.id
+            error.id, error.warnings = request.id, request.warnings
             raise
 
     async def _carry_out(self, request: Request) -> None:
@@ -184,7 +185,7 @@ class ClientSession:
                 await self._in_turn[type(request)](request)
         except Exception as error:
             if isinstance(error, ProtocolError):
-                error.id = request.id
+                error.id, error.warnings = request.id, request.warnings
             self._report(error)
         finally:
             if self.ended:
@@ -213,14 +214,14 @@ class ClientSession:
     def _list_subscriptions(self, message: ListSubscriptions) -> None:
         symbols = list(self.subscriptions.requested)
         self.outbox.control(
-            frame("subscriptions", id=message.id, symbols=symbols, subscriptions=len(symbols))
+            answer(message, "subscriptions", symbols=symbols, subscriptions=len(symbols))
         )
 
     def _ping(self, message: Ping) -> None:
         self.outbox.control(
-            frame(
+            answer(
+                message,
                 "pong",
-                id=message.id,
                 timestamp=redis_clock.now_ms(),
                 feed=self.feed.state.value,
             )
@@ -238,9 +239,9 @@ class ClientSession:
             batch=batch, interval_ms=outbox.interval_ms if interval_ms is None else interval_ms
         )
         outbox.control(
-            frame(
+            answer(
+                message,
                 "configured",
-                id=message.id,
                 mode=outbox.framing.mode,
                 batch=outbox.batch,
                 interval_ms=outbox.interval_ms,
@@ -256,7 +257,7 @@ class ClientSession:
             raise ProtocolError(ErrorCode.BAD_REQUEST, str(error)) from error
         for segment in segments:
             values = status_frame(segment, statuses[segment])
-            self.outbox.control(frame("market_status", id=message.id, **values))
+            self.outbox.control(answer(message, "market_status", **values))
 
     async def _authenticate(self, message: Authenticate) -> None:
         await self.access.authenticate(message)  # sends the acknowledgement, before any price

@@ -178,3 +178,41 @@ def test_numbers_are_read_as_text(browser: Chromium, site: Site) -> None:
         call = f"m.difference({json.dumps(after)}, {json.dumps(before)})"
         assert browser.evaluate(f"{module}.then((m) => {call})") == expected
     assert browser.errors == []
+
+
+# Answers as with a master, which the site of these tests has not.
+WITH_MASTER = """
+  const parse = JSON.parse;
+  JSON.parse = (text, ...more) => {
+    const frame = parse(text, ...more);
+    if (frame?.type === "subscribed" && frame.symbols.includes("RELIANC")) {
+      frame.known = false;
+      frame.unknown = [{ symbol: "RELIANC", suggestions: ["AAPL", "TCS"] }];
+    }
+    return frame;
+  };
+"""
+
+
+def test_unknown_name_offers_what_may_be_meant(browser: Chromium, site: Site, redis: Redis) -> None:
+    """A misspelled name shows suggestions; a click on one subscribes to it instead."""
+    publish(redis, "AAPL", "100.50")
+    script = browser.command("Page.addScriptToEvaluateOnNewDocument", source=WITH_MASTER)
+    try:
+        browser.open(f"{site.url}#RELIANC")
+        browser.wait_for(f"{cell('RELIANC', 'price')}.includes('did you mean AAPL')")
+        browser.evaluate("document.querySelector('.suggestion').click()")
+        browser.wait_for(f"{cell('AAPL', 'price')} === '100.50'")
+        assert browser.evaluate("location.hash") == "#AAPL"
+        assert browser.evaluate("rows.children.length") == 1
+    finally:
+        browser.command("Page.removeScriptToEvaluateOnNewDocument", identifier=script["identifier"])
+
+
+def test_name_in_another_case_shows_its_price(browser: Chromium, site: Site, redis: Redis) -> None:
+    """The row of `aapl` shows the prices of AAPL, and stays the only one."""
+    publish(redis, "AAPL", "100.50")
+    wait_until(lambda: redis.hexists("quotes:latest", "AAPL"))
+    browser.open(f"{site.url}#aapl")
+    browser.wait_for(f"{cell('aapl', 'price')} === '100.50'")
+    assert browser.evaluate("rows.children.length") == 1

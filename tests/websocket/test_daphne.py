@@ -251,3 +251,17 @@ async def test_requests_are_answered_while_redis_hangs(
         for client in everyone:
             assert (await client.price())["symbol"] == "SHARED"
         await asyncio.to_thread(wait_until, lambda: status() == 404)
+
+
+async def test_names_and_keys_may_be_mistyped(
+    daphne_url: str, live: LiveServer, redis: Redis
+) -> None:
+    """A published name is found in another case, and a key that is not read is named."""
+    publish(redis, "AAPL", message("AAPL", "7"))
+    await eventually(lambda: redis.hexists("quotes:latest", "AAPL"))
+    async with connect(daphne_url) as connection:
+        client = Client(connection)
+        answer = await client.subscribe("aapl", interval="1m")
+        assert answer["keys"] == {"aapl": "AAPL"}
+        assert answer["warnings"] == ["unknown key 'interval' is ignored, did you mean 'candles'?"]
+        assert (await client.price())["price"] == 7

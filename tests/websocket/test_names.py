@@ -157,7 +157,12 @@ async def test_strict_mode_refuses_what_the_master_does_not_know(
     get = sync_to_async(HttpClient().get)
     assert (await get("/api/prices/AAPL/")).status_code == 404
     many = await get("/api/prices/?symbols=AAPL,RELIANCE")
-    assert many.json() == {"prices": [], "missing": ["AAPL", "RELIANCE"]}
+    assert many.json() == {
+        "prices": [],
+        "missing": ["AAPL", "RELIANCE"],
+        "known": False,
+        "unknown": [{"symbol": "AAPL", "suggestions": []}],
+    }
 
 
 async def test_option_chain_is_subscribed_around_the_money(live: LiveServer, redis: Redis) -> None:

@@ -101,7 +101,7 @@ def encoder_of(*, ticks: bool, rows: str, times: str) -> _Encoder:
 
 
 def one_list(
-    batches: Batches, encode_row: _Encoder, *, head: dict[str, str], name: str
+    batches: Batches, encode_row: _Encoder, *, head: dict[str, Any], name: str
 ) -> Iterator[bytes]:
     """Yield `{HEAD,"NAME":[rows]` in pieces; `ending` follows."""
     yield _encode(head)[:-1] + b',"%b":[' % name.encode()
@@ -114,7 +114,7 @@ def one_list(
 
 
 def lists_by_instrument(
-    batches: Batches, encode_row: _Encoder, *, head: dict[str, str], name: str
+    batches: Batches, encode_row: _Encoder, *, head: dict[str, Any], name: str
 ) -> Iterator[bytes]:
     """Yield `{HEAD,"instruments":[{"instrument":KEY,"NAME":[rows]},...]`; `ending` follows."""
     yield _encode(head)[:-1] + b',"instruments":['

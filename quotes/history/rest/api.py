@@ -85,6 +85,7 @@ class HistoryView(APIView):
         if kind not in (JSON, CSV):
             require_pyarrow()
         next_page = None
+        hints: dict[str, Any] = {}
         if wanted.limit is None:
             batches = _prefetch_first(read_batches(wanted.query))
         else:
@@ -93,7 +94,9 @@ class HistoryView(APIView):
                 del rows[wanted.limit :]
                 next_page = _next_page(request, wanted, rows[-1])
             batches = iter([rows])
-        pieces = self._body(kind, wanted, batches, next_page)
+            if wanted.query.after is None and next_page is None:
+                hints = self._hints(wanted, rows)
+        pieces = self._body(kind, wanted, batches, next_page, hints)
         response = (
             stream(request, _prefetch_first(pieces))
             if wanted.limit is None
@@ -106,10 +109,26 @@ class HistoryView(APIView):
             response["Content-Disposition"] = f'attachment; filename="{name}.{kind}"'
         return response
 
+    def _hints(self, wanted: HistoryRequest, rows: _Rows) -> dict[str, Any]:
+        """Return what to say of names that nobody has, and that have no history in the range."""
+        if not wanted.unknown:
+            return {}
+        found = {row.key for row in rows}
+        items = [item for key, item in wanted.unknown.items() if key not in found]
+        if not items:
+            return {}
+        one = {"suggestions": items[0]["suggestions"]}
+        return {"known": False, **({"unknown": items} if self.many else one)}
+
     def _body(
-        self, kind: str, wanted: HistoryRequest, batches: Iterator[_Rows], next_page: str | None
+        self,
+        kind: str,
+        wanted: HistoryRequest,
+        batches: Iterator[_Rows],
+        next_page: str | None,
+        hints: dict[str, Any],
     ) -> Iterator[bytes]:
-        """Return the body in pieces."""
+        """Return the body in pieces; `hints` are keys of JSON in front of the rows."""
         if kind == CSV:
             return csv_text(batches, ticks=wanted.ticks, times=wanted.times)
         if kind != JSON:
@@ -117,9 +136,10 @@ class HistoryView(APIView):
             return write(batches, ticks=wanted.ticks)
         encode = encoder_of(ticks=wanted.ticks, rows=wanted.rows, times=wanted.times)
         interval = wanted.query.interval
-        head = {"interval": interval.label} if interval else {}
+        head: dict[str, Any] = {"interval": interval.label} if interval else {}
         if not self.many:
             head = {"instrument": str(wanted.query.keys[0]), **head}
+        head |= hints
         write_json = lists_by_instrument if self.many else one_list
         name = "candles" if interval else "ticks"
         return _with_ending(write_json(batches, encode, head=head, name=name), next_page)

@@ -1,6 +1,6 @@
 """Parameters of a request for history: parsed, checked, and limited to what the caller may see."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from instruments.errors import InstrumentsError, UnknownSymbol
-from instruments.index import index
+from instruments.errors import UnknownSymbol
 from instruments.keys import InstrumentKey
 from instruments.serializers import Query
 from quotes.access.rest.permissions import readable_until, require_segments
@@ -23,8 +22,10 @@ from quotes.history.queries.ranges import TimeRange, check_length, parse_range
 from quotes.history.rest.negotiation import ARROW, CSV, JSON, PARQUET, format_of
 from quotes.runtime.clock import DAY_MS
 from quotes.store.redis_clock import redis_clock
+from quotes.store.requested_names import resolve_names, unknown_items
 
 _ALL = "all"
+_Unknown = Mapping[InstrumentKey, Mapping[str, Any]]
 _LONGEST_MONTH_MS = 31 * DAY_MS
 _MOMENT_HELP = (
     "ISO 8601 (Indian time unless it has an offset) or Unix milliseconds. A date alone means the "
@@ -98,12 +99,14 @@ class HistoryRequest:
         limit: rows of the page; None: all rows, as a stream.
         rows: arrays or objects.
         times: ms or iso.
+        unknown: key -> item of `unknown`, of names that neither the master nor Redis has.
     """
 
     query: HistoryQuery
     limit: int | None
     rows: str
     times: str
+    unknown: _Unknown
 
     @property
     def ticks(self) -> bool:
@@ -126,7 +129,7 @@ def parse_request(
     """
     terms = parameters.read(request)
     interval = Interval.parse(terms["interval"]) if "interval" in terms else None
-    keys = _requested_keys(request, names or _split_names(terms["instruments"]))
+    keys, unknown = _requested_keys(request, names or _split_names(terms["instruments"]))
     now = redis_clock.latest_ms()
     span = parse_range(terms.get("from", ""), terms.get("to", ""), now_ms=now)
     span = visible(span, interval, [readable_until(request, key) for key in keys])
@@ -140,27 +143,33 @@ def parse_request(
     limit = _page_limit(terms.get("limit") or ("" if format_of(request) == JSON else _ALL))
     if limit is None:
         _check_size(query)
-    return HistoryRequest(query, limit, terms["rows"], terms["times"])
+    return HistoryRequest(query, limit, terms["rows"], terms["times"], unknown)
 
 
-def _requested_keys(request: Request, names: Sequence[str]) -> tuple[InstrumentKey, ...]:
+def _requested_keys(
+    request: Request, names: Sequence[str]
+) -> tuple[tuple[InstrumentKey, ...], _Unknown]:
     """Resolve the instruments of a request, and check that the caller may see them.
 
     Every view of history resolves its instruments here.
 
+    Returns:
+        Their keys; and the items of `unknown` for names that neither the master nor Redis has.
+
     Raises:
         NotAuthenticated, PermissionDenied: the caller may not see one of them.
     """
-    found = []
-    for name in names:
-        try:
-            found.append(index.resolve(name, strict=conf.strict_symbols))
-        except UnknownSymbol:
-            raise
-        except InstrumentsError as error:
-            raise ValidationError(str(error)) from error
+    resolved = resolve_names(names)
+    for error in resolved.errors.values():
+        if isinstance(error, UnknownSymbol):
+            raise error
+        raise ValidationError(str(error)) from error
+    found = [resolved.wanted[name].key for name in names]
     require_segments(request, found)
-    return tuple(dict.fromkeys(found))
+    unknown = {
+        resolved.wanted[item["symbol"]].key: item for item in unknown_items(resolved.unknown)
+    }
+    return tuple(dict.fromkeys(found)), unknown
 
 
 def visible(span: TimeRange, interval: Interval | None, ends: Sequence[int | None]) -> TimeRange:

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
-from instruments.rest import error_response
+from instruments.rest import UnknownNameSerializer, error_response
 
 KEY = OpenApiParameter(
     "key",
@@ -38,7 +38,17 @@ ERRORS = {
 }
 
 
-class CandlesSerializer(serializers.Serializer[Any]):
+class HintsSerializer(serializers.Serializer[Any]):
+    known = serializers.BooleanField(
+        required=False,
+        help_text="False if nobody has the name; else absent.",
+    )
+    suggestions = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="What an unknown name may mean."
+    )
+
+
+class CandlesSerializer(HintsSerializer):
     """Candles of one instrument, by time."""
 
     instrument = serializers.CharField()
@@ -59,11 +69,15 @@ class ManyCandlesSerializer(serializers.Serializer[Any]):
     """Candles of many instruments, in the order of the request, without those that have none."""
 
     interval = serializers.CharField()
+    known = serializers.BooleanField(
+        required=False, help_text="False if there are unknown names; else absent."
+    )
+    unknown = UnknownNameSerializer(many=True, required=False)
     instruments = InstrumentCandlesSerializer(many=True)
     next = serializers.URLField(allow_null=True)
 
 
-class TicksSerializer(serializers.Serializer[Any]):
+class TicksSerializer(HintsSerializer):
     """Ticks of one instrument, by time and then by arrival."""
 
     instrument = serializers.CharField()

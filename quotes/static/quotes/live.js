@@ -8,6 +8,8 @@ const NAMES_PER_MESSAGE = 200;
 const RETRY_MS = 3000;
 const CODES_TO_RETRY = [429, 500, 503];
 const ALREADY_SUBSCRIBED = 409;
+const WAITING = "waiting for its first price";
+const UNKNOWN = "no instrument or publisher has this name";
 
 const STATES = {
   connecting: ["Connecting", ""],
@@ -108,8 +110,9 @@ function shown() {
   return [...rows.values()].filter((row) => !row.leaving);
 }
 
-function setNote(row, note) {
+function setNote(row, note, suggestions = []) {
   row.note = note;
+  row.suggestions = suggestions;
   changed.add(row);
   drawSoon();
 }
@@ -146,21 +149,27 @@ function receive(frame) {
 
 function receiveSubscribed(frame) {
   asked.delete(frame.id);
+  const unknown = new Map((frame.unknown ?? []).map((one) => [one.symbol, one.suggestions]));
   for (const name of frame.symbols) {
     const row = rows.get(name);
-    if (row && !row.priceText) setNote(row, "waiting for its first price");
+    if (!row) continue;
+    row.key = frame.keys?.[name] ?? name;
+    if (row.priceText) continue;
+    if (unknown.has(name)) setNote(row, UNKNOWN, unknown.get(name));
+    else setNote(row, WAITING);
   }
+  routes.clear();
   for (const { symbol, code, message } of frame.rejected) {
     const row = rows.get(symbol);
     if (!row || row.leaving) continue;
     if (code === ALREADY_SUBSCRIBED) {
       // Another name of an instrument that has a row.
-      if (row.priceText || row.note === "waiting for its first price") continue;
+      if (row.priceText || row.note === WAITING) continue;
       row.element.remove();
       rows.delete(symbol);
       notify(`${symbol} is here already, under another name.`);
     } else {
-      setNote(row, message);
+      setNote(row, message, unknown.get(symbol));
       notify(`${symbol}: ${message}.`);
     }
   }
@@ -202,10 +211,12 @@ function rowOf(frame) {
       const colon = name.indexOf(":");
       return colon > 0 && name.slice(colon + 1) === symbol && segment.startsWith(name.slice(0, colon));
     };
-    row = rows.get(route) ?? rows.get([...rows.keys()].find(alias)) ?? rows.get(symbol);
+    const key = segment ? route : symbol;
+    row = rows.get(key) ?? [...rows.values()].find((one) => one.key === key);
+    row ??= rows.get([...rows.keys()].find(alias)) ?? rows.get(symbol);
     if (row === undefined) {
-      add(segment ? route : symbol);
-      row = rows.get(segment ? route : symbol);
+      add(key);
+      row = rows.get(key);
     }
     routes.set(route, row);
   }
@@ -231,7 +242,7 @@ function draw(row) {
   const { cells, element } = row;
   element.classList.toggle("noted", Boolean(row.note) && !row.priceText);
   if (row.note && !row.priceText) {
-    setText(cells.price, row.note);
+    drawNote(row);
     return;
   }
   setText(cells.price, row.priceText);
@@ -244,6 +255,28 @@ function draw(row) {
   }
   setText(cells.time, clock(row.timestamp));
   drawAge(row);
+}
+
+function drawNote(row) {
+  if (row.suggestions.length === 0) {
+    setText(row.cells.price, row.note);
+    return;
+  }
+  row.cells.price.textContent = `${row.note}; did you mean `;
+  for (const suggestion of row.suggestions) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "suggestion";
+    button.textContent = suggestion;
+    button.addEventListener("click", () => replace(row.name, suggestion));
+    row.cells.price.append(button, " ");
+  }
+}
+
+function replace(name, other) {
+  remove(name);
+  subscribe([other].filter(add));
+  remember();
 }
 
 function flash(element, direction) {

@@ -48,6 +48,7 @@ from quotes.websocket.feed.named_instruments import NamedInstrument, NamedInstru
 from quotes.websocket.feed.recent_ticks import RecentTicks
 from quotes.websocket.feed.stream_history import StreamHistory
 from quotes.websocket.protocol import frame
+from quotes.websocket.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ _COLLECT_INTERVAL_S = 5.0
 # Requests for many instruments that are carried out at once; others wait, the oldest first. Each
 # holds ticks and frames for its client meanwhile.
 _LARGE_REQUESTS = 4
+# Requests a second of which unknown names get suggestions, some milliseconds each.
+_SUGGESTED_PER_S = 10
 
 
 class FeedState(StrEnum):
@@ -154,6 +157,7 @@ class Feed:
         ready: done once the state is known.
         master_read: done once the instrument master was read, or could not be.
         slices: of the event loop's time, for long work.
+        suggestion_budget: how many requests get suggestions for unknown names.
     """
 
     def __init__(self) -> None:
@@ -162,6 +166,7 @@ class Feed:
         self.scheduler = FlushScheduler(asyncio.get_running_loop())
         self.slices = TimeSlices(asyncio.get_running_loop())
         self.instruments = NamedInstruments()
+        self.suggestion_budget = TokenBucket(_SUGGESTED_PER_S, burst=4 * _SUGGESTED_PER_S)
         self.large_requests = asyncio.Semaphore(_LARGE_REQUESTS)
         self.client: redis.asyncio.Redis = async_client()
         self.requests = RequestRedis()

@@ -15,12 +15,15 @@ class NamedInstrument:
         key: of the instrument.
         field: the key's text.
         group: the channel-layer group of its prices.
-        name, segment: as the clients wrote them.
+        name, segment: as the clients wrote them, or as the instrument is spelled, for a name in
+            another case.
+        is_listed: whether the instrument is in the master.
     """
 
-    __slots__ = ("__weakref__", "field", "group", "key", "name", "segment")
+    __slots__ = ("__weakref__", "field", "group", "is_listed", "key", "name", "segment")
 
     def __init__(self, key: InstrumentKey, name: str, segment: str) -> None:
+        self.is_listed = index.describe(key) is not None
         self.key = key
         self.field = str(key)
         self.group = price_group(key)

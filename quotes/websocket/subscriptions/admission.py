@@ -1,17 +1,17 @@
 """Admission: which of the names in a request a client is subscribed to, and why not to others."""
 
-from collections.abc import Container, Sequence, Sized
+from collections.abc import Container, Sized
 from typing import Any, NamedTuple, Protocol
 
 from instruments.errors import InstrumentsError
 from instruments.keys import InstrumentKey
-from quotes.conf import conf
 from quotes.errors import ProtocolError
 from quotes.runtime.time_slices import Steps, chunks
-from quotes.websocket.feed.named_instruments import NamedInstrument, NamedInstruments
+from quotes.websocket.feed.named_instruments import NamedInstrument
 from quotes.websocket.protocol import ErrorCode, rejection
+from quotes.websocket.subscriptions.naming import NamedRequest
 
-# Names that one step takes: well under a millisecond, or a few where they are new here.
+# Names that one step takes: well under a millisecond.
 _STEP = 50
 
 
@@ -45,10 +45,8 @@ class Admission(NamedTuple):
 
 
 def admit(
-    names: Sequence[str],
-    segment: str,
+    request: NamedRequest,
     *,
-    instruments: NamedInstruments,
     subscribed: Subscribed,
     access: Access,
     allow_delayed: bool = True,
@@ -56,24 +54,21 @@ def admit(
     """Return what names are admitted; yields between steps.
 
     Args:
-        names: as the client wrote them.
-        segment: narrows bare names; "" for none.
-        instruments: finds them.
+        request: the names, and what they mean.
         subscribed: the instruments that the client has already; they count for its limit.
         access: what the client may see.
         allow_delayed: whether that may be delayed prices.
     """
     wanted: dict[str, NamedInstrument] = {}
     admitted, rejected = [], []
-    limit, strict = access.max_symbols, conf.strict_symbols
+    limit = access.max_symbols
     room = limit - len(subscribed)
     delays: dict[str, int] = {}  # segment -> delay in minutes, of those that the client may see
-    for chunk in chunks(names, _STEP):
-        found = instruments.found(chunk, segment, strict=strict)
-        for name, one in zip(chunk, found, strict=True):
+    for chunk in chunks(list(zip(request.names, request.found, strict=True)), _STEP):
+        for name, one in chunk:
             try:
-                if one is None:
-                    one = instruments.find(name, segment, strict=strict)
+                if isinstance(one, InstrumentsError):
+                    raise one
                 field, code = one.field, one.key.segment
                 if field in subscribed or field in wanted:
                     raise ProtocolError(ErrorCode.ALREADY_SUBSCRIBED, "already subscribed")

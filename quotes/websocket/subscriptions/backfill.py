@@ -33,6 +33,9 @@ class Backfill:
         held: instrument key -> the ticks that came since the groups were joined, if any did.
         is_over: says whether the client is gone.
 
+    Attributes:
+        names: instrument key -> the name, as the client wrote it, of those that are not the key.
+
     Raises:
         ProtocolError: the request is not valid.
     """
@@ -60,6 +63,7 @@ class Backfill:
         self._since = (
             {name: message.since_of(name) for name in message.names} if message.since else {}
         )
+        self.names: dict[str, str] = {}
         self._is_current = True
 
     @property
@@ -76,17 +80,17 @@ class Backfill:
         self._is_current = await self._history.refresh() and has_latest
 
     async def send(
-        self, key: InstrumentKey, name: str, newest: StreamPosition | None
+        self, key: InstrumentKey, newest: StreamPosition | None
     ) -> StreamPosition | None:
         """Send an instrument's past ticks.
 
         Args:
-            name: as the client wrote it.
             newest: the position of the newest tick known since its group was joined.
 
         Returns:
             The position of the last tick sent; None if the latest price has yet to be sent.
         """
+        name = self.names.get(str(key), str(key))
         since = self._since.get(name)
         if since is not None:
             return await self._resume(key, name, since, newest)
@@ -99,8 +103,9 @@ class Backfill:
             return StreamPosition(rows[-1][EPOCH], rows[-1][SEQ]) if rows else None
         return None
 
-    def send_delayed(self, key: InstrumentKey, name: str, minutes: int) -> None:
+    def send_delayed(self, key: InstrumentKey, minutes: int) -> None:
         """Report that the past of an instrument with delayed prices is not sent."""
+        name = self.names.get(str(key), str(key))
         if self._since.get(name) is not None:
             self._send_resumed(key, name, f"its prices are delayed by {minutes} minutes", 0)
         elif self._count:

@@ -11,9 +11,10 @@ from quotes.store.group_names import candle_group
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.feed.feed import Feed, Resolve
-from quotes.websocket.protocol import ErrorCode, Subscribe, Unsubscribe, frame, rejection
+from quotes.websocket.protocol import ErrorCode, Subscribe, Unsubscribe, answer, frame, rejection
 from quotes.websocket.subscriptions.admission import admit
 from quotes.websocket.subscriptions.membership import GroupMembership
+from quotes.websocket.subscriptions.naming import find_instruments, subscribed_as
 
 # Weeks and months are made of days when they are read; they are not sent as they form.
 _LIVE = tuple(interval for interval in Interval if interval <= Interval.DAY)
@@ -60,17 +61,16 @@ class CandleSubscriptions:
         """Subscribe to candles: acknowledgement, past candles if asked for, then live ones."""
         interval = _live_interval(message.candles)
         count = _past_count(message)
+        request = await find_instruments(self._feed, message.names, message.segment)
         admission = admit(
-            message.names,
-            message.segment,
-            instruments=self._feed.instruments,
+            request,
             subscribed=_SubscribedInstruments(self, interval),
             access=self._access,
             allow_delayed=False,
         )
         wanted, names, rejected = await self._feed.slices.run(admission)
         for one in wanted:
-            self._want(one.key, interval.label, (one.name, message.segment))
+            self._want(one.key, interval.label, (one.name, request.segment))
             self._held[one.field, interval.label] = []
         try:
             until = self._feed.requests.deadline()
@@ -83,19 +83,20 @@ class CandleSubscriptions:
                     del self.wanted[one.field]
             raise
         self._outbox.control(
-            frame(
+            answer(
+                message,
                 "subscribed",
-                id=message.id,
                 candles=interval.label,
                 symbols=names,
+                **request.answer(),
                 rejected=rejected,
                 subscriptions=len(self),
                 feed=self._feed.state.value,
             )
         )
-        for one in wanted:
+        for name, one in zip(names, wanted, strict=True):
             if count:
-                await self._send_past(message, one.name, one.key, interval, count)
+                await self._send_past(message, name, one.key, interval, count)
             for event in self._held.pop((one.field, interval.label), []):
                 self._outbox.price(event)
 
@@ -117,11 +118,12 @@ class CandleSubscriptions:
         """Unsubscribe from candles, and acknowledge."""
         interval = _live_interval(message.candles)
         names, rejected = [], []
+        segment = index.segment_code(message.segment)
         for name in message.names:
             try:
-                key = index.resolve(name, segment=message.segment)
-                intervals = self._intervals(key)
-                if interval.label not in intervals:
+                meant = subscribed_as(self._feed.instruments, name, segment)
+                key = next((o.key for o in meant if interval.label in self._intervals(o.key)), None)
+                if key is None:
                     raise ProtocolError(ErrorCode.UNKNOWN_SYMBOL, "not subscribed")
             except (ProtocolError, InstrumentsError) as error:
                 rejected.append(rejection(name, error.code, str(error)))
@@ -129,9 +131,9 @@ class CandleSubscriptions:
             await self._leave(key, interval.label)
             names.append(name)
         self._outbox.control(
-            frame(
+            answer(
+                message,
                 "unsubscribed",
-                id=message.id,
                 candles=interval.label,
                 symbols=names,
                 rejected=rejected,

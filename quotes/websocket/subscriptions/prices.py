@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from instruments.errors import InstrumentsError
+from instruments.index import index
 from quotes.errors import ProtocolError
 from quotes.layer.groups import Receiver
 from quotes.layer.lanes import Message
@@ -24,11 +25,12 @@ from quotes.websocket.feed.feed import Feed, Resolve
 from quotes.websocket.feed.first_prices import FirstPrices
 from quotes.websocket.feed.missed_candles import WantedCandles
 from quotes.websocket.feed.named_instruments import NamedInstrument
-from quotes.websocket.protocol import ErrorCode, Subscribe, Unsubscribe, frame, rejection
+from quotes.websocket.protocol import ErrorCode, Subscribe, Unsubscribe, answer, rejection
 from quotes.websocket.subscriptions.admission import Admission, admit
 from quotes.websocket.subscriptions.backfill import Backfill
 from quotes.websocket.subscriptions.candles import CandleSubscriptions
 from quotes.websocket.subscriptions.membership import GroupMembership
+from quotes.websocket.subscriptions.naming import NamedRequest, find_instruments, subscribed_as
 from quotes.websocket.subscriptions.option_chains import chain_keys
 
 # At most this many newer ticks of an instrument are held while its latest price is being read.
@@ -90,19 +92,24 @@ class PriceSubscriptions:
         return self._feed.large_requests if instruments > _LARGE_REQUEST else nullcontext()
 
     async def _add(self, names: Sequence[str], message: Subscribe, backfill: Backfill) -> None:
+        request = await find_instruments(self._feed, names, message.segment)
         if self._ended:
             return
-        wanted, taken, rejected = await self._feed.slices.run(self._admit(names, message))
+        wanted, taken, rejected = await self._feed.slices.run(self._admit(request, message))
+        # Frames have the exchange's symbol and segment; clients map other names to them.
+        keys = {
+            name: one.field for name, one in zip(taken, wanted, strict=True) if name != one.field
+        }
+        backfill.names = {key: name for name, key in keys.items()}
 
         def acknowledge() -> None:
-            # Frames have the exchange's symbol and segment; clients map other names to them.
-            keys = {one.name: one.field for one in wanted if one.name != one.field}
             self._outbox.control(
-                frame(
+                answer(
+                    message,
                     "subscribed",
-                    id=message.id,
                     symbols=taken,
                     **({"keys": keys} if keys else {}),
+                    **request.answer(),
                     rejected=rejected,
                     subscriptions=len(self.requested),
                     feed=self._feed.state.value,
@@ -111,11 +118,9 @@ class PriceSubscriptions:
 
         await self._begin(wanted, acknowledge, backfill)
 
-    def _admit(self, names: Sequence[str], message: Subscribe) -> Steps[Admission]:
+    def _admit(self, request: NamedRequest, message: Subscribe) -> Steps[Admission]:
         admission = yield from admit(
-            names,
-            message.segment,
-            instruments=self._feed.instruments,
+            request,
             subscribed=self.requested,
             access=self._access,
         )
@@ -141,7 +146,7 @@ class PriceSubscriptions:
         for one in wanted:
             if (delay := delays[one.key.segment]) and not self._ended:
                 if backfill is not None:
-                    backfill.send_delayed(one.key, one.name, delay)
+                    backfill.send_delayed(one.key, delay)
                 self._delayed.join(one.key, delay)
 
     async def _begin_live(
@@ -224,7 +229,7 @@ class PriceSubscriptions:
             newest.append(self._groups.newest(one, read))
         await backfill.prepare(has_latest=prices.is_complete)
         for one, position in zip(wanted, newest, strict=True):
-            sent = await backfill.send(one.key, one.name, position)
+            sent = await backfill.send(one.key, position)
             self._send_first([one], prices, sent)
             await asyncio.sleep(0)  # what it sends may be in memory, and much
 
@@ -377,24 +382,33 @@ class PriceSubscriptions:
             return await self._candles.remove(message)
         names, rejected, groups = await self._feed.slices.run(self._remove(message))
         await self._groups.leave(groups)
-        answer = {"symbols": names, "rejected": rejected, "subscriptions": len(self.requested)}
-        self._outbox.control(frame("unsubscribed", id=message.id, **answer))
+        self._outbox.control(
+            answer(
+                message,
+                "unsubscribed",
+                symbols=names,
+                rejected=rejected,
+                subscriptions=len(self.requested),
+            )
+        )
 
     def _remove(self, message: Unsubscribe) -> Steps[tuple[list[str], list[Any], list[str]]]:
         """Return the names that were removed, the items of `rejected`, and groups to leave."""
         names, rejected, groups = [], [], []
+        segment = index.segment_code(message.segment)
         for chunk in chunks(message.names, _STEP):
-            fields = []
+            fields: list[str] = []
             for name in chunk:
                 try:
-                    one = self._feed.instruments.find(name, message.segment, strict=False)
+                    meant = subscribed_as(self._feed.instruments, name, segment)
+                    field = next((one.field for one in meant if one.field in self.requested), "")
                 except InstrumentsError as error:
                     rejected.append(rejection(name, error.code, str(error)))
                     continue
-                if one.field not in self.requested or one.field in fields:
+                if not field or field in fields:
                     rejected.append(rejection(name, ErrorCode.UNKNOWN_SYMBOL, "not subscribed"))
                     continue
-                fields.append(one.field)
+                fields.append(field)
                 names.append(name)
             groups += self._groups.leave_at_once(self._forget(fields))
             yield
