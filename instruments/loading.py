@@ -6,7 +6,7 @@ between them, because the event loop of the same process waits while one of them
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -106,7 +106,7 @@ def load_snapshot(base: MasterSnapshot, pace: LoadPacer) -> MasterSnapshot:
     ]
     snapshot.routes = market.routes(aliases, snapshot.precedence)
     snapshot.prefixes = market.prefixes(aliases)
-    snapshot.hours = load_hours()
+    snapshot.hours = load_hours(pace=pace)
     if whole:
         for entry in read_entries(Instrument.objects.filter(active=True), pace):
             builder.put(entry)
@@ -159,29 +159,32 @@ def read_entries(instruments: QuerySet[Instrument], pace: LoadPacer) -> Iterator
         after = rows[-1][0]
 
 
-def load_hours(segments: Iterable[str] = (), *, first_day: date | None = None) -> dict[str, Hours]:
+def load_hours(
+    segments: Iterable[str] = (),
+    *,
+    first_day: date | None = None,
+    pace: Callable[[], None] = lambda: None,
+) -> dict[str, Hours]:
     """Return the hours of the segments named, of all without names.
 
     Args:
         first_day: leave out special days before it.
+        pace: called between rows.
     """
     sessions: dict[str, list[Session]] = {}
     days: dict[str, dict[date, SpecialDay]] = {}
     rows = TradingSession.objects.all()
-    holidays = Holiday.objects.all()
+    holidays = Holiday.objects.order_by()
     if segments:
         rows, holidays = rows.filter(segment__in=segments), holidays.filter(segment__in=segments)
     if first_day is not None:
         holidays = holidays.filter(date__gte=first_day)
-    for row in rows:
-        sessions.setdefault(row.segment_id, []).append(
-            Session(row.phase, row.opens, row.closes, row.valid_from, row.valid_to)
-        )
-    for day in holidays:
-        special = SpecialDay(
-            day.name, day.opens, day.closes, day.pre_opens, day.pauses, day.resumes
-        )
-        days.setdefault(day.segment_id, {})[day.date] = special
+    for segment, *values in rows.values_list("segment_id", *Session.__slots__):
+        sessions.setdefault(segment, []).append(Session(*values))
+        pace()
+    for segment, day, *values in holidays.values_list("segment_id", "date", *SpecialDay.__slots__):
+        days.setdefault(segment, {})[day] = SpecialDay(*values)
+        pace()
     return {
         segment: Hours(tuple(sessions.get(segment, ())), days.get(segment, {}))
         for segment in {*sessions, *days, *segments}

@@ -8,6 +8,7 @@ A line is one day of one or several segments:
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time
@@ -21,6 +22,8 @@ MAX_BYTES = 5_000_000
 # More problems of one file are too many to read.
 MAX_PROBLEMS = 20
 PHASES = (PRE_OPEN, OPEN, CLOSING_AUCTION)
+_DATE = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}")
+_TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::00)?")
 YES, NO = ("yes", "true", "1"), ("no", "false", "0", "")
 
 
@@ -221,7 +224,8 @@ def _segments(cell: str) -> list[str]:
 def _date(fields: dict[str, str], column: str) -> date:
     cell = fields[column]
     try:
-        if len(cell) != 10:  # 2026-W05-1 and 20260126 are dates to Python
+        # 2026-W05-1 and 20260126 are dates to Python; another century is a slip of the hand.
+        if not _DATE.fullmatch(cell):
             raise ValueError
         return date.fromisoformat(cell)
     except ValueError:
@@ -232,11 +236,10 @@ def _time(fields: dict[str, str], column: str) -> time | None:
     cell = fields[column]
     if not cell:
         return None
-    try:
-        hour, minute = cell.split(":")
-        return time(int(hour), int(minute))
-    except ValueError:
-        raise _BadCell(column, f"must be a time as 09:15, was {quoted(cell)}") from None
+    found = _TIME.fullmatch(cell)
+    if found is None:
+        raise _BadCell(column, f"must be a time as 09:15, was {quoted(cell)}")
+    return time(int(found[1]), int(found[2]))
 
 
 def _text(fields: dict[str, str], column: str, longest: int) -> str:

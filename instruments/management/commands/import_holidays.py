@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from instruments.calendar.coverage import calendar_warnings
-from instruments.calendar.files import MAX_BYTES, CalendarProblems
+from instruments.calendar.files import MAX_BYTES, MAX_PROBLEMS, CalendarProblems
 from instruments.calendar.loading import CalendarReport, calendar_import, calendar_release
 from instruments.errors import BadFile
 
@@ -76,9 +76,11 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{file}: {error.strerror}") from error
         except CalendarProblems as error:
-            for problem in error.problems:
+            for problem in error.problems[:MAX_PROBLEMS]:
                 self.stderr.write(f"{file}: {problem}")
             number = len(error.problems)
+            if number > MAX_PROBLEMS:
+                self.stderr.write(f"{file}: and {number - MAX_PROBLEMS:,} more")
             raise CommandError(
                 f"{file}: {number:,} bad line{'s' * (number > 1)}; nothing was changed"
             ) from error

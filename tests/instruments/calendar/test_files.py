@@ -55,12 +55,24 @@ def test_columns_may_come_in_any_order_and_as_spreadsheets_write_them(text: str)
     assert (key, values["name"]) == (EntryKey("MCX", "", date(2027, 1, 26)), "Republic Day")
 
 
+@pytest.mark.parametrize("cell", ["09:15", "9:15", "09:15:00"])
+def test_times_may_be_written_as_spreadsheets_do(cell: str) -> None:
+    """Without the leading zero, or with seconds that are zero."""
+    ((_, values),) = holidays(HEADER + f"2027-01-26,MCX,{cell},17:00,,,,X,,\n").items()
+    assert values["opens"] == time(9, 15)
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
         ("26/01/2027,MCX,,,,,,X,,", "column date: must be a day as 2026-01-26, was '26/01/2027'"),
         ("20270126,MCX,,,,,,X,,", "column date: must be a day as 2026-01-26, was '20270126'"),
         ("2027-02-29,MCX,,,,,,X,,", "column date: must be a day"),
+        ("2027-W05-1,MCX,,,,,,X,,", "column date: must be a day"),
+        ("0227-01-26,MCX,,,,,,X,,", "column date: must be a day"),
+        ("2027-01-26,MCX,1_0:15,17:00,,,,X,,", "column opens: must be a time as 09:15"),
+        ("2027-01-26,MCX,09:15:30,17:00,,,,X,,", "column opens: must be a time as 09:15"),
+        ("2027-01-26,MCX,24:00,17:00,,,,X,,", "column opens: must be a time as 09:15"),
         (",MCX,,,,,,X,,", "column date: must be a day as 2026-01-26, was ''"),
         ("2027-01-26,NSE,,,,,,X,,", "column segment: must be of NSE_EQ, BSE_EQ, NFO"),
         ("2027-01-26,,,,,,,X,,", "column segment: a day needs a segment"),
