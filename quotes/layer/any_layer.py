@@ -66,7 +66,7 @@ class AnyLayer:
     def decode_with(self, decoder: RowDecoder) -> None:
         """Do nothing: no rows come."""
 
-    def withhold(self, withheld: Callable[[Message], bool]) -> None:
+    def withhold(self, withheld: Callable[[Message], bool] | None) -> None:
         """Do nothing: members get each message."""
 
     def on_failure(self, hook: Callable[[Receiver, Exception], None]) -> None:

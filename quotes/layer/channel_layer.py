@@ -289,8 +289,11 @@ class QuotesChannelLayer(BaseChannelLayer):
             if group in joined:
                 local[group].put(channel, receiver)
 
-    def withhold(self, withheld: Callable[[Message], bool]) -> None:
-        """Ask of each group message whether members do not get it; it becomes the newest anyway."""
+    def withhold(self, withheld: Callable[[Message], bool] | None) -> None:
+        """Ask of each group message whether members do not get it; it becomes the newest anyway.
+
+        None: members get all of them, as they do before the first call.
+        """
         self.state.withheld = withheld
 
     def on_failure(self, hook: Callable[[Receiver, Exception], None]) -> None:

@@ -8,7 +8,8 @@ from redis import Redis
 from quotes.publish.publishing import publish_ticks
 from quotes.store.latest import find_latest
 from quotes.store.names import own_key
-from quotes.websocket.feed.feed import FeedState, current_feed
+from quotes.websocket.feed.bridge_watch import FeedState
+from quotes.websocket.feed.feed import current_feed
 from tests.live import LiveServer
 from tests.ticks import MOMENT, message, publish, tick
 from tests.waiting import eventually

@@ -12,7 +12,7 @@ from instruments.keys import InstrumentKey
 from quotes.publish.publishing import publish_ticks
 from quotes.store.group_names import price_group
 from quotes.store.latest import LatestPrice, PriceSnapshot, decode_latest
-from quotes.websocket.feed.feed import Feed, latest_message
+from quotes.websocket.feed.latest_prices import LatestPrices, latest_message
 from quotes.websocket.protocol import CloseCode
 from quotes.websocket.subscriptions import prices
 from quotes.websocket.transports.uvicorn import UvicornTransport
@@ -144,15 +144,15 @@ async def test_ticks_dropped_while_subscribing_leave_no_hole(
     monkeypatch.setattr(prices, "_MAX_HELD_TICKS", 5)
     send(redis, 1)
     await eventually(lambda: redis.hexists("quotes:latest", "A"))
-    original = Feed.snapshot
+    original = LatestPrices.snapshot
 
-    async def slow(feed: Feed, *arguments: Any) -> PriceSnapshot | None:
-        snapshot = await original(feed, *arguments)
+    async def slow(latest: LatestPrices, *arguments: Any) -> PriceSnapshot | None:
+        snapshot = await original(latest, *arguments)
         send(redis, *range(2, 20))
         await eventually(lambda: seq_here(live) == 19)
         return snapshot
 
-    monkeypatch.setattr(Feed, "snapshot", slow)
+    monkeypatch.setattr(LatestPrices, "snapshot", slow)
     async with live.client() as client:
         await client.send(action="subscribe", symbol="A", conflate=False, seq=True)
         numbers, code = await numbers_until(client, 19)

@@ -15,9 +15,11 @@ from quotes.rest import readiness
 from quotes.runtime.background import background_failures
 from quotes.store.names import own_key
 from quotes.websocket.delivery.day_fields import day_fields
+from quotes.websocket.feed.bridge_watch import BridgeWatch
 from quotes.websocket.feed.day_reader import DayReader
 from quotes.websocket.feed.delayed import DelayedReader
 from quotes.websocket.feed.feed import Feed, current_feed, master_changed
+from quotes.websocket.feed.latest_prices import LatestPrices
 from quotes.websocket.feed.market_status import MarketStatusWatch
 from tests.live import LiveServer
 from tests.ticks import MOMENT, message, publish
@@ -50,12 +52,12 @@ class Failing:
 
 
 TASKS: list[tuple[str, type, str]] = [
-    ("watching the bridges", Feed, "_bridge_statuses"),
+    ("watching the bridges", BridgeWatch, "_statuses"),
     ("checking clients' deadlines", Feed, "_tell"),
     ("reading the days of instruments", DayReader, "read_if_due"),
     ("watching market hours", MarketStatusWatch, "changes"),
     ("moving clients to renamed instruments", Feed, "follow_master"),
-    ("reading missed prices", Feed, "_refresh_once"),
+    ("reading missed prices", LatestPrices, "read_missed"),
     ("reading delayed prices", DelayedReader, "_read"),
 ]
 
@@ -108,7 +110,7 @@ async def test_process_that_cannot_watch_the_bridges_is_not_ready(
     """503 when it cannot be started again; clients are told that the feed is down."""
     async with live.client() as client:
         await client.ask(action="ping")
-        failing = Failing(monkeypatch, Feed, "_bridge_statuses", KeyError("x"))
+        failing = Failing(monkeypatch, BridgeWatch, "_statuses", KeyError("x"))
         await client.heartbeat("down")
         await eventually(lambda: any(one.stops_prices for one in background_failures()))
         response = await sync_to_async(HttpClient().get)("/readyz")

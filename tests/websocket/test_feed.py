@@ -13,7 +13,7 @@ from instruments.index import InstrumentIndex
 from quotes.runtime.clock import now_ms
 from quotes.store.latest import LatestPrice, aread_snapshot, encode_latest
 from quotes.store.names import own_key
-from quotes.websocket.feed import feed as feed_module
+from quotes.websocket.feed import latest_prices
 from quotes.websocket.feed.feed import current_feed, feeds
 from tests.live import LiveServer
 from tests.ticks import MOMENT, message, publish
@@ -84,12 +84,12 @@ async def test_prices_that_were_missed_are_read_until_redis_answers(
             raise failure
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(feed_module, "_REFRESH_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(latest_prices, "_REFRESH_TIMEOUT_S", 0.3)
     async with live.client() as client:
         await client.subscribe("A")
         publish(redis, "A", message("A", "1"))
         assert (await client.price())["price"] == 1
-        monkeypatch.setattr(feed_module, "aread_snapshot", failing)
+        monkeypatch.setattr(latest_prices, "aread_snapshot", failing)
         feed = await current_feed()
         missed = LatestPrice(now_ms(), 9, MOMENT + 5, message("A", "2", MOMENT + 5).encode())
         redis.hset("quotes:latest", "A", encode_latest(missed))

@@ -15,6 +15,7 @@ from quotes.runtime.clock import now_ms
 from quotes.runtime.time_slices import Steps
 from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, encode_latest
 from quotes.websocket.feed.feed import Feed, current_feed
+from quotes.websocket.feed.latest_prices import LatestPrices
 from quotes.websocket.session import ClientSession
 from tests.live import Client, LiveServer
 from tests.ticks import MOMENT, message, publish, tick
@@ -125,15 +126,15 @@ async def test_clients_share_one_read_of_their_first_prices(
     names = NAMES[:500]
     store(redis, names)
     read: list[int] = []
-    original = Feed.snapshot
+    original = LatestPrices.snapshot
 
     async def counted(
-        feed: Feed, wanted: Sequence[Wanted], until: float | None = None
+        latest: LatestPrices, wanted: Sequence[Wanted], until: float | None = None
     ) -> PriceSnapshot | None:
         read.append(len(wanted))
-        return await original(feed, wanted, until)
+        return await original(latest, wanted, until)
 
-    monkeypatch.setattr(Feed, "snapshot", counted)
+    monkeypatch.setattr(LatestPrices, "snapshot", counted)
     async with (
         live.client() as one,
         live.client() as two,

@@ -284,17 +284,17 @@ async def test_subscribe_that_fails_leaves_nothing_behind(
 ) -> None:
     """The client is told of a failure, is subscribed to nothing, and can subscribe again."""
     feed = await current_feed()
-    read = feed.first_prices.read
+    read = feed.latest.first.read
 
     async def fails(*args: Any, **options: Any) -> Any:
         raise RuntimeError("as a mistake would")
 
     async with live.client() as client:
-        monkeypatch.setattr(feed.first_prices, "read", fails)
+        monkeypatch.setattr(feed.latest.first, "read", fails)
         assert (await client.subscribe("A", "B"))["code"] == 500
         assert (await client.ask(action="list"))["symbols"] == []
         publish(redis, "A", message("A", "1", MOMENT))
-        monkeypatch.setattr(feed.first_prices, "read", read)
+        monkeypatch.setattr(feed.latest.first, "read", read)
         assert (await client.subscribe("A"))["symbols"] == ["A"]
         assert (await client.price())["price"] == 1
         publish(redis, "A", message("A", "2", MOMENT + 1))

@@ -78,7 +78,7 @@ class Machine(RuleBasedStateMachine):
         self.bridge = MachineBridge(self.redis, self.layer, "ABC")
         [self.host] = self.layer.state.links
         await self.bridge.work()
-        await self.feed.ready
+        await self.feed.ready()
 
         async def repaired() -> None:
             self.repaired += 1

@@ -156,13 +156,13 @@ async def test_interval_is_not_shared_while_a_subscribe_is_under_way(
         [session] = feed.listeners
         assert isinstance(session, ClientSession)
         released = asyncio.Event()
-        snapshot = feed.snapshot
+        snapshot = feed.latest.snapshot
 
         async def waits(*arguments: Any) -> Any:
             await released.wait()
             return await snapshot(*arguments)
 
-        monkeypatch.setattr(feed, "snapshot", waits)
+        monkeypatch.setattr(feed.latest, "snapshot", waits)
         await client.send(action="subscribe", symbol="B", id=1)
         await client.send(action="configure", interval_ms=10, id=2)
         assert in_order([await client.receive()]) == [("configured", 2)]

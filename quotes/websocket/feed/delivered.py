@@ -53,7 +53,10 @@ class TickDecoder:
 
 
 class ProvisionalPrices:
-    """Prices shown while no bridge worked, which a bridge will show again under a number."""
+    """Prices shown while no bridge worked, which a bridge will show again under a number.
+
+    One is forgotten when a newer tick comes, behind which no bridge shows it any more.
+    """
 
     def __init__(self) -> None:
         # instrument key -> frame, and the position under which a bridge showed it again
@@ -62,6 +65,11 @@ class ProvisionalPrices:
     def add(self, key: str, frame: str, timestamp: int) -> None:
         """Note a price that is shown without a number."""
         self._shown[key] = (frame, None, timestamp)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every price that was shown provisionally is forgotten."""
+        return not self._shown
 
     def is_repeat(self, message: Message) -> bool:
         """Return whether a bridge shows again what was shown provisionally, or what is older."""
@@ -75,13 +83,17 @@ class ProvisionalPrices:
             return False
         if shown[1] is None and message["timestamp"] < shown[2]:
             return True  # it was published before what was shown
-        if message["frame"] != shown[0]:
-            return False
         position = position_of(message)
-        if shown[1] is None:
+        if shown[1] is not None:
+            if position > shown[1]:
+                del self._shown[key]
+            return position == shown[1]
+        if message["timestamp"] > shown[2]:
+            del self._shown[key]
+        elif message["frame"] == shown[0]:
             self._shown[key] = (shown[0], position, shown[2])
             return True
-        return position == shown[1]
+        return False
 
 
 class ClientPositions:

@@ -1,22 +1,16 @@
-"""The feed as one web process sees it: live, quiet or down, and the latest prices behind it.
+"""The feed of one web process: what its sessions share, and the tasks that serve all of them.
 
-One per event loop. It watches the bridges' status in Redis, lets sessions send its changes and
-heartbeats, and reads the latest prices for clients that subscribe. Each of its tasks does one of
-these, so that a failure of one holds up no other.
+One per event loop. Each task does one thing, so that a failure of one holds up no other.
 """
 
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import Callable, Sequence
-from enum import StrEnum
+from collections.abc import Callable
 from functools import lru_cache, partial
-from itertools import islice
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-import msgspec
 import redis.asyncio
 from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
@@ -26,25 +20,23 @@ from instruments.keys import InstrumentKey
 from quotes.access.service import AccessService
 from quotes.conf import conf
 from quotes.layer.any_layer import Layer, adapted
+from quotes.layer.lanes import Message
 from quotes.runtime.background import BackgroundTasks
 from quotes.runtime.garbage import collect_all, set_survivors_aside
-from quotes.runtime.time_slices import TimeSlices, chunks
+from quotes.runtime.time_slices import TimeSlices
 from quotes.store.clients import async_client
-from quotes.store.group_names import price_group
-from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, aread_snapshot
-from quotes.store.names import own_key, status_keys
 from quotes.store.redis_clock import redis_clock
 from quotes.store.request_clients import RequestRedis
-from quotes.store.tick_log import tick_message
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.isolation import end_failed, end_failed_receiver
+from quotes.websocket.feed.bridge_watch import BridgeWatch, FeedState
 from quotes.websocket.feed.day_reader import DayReader
 from quotes.websocket.feed.delayed import DelayedReaders
-from quotes.websocket.feed.delivered import ProvisionalPrices, TickDecoder, position_of
-from quotes.websocket.feed.first_prices import FirstPriceReader, FirstPrices
+from quotes.websocket.feed.delivered import TickDecoder
+from quotes.websocket.feed.latest_prices import LatestPrices
 from quotes.websocket.feed.market_status import MarketStatusWatch
 from quotes.websocket.feed.missed_candles import WantedCandles, send_missed_candles
-from quotes.websocket.feed.named_instruments import NamedInstrument, NamedInstruments
+from quotes.websocket.feed.named_instruments import NamedInstruments
 from quotes.websocket.feed.recent_ticks import RecentTicks
 from quotes.websocket.feed.stream_history import StreamHistory
 from quotes.websocket.protocol import frame
@@ -55,10 +47,7 @@ logger = logging.getLogger(__name__)
 _WATCH_INTERVAL_S = 0.25
 _MASTER_WAIT_S = 30.0
 _MASTER_PAUSE_S = 0.02
-# Reading latest prices again: for how long a page of them, and the pause before another try.
-_REFRESH_TIMEOUT_S = 10.0
-_REFRESH_PAUSE_S = 0.25
-_PAGE = 200  # instruments that are read in one round trip, and decoded in one go
+_REFRESH_PAUSE_S = 0.25  # before missed prices are read once more
 # Sessions that begin to follow the master in one turn of the event loop, and how long a round waits
 # for all of them; those that take longer go on by themselves.
 _FOLLOWERS = 50
@@ -72,27 +61,6 @@ _LARGE_REQUESTS = 4
 # Requests a second of which unknown names get suggestions, some milliseconds each.
 _SUGGESTED_PER_S = 10
 
-
-class FeedState(StrEnum):
-    """Whether a client can expect prices, a quiet market, or nothing until the feed is back."""
-
-    LIVE = "live"
-    QUIET = "quiet"
-    DOWN = "down"
-
-
-class _BridgeStatus(msgspec.Struct):
-    """What a web process reads of a bridge's status.
-
-    Attributes:
-        session: another one each time that a bridge begins to work.
-    """
-
-    last_tick: int | None
-    session: str = ""
-
-
-_decode_status = msgspec.json.Decoder(_BridgeStatus).decode
 
 Resolve = Callable[..., InstrumentKey]
 
@@ -133,11 +101,6 @@ def _send_market_changes(listener: FeedListener, changed: list[dict[str, Any]]) 
     listener.market_changed(changed)
 
 
-def latest_message(field: str, latest: LatestPrice) -> dict[str, Any]:
-    """Return the group message of a latest price."""
-    return tick_message(field, latest.epoch, latest.seq, latest.timestamp, latest.frame)
-
-
 class Feed:
     """The state of the feed, and the sessions that react to its changes.
 
@@ -152,9 +115,7 @@ class Feed:
         failed_clients: how many clients were ended because they could not be served.
         instruments: finds the instruments that clients name.
         large_requests: held by requests for many instruments while they are carried out.
-        last_tick: when the newest tick came to a bridge, Unix milliseconds of Redis's clock; None
-            before the first.
-        ready: done once the state is known.
+        latest: reads the latest prices.
         master_read: done once the instrument master was read, or could not be.
         slices: of the event loop's time, for long work.
         suggestion_budget: how many requests get suggestions for unknown names.
@@ -175,18 +136,9 @@ class Feed:
         self.listeners: set[FeedListener] = set()
         self.ended_clients = 0
         self.failed_clients = 0
-        self.state = FeedState.DOWN
-        self.last_tick: int | None = None
-        self._shards = 1
-        self._sessions: dict[int, str] | None = None  # shard -> its bridge's session seen last
         self._closed = False
         self._refreshing: asyncio.Task[None] | None = None
-        # instruments whose first price is still to be read for a subscriber
-        self._unread: dict[InstrumentKey, Wanted] = {}
-        self._reading: asyncio.Task[None] | None = None
         self._master_changed = asyncio.Event()
-        self._provisional = ProvisionalPrices()
-        self.ready = asyncio.get_running_loop().create_future()
         self.markets = MarketStatusWatch()
         self._day_reader = DayReader(self.client, self.layer)
         self.history = StreamHistory(RecentTicks(self.requests))
@@ -195,7 +147,15 @@ class Feed:
         self.master_read = self._tasks.complete(
             "waiting for the instrument master", _until_master_read
         )
-        self.first_prices = FirstPriceReader(self._read_first, self._tasks)
+        self.latest = LatestPrices(
+            self.layer, self.client, self.requests, self._tasks, on_numbered=self._price_numbered
+        )
+        self._bridges = BridgeWatch(
+            self.client,
+            self.requests,
+            on_change=self._feed_changed,
+            on_new_session=self.refresh,
+        )
         for name, work in (
             ("checking clients' deadlines", self._check_clients),
             ("reading the days of instruments", self._read_days),
@@ -204,9 +164,23 @@ class Feed:
             ("moving clients to renamed instruments", self._follow_master),
         ):
             self._tasks.keep(name, work)
-        self._tasks.keep("watching the bridges", self._watch_bridges, is_vital=True)
+        self._tasks.keep("watching the bridges", self._bridges.run, is_vital=True)
         self.layer.on_reconnect(self.refresh)
         self.layer.on_failure(end_failed_receiver)
+
+    @property
+    def state(self) -> FeedState:
+        """Whether prices flow."""
+        return self._bridges.state
+
+    @property
+    def last_tick(self) -> int | None:
+        """When the newest tick came to a bridge, Unix milliseconds of Redis's clock, if one did."""
+        return self._bridges.last_tick
+
+    async def ready(self) -> None:
+        """Return once the state of the feed is known."""
+        await asyncio.shield(self._bridges.ready)
 
     async def close(self) -> None:
         """End the tasks and the connections."""
@@ -227,41 +201,7 @@ class Feed:
             last_tick=self.last_tick,
         )
 
-    # -- the state of the feed -----------------------------------------------------------------
-
-    async def _watch_bridges(self) -> None:
-        """Read the bridges' status four times a second."""
-        while not self._closed:
-            try:
-                async with asyncio.timeout(conf.feed_timeout_s):
-                    statuses = await self._bridge_statuses()
-                self.requests.breaker.answered()
-                self.last_tick = (
-                    max((one.last_tick or 0 for one in statuses if one is not None), default=0)
-                    or self.last_tick
-                )
-                self._set_state(bridge_up=None not in statuses)
-                await self._refresh_after_start(statuses)
-            except (RedisError, OSError) as error:
-                if isinstance(error, redis.TimeoutError | TimeoutError):
-                    self.requests.breaker.hung()
-                self._set_state(bridge_up=False)
-            except Exception:
-                self._set_state(bridge_up=False)  # nobody waits for a state that is not known
-                raise
-            await asyncio.sleep(_WATCH_INTERVAL_S)
-
-    async def _refresh_after_start(self, statuses: list[_BridgeStatus | None]) -> None:
-        """Read the latest prices again after a bridge has begun to work.
-
-        Redis may have come back with older data or none, and clients have subscribed, before the
-        bridge found it so and wrote what it knows.
-        """
-        seen = dict(self._sessions or {})
-        seen.update((shard, one.session) for shard, one in enumerate(statuses, 1) if one)
-        if self._sessions is not None and seen != self._sessions:
-            await self.refresh()
-        self._sessions = seen
+    # -- its tasks ------------------------------------------------------------------------------
 
     async def _check_clients(self) -> None:
         """Check the sessions' deadlines four times a second."""
@@ -303,43 +243,15 @@ class Feed:
             except Exception as error:
                 self._end_failed(listener, error)
 
+    def _feed_changed(self) -> None:
+        self._tell(lambda listener: listener.feed_changed())
+
+    def _price_numbered(self, message: Message) -> None:
+        self._tell(lambda listener: listener.price_numbered(message))
+
     def _end_failed(self, listener: FeedListener, error: Exception) -> None:
         self.listeners.discard(listener)
         end_failed(listener, error)
-
-    async def _bridge_statuses(self) -> list[_BridgeStatus | None]:
-        """Return the status of each shard's bridge, None where there is none."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.get(own_key("shards"))
-        pipeline.mget(status_keys(self._shards))
-        pipeline.time()
-        sent = time.monotonic()
-        shards, statuses, now = await pipeline.execute(raise_on_error=False)
-        for reply in (shards, statuses):
-            if isinstance(reply, Exception):
-                raise reply
-        redis_clock.take(now, sent)
-        before, self._shards = self._shards, int(shards or 1)
-        if self._shards != before:
-            return await self._bridge_statuses()
-        return [None if one is None else _decode_status(one) for one in statuses]
-
-    def _set_state(self, *, bridge_up: bool) -> None:
-        before = self.state
-        if not bridge_up:
-            self.state = FeedState.DOWN
-        elif self.last_tick and redis_clock.now_ms() - self.last_tick <= conf.quiet_after_s * 1000:
-            self.state = FeedState.LIVE
-        else:
-            self.state = FeedState.QUIET
-        is_first = not self.ready.done()
-        if is_first:
-            self.ready.set_result(None)
-        if is_first and not self.listeners:
-            return
-        if FeedState.DOWN in (before, self.state) and before is not self.state:
-            logger.warning("the feed is %s", self.state.value)
-            self._tell(lambda listener: listener.feed_changed())
 
     def master_changed(self) -> None:
         """Follow the master, after the round that is under way."""
@@ -377,120 +289,6 @@ class Feed:
         except Exception as error:
             self._end_failed(listener, error)
 
-    # -- the latest prices ---------------------------------------------------------------------
-
-    async def snapshot(
-        self, wanted: Sequence[Wanted], until: float | None = None
-    ) -> PriceSnapshot | None:
-        """Return the latest prices, and have the bridge number new ones.
-
-        Args:
-            until: the loop time up to which the caller waits; by default QUOTES_REDIS_TIMEOUT_S.
-
-        Returns:
-            None if Redis does not answer in time: members of their groups here are sent the prices
-            when it does.
-        """
-        try:
-            async with self.requests.answer(until) as client:
-                return await self._read_latest(wanted, client)
-        except (RedisError, OSError):
-            self._read_later(wanted)
-            return None
-
-    async def _read_latest(
-        self, wanted: Sequence[Wanted], client: redis.asyncio.Redis
-    ) -> PriceSnapshot:
-        snapshot = await aread_snapshot(wanted, client=client)
-        if snapshot.bridge_up and snapshot.names:
-            request = msgspec.json.encode({"adopt": snapshot.names})
-            await client.publish(own_key("control"), request)
-        return snapshot
-
-    def _read_later(self, wanted: Sequence[Wanted]) -> None:
-        """Have prices read, and sent to the members of their groups here, when Redis answers."""
-        if not self.layer.is_direct:
-            return  # its members are not known here
-        self._unread.update({one.key: one for one in wanted})
-        groups = self.layer.state.groups
-        if len(self._unread) > 2 * len(groups) + _PAGE:  # most of their subscribers have left
-            self._unread = {
-                key: one for key, one in self._unread.items() if price_group(key) in groups
-            }
-        if self._reading is None or self._reading.done():
-            self._reading = self._tasks.complete("reading first prices", self._read_unread)
-
-    async def _read_unread(self) -> None:
-        while self._unread and not self._closed:
-            await asyncio.sleep(_REFRESH_PAUSE_S)
-            some = list(islice(self._unread.values(), _PAGE))
-            with contextlib.suppress(RedisError, OSError):
-                async with asyncio.timeout(_REFRESH_TIMEOUT_S):
-                    snapshot = await self._read_latest(some, self.client)
-                for one in some:
-                    self._unread.pop(one.key, None)
-                self._send_missed(some, snapshot)
-
-    def _send_missed(self, wanted: Sequence[Wanted], snapshot: PriceSnapshot) -> None:
-        """Send all clients here those of the latest prices that are news."""
-        entries = []
-        for field, latest in snapshot.latest.items():
-            group = price_group(InstrumentKey.parse(field))
-            if self._is_news(group, latest):
-                entries.append((group, latest_message(field, latest)))
-        self.layer.deliver_local(entries)
-        if not snapshot.bridge_up:
-            for one in wanted:
-                if (ahead := snapshot.ahead.get(str(one.key))) is not None:
-                    self.show_provisionally(one.key, ahead)
-
-    async def _read_first(
-        self, wanted: Sequence[NamedInstrument], until: float | None
-    ) -> FirstPrices | None:
-        """Read the latest prices of instruments whose groups have no message here yet.
-
-        Where the layer can, their groups are sent them: who has waited for them holds them.
-        """
-        some = [Wanted(one.key, one.name) for one in wanted]
-        snapshot = await self.snapshot(some, until)
-        if snapshot is None:
-            return None
-        self._send_missed(some, snapshot)
-        if self.layer.is_direct:
-            return FirstPrices({})
-        latest = snapshot.latest.items()
-        return FirstPrices({field: latest_message(field, one) for field, one in latest})
-
-    def show_provisionally(self, key: InstrumentKey, latest: LatestPrice) -> None:
-        """Send all clients here a price that no bridge has numbered yet, once."""
-        message = {**latest_message(str(key), latest), "provisional": True}
-        last = self.layer.newest_message(price_group(key))
-        if last is not None and last.get("frame") == message["frame"]:
-            return  # another client read it at the same time, and all were sent it
-        self._provisional.add(str(key), message["frame"], latest.timestamp)
-        self.layer.withhold(self._withheld)
-        self.layer.deliver_local([(price_group(key), message)])
-
-    def _withheld(self, message: dict[str, Any]) -> bool:
-        """Return whether clients were shown a price; those that were not are sent it."""
-        repeat = self._provisional.is_repeat(message)
-        if repeat:
-            self._tell(lambda listener: listener.price_numbered(message))
-        return repeat
-
-    def _is_news(self, group: str, latest: LatestPrice) -> bool:
-        """Return whether a latest price comes after the newest tick that all clients here got.
-
-        Redis may have come back with older data, under a new epoch.
-        """
-        message = self.layer.delivered_message(group)
-        if message is None or "seq" not in message:
-            return True
-        return (
-            position_of(message) < (latest.epoch, latest.seq)
-            and message["timestamp"] <= latest.timestamp
-        )
-
     async def refresh(self) -> None:
         """Begin to read the latest prices and candles of all groups here; those new are sent.
 
@@ -504,7 +302,7 @@ class Feed:
     async def _refresh_until_done(self) -> None:
         while not self._closed:
             with contextlib.suppress(RedisError, OSError):
-                await self._refresh_once()
+                await self.latest.read_missed()
                 break
             await asyncio.sleep(_REFRESH_PAUSE_S)
         await self._refresh_candles()
@@ -518,15 +316,6 @@ class Feed:
 
         self._tell(note)
         await send_missed_candles(wanted, layer=self.layer, history=self.history)
-
-    async def _refresh_once(self) -> None:
-        """Read the latest prices of all groups; raise redis.RedisError or OSError."""
-        fields = list(self.layer.local_topics() or ())
-        for some in chunks(fields, _PAGE):
-            wanted = [Wanted(InstrumentKey.parse(field), field) for field in some]
-            async with asyncio.timeout(_REFRESH_TIMEOUT_S):
-                snapshot = await self._read_latest(wanted, self.client)
-            self._send_missed(wanted, snapshot)
 
 
 feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()
@@ -547,7 +336,7 @@ async def current_feed() -> Feed:
         feed = feeds[loop] = Feed()
     try:
         async with asyncio.timeout_at(feed.requests.deadline()):
-            await asyncio.shield(feed.ready)
+            await feed.ready()
     except TimeoutError:
         feed.requests.breaker.hung()  # the feed is down until Redis answers
     await asyncio.shield(feed.master_read)

@@ -47,7 +47,7 @@ async def _underlying_price(
     """
     keys = [index.resolve(underlying), *index.futures(segment, underlying)[:1]]
     keys = [key for key in keys if entitlements.delay_of(key) == 0]
-    snapshot = await feed.snapshot([Wanted(key, str(key)) for key in keys])
+    snapshot = await feed.latest.snapshot([Wanted(key, str(key)) for key in keys])
     if snapshot is None:
         return None
     found = [latest for key in keys if (latest := snapshot.newest(key))]

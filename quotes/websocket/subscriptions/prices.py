@@ -173,7 +173,7 @@ class PriceSubscriptions:
             await self._groups.join([one.group for one in new], until=until)
             newest = self._groups.newest_messages(new)
             unread = [one for one, last in zip(new, newest, strict=True) if last is None]
-            prices = await self._feed.first_prices.read(unread, until=until)
+            prices = await self._feed.latest.first.read(unread, until=until)
             acknowledge()
             is_acknowledged = True
             lost = await self._feed.slices.run(self._begin_known(known))
