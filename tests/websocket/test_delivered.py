@@ -52,9 +52,9 @@ def test_a_price_shown_provisionally_is_shown_once() -> None:
     assert prices.is_repeat({**message, "frame": "older", "timestamp": 4})
     assert not prices.is_repeat({**message, "provisional": True})
     assert [prices.is_repeat(message) for _ in range(2)] == [True, True]
-    assert not prices.is_empty
+    before = prices.is_empty
     assert not prices.is_repeat({**message, "seq": 2})
-    assert prices.is_empty
+    assert (before, prices.is_empty) == (False, True)
     assert not prices.is_repeat({**message, "key": "B"})
     assert not prices.is_repeat({**message, "seq": 2, "frame": "late", "timestamp": 4})
     prices.add("A", "frame", 5)
@@ -67,10 +67,12 @@ def test_a_price_shown_provisionally_is_forgotten_behind_a_newer_tick() -> None:
     prices = ProvisionalPrices()
     prices.add("A", "frame", 5)
     message = {"key": "A", "frame": "other", "timestamp": 5, "epoch": 1, "seq": 1}
-    assert not prices.is_repeat(message) and not prices.is_empty
+    assert not prices.is_repeat(message)
+    before = prices.is_empty
     assert prices.is_repeat({**message, "frame": "frame", "seq": 2})
     prices.add("A", "frame", 5)
-    assert not prices.is_repeat({**message, "timestamp": 6, "seq": 3}) and prices.is_empty
+    assert not prices.is_repeat({**message, "timestamp": 6, "seq": 3})
+    assert (before, prices.is_empty) == (False, True)
 
 
 def tick_event(epoch: int, seq: int) -> dict[str, Any]:
