@@ -14,7 +14,7 @@ from redis import Redis
 from quotes.history.candles.intervals import STORED, Interval
 from quotes.history.candles.sessions import calendars
 from quotes.history.maintenance.pruning import prune_history
-from quotes.history.maintenance.rebuilding import rebuild_candles
+from quotes.history.maintenance.rebuilding import RebuildReport, rebuild_candles
 from quotes.history.maintenance.retention import parse_retention
 from quotes.history.models import Candle
 from quotes.runtime.clock import DAY_MS
@@ -52,11 +52,13 @@ def prices(interval: Interval, start: int) -> list[str]:
     return [str(one) for one in (candle.open, candle.high, candle.low, candle.close)]
 
 
+def check() -> RebuildReport:
+    return rebuild_candles(first=FRIDAY, last=FRIDAY, calendars=calendars(HOURS), repair=False)
+
+
 def wrong() -> int:
     """Return how many candles a check finds wrong."""
-    return rebuild_candles(
-        first=FRIDAY, last=FRIDAY, calendars=calendars(HOURS), repair=False
-    ).wrong
+    return check().wrong
 
 
 def test_reading_after_imported_minutes_adds_what_is_above_them(
@@ -119,6 +121,33 @@ def test_late_ticks_are_merged_into_a_pruned_candle(redis: Redis, together: bool
     assert wrong() == 0
 
 
+def test_noise_of_before_pruning_is_not_wrong(redis: Redis) -> None:
+    """A candle whose reading was noise stays right when its ticks are gone."""
+    readings = (1000, 7, 1100, 1200)
+    log(
+        redis,
+        [
+            log_row(volume=volume, timestamp=OPENING + n * MINUTE)
+            for n, volume in enumerate(readings)
+        ],
+    )
+    record(redis)
+    prune_history(rules=parse_retention("ticks=1"), today=date(2021, 4, 20))
+    assert wrong() == 0
+    assert volumes() == {1200}
+
+
+def test_longer_candles_are_checked_against_the_shorter_ones_that_are_left(redis: Redis) -> None:
+    """Without ticks and minutes, candles of 5m prove all that are made of them."""
+    log(redis, [log_row(timestamp=OPENING + n * MINUTE) for n in range(60)])
+    record(redis)
+    prune_history(rules=parse_retention("ticks=1, 1m=1, 3m=1"), today=date(2021, 4, 20))
+    found = check()
+    assert (found.wrong, found.unchecked) == (0, 12)  # those of 5m
+    Candle.objects.filter(interval=Interval.HOUR).update(high="4000")
+    assert check().wrong == 1
+
+
 def test_late_tick_of_an_imported_minute_keeps_its_prices(redis: Redis, tmp_path: Path) -> None:
     """Its high and low are not known from ticks."""
     path = write(tmp_path / "m.csv", MINUTES + "2021-04-16 10:00:00,3000,3100,2900,3050,7\n")
@@ -150,6 +179,24 @@ def test_late_tick_does_not_remake_longer_candles(redis: Redis) -> None:
     assert prices(Interval.HOUR, OPENING) == ["100", "150", "90", "95"]
     day = Candle.objects.get(interval=Interval.DAY, start__lt=OPENING)
     assert (str(day.high), str(day.low), day.volume, day.ticks) == ("150", "90", 400, 5)
+
+
+def test_working_recorder_does_not_remake_longer_candles(
+    redis: Redis, history: HistoryDatabase
+) -> None:
+    """Whatever hours it has in memory when a late tick of an older one comes."""
+    minutes = [OPENING + n * MINUTE for n in range(3)]
+    log(redis, [log_row(price="100", timestamp=minute) for minute in minutes])
+    record(redis)
+    prune_history(rules=parse_retention("ticks=1, 1m=1"), today=date(2021, 4, 20))
+    times = [OPENING + 3 * DAY_MS, OPENING + 3 * DAY_MS + 60 * MINUTE, OPENING + 1]
+    with InThread(redis, history):
+        for count, timestamp in enumerate(times, 1):
+            log(redis, [log_row(price="90", timestamp=timestamp)])
+            wait_until(stored(count))
+    for interval in (Interval.MINUTES_3, Interval.MINUTES_5, Interval.HOUR):
+        assert prices(interval, OPENING) == ["100", "100", "90", "100"]
+        assert Candle.objects.get(interval=interval, start=OPENING).ticks == 4
 
 
 def test_late_tick_does_not_remake_an_imported_day(redis: Redis, tmp_path: Path) -> None:

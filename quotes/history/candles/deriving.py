@@ -16,8 +16,8 @@ from quotes.history.candles.sessions import Calendar, TradingDay
 # How many hours of a series stay in memory.
 _MAX_HOURS = 2
 
-# Each interval and the shorter one it is made of.
-_MADE_OF = {
+# Each interval within the day, and the shorter one it is made of.
+MADE_OF = {
     Interval.MINUTES_3: Interval.MINUTE,
     Interval.MINUTES_5: Interval.MINUTE,
     Interval.MINUTES_10: Interval.MINUTES_5,
@@ -108,7 +108,7 @@ class LongerCandles:
                 for bar in bars
                 if self._put(changes, levels, Interval.MINUTE, bar)
             ]
-            for interval, shorter in _MADE_OF.items():
+            for interval, shorter in MADE_OF.items():
                 for start, ends in sorted({day.span(interval, one.new.start) for one in changed}):
                     members = [bar for at, bar in levels[shorter].items() if start <= at < ends]
                     made = merge(members, start, ends)
@@ -147,20 +147,20 @@ class LongerCandles:
         """Return all candles within an hour: those in memory, or the stored ones."""
         levels = self._hours.get(start)
         if levels is None:
+            if len(self._hours) >= _MAX_HOURS:
+                for interval, level in self._hours.pop(min(self._hours)).items():
+                    self._fixed.difference_update([(interval, at) for at in level])
             levels = {interval: {} for interval in WITHIN_DAY}
             end = day.end_of(start, Interval.HOUR.step_ms)
             for interval, bar in self._source.bars(self._series, WITHIN_DAY, start, end):
                 levels[interval][bar.start] = bar
             self._fixed |= {
                 (interval, at)
-                for interval, shorter in _MADE_OF.items()
+                for interval, shorter in MADE_OF.items()
                 for at, bar in levels[interval].items()
                 if not _is_made_of(bar, levels[shorter])
             }
             self._hours[start] = levels
-            if len(self._hours) > _MAX_HOURS:
-                for interval, level in self._hours.pop(min(self._hours)).items():
-                    self._fixed.difference_update([(interval, at) for at in level])
         return levels
 
     def _put(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from quotes.history.candles.bars import Bar, Point
 from quotes.history.candles.intervals import Interval
 from quotes.history.candles.sessions import TradingDay
-from quotes.history.candles.volumes import FixedVolume, day_volumes
+from quotes.history.candles.volumes import CandleVolume, FixedVolume, day_volumes
 
 
 def with_volumes(day: TradingDay, bars: Collection[Bar], points: Iterable[Point]) -> list[Bar]:
@@ -25,15 +25,20 @@ def with_volumes(day: TradingDay, bars: Collection[Bar], points: Iterable[Point]
             counts[start] += 1
             if point[1] >= 0:
                 readings[start].append(point[1])
+    fixed = {bar.start for bar in bars if counts[bar.start] != bar.ticks}
     found = day_volumes(
-        [
-            readings[bar.start] if counts[bar.start] == bar.ticks else FixedVolume(bar.volume)
-            for bar in bars
-        ]
+        [FixedVolume(bar.volume) if bar.start in fixed else readings[bar.start] for bar in bars]
     )
     return [
         bar
-        if (bar.volume, bar.volume_state) == volume
+        if _is_same(bar, volume, is_fixed=bar.start in fixed)
         else replace(bar, volume=volume.traded, volume_state=volume.state)
         for bar, volume in zip(bars, found, strict=True)
     ]
+
+
+def _is_same(bar: Bar, volume: CandleVolume, *, is_fixed: bool) -> bool:
+    """Return whether a candle has this volume; noise of ticks that are not stored is no matter."""
+    level, noise = volume.state
+    state = level, bar.volume_state[1] if is_fixed else noise
+    return (bar.volume, bar.volume_state) == (volume.traded, state)

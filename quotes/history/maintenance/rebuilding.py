@@ -13,7 +13,7 @@ from django.db import transaction
 
 from instruments.keys import InstrumentKey
 from quotes.history.candles.bars import Bar, Point, fold, merge
-from quotes.history.candles.deriving import CandleChange
+from quotes.history.candles.deriving import MADE_OF, CandleChange
 from quotes.history.candles.intervals import STORED, Interval
 from quotes.history.candles.recomputing import with_volumes
 from quotes.history.candles.sessions import Calendar, TradingDay
@@ -168,11 +168,10 @@ def _rebuild_day(
 
 
 def _bars_of_day(points: list[Point], stored: _Bars, day: TradingDay) -> _Bars:
-    """Return all candles of the sorted ticks of a day, and of the one-minute candles without ticks.
+    """Return all candles of the sorted ticks of a day, and of the stored candles without ticks.
 
     Args:
-        stored: of them the one-minute candles with more ticks than are stored are used as they are;
-            their ticks were pruned, or they were imported.
+        stored: of them those are used as they are that neither ticks nor shorter candles prove.
     """
     spans: dict[tuple[int, int], list[Point]] = {}
     for point in points:
@@ -187,12 +186,17 @@ def _bars_of_day(points: list[Point], stored: _Bars, day: TradingDay) -> _Bars:
                 minutes[start] = old
     bars = with_volumes(day, [bar for _, bar in sorted(minutes.items())], points)
     found: _Bars = {(Interval.MINUTE, bar.start): bar for bar in bars}
-    for interval in STORED[1:]:
+    times = [point[0] for point in points]
+    for interval, shorter in (MADE_OF | {Interval.DAY: Interval.HOUR}).items():
         groups: dict[tuple[int, int], list[Bar]] = {}
-        for bar in bars:
-            groups.setdefault(day.span(interval, bar.start), []).append(bar)
-        for (start, ends), members in groups.items():
-            found[interval, start] = merge(members, start, ends)
+        for (kind, start), bar in sorted(found.items()):
+            if kind is shorter:
+                groups.setdefault(day.span(interval, start), []).append(bar)
+        level = {start: merge(members, start, ends) for (start, ends), members in groups.items()}
+        for (kind, start), old in stored.items():
+            if kind is interval and _is_unproved(old, level.get(start), times):
+                level[start] = old  # longer ones are made of it
+        found |= {(interval, start): bar for start, bar in level.items()}
     return found
 
 
@@ -212,16 +216,23 @@ def _without(others: list[Point], stored: _Bars, day: TradingDay) -> _Bars:
     return found
 
 
+def _is_unproved(bar: Bar, made: Bar | None, times: list[int]) -> bool:
+    """Return whether neither ticks nor shorter candles can prove a stored candle.
+
+    Args:
+        made: the candle that they make.
+        times: of all stored ticks, sorted.
+    """
+    count = bisect_left(times, bar.ends) - bisect_left(times, bar.start)
+    return count < bar.ticks and (made is None or made is bar or made.ticks < bar.ticks)
+
+
 def _fixed(points: list[Point], stored: _Bars, right: _Bars) -> _Bars:
     """Return the stored candles of a day that neither its ticks nor shorter candles can prove."""
     times = sorted(point[0] for point in points)
-    found: _Bars = {}
-    for (interval, start), bar in stored.items():
-        count = bisect_left(times, bar.ends) - bisect_left(times, start)
-        made = right.get((interval, start))
-        if count < bar.ticks and (made is None or made is bar or made.ticks < bar.ticks):
-            found[interval, start] = bar
-    return found
+    return {
+        place: bar for place, bar in stored.items() if _is_unproved(bar, right.get(place), times)
+    }
 
 
 def _is_same(old: Bar, new: Bar, interval: Interval) -> bool:
