@@ -84,6 +84,7 @@ OWN_TASKS = {
     "quotes/bridge/flush.py": "the writer learns of each flush's error, and ends the session",
     "quotes/layer/lane_link.py": "the caller waits for it, or its error is logged",
     "quotes/layer/channel_layer.py": "the caller waits in its own loop, or the error is logged",
+    "quotes/kafka/backlog_reader.py": "goes on after any error, and `/readyz` names it",
     "quotes/kafka/registry.py": "the caller waits for the answer, or the error",
     "quotes/websocket/request_queue.py": "one client's, which ends with its error",
     "quotes/websocket/transports/asgi.py": "one client's, which ends with its error",

@@ -62,6 +62,25 @@ def new_consumer(**more: Any) -> Consumer:
     return Consumer({**connection_options(), **options, **more})
 
 
+def new_reader(**more: Any) -> Consumer:
+    """Return a consumer that joins no group and stores no offset; assign it partitions.
+
+    Args:
+        more: further options.
+    """
+    options = {
+        # Needed by the library, and the one group that the user may be allowed to name.
+        "group.id": conf.group_id,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,
+        "queued.max.messages.kbytes": QUEUED_KB,
+        "fetch.wait.max.ms": 100,
+        "fetch.queue.backoff.ms": 50,
+    }
+    return Consumer({**connection_options(), **options, **more})
+
+
 def new_producer(**more: Any) -> Producer:
     """Return a producer that neither repeats nor reorders the messages of a partition.
 

@@ -47,7 +47,9 @@ class KafkaSettings(SettingsGroup):
         choices=("earliest", "latest"),
     )
     live_window_s = Setting(
-        60.0, "Messages older than this many seconds are recorded but not shown.", least=1.0
+        60.0,
+        "Messages older than this many seconds are recorded but not shown; live ones go first.",
+        least=1.0,
     )
     dead_letter_topic = Setting("", "Topic for messages that are not ticks; empty: drop them.")
     value_format = Setting(

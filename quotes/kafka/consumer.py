@@ -3,11 +3,14 @@
 `sorting.py` sorts messages. Redis moves the position of a partition in the same step that takes
 its ticks, so every failure has one remedy: drop the messages in hand, read the positions again and
 continue from there.
+
+A consumer that reads a backlog moves its position behind it, to messages that are recent enough to
+be shown. `backlog_reader.py` reads what was passed.
 """
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import redis
@@ -21,6 +24,9 @@ from confluent_kafka import (
 
 from quotes.errors import InboxFull, KafkaDown, PositionMoved
 from quotes.kafka import clients
+from quotes.kafka.backlog_ranges import BacklogRange, delete_ranges, read_ranges
+from quotes.kafka.backlog_reader import BacklogReader
+from quotes.kafka.backlog_search import MIN_BACKLOG, BacklogSearch
 from quotes.kafka.conf import conf
 from quotes.kafka.dead_letters import DeadLetters
 from quotes.kafka.message_reader import MessageReader
@@ -36,24 +42,28 @@ from quotes.publish.patient_publisher import (
     MAX_UNREAD_TICKS,
     TEMPORARY_ERRORS,
 )
-from quotes.store.inbox import MAX_ENTRY, put, unread
+from quotes.store.inbox import MAX_ENTRY, Advance, put, unread
 from quotes.store.redis_clock import redis_clock
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.1
+SEARCHING_POLL_S = 0.01
 # How long to collect a batch: less than anyone notices; with a busy topic it fills sooner.
 GATHER_S = 0.004
 # How long to wait for the bridge to catch up before partitions are paused, which costs more.
 PATIENCE_S = 1.0
 PAUSE_S = 0.005
+# A partition with more backlogs is read in order: it has failed too often.
+MAX_RANGES = 100
 
 
 class PriceConsumer:
     """One member of the consumer group, run in one thread.
 
     Exactly once in effect: each message reaches the inbox once, whichever process dies, as long as
-    Redis keeps what it has acknowledged. The order within a partition is kept.
+    Redis keeps what it has acknowledged. The order within a partition is kept, except that a
+    backlog comes beside what is live, as history.
 
     Args:
         read: reads a message as a tick.
@@ -81,7 +91,13 @@ class PriceConsumer:
         self.key = positions_key(conf.group_id)
         self.consumer: Consumer = clients.new_consumer(error_cb=self.on_error)
         self.starting_offsets = StartingOffsets(self.consumer, client=client)
-        self.reports = ConsumerReports(self.consumer, self.partitions, client=client, report=report)
+        self.backlog = BacklogReader(client=client, read=read)
+        self.reports = ConsumerReports(
+            self.consumer, self.partitions, self.backlog, client=client, report=report
+        )
+        self.search = BacklogSearch(
+            self.consumer, window_ms=self.reports.window_ms, stopped=stopped
+        )
 
     def run(self) -> None:
         """Take messages until `stopped()`; the batch in hand is finished.
@@ -96,9 +112,12 @@ class PriceConsumer:
         try:
             while not self.stopped():
                 self.step()
-                self.reports.update_when_due()
+                if self.reports.update_when_due():
+                    self.store_offsets(self.partitions.values())
             self.settle()
         finally:
+            self.backlog.close()
+            self.search.close()
             self.consumer.close()
             self.putting.shutdown()
             self.reports.close()
@@ -108,7 +127,8 @@ class PriceConsumer:
         try:
             if self.unpositioned:
                 self.resume_from_stored()
-            messages = self.consumer.consume(1, POLL_S)
+            self.pass_backlogs()
+            messages = self.consumer.consume(1, SEARCHING_POLL_S if self.search.is_busy else POLL_S)
             if messages:
                 messages += self.consumer.consume(MAX_ENTRY - 1, GATHER_S)
                 self.take(
@@ -160,20 +180,79 @@ class PriceConsumer:
         future.result()
         batch.mark_stored()
         self.reports.count(batch)
-        self.store_offsets(batch)
+        self.store_offsets(batch.ends)
+        if batch.between:
+            self.find_backlogs()
         self.ticks_since_check += len(batch.live) + len(batch.history)
         if self.ticks_since_check >= CHECK_EVERY_TICKS:
             self.ticks_since_check = 0
             self.wait_for_bridge()
 
-    def store_offsets(self, batch: SortedBatch) -> None:
-        """Have the positions committed in Kafka too, for other programs to see the lag."""
-        offsets = [TopicPartition(*one.source, offset) for one, offset in batch.ends.items()]
+    def store_offsets(self, partitions: Iterable[Partition]) -> None:
+        """Have the positions committed in Kafka too, for other programs to see the lag.
+
+        Of a partition with a backlog, the oldest: if Redis loses everything, it is read again.
+        """
+        offsets = []
+        for one in partitions:
+            if one.stored:
+                ranges = self.backlog.ranges(one.source)
+                oldest = ranges[0].next if ranges else int(one.stored)
+                offsets.append(TopicPartition(*one.source, oldest))
         try:
             if offsets:
                 self.consumer.store_offsets(offsets=offsets)
         except KafkaException as error:
             logger.debug("not stored: %s", error)  # just revoked; the next owner stores it
+
+    # -- backlogs ---------------------------------------------------------------------------------
+
+    def find_backlogs(self) -> None:
+        """Search for where live prices are, since there were messages too old to be shown.
+
+        A consumer that is behind in one partition is so in others.
+        """
+        found = self.search.add(
+            one
+            for one in self.partitions.values()
+            if len(self.backlog.ranges(one.source)) < MAX_RANGES
+        )
+        if found:
+            self.consumer.pause([TopicPartition(*one.source) for one in found])
+
+    def pass_backlogs(self) -> None:
+        """Continue behind the backlogs that have been found; they are read beside.
+
+        Raises:
+            PositionMoved: another consumer has moved a position.
+            redis.RedisError: Redis does not answer.
+        """
+        found = self.search.found()
+        if not found:
+            return
+        self.settle()
+        for partition, offset in found.items():
+            if self.partitions.get(partition.source) is not partition:
+                # It was revoked, or is read again from the position in Redis.
+                self.search.forget(partition.source)
+                continue
+            if offset - partition.next >= MIN_BACKLOG:
+                self.pass_backlog(partition, offset)
+            self.seek_to({partition.source: partition.next})
+
+    def pass_backlog(self, partition: Partition, offset: int) -> None:
+        range = BacklogRange(partition.source, partition.next, offset, next=partition.next)
+        moved = Advance(partition.field, partition.stored, str(offset))
+        put([], client=self.client, positions=self.key, advances=[moved, range.begin()])
+        partition.stored, partition.next = str(offset), offset
+        self.backlog.add(range)
+        logger.warning(
+            "%s/%d: live prices go on at offset %d; %d older messages are read into history "
+            "beside them",
+            *partition.source,
+            offset,
+            range.remaining,
+        )
 
     def wait_for_bridge(self) -> None:
         """Wait while the bridge is far behind, with partitions paused if that takes long."""
@@ -215,7 +294,7 @@ class PriceConsumer:
     def assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         sources = [(one.topic, one.partition) for one in partitions]
         try:
-            starts = self.starting_offsets.find(sources)
+            starts = self.find_starts(sources)
         except (KafkaDown, redis.RedisError) as error:
             logger.warning("the starting offsets are not available yet: %s", error)
             starts = {source: StartingOffset("", 0) for source in sources}
@@ -227,16 +306,26 @@ class PriceConsumer:
         )
         if self.unpositioned.intersection(sources):
             consumer.pause(partitions)
+        else:
+            consumer.resume(partitions)
 
     def revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for one in partitions:
             self.partitions.pop((one.topic, one.partition), None)
             self.unpositioned.discard((one.topic, one.partition))
+        self.backlog.leave([(one.topic, one.partition) for one in partitions])
+
+    def find_starts(self, sources: Sequence[Source]) -> dict[Source, StartingOffset]:
+        """Return the starting offset of each partition, and begin to read their backlogs."""
+        starts = self.starting_offsets.find(sources)
+        ranges = read_ranges(group=conf.group_id, client=self.client)
+        self.backlog.follow({source: ranges.get(source, []) for source in sources})
+        return starts
 
     def resume_from_stored(self) -> None:
         """Continue from the positions in Redis in the partitions that need it."""
         sources = sorted(self.unpositioned)
-        starts = self.starting_offsets.find(sources)
+        starts = self.find_starts(sources)
         for source in sources:
             self.partitions[source] = Partition(source, *starts[source])
         self.seek_to({source: start.offset for source, start in starts.items()})
@@ -256,9 +345,13 @@ class PriceConsumer:
             raise KafkaException(error)
         source = (str(message.topic()), int(message.partition() or 0))
         if error.code() == KafkaError._AUTO_OFFSET_RESET and source in self.partitions:
-            self.seek_to(
-                {source: self.starting_offsets.oldest(source, read_to=self.partitions[source].next)}
-            )
+            read_to = self.partitions[source].next
+            oldest = self.starting_offsets.oldest(source, read_to=read_to)
+            self.reports.lost += max(0, oldest - read_to)
+            if oldest < read_to:  # all of it is read again
+                delete_ranges([source], group=conf.group_id, client=self.client)
+                self.backlog.follow({source: []})
+            self.seek_to({source: oldest})
         else:
             self.reports.warn(str(error.name()), error.str())
         return False

@@ -12,6 +12,7 @@ import redis
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from quotes.conf import conf as quotes_conf
+from quotes.kafka.backlog_reader import BacklogReader
 from quotes.kafka.conf import conf
 from quotes.kafka.sorting import Partition, SortedBatch
 from quotes.kafka.status import ConsumerStatus, remove_status, write_status
@@ -36,17 +37,20 @@ class ConsumerReports:
         self,
         consumer: Consumer,
         partitions: Mapping[Source, Partition],
+        backlog: BacklogReader,
         *,
         client: redis.Redis,
         report: Callable[[str], object],
     ) -> None:
         self.consumer = consumer
         self.partitions = partitions
+        self.backlog = backlog
         self.client = client
         self.report = report
         self.name = f"{conf.client_id}@{socket.gethostname()}:{os.getpid()}"
         self.warn = RateLimitedWarnings(logging.getLogger(__name__))
         self.status = ConsumerStatus()
+        self.history = self.bad = self.lost = 0  # without the backlog's
         self.problem = ""
         self.brokers_down = False
         self.window_ms = round(conf.live_window_s * 1000)
@@ -55,14 +59,14 @@ class ConsumerReports:
 
     def count(self, batch: SortedBatch) -> None:
         self.status.live += len(batch.live)
-        self.status.history += len(batch.history)
-        self.status.bad += len(batch.refused)
+        self.history += len(batch.history)
+        self.bad += len(batch.refused)
 
-    def update_when_due(self) -> None:
-        """Write the status and the line of counters if they are due."""
+    def update_when_due(self) -> bool:
+        """Write the status and the line of counters if they are due; return whether they were."""
         now = time.monotonic()
         if now < self.status_at:
-            return
+            return False
         self.status_at = now + STATUS_EVERY_S
         self._refresh()
         with contextlib.suppress(redis.RedisError):  # the consumer itself reports it
@@ -70,6 +74,7 @@ class ConsumerReports:
         if now >= self.report_at:
             self.report_at = now + quotes_conf.report_interval_s
             self.report(self.status.line)
+        return True
 
     def _refresh(self) -> None:
         """Update the status."""
@@ -81,6 +86,7 @@ class ConsumerReports:
         status.problem = self.problem or ("no broker answers" if self.brokers_down else "")
         status.partitions = len(self.partitions)
         status.topics = dict(Counter(topic for topic, _ in self.partitions))
+        self._refresh_counters()
         status.lag, status.lag_s = 0, 0.0
         now = redis_clock.now_ms()
         for source, partition in self.partitions.items():
@@ -91,8 +97,17 @@ class ConsumerReports:
                 if partition.newest_ms:
                     status.lag_s = max(status.lag_s, (now - partition.newest_ms) / 1000)
 
+    def _refresh_counters(self) -> None:
+        status, backlog = self.status, self.backlog
+        status.history = self.history + backlog.history
+        status.bad = self.bad + backlog.bad
+        status.lost = self.lost + backlog.lost
+        status.backlog_done, status.backlog = backlog.progress()
+        status.backlog_problem = backlog.problem
+
     def close(self) -> None:
         """Report the last counters and remove the status."""
+        self._refresh_counters()
         self.report(self.status.line)
         with contextlib.suppress(redis.RedisError):
             remove_status(self.name, client=self.client)

@@ -3,7 +3,7 @@
 Pure: no I/O. Within a partition the order is kept: its history comes before its live ticks.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -90,7 +90,7 @@ class SortedBatch:
 
 def sort_messages(
     messages: Sequence["KafkaMessage"],
-    partitions: dict[Source, Partition],
+    partitions: Mapping[Source, Partition],
     *,
     read: MessageReader,
     now_ms: int,

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import redis
 
+from quotes.kafka.backlog_ranges import read_ranges
 from quotes.kafka.conf import conf
 from quotes.store.names import own_key
 from quotes.store.redis_clock import MACHINE, redis_clock
@@ -23,11 +24,15 @@ class ConsumerStatus(msgspec.Struct):
     Attributes:
         at: when it was written, Unix milliseconds of Redis's clock.
         live, history, bad: messages taken since its start; `bad` were not ticks.
-        lag: messages of its partitions that it has yet to read.
+        lag: messages of its partitions that it has yet to read, without the backlog.
         lag_s: the age in seconds of the last message that it read; 0 when there are no more.
         partitions: how many it has.
         topics: topic -> how many partitions of it the consumer has; None: not known.
         problem: why it takes no messages now; "" while it does.
+        backlog: older messages that live prices have passed, still to be read into history.
+        backlog_done: messages of these backlogs that have been read.
+        backlog_problem: why it reads none of these now; "" while it does.
+        lost: messages that were deleted before they were read, since its start.
         machine, clock_ms: where it runs, and how far that clock is ahead of Redis's.
     """
 
@@ -40,6 +45,10 @@ class ConsumerStatus(msgspec.Struct):
     partitions: int = 0
     problem: str = ""
     topics: dict[str, int] | None = None
+    backlog: int = 0
+    backlog_done: int = 0
+    backlog_problem: str = ""
+    lost: int = 0
     machine: str = ""
     clock_ms: int = 0
 
@@ -50,7 +59,11 @@ class ConsumerStatus(msgspec.Struct):
             f"live={self.live} history={self.history} bad={self.bad} lag={self.lag} "
             f"lag_s={self.lag_s:.1f} partitions={self.partitions}"
         )
-        return f"{text} waiting: {self.problem}" if self.problem else text
+        if self.backlog:
+            text += f" backlog={self.backlog} ({percent(self.backlog_done, self.backlog)} done)"
+        if self.problem:
+            return f"{text} waiting: {self.problem}"
+        return f"{text} backlog waits: {self.backlog_problem}" if self.backlog_problem else text
 
 
 def consumers_key() -> str:
@@ -110,6 +123,42 @@ def _unread_topics(statuses: list[ConsumerStatus]) -> str:
         return ""
     names = ", ".join(missing)
     return f"no consumer has partitions of {names}: create the topic or correct KAFKA_TOPICS"
+
+
+def kafka_backlog(client: redis.Redis) -> dict[str, int]:
+    """Return how many older messages are still to be read into history, and how many have been.
+
+    The first is that of the whole group, the second of running consumers. Raises redis.RedisError.
+    """
+    ranges = read_ranges(group=conf.group_id, client=client).values()
+    return {
+        "messages": sum(range.remaining for found in ranges for range in found),
+        "read": sum(one.backlog_done for one in consumer_statuses(client).values()),
+    }
+
+
+def percent(done: int, remaining: int) -> str:
+    return f"{100 * done // max(1, done + remaining)} %"
+
+
+def backlog_warnings(client: redis.Redis) -> list[str]:
+    """Return what to know of backlogs that are read beside live prices; raise redis.RedisError."""
+    statuses = consumer_statuses(client).values()
+    warnings = []
+    backlog = kafka_backlog(client)
+    if remaining := backlog["messages"]:
+        done = percent(backlog["read"], remaining)
+        problem = next((one.backlog_problem for one in statuses if one.backlog_problem), "")
+        cure = f"it waits: {problem}" if problem else "if that takes too long, add consumers"
+        warnings.append(
+            f"live prices flow beside a backlog, of which {remaining} messages are still to be "
+            f"read into history ({done} done): {cure}"
+        )
+    if lost := sum(one.lost for one in statuses):
+        warnings.append(
+            f"{lost} messages were deleted before they were read: let the topic keep them longer"
+        )
+    return warnings
 
 
 def kafka_lag(client: redis.Redis) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 quotes:kafka:GROUP  hash  TOPIC/PARTITION -> the offset of the next message to read
                           TOPIC -> the topic's id, another one if it is created again
+                          TOPIC/PARTITION/FIRST-END -> see `backlog_ranges.py`
 """
 
 from collections.abc import Iterable

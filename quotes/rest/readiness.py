@@ -14,7 +14,13 @@ from django.db import DatabaseError, connection
 
 from instruments.calendar.coverage import calendar_warnings
 from quotes.kafka.conf import conf as kafka_conf
-from quotes.kafka.status import consumer_statuses, kafka_lag, kafka_state
+from quotes.kafka.status import (
+    backlog_warnings,
+    consumer_statuses,
+    kafka_backlog,
+    kafka_lag,
+    kafka_state,
+)
 from quotes.layer.any_layer import adapted
 from quotes.runtime.background import TaskFailure
 from quotes.runtime.failed_tasks import failed_tasks
@@ -254,8 +260,10 @@ class Readiness:
 
     def _kafka_state(self) -> str:
         self.details["kafka_lag"] = kafka_lag(self._client)
+        self.details["kafka_backlog"] = kafka_backlog(self._client)
         for status in consumer_statuses(self._client).values():
             self._note_clock("Kafka consumer", msgspec.structs.asdict(status))
+        self.warnings += [f"kafka: {one}" for one in backlog_warnings(self._client)]
         return kafka_state(self._client)
 
 

@@ -58,7 +58,13 @@ if count > 0 then
   redis.call('SET', KEYS[2], taken + count)
   redis.call('XADD', KEYS[1], '*', ARGV[2], taken + count, unpack(ARGV, first))
 end
-for i = 7, first - 1, 3 do redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 2]) end
+for i = 7, first - 1, 3 do
+  if ARGV[i + 2] ~= '' then
+    redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 2])
+  else
+    redis.call('HDEL', KEYS[4], ARGV[i])
+  end
+end
 if ARGV[2] == 'n' then
   for i = 1, count do
     local frame = ARGV[first - 1 + 2 * i]
@@ -97,7 +103,7 @@ class Advance(NamedTuple):
     Attributes:
         field: the source, such as one partition of a topic.
         expected: the stored position; empty if there is no stored position.
-        next: the position to store.
+        next: the position to store; empty to delete it.
     """
 
     field: str

@@ -6,6 +6,7 @@ longer than the lease lasts cannot overwrite the work of another. An expired lea
 taken is still the last holder's: a worker that was only slow goes on.
 """
 
+import math
 import time
 import uuid
 
@@ -99,9 +100,13 @@ class SyncLease(_Contender):
         self._renewed_at = time.monotonic()
         return bool(self._client.eval(_ACQUIRE, 2, *self.keys, self.token, self.ttl_ms))
 
-    def renew_if_due(self, status: bytes) -> bool:
-        """Prolong the lease and set the status each quarter of its time; return False if lost."""
-        if time.monotonic() - self._renewed_at < self.ttl_ms / 4000:
+    def renew_if_due(self, status: bytes, *, every_s: float = math.inf) -> bool:
+        """Prolong the lease and set the status each quarter of its time; return False if lost.
+
+        Args:
+            every_s: how often to do so at least.
+        """
+        if time.monotonic() - self._renewed_at < min(every_s, self.ttl_ms / 4000):
             return True
         return self.renew(status)
 

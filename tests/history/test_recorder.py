@@ -16,6 +16,7 @@ from instruments.keys import InstrumentKey
 from quotes.history.candles.intervals import STORED, Interval
 from quotes.history.models import Candle, Gap, LogPosition, Tick
 from quotes.history.queries.selectors import candles, ticks
+from quotes.history.recording.recorder import Recorder
 from quotes.runtime.clock import DAY_MS, now_ms
 from quotes.runtime.interrupts import Interrupt
 from quotes.store.names import own_key
@@ -263,6 +264,26 @@ def test_candles_stay_when_their_ticks_are_gone(redis: Redis, history: HistoryDa
         prices = (candle.open, candle.high, candle.low, candle.close)
         assert [str(one) for one in prices] == ["100", "100", "90", "100"]
         assert candle.ticks == 2
+
+
+def test_recorder_that_catches_up_says_how_far_it_is(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of ticks that it is behind is right after each batch."""
+    monkeypatch.setattr("quotes.history.recording.log_reader._BATCH_TICKS", 4)
+    monkeypatch.setattr("quotes.history.recording.log_reader._READ_ENTRIES", 1)
+    for n in range(4):
+        log(redis, [log_row(timestamp=OPENING + n, seq=4 * n + m) for m in range(4)])
+    behind: list[int] = []
+    status = Recorder._status
+
+    def noted(recorder: Recorder) -> bytes:
+        behind.append(recorder.counters.behind)
+        return status(recorder)
+
+    monkeypatch.setattr(Recorder, "_status", noted)
+    record(redis)
+    assert list(dict.fromkeys(behind)) == [16, 12, 8, 4, 0]
 
 
 @pytest.mark.django_db

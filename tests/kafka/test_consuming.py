@@ -148,7 +148,7 @@ async def test_consumer_goes_on_behind_what_it_has_put(
         ticks = [message("A", "1", MOMENT + n).encode() for n in range(first, first + 10)]
         broker.produce(topic, *ticks, key=b"A")
         with RunningConsumer(redis) as running:
-            running.consumer.store_offsets = lambda batch: None  # type: ignore[method-assign]
+            running.consumer.store_offsets = lambda partitions: None  # type: ignore[method-assign]
             await eventually(partial(has_logged, redis, first + 10))
     assert [row.timestamp - MOMENT for row in logged(redis)] == list(range(20))
 

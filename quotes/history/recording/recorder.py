@@ -46,6 +46,8 @@ _PATIENCE_MS = 30_000
 # Catching up with more ticks than this shows progress.
 _FAR_BEHIND = 50_000
 _CHECK_EVERY_S = 2.0
+# Readers of Kafka's backlogs wait for the recorder by its status.
+_STATUS_EVERY_S = 0.25
 
 
 @dataclass
@@ -189,7 +191,9 @@ class Recorder:
         if writer.take_edited():
             day_statistics.refresh()
         announcer.send_due()
-        if not reader.has_more(entries):
+        if reader.has_more(entries):
+            self._count_behind(writer, reader)
+        else:
             self._check_logs(writer, reader)
             if not self._once:
                 took = time.monotonic() - began
@@ -250,7 +254,7 @@ class Recorder:
 
     def _renew_lease(self) -> None:
         redis_clock.measure_if_due(self._client)
-        if not self._lease.renew_if_due(self._status()):
+        if not self._lease.renew_if_due(self._status(), every_s=_STATUS_EVERY_S):
             raise _LeaseLost
 
     def _status(self) -> bytes:

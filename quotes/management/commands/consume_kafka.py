@@ -15,9 +15,11 @@ from quotes.store.clients import sync_client
 class Command(CommandWithExamples):
     help = (
         "Take prices from the topics of KAFKA_TOPICS, each message once, as a member of the group "
-        "KAFKA_GROUP_ID. Run several to share the partitions. Prints a line of counters every "
-        "10 s; SIGTERM stops it after the current batch. Set KAFKA_BOOTSTRAP_SERVERS and "
-        "KAFKA_TOPICS first (docs/kafka.md)."
+        "KAFKA_GROUP_ID. Run several to share the partitions. Live prices start at once: messages "
+        "older than KAFKA_LIVE_WINDOW_S are read into history beside them, and a restart continues "
+        "both. Prints a line of counters every 10 s, with the size and progress of such a backlog, "
+        "as /readyz does; SIGTERM stops it after the current batch. Set KAFKA_BOOTSTRAP_SERVERS "
+        "and KAFKA_TOPICS first (docs/kafka.md)."
     )
     examples = (("", ""),)
 
