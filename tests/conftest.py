@@ -5,16 +5,19 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
-from django.core import serializers
-from django.db import connections, transaction
-from django.db.backends.base.creation import BaseDatabaseCreation
+from django.db import connections
+from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis_settings
+from pytest_django import DjangoDbBlocker
 from redis import Redis
 
+from instruments.index import index
 from quotes.runtime import clock
 from quotes.store.redis_clock import redis_clock
+from tests.databases import MigratedDatabases
 from tests.environment import REDIS_TEST_PORT
 from tests.postgres import PostgresServer, find_program
 from tests.valkey import ValkeyProcess
@@ -50,37 +53,22 @@ def signals_for_children() -> Iterator[None]:
         signal.signal(one, signal.SIG_IGN)
 
 
-@pytest.fixture(autouse=True)
-def rows_of_migrations(django_db_serialized_rollback: None) -> None:
-    """Tests that commit begin with the rows of migrations, whatever test ran before them.
-
-    Each of them empties the tables in the end. If only some asked for the rows, those of content
-    types and permissions would be made again by the others, under other ids.
-    """
-
-
-@pytest.fixture(scope="session", autouse=True)
-def rows_restored_in_bulk() -> Iterator[None]:
-    """Let the rows of migrations, which are some thousands, come back with one INSERT per table."""
-
-    def restore(creation: BaseDatabaseCreation, data: str) -> None:
-        alias = creation.connection.alias
-        rows: dict[Any, list[Any]] = {}
-        for one in serializers.deserialize("json", data, using=alias):
-            rows.setdefault(type(one.object), []).append(one.object)
-        with transaction.atomic(using=alias), creation.connection.constraint_checks_disabled():
-            for model, objects in rows.items():
-                table = model._base_manager.using(alias)
-                there = set(table.values_list("pk", flat=True))
-                table.bulk_create([one for one in objects if one.pk not in there])
-                for one in objects:
-                    if one.pk in there:
-                        one.save_base(raw=True, using=alias)
-            creation.connection.check_constraints()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseDatabaseCreation, "deserialize_db_from_string", restore)
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Every test begins with the rows of migrations, also after one that commits."""
+    with django_db_blocker.unblock():
+        databases = MigratedDatabases()
+    undo = databases.put_back_after
+    with mock.patch.object(TransactionTestCase, "_fixture_teardown", lambda case: undo(case)):
         yield
+    databases.close()
+
+
+@pytest.fixture(autouse=True)
+def unread_master() -> None:
+    """No test resolves names by instruments that another read into this process."""
+    if index.version != -1:
+        index.__init__()  # type: ignore[misc]
 
 
 @pytest.fixture(scope="session")

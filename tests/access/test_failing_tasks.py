@@ -25,7 +25,7 @@ from tests.conftest import In
 from tests.live import LiveServer
 from tests.waiting import DEADLINE_S, eventually
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture

@@ -188,7 +188,9 @@ async def opens(web: Web, stack: contextlib.AsyncExitStack, token: str, address:
     return 101
 
 
-async def test_refreshing_at_the_same_time_gives_one_pair(deployment: Deployment) -> None:
+async def test_refreshing_at_the_same_time_gives_one_pair(
+    deployment: Deployment, redis: Redis
+) -> None:
     """Of twelve requests with one refresh token one gets a pair, in any of the processes."""
     refresh = deployment.do("user", "twelve", ["NSE_EQ"], [])["refresh"]
     assert deployment.do("refresh_together", refresh) == 1

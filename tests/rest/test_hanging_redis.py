@@ -59,7 +59,7 @@ def test_prices_of_a_redis_that_hangs_are_503(client: Client, hanging: ValkeyPro
         assert "Redis does not answer within 1 s" in response.json()["message"]
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_whatever_else_needs_redis_is_answered_soon(
     client: Client, hanging: ValkeyProcess, settings: Any
 ) -> None:

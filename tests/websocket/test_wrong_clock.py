@@ -66,7 +66,7 @@ async def test_delayed_prices_are_delayed_by_the_clock_of_the_log(
     assert len(prices) == 1 and '"price":100,' in prices[0]
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("required")
 async def test_clock_that_is_set_ends_no_connection(
     set_clock: SetClock,
