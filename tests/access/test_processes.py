@@ -235,7 +235,7 @@ async def test_limits_hold_over_processes_and_after_one_is_killed(
         killed = time.monotonic()
         assert await opens(other, stack, token, "192.0.2.3") == 429
         while await opens(other, stack, token, "192.0.2.3") == 429:
-            assert time.monotonic() - killed < LEASE_S + 1
+            assert time.monotonic() - killed < LEASE_S + 3
             await asyncio.sleep(0.05)
         for _ in range(2):
             assert await opens(other, stack, token, "192.0.2.4") == 101
@@ -246,7 +246,7 @@ async def test_limits_hold_over_processes_and_after_one_is_killed(
         closed = time.monotonic()
         for web in (deployment.webs[1], other) * 2:
             while (status := await opens(web, stack, token, "192.0.2.5")) == 429:
-                assert time.monotonic() - closed < LEASE_S / 3
+                assert time.monotonic() - closed < LEASE_S * 2 / 3
                 await asyncio.sleep(0.02)
             assert status == 101
 

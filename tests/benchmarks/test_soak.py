@@ -1,9 +1,10 @@
 """What the soak samples, and what it counts as a failure."""
 
-import os
-import time
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from subprocess import PIPE
 from threading import Thread
 from typing import Any, cast
 
@@ -27,23 +28,39 @@ def server() -> Iterator[str]:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
 
 
-def test_usage_is_that_of_this_process() -> None:
+# Once a line comes: 32 MiB, an open file and a thread more.
+GROWS = """
+import os, threading
+print("ready", flush=True)
+input()
+held = bytearray(b"x" * (32 << 20))
+file = open(os.devnull)
+threading.Thread(target=input, daemon=True).start()
+print("grown", flush=True)
+threading.Event().wait()
+"""
+
+
+def test_usage_is_that_of_a_process() -> None:
     """Memory in bytes, open files and threads; one more of each shows."""
-    before = usage_of(os.getpid())
-    held = bytearray(b"x" * (32 << 20))
-    thread = Thread(target=time.sleep, args=(0.5,))
-    thread.start()
-    with open(os.devnull):
-        after = usage_of(os.getpid())
-    thread.join()
-    assert after["memory"] - before["memory"] > len(held) / 2
+    command = [sys.executable, "-c", GROWS]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as process:
+        assert process.stdin and process.stdout
+        assert process.stdout.readline() == "ready\n"
+        before = usage_of(process.pid)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "grown\n"
+        after = usage_of(process.pid)
+        process.kill()
+    assert after["memory"] - before["memory"] > (32 << 20) / 2
     assert after["files"] == before["files"] + 1
     assert after["threads"] == before["threads"] + 1
 

@@ -62,7 +62,7 @@ def test_outlasts_redis_and_ends_on_a_signal(redis: Redis, redis_server: ValkeyP
         wait_until(lambda: redis.exists("stock:RELIANCE"))
         redis_server.kill()
         redis_server.start()
-        wait_until(lambda: redis.exists("stock:RELIANCE"), timeout_s=3)
+        wait_until(lambda: redis.exists("stock:RELIANCE"))
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=10)
     assert process.returncode == 0

@@ -59,12 +59,6 @@ async def test_delayed_ticks_come_from_the_log(
     live: LiveServer, redis: Redis, database: In
 ) -> None:
     """The last price of that time comes first, later ticks when their time has come, none live."""
-    now = now_ms()
-    then = now - MINUTES * 60_000
-    log(redis, then - 60_000, "100", "101")
-    log(redis, then - 30_000, "99", shown=False)
-    log(redis, then + 1_500, "102", "103")
-    log(redis, then + 600_000, "104")
     user = await database(lambda: asha("NFO", delay_minutes=MINUTES))
     token = await database(access_token, user)
     async with (
@@ -75,6 +69,12 @@ async def test_delayed_ticks_come_from_the_log(
         assert first["delayed"] == {"NFO": MINUTES}
         assert list(first) == list(documented('"type":"authenticated"'))
         assert list(first["limits"]) == list(documented('"type":"authenticated"')["limits"])
+        now = now_ms()
+        then = now - MINUTES * 60_000
+        log(redis, then - 60_000, "100", "101")
+        log(redis, then - 30_000, "99", shown=False)
+        log(redis, then + 1_500, "102", "103")
+        log(redis, then + 600_000, "104")
         answer = await client.subscribe(KEY)
         assert (answer["symbols"], answer["subscriptions"]) == ([KEY], 1)
         publish(redis, KEY, message("NIFTY26AUGFUT", "999"))
