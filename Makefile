@@ -2,11 +2,14 @@
 # make and Python 3.11 or newer with venv: packages go into .venv, settings into .env.
 #   make run ARGS="--host 0.0.0.0"    pass options to manage.py serve
 #   make test ARGS="-k bridge"        pass options to pytest
+#   make test ARGS="-n 0"             run the tests one by one
 #   make chaos ARGS="--short"         a minute of faults; --list names all
 #   make setup PYTHON=python3.13      use this Python
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+# A process for each CPU, at most four; each runs whole files and starts a Redis of its own.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 .PHONY: help run test check bench chaos setup setup-dev
@@ -72,7 +75,7 @@ run: setup
 	@umask 077 && exec $(BIN)/python manage.py serve --demo $(ARGS)
 
 test: setup-dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 check: setup-dev
 	$(BIN)/python -m ruff format --check .

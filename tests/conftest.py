@@ -32,9 +32,14 @@ hypothesis_settings.load_profile("tests")
 In = Callable[..., Awaitable[Any]]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what is quick first: a mistake shows early."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run what is quick first: a mistake shows early.
+
+    Several processes (pytest-xdist) begin with the files that have slow tests instead: a long one
+    that comes last would keep one process busy while the others have nothing to do.
+    """
+    is_shared = hasattr(config, "workerinput")
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is not None) != is_shared)
 
 
 @pytest.fixture(scope="session", autouse=True)
