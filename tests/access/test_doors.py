@@ -202,6 +202,8 @@ def test_prices_that_are_not_for_a_caller_are_left_out(instruments: None) -> Non
         "refused": [
             {"symbol": "NSE_EQ:RELIANCE", "code": 403, "message": "not entitled to NSE_EQ"}
         ],
+        "known": False,
+        "unknown": [{"symbol": "MCX:CRUDEOIL26AUGFUT", "suggestions": []}],
     }
     assert client.get("/api/instruments/NSE_EQ:RELIANCE/").json()["latest"] is None
 
