@@ -15,12 +15,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import HTTPHandler, HTTPSHandler, Request, build_opener
 
 from quotes.errors import BadTick, KafkaDown, KafkaRefused
 from quotes.kafka.conf import conf
+
+T = TypeVar("T")
 
 TIMEOUT_S = 2.0
 MAX_SCHEMA_BYTES = 1_048_576
@@ -104,23 +106,29 @@ class SchemaRegistry:
             return bytes(found)
 
 
-def _read_within(fetch: Callable[[str, list[HTTPConnection]], bytes], path: str) -> bytes:
-    """Return the answer to a path; raise TimeoutError if it is not whole after TIMEOUT_S.
-
-    In a thread of its own, since headers may come a byte at a time. It ends soon after.
-    """
-    connections: list[HTTPConnection] = []
-    answer: Future[bytes] = Future()
+def in_thread(work: Callable[[], T]) -> "Future[T]":
+    """Begin some work in a thread of its own, which does not keep the process from ending."""
+    answer: Future[T] = Future()
 
     def run() -> None:
         try:
-            answer.set_result(fetch(path, connections))
+            answer.set_result(work())
         except Exception as error:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
             answer.set_exception(error)
 
     threading.Thread(target=run, name="schema registry", daemon=True).start()
+    return answer
+
+
+def _read_within(fetch: Callable[[str, list[HTTPConnection]], bytes], path: str) -> bytes:
+    """Return the answer to a path; raise TimeoutError if it is not whole after TIMEOUT_S.
+
+    In a thread of its own, since headers may come a byte at a time. It ends soon after.
+    """
+    connections: list[HTTPConnection] = []
+    answer = in_thread(lambda: fetch(path, connections))
     try:
         return answer.result(TIMEOUT_S)
     except FutureTimeout as error:

@@ -7,16 +7,17 @@ from the record's fields. Needs requirements-kafka-schemas.txt.
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from quotes.errors import BadTick, KafkaDown, KafkaRefused
 from quotes.kafka.conf import conf
 from quotes.kafka.fields import TopicMessage, TopicTick, values_as_json
-from quotes.kafka.registry import SchemaMissing, SchemaRegistry
+from quotes.kafka.registry import SchemaMissing, SchemaRegistry, in_thread
 
 Decode = Callable[[int, bytes], dict[str, Any]]  # schema id, record -> its fields
 
@@ -28,6 +29,8 @@ MAX_REFUSED = 10_000
 # the registry refused may have taken seconds.
 MISSING_FOR_S = 1.0
 REFUSED_FOR_S = 60.0
+# How long messages wait for a schema that was refused before, or while the registry is slow.
+RETRY_S = 0.5
 PACKAGES = {"avro": "fastavro", "protobuf": "google.protobuf"}
 
 
@@ -67,10 +70,18 @@ def installed(package: str) -> bool:
         return False
 
 
+class _Fetch(NamedTuple):
+    """A schema on its way, and whether messages of it no longer wait."""
+
+    answer: "Future[Any]"
+    is_late: bool
+
+
 class AvroDecoder:
     """Decodes by the schema that the record was written with; each schema is fetched once.
 
-    A schema that is missing, or cannot be read, is fetched again after a while.
+    A schema that is missing, or cannot be read, is fetched again after a while. Messages wait for a
+    schema once: as long as the registry takes, or for RETRY_S if it has been slow lately.
     """
 
     def __init__(self) -> None:
@@ -78,6 +89,8 @@ class AvroDecoder:
         self.registry = SchemaRegistry()
         self.schemas: dict[int, Any] = {}
         self.refused: dict[int, tuple[float, str]] = {}  # number -> until when, and why
+        self.fetches: dict[int, _Fetch] = {}
+        self.slow_until = 0.0  # monotonic time
 
     def __call__(self, number: int, record: bytes) -> dict[str, Any]:
         schema = self.schemas.get(number)
@@ -96,10 +109,24 @@ class AvroDecoder:
             KafkaDown: the registry does not answer.
         """
         until, reason = self.refused.get(number, (0.0, ""))
-        if time.monotonic() < until:
+        began = time.monotonic()
+        if began < until:
             raise BadTick(reason)
+        path = f"/schemas/ids/{number}"
+        fetch = self.fetches.get(number)
+        if fetch is None:
+            fetch = _Fetch(in_thread(lambda: self.schema(path, {}, [])), is_late=False)
+        if not fetch.answer.done():
+            is_slow = number in self.refused or began < self.slow_until
+            wait([fetch.answer], 0 if fetch.is_late else RETRY_S if is_slow else None)
+            if time.monotonic() - began >= RETRY_S:
+                self.slow_until = time.monotonic() + REFUSED_FOR_S
+        if not fetch.answer.done():
+            self.fetches[number] = fetch._replace(is_late=True)
+            raise BadTick(reason or f"the schema registry has not answered {path} yet")
+        self.fetches.pop(number, None)
         try:
-            return self.schema(f"/schemas/ids/{number}", {}, [])
+            found = fetch.answer.result()
         except KafkaDown:
             raise
         except Exception as error:  # whatever the registry sends, and whatever its parser says
@@ -109,6 +136,8 @@ class AvroDecoder:
                 self.refused.clear()
             self.refused[number] = (time.monotonic() + pause_s, reason)
             raise BadTick(reason) from error
+        self.refused.pop(number, None)
+        return found
 
     def schema(self, path: str, named: dict[str, Any], seen: list[str]) -> Any:
         """Return a schema with all schemas that it refers to.

@@ -14,7 +14,7 @@ import pytest
 
 from quotes.errors import BadTick, KafkaDown, KafkaRefused
 from quotes.kafka.fields import FieldMap, TopicMessage, read_message
-from quotes.kafka.schemas import decoded_values
+from quotes.kafka.schemas import AvroDecoder, decoded_values
 from quotes.runtime.clock import now_ms
 from tests.ticks import MOMENT
 from tests.waiting import DEADLINE_S
@@ -152,6 +152,30 @@ def test_schema_that_the_registry_refuses_holds_up_its_messages_alone(
     with pytest.raises(BadTick):
         read(avro(kind), now_ms=now_ms())
     assert len(registry.paths) == fetched
+
+
+def test_schemas_that_hang_hold_up_others_once(
+    registry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that hangs again is waited for briefly, as are others, and read when it comes."""
+    monkeypatch.setattr("quotes.kafka.schemas.RETRY_S", 0.05)
+    monkeypatch.setattr("quotes.kafka.registry.TIMEOUT_S", 0.3)
+    decoder = AvroDecoder()
+    record = avro().value[5:]
+    with pytest.raises(BadTick, match="refuses /schemas/ids/503 alone"):
+        decoder(HANGS, record)
+    # From here on, an answer takes longer than the test may.
+    monkeypatch.setattr("quotes.kafka.registry.TIMEOUT_S", 4 * DEADLINE_S)
+    decoder.refused[HANGS] = (0.0, "refused before")  # a minute ago
+    for number, reason in ((HANGS, "refused before"), (DRIPS, "has not answered")):
+        for _ in range(3):
+            with pytest.raises(BadTick, match=reason):
+                decoder(number, record)
+    assert registry.paths.count(f"/schemas/ids/{HANGS}") == 3
+    assert decoder(7, record)["symbol"] == "M&M"
+    monkeypatch.setitem(ANSWERS, f"/schemas/ids/{HANGS}", ANSWERS["/schemas/ids/7"])
+    decoder.fetches.clear()  # the fetch under way has ended
+    assert decoder(HANGS, record)["symbol"] == "M&M"
 
 
 def test_schema_that_comes_later_is_read(registry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
