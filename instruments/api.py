@@ -1,6 +1,8 @@
 """REST: segments, instruments, option chains, and what the markets are doing."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
@@ -12,6 +14,7 @@ from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from instruments import examples
+from instruments.chains import newest_source
 from instruments.index import index
 from instruments.keys import SEGMENTS
 from instruments.keyset import page_of
@@ -51,6 +54,11 @@ def answer(serializer: Any, description: str, value: Any) -> OpenApiResponse:
 
 def shown(latest: PublishedPrice | None) -> dict[str, Any] | None:
     return None if latest is None else {"price": latest.price, "timestamp": latest.timestamp}
+
+
+def nearest(strikes: Iterable[Decimal], to: PublishedPrice) -> Decimal:
+    """Return the strike that is nearest to a price, the lower of two."""
+    return min(strikes, key=lambda strike: (abs(strike - to.price), strike))
 
 
 class SegmentsView(APIView):
@@ -128,7 +136,8 @@ class OptionChainView(APIView):
                 "underlying",
                 str,
                 OpenApiParameter.PATH,
-                description="The beginning of the options' symbols.",
+                description="The beginning of the options' symbols, in any case, or a name of the "
+                "index: NIFTY 50.",
                 examples=[OpenApiExample("an index", value="NIFTY")],
             ),
             ChainQuery,
@@ -150,7 +159,8 @@ class OptionChainView(APIView):
         keys = [option.key for option in chain.options]
         if keys and not permitted(request, keys[:1]):  # they are all of one segment
             self.permission_denied(request, f"not entitled to {chain.segment}")
-        prices = visible_prices(request, keys)
+        prices = visible_prices(request, [*keys, *chain.sources])
+        money = newest_source(chain.sources, prices)
         strikes = []
         for strike, options in groupby(chain.options, key=lambda option: option.strike):
             sides: dict[str, Any] = {option.instrument_type: option for option in options}
@@ -164,6 +174,8 @@ class OptionChainView(APIView):
                     "segment": chain.segment,
                     "expiry": chain.expiry,
                     "expiries": chain.expiries,
+                    "underlying_price": money and {"key": str(money[0]), **(shown(money[1]) or {})},
+                    "at_the_money": money and nearest([row["strike"] for row in strikes], money[1]),
                     "strikes": strikes,
                 }
             ).data

@@ -63,6 +63,12 @@ CHAIN = {
     "segment": "NFO",
     "expiry": "2026-08-25",
     "expiries": ["2026-08-18", "2026-08-25", "2026-09-01"],
+    "underlying_price": {
+        "key": "NSE_INDEX:NIFTY 50",
+        "price": 24035.05,
+        "timestamp": 1786766400000,
+    },
+    "at_the_money": 24000,
     "strikes": [
         {
             "strike": 24000,

@@ -15,12 +15,14 @@ from typing import NamedTuple
 from django.db import DatabaseError, connection
 
 from instruments import resolving, spelling
+from instruments.chains import Chain, find_chain, price_sources
 from instruments.conf import conf
 from instruments.keys import InstrumentKey
 from instruments.loading import LoadPacer, Stopped, load_snapshot, release
 from instruments.sessions import Hours, MarketStatus, market_status, today_in_india
 from instruments.snapshot import OPTIONS, MasterEntry, MasterSnapshot
 from instruments.suggestions import Suggestions
+from instruments.underlyings import root_of
 
 logger = logging.getLogger(__name__)
 
@@ -174,21 +176,27 @@ class InstrumentIndex:
         Raises:
             BadSegment: the segment is neither a segment nor an alias of one.
         """
-        options = [e for e in self._contracts(segment, underlying) if e.instrument_type in OPTIONS]
-        if expiry is None:
-            first = today or today_in_india()
-            expiry = min(
-                (e.expiry for e in options if e.expiry and e.expiry >= first), default=None
-            )
-        options = [e for e in options if e.expiry == expiry]
-        if strikes_around is not None and options:
-            strikes = sorted({e.strike for e in options if e.strike is not None})
-            middle = (len(strikes) - 1) // 2
-            if at is not None:
-                middle = min(range(len(strikes)), key=lambda i: (abs(strikes[i] - at), i))
-            near = set(strikes[max(0, middle - strikes_around) : middle + strikes_around + 1])
-            options = [e for e in options if e.strike in near]
-        return [e.key for e in options]
+        found = self.find_chain(underlying, segment=segment, expiry=expiry, today=today)
+        return [] if found is None else found.around(found.money(at), strikes_around)
+
+    def underlying(self, name: str, segment: str) -> str:
+        """Return how contracts of a segment begin whose underlying a name means; see `root_of`."""
+        return root_of(self._snapshot, segment, name)
+
+    def price_sources(self, segment: str, underlying: str, expiry: date) -> list[InstrumentKey]:
+        """Return the instruments whose price may be an underlying's; see `chains`."""
+        return price_sources(self._snapshot, segment, underlying, expiry)
+
+    def find_chain(
+        self,
+        underlying: str,
+        *,
+        segment: str = "",
+        expiry: date | None = None,
+        today: date | None = None,
+    ) -> Chain | None:
+        """Return an option chain, None where the master has no such options; see `find_chain`."""
+        return find_chain(self._snapshot, underlying, segment=segment, expiry=expiry, today=today)
 
     def futures(
         self, segment: str, underlying: str, *, today: date | None = None

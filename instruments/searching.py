@@ -8,6 +8,7 @@ from django.db.models import Q, QuerySet
 from instruments.errors import BadSegment, UnknownSymbol, quoted
 from instruments.index import index
 from instruments.keys import SEGMENTS, InstrumentKey, check_symbol
+from instruments.market import DERIVATIVE_SEGMENTS
 from instruments.models import Instrument, SegmentAlias
 from instruments.selectors import instruments_beginning, instruments_matching
 from instruments.sessions import today_in_india
@@ -135,9 +136,12 @@ class OptionChain:
     """The options of one underlying, in one segment, that expire on one day.
 
     Args:
-        underlying: as their symbols begin: NIFTY, M&M.
+        underlying: as their symbols begin, in any case (NIFTY, M&M), or a name of the index.
         segment: a segment's code or a vendor's; "": the first that has such options.
         expiry: None: the next one.
+
+    Attributes:
+        sources: the instruments whose price may be the underlying's, the best first.
 
     Raises:
         BadSegment: the text is not the code of a segment.
@@ -146,8 +150,10 @@ class OptionChain:
     """
 
     def __init__(self, *, underlying: str, segment: str = "", expiry: date | None = None) -> None:
+        names = {underlying, check_symbol(underlying).upper()}
+        names.update(index.underlying(underlying, code) for code in DERIVATIVE_SEGMENTS)
         options = Instrument.objects.filter(
-            underlying=check_symbol(underlying), active=True, instrument_type__in=("CE", "PE")
+            underlying__in=names, active=True, instrument_type__in=("CE", "PE")
         )
         if segment:
             options = options.filter(in_segment(segment))
@@ -157,7 +163,6 @@ class OptionChain:
                 days.setdefault(code, set()).add(day)
         if not days:
             raise UnknownSymbol(f"no options with this underlying, was {quoted(underlying)}")
-        self.underlying = underlying
         self.segment = min(days, key=SEGMENTS.index)
         self.expiries = sorted(days[self.segment])
         today = today_in_india()
@@ -165,6 +170,8 @@ class OptionChain:
         self.expiry = expiry or (coming or self.expiries[-1:])[0]
         rows = options.filter(segment=self.segment, expiry=self.expiry)
         self.options = list(rows.order_by("strike", "instrument_type"))
+        self.underlying = self.options[0].underlying if self.options else underlying
+        self.sources = index.price_sources(self.segment, self.underlying, self.expiry)
         if not self.options:
             raise UnknownSymbol(
                 f"no options of {underlying} expire on that day, was {quoted(str(self.expiry))}"

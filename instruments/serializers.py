@@ -182,11 +182,23 @@ class StrikeSerializer(Read):
     put = OptionSerializer(allow_null=True)
 
 
+class UnderlyingPriceSerializer(LatestSerializer):
+    """The price that the money of a chain is at."""
+
+    key = serializers.CharField(help_text="The index, share, spot or future whose price it is.")
+
+
 class OptionChainSerializer(Read):
     underlying = serializers.CharField()
     segment = serializers.CharField()
     expiry = serializers.DateField()
     expiries = serializers.ListField(child=serializers.DateField(), help_text="All days of expiry.")
+    underlying_price = UnderlyingPriceSerializer(
+        allow_null=True, help_text="null if it is not known, or the caller may not see it."
+    )
+    at_the_money = ColumnNumberField(
+        allow_null=True, help_text="The strike nearest to that price; rupees, exact."
+    )
     strikes = StrikeSerializer(many=True)
 
 

@@ -8,7 +8,7 @@ from datetime import date
 from instruments import market
 from instruments.sessions import today_in_india
 from instruments.snapshot import MasterEntry, MasterSnapshot
-from instruments.vendors import INDEX_SYMBOLS, squeeze
+from instruments.vendors import INDEX_SYMBOLS, SEPARATOR, squeeze
 
 _SPOT_SEGMENTS = (*market.INDEX_SEGMENTS, *market.CASH_SEGMENTS)
 _BSE_DERIVATIVES = ("BFO", "BCD")
@@ -46,3 +46,29 @@ def nearest_futures(
     return [  # a chain is in the order of expiry
         one for one in entries if one.instrument_type == "FUT" and (one.expiry or first) >= first
     ]
+
+
+def root_of(snapshot: MasterSnapshot, segment: str, name: str) -> str:
+    """Return how the symbols of an underlying's contracts begin in a segment; the name if unknown.
+
+    Args:
+        name: the beginning itself, in any case, or a name of the index or share: `NIFTY 50`,
+            `NSE_INDEX:NIFTY 50`, `NSE:RELIANCE`.
+    """
+    roots = snapshot.chains.get(segment, {})
+    upper = name.upper()
+    if name in roots or not roots:
+        return name
+    if upper in roots:
+        return upper
+    text = SEPARATOR.split(upper)[-1]
+    if text in roots:
+        return text
+    squeezed = squeeze(text)
+    if not any(squeezed in snapshot.squeezed.get(code, {}) for code in market.INDEX_SEGMENTS):
+        return name
+    for root in roots:
+        entry = spot(snapshot, segment, root)
+        if entry is not None and squeeze(entry.symbol) == squeezed:
+            return root
+    return name

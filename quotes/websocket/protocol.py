@@ -97,6 +97,7 @@ class Subscribe(SymbolRequest, frozen=True, kw_only=True):
     underlying: str | None = None
     expiry: date | None = None
     strikes_around: Annotated[int, msgspec.Meta(ge=0, le=1000)] | None = None
+    follow: bool = False
     mode: Literal["ltp", "quote", "full"] | None = None
     conflate: bool = True
     seq: bool = False
@@ -124,6 +125,8 @@ class Subscribe(SymbolRequest, frozen=True, kw_only=True):
 
 
 class Unsubscribe(SymbolRequest, frozen=True, kw_only=True):
+    underlying: str | None = None
+    expiry: date | None = None
     candles: str | None = None
 
 
@@ -258,7 +261,7 @@ def _unknown_keys(values: dict[str, Any], keys: frozenset[str], where: str = "")
 
 
 def _wants_chain(request: Request) -> bool:
-    return isinstance(request, Subscribe) and request.underlying is not None
+    return isinstance(request, Subscribe | Unsubscribe) and request.underlying is not None
 
 
 def frame(kind: str, *, id: str | int | None = None, **values: Any) -> bytes:

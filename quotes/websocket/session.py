@@ -11,6 +11,7 @@ from typing import Any
 
 from instruments.errors import BadSegment
 from instruments.index import index
+from instruments.keys import InstrumentKey
 from quotes.access.accounts import Limits
 from quotes.conf import conf
 from quotes.errors import ProtocolError
@@ -18,6 +19,7 @@ from quotes.layer.lanes import Message
 from quotes.store.redis_clock import redis_clock
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
+from quotes.websocket.feed.chain_prices import Prices
 from quotes.websocket.feed.feed import Feed, Resolve
 from quotes.websocket.feed.market_status import status_frame
 from quotes.websocket.feed.missed_candles import WantedCandles
@@ -99,7 +101,7 @@ class ClientSession:
             MarketStatusRequest: self._market_status,
         }
         self._in_turn: dict[type[Request], Callable[[Any], Awaitable[None]]] = {
-            Subscribe: self.subscriptions.add,
+            Subscribe: self._subscribe,
             Unsubscribe: self.subscriptions.remove,
             Authenticate: self._authenticate,
         }
@@ -259,6 +261,11 @@ class ClientSession:
             values = status_frame(segment, statuses[segment])
             self.outbox.control(answer(message, "market_status", **values))
 
+    async def _subscribe(self, message: Subscribe) -> None:
+        await self.subscriptions.add(message)
+        if self.subscriptions.chains.subscribed and not self.ended:
+            self.feed.chain_prices.followers.add(self)
+
     async def _authenticate(self, message: Authenticate) -> None:
         await self.access.authenticate(message)  # sends the acknowledgement, before any price
         if not self.ended:
@@ -301,6 +308,20 @@ class ClientSession:
                 dropped = await self.subscriptions.follow_master(resolve)
                 if dropped and not self.ended:
                     self.outbox.control(self.access.entitlements_frame(dropped))
+
+    def chain_sources(self) -> set[InstrumentKey]:
+        chains = self.subscriptions.chains
+        if not chains.subscribed:
+            self.feed.chain_prices.followers.discard(self)
+        return chains.sources()
+
+    def chains_move(self, prices: Prices) -> bool:
+        return self.subscriptions.chains.take(prices, self.access.entitlements)
+
+    async def follow_chains(self) -> None:
+        async with self.turn:
+            if not self.ended:
+                await self.subscriptions.follow_chains()
 
     def check_deadlines(self, now: float) -> None:
         """Send a heartbeat after a long silence; end a client that takes nothing for too long."""
@@ -371,6 +392,7 @@ class ClientSession:
         self.outbox.check_room(ended=True)
         self.outbox.leave_interval()
         self.feed.listeners.discard(self)
+        self.feed.chain_prices.followers.discard(self)
         self.access.end()
         self.requests.end()
         self.subscriptions.end()

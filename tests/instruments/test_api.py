@@ -216,6 +216,29 @@ def test_option_chain_joins_both_sides_and_prices() -> None:
     assert (row["put"]["key"], row["put"]["latest"]) == ("NFO:NIFTY26AUG24000PE", None)
 
 
+@pytest.mark.parametrize("name", ["NIFTY", "nifty", "NIFTY%2050", "NSE_INDEX:NIFTY%2050"])
+def test_option_chain_says_where_its_money_is(name: str) -> None:
+    """The chain has the price of its index, else of its future, and the strike nearest to it."""
+    path = f"instruments/{name}/option-chain/?expiry=2026-08-25"
+    answer = get(path)
+    assert answer["underlying"] == "NIFTY"
+    assert (answer["underlying_price"], answer["at_the_money"]) == (None, None)
+    for segment, symbol in (("NFO", "NIFTY26AUGFUT"), ("NSE_INDEX", "NIFTY 50")):
+        if segment == "NFO":
+            Instrument.objects.filter(symbol=symbol).update(expiry=date(2099, 8, 25))
+            index.__init__()  # type: ignore[misc]
+            index.refresh()
+        price = prices.Price(Decimal("24035.05"), NOW_MS)
+        prices.known[InstrumentKey(segment, symbol)] = price
+        answer = get(path)
+        assert answer["underlying_price"] == {
+            "key": f"{segment}:{symbol}",
+            "price": price.price,
+            "timestamp": NOW_MS,
+        }
+        assert answer["at_the_money"] == 24000
+
+
 def test_option_chain_is_of_the_nearest_expiry() -> None:
     """Without an expiry the chain is of the one that comes next, or came last."""
     today = timezone.now().astimezone(IST).date()
@@ -375,6 +398,7 @@ def test_schema_is_whole(tmp_path: Path) -> None:
 )
 def test_examples_are_shaped_like_answers(path: str, example: Any) -> None:
     """Each example of the schema has the keys of what the server sends."""
+    prices.known[InstrumentKey("NSE_INDEX", "NIFTY 50")] = prices.Price(Decimal(24035), NOW_MS)
     assert shape(get(path)) == shape(example)
 
 

@@ -249,7 +249,10 @@ async def test_candles_follow_a_name_that_an_import_brings(
         texts = dict.fromkeys(("1m", "5m"), '{"start":1,"close":8.50}')
         one = {"type": "quote.candles", "key": str(key), "candles": texts}
         await live.layer.group_send(candle_group(key), one)
-        frames = [await client.receive(), await client.receive()]
+        frames: list[Any] = []
+        while len(frames) < 2:  # the import may have changed the status of a market
+            frame = await client.receive()
+            frames += [frame] if frame["type"] == "candle" else []
         assert [(one["key"], one["interval"]) for one in frames] == [
             (str(key), "1m"),
             (str(key), "5m"),

@@ -30,6 +30,7 @@ from quotes.store.request_clients import RequestRedis
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.isolation import end_failed, end_failed_receiver
 from quotes.websocket.feed.bridge_watch import BridgeWatch, FeedState
+from quotes.websocket.feed.chain_prices import ChainPrices
 from quotes.websocket.feed.day_reader import DayReader
 from quotes.websocket.feed.delayed import DelayedReaders
 from quotes.websocket.feed.delivered import TickDecoder
@@ -118,6 +119,7 @@ class Feed:
         latest: reads the latest prices.
         master_read: done once the instrument master was read, or could not be.
         slices: of the event loop's time, for long work.
+        chain_prices: has sessions follow the money of their option chains.
         suggestion_budget: how many requests get suggestions for unknown names.
     """
 
@@ -138,11 +140,12 @@ class Feed:
         self.failed_clients = 0
         self._closed = False
         self._refreshing: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks(logger)
         self._master_changed = asyncio.Event()
         self.markets = MarketStatusWatch()
+        self.chain_prices = ChainPrices(self.client, self._tasks, self._end_failed)
         self._day_reader = DayReader(self.client, self.layer)
         self.history = StreamHistory(RecentTicks(self.requests))
-        self._tasks = BackgroundTasks(logger)
         # Until the master is read, a name could mean another stream than afterwards.
         self.master_read = self._tasks.complete(
             "waiting for the instrument master", _until_master_read
@@ -159,6 +162,7 @@ class Feed:
         for name, work in (
             ("checking clients' deadlines", self._check_clients),
             ("reading the days of instruments", self._read_days),
+            ("reading the prices of underlyings", self.chain_prices.keep_reading),
             ("watching market hours", self._watch_markets),
             ("collecting garbage", self._collect_garbage),
             ("moving clients to renamed instruments", self._follow_master),
@@ -249,8 +253,9 @@ class Feed:
     def _price_numbered(self, message: Message) -> None:
         self._tell(lambda listener: listener.price_numbered(message))
 
-    def _end_failed(self, listener: FeedListener, error: Exception) -> None:
+    def _end_failed(self, listener: Any, error: Exception) -> None:
         self.listeners.discard(listener)
+        self.chain_prices.followers.discard(listener)
         end_failed(listener, error)
 
     def master_changed(self) -> None:

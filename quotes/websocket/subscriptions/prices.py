@@ -25,13 +25,13 @@ from quotes.websocket.feed.feed import Feed, Resolve
 from quotes.websocket.feed.first_prices import FirstPrices
 from quotes.websocket.feed.missed_candles import WantedCandles
 from quotes.websocket.feed.named_instruments import NamedInstrument
-from quotes.websocket.protocol import ErrorCode, Subscribe, Unsubscribe, answer, rejection
+from quotes.websocket.protocol import ErrorCode, Subscribe, Unsubscribe, answer, frame, rejection
 from quotes.websocket.subscriptions.admission import Admission, admit
 from quotes.websocket.subscriptions.backfill import Backfill
 from quotes.websocket.subscriptions.candles import CandleSubscriptions
 from quotes.websocket.subscriptions.membership import GroupMembership
 from quotes.websocket.subscriptions.naming import NamedRequest, find_instruments, subscribed_as
-from quotes.websocket.subscriptions.option_chains import chain_keys
+from quotes.websocket.subscriptions.option_chains import ChainSubscription, Move, OptionChains
 
 # At most this many newer ticks of an instrument are held while its latest price is being read.
 _MAX_HELD_TICKS = 1000
@@ -54,6 +54,7 @@ class PriceSubscriptions:
     Attributes:
         requested: instrument key's text -> the instrument as the client named it, of those with
             delay as well.
+        chains: the option chains around the money.
     """
 
     def __init__(self, feed: Feed, outbox: Outbox, *, channel: str, access: ClientAccess) -> None:
@@ -62,6 +63,7 @@ class PriceSubscriptions:
         self._groups = GroupMembership(feed.layer, feed.slices, channel, self.receive)
         self._outbox = outbox
         self.requested: dict[str, NamedInstrument] = {}
+        self.chains = OptionChains()
         self._held = self._groups.positions.held
         self._candles = CandleSubscriptions(feed, outbox, self._groups, access=access)
         self._ended = False
@@ -75,9 +77,10 @@ class PriceSubscriptions:
         if message.candles is not None:
             await self._candles.add(message)
             return
-        names = message.names
+        names, chain = message.names, None
         if message.underlying is not None:
-            names = [*names, *await chain_keys(self._feed, message, self._access.entitlements)]
+            chain = await self.chains.find(self._feed, message, self._access.entitlements)
+            names = list(dict.fromkeys([*names, *chain.window]))
         backfill = Backfill(
             self._feed.history, self._outbox, message, held=self._held, is_over=lambda: self._ended
         )
@@ -85,17 +88,25 @@ class PriceSubscriptions:
             self._outbox.framing.set_numbered(True)
         # One with past ticks waits for its own client, so it must not hold up others.
         async with self._place(0 if backfill.is_wanted else len(names)):
-            await self._add(names, message, backfill)
+            await self._add(names, message, backfill, chain)
 
     def _place(self, instruments: int) -> AbstractAsyncContextManager[Any]:
         """Return what to hold while a request for so many instruments is carried out."""
         return self._feed.large_requests if instruments > _LARGE_REQUEST else nullcontext()
 
-    async def _add(self, names: Sequence[str], message: Subscribe, backfill: Backfill) -> None:
+    async def _add(
+        self,
+        names: Sequence[str],
+        message: Subscribe,
+        backfill: Backfill,
+        chain: ChainSubscription | None,
+    ) -> None:
         request = await find_instruments(self._feed, names, message.segment)
         if self._ended:
             return
         wanted, taken, rejected = await self._feed.slices.run(self._admit(request, message))
+        if chain is not None or self.chains.subscribed:
+            self._note_chain(chain, request, message, {one.field for one in wanted})
         # Frames have the exchange's symbol and segment; clients map other names to them.
         keys = {
             name: one.field for name, one in zip(taken, wanted, strict=True) if name != one.field
@@ -110,6 +121,7 @@ class PriceSubscriptions:
                     symbols=taken,
                     **({"keys": keys} if keys else {}),
                     **request.answer(),
+                    **({"chain": chain.values()} if chain else {}),
                     rejected=rejected,
                     subscriptions=len(self.requested),
                     feed=self._feed.state.value,
@@ -117,6 +129,25 @@ class PriceSubscriptions:
             )
 
         await self._begin(wanted, acknowledge, backfill)
+
+    def _note_chain(
+        self,
+        chain: ChainSubscription | None,
+        request: NamedRequest,
+        message: Subscribe,
+        admitted: set[str],
+    ) -> None:
+        """Note which options the client has by a chain alone, and which it named itself."""
+        if chain is not None and message.strikes_around is None:
+            explicit = set(request.names)
+        else:
+            explicit = set(message.names)
+        for name, one in zip(request.names, request.found, strict=True):
+            if name in explicit and isinstance(one, NamedInstrument):
+                self.chains.requested(one.field)
+                admitted.discard(one.field)
+        if chain is not None and message.strikes_around is not None:
+            self.chains.keep(chain, admitted)
 
     def _admit(self, request: NamedRequest, message: Subscribe) -> Steps[Admission]:
         admission = yield from admit(
@@ -293,6 +324,7 @@ class PriceSubscriptions:
         Returns:
             The keys of instruments that the client may not see.
         """
+        self.chains.refresh()
         renamed = await self._feed.slices.run(self._renamed(resolve))
         async with self._place(len(renamed)):
             dropped = await self._follow(renamed)
@@ -334,6 +366,37 @@ class PriceSubscriptions:
             await self._begin(moved, lambda: None)
         return dropped
 
+    async def follow_chains(self) -> None:
+        """Report the option chains whose money moved, and move those that follow it."""
+        for one in self.chains.behind():
+            if one.request.follow:
+                await self._move_chain(one)
+            else:
+                self._send_chain(one, Move([], []), [])
+
+    async def _move_chain(self, one: ChainSubscription) -> None:
+        move = one.move(self.requested)
+        await self._leave(move.removed)
+        find = self._feed.instruments.find
+        found = [find(name, "", strict=False) for name in move.added]
+        request = NamedRequest(move.added, found, "", [])
+        wanted, taken, rejected = await self._feed.slices.run(self._admit(request, one.request))
+        one.owned.update([each.field for each in wanted])
+        move = Move(taken, move.removed)
+        try:
+            await self._begin(wanted, lambda: self._send_chain(one, move, rejected))
+        except ProtocolError:
+            # Redis does not answer: what was left is reported, the rest follows.
+            one.is_behind = True
+            one.window = [key for key in one.window if key in self.requested]
+            self._send_chain(one, Move([], move.removed), rejected)
+
+    def _send_chain(self, one: ChainSubscription, move: Move, rejected: list[Any]) -> None:
+        values = {**one.values(), "added": move.added, "removed": move.removed}
+        if rejected:
+            values["rejected"] = rejected
+        self._outbox.control(frame("chain", **values, subscriptions=len(self.requested)))
+
     async def reconsider(self) -> list[str]:
         """Apply changed entitlements; return the instrument keys of what was dropped."""
         dropped, moved = [], []
@@ -363,9 +426,11 @@ class PriceSubscriptions:
     async def _leave(self, fields: Sequence[str]) -> None:
         await self._groups.leave(self._forget(fields))
 
-    def _forget(self, fields: Iterable[str]) -> list[str]:
+    def _forget(self, fields: Sequence[str]) -> list[str]:
         """Forget subscriptions; return the groups to leave."""
         groups = []
+        if self.chains.subscribed:
+            self.chains.left(fields)
         for field in fields:
             one = self.requested.pop(field)
             self._outbox.forget(field)
@@ -396,7 +461,13 @@ class PriceSubscriptions:
         """Return the names that were removed, the items of `rejected`, and groups to leave."""
         names, rejected, groups = [], [], []
         segment = index.segment_code(message.segment)
-        for chunk in chunks(message.names, _STEP):
+        requested = message.names
+        if message.underlying is not None:
+            chains = self.chains.named(message)
+            for one in chains:
+                requested = [*requested, *(key for key in one.window if key in one.owned)]
+                del self.chains.subscribed[one.id]
+        for chunk in chunks(requested, _STEP):
             fields: list[str] = []
             for name in chunk:
                 try:
