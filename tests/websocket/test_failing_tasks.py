@@ -29,6 +29,7 @@ from tests.waiting import eventually
 @pytest.fixture
 def _database_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "_database_state", lambda: "ok")
+    monkeypatch.setattr(readiness, "_calendar_warnings", list)
 
 
 class Failing:
