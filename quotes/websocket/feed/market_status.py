@@ -1,6 +1,6 @@
 """Market status: the status of each segment, and which segments have just changed theirs."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from instruments.index import index
@@ -56,5 +56,6 @@ class MarketStatusWatch:
         ]
         self._statuses, self._version = new, index.version
         ends = [status.next_change for status in new.values() if status.next_change]
-        self.next_check_at = min(ends, default=now)
+        # Without hours nothing changes for weeks, unless the master does.
+        self.next_check_at = min(ends, default=now + timedelta(hours=1))
         return changed
