@@ -8,7 +8,14 @@ import msgspec
 import redis
 
 from quotes.runtime.warnings import RateLimitedWarnings
-from quotes.store.tick_log import BEGINNING, LoggedTick, LogReader, entry_rows, log_key
+from quotes.store.tick_log import (
+    BEGINNING,
+    LoggedTick,
+    LogReader,
+    count_key,
+    entry_rows,
+    log_key,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +86,15 @@ class CountingLogReader(LogReader):
             self._count_missing(entry.shard, n, len(found))
             ticks += found
         return ticks, {entry.shard: entry.id for entry in entries}
+
+    def behind(self) -> int:
+        """Return how many logged ticks are not read yet; raise redis.RedisError."""
+        shards = list(self.positions)
+        counts: Any = self.client.mget([count_key(shard) for shard in shards])
+        return sum(
+            max(0, int(count or 0) - self._counts.get(shard, 0))
+            for shard, count in zip(shards, counts, strict=True)
+        )
 
     def _count_missing(self, shard: int, n: int, ticks: int) -> None:
         """Count and log the ticks that are missing before an entry."""

@@ -4,6 +4,7 @@ Kafka keeps the position as the offset of a group: that of shard 1 as the offset
 partition 0, and so on. So a restart neither skips nor repeats what the log still holds.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,9 @@ from quotes.errors import KafkaRefused, QuotesError
 from quotes.kafka import clients
 from quotes.kafka.conf import conf
 from quotes.kafka.log_reader import CountingLogReader, id_of, number_of
+from quotes.kafka.producer_status import ProducerStatus, remove_status, write_status
 from quotes.publish.patient_publisher import LOGIN_ERRORS, LONGEST_PAUSE_S, TEMPORARY_ERRORS
+from quotes.store.redis_clock import redis_clock
 from quotes.store.shards import shard_count
 from quotes.store.tick_log import LoggedTick
 
@@ -24,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
 WAIT_MS = 500
+STATUS_EVERY_S = 1.0
 
 
 class TransactionAborted(QuotesError):
@@ -54,6 +58,8 @@ class TickProducer:
         self.group = Consumer({**clients.connection_options(), "group.id": name})
         self.written = 0
         self.shards = shard_count(client)
+        self.status = ProducerStatus()
+        self.status_at = 0.0  # monotonic time of the next
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Write until `stopped()`; the transaction in hand is finished.
@@ -64,11 +70,13 @@ class TickProducer:
             redis.RedisError: Redis refuses for a reason that does not go away by waiting.
         """
         try:
+            self.report()
             self.producer.init_transactions(TIMEOUT_S)
             while not stopped():
                 try:
                     self.write_log(stopped)
                 except TransactionAborted as error:
+                    self.report(str(error))
                     logger.warning(
                         "the transaction was aborted, writing again from the last position: %s",
                         error,
@@ -76,17 +84,39 @@ class TickProducer:
                 except LOGIN_ERRORS:
                     raise
                 except TEMPORARY_ERRORS as error:
+                    self.report(str(error))
                     logger.warning("Redis does not answer, retrying until it does (%s)", error)
                     time.sleep(LONGEST_PAUSE_S)
+            with contextlib.suppress(redis.RedisError):
+                remove_status(client=self.client)
+        except Exception as error:
+            self.report(str(error))  # the last word of this process
+            raise
         finally:
             self.group.close()
 
     def write_log(self, stopped: Callable[[], bool]) -> None:
         reader = CountingLogReader(self.client, self.positions())
+        missed = 0
         while not stopped():
             ticks, positions = reader.read_ticks(wait_ms=WAIT_MS)
             if positions:
                 self.write(ticks, positions)
+                self.status.written_at = redis_clock.now_ms()
+            self.status.position = dict(reader.positions)
+            self.status.missed += reader.missed - missed
+            missed = reader.missed
+            if time.monotonic() >= self.status_at:
+                self.status.behind = reader.behind()
+                self.report()
+
+    def report(self, error: str = "") -> None:
+        """Write the status to Redis, with the reason if nothing is written now."""
+        self.status_at = time.monotonic() + STATUS_EVERY_S
+        self.status.written, self.status.error = self.written, error
+        with contextlib.suppress(redis.RedisError):  # it is retried, or reported
+            redis_clock.measure_if_due(self.client)
+            write_status(self.status, client=self.client)
 
     def positions(self) -> dict[int, str]:
         """Return the id of the last entry that was written, for each shard."""

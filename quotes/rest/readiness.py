@@ -14,6 +14,7 @@ from django.db import DatabaseError, connection
 
 from instruments.calendar.coverage import calendar_warnings
 from quotes.kafka.conf import conf as kafka_conf
+from quotes.kafka.producer_status import producer_problem, read_status
 from quotes.kafka.status import (
     backlog_warnings,
     consumer_statuses,
@@ -95,6 +96,8 @@ class Readiness:
         parts["lanes"] = _lanes_state()
         if kafka_conf.bootstrap_servers and kafka_conf.topic_list:
             parts["kafka"] = self._ask(self._kafka_state)
+        if kafka_conf.bootstrap_servers and kafka_conf.produce_topic:
+            parts["kafka_producer"] = self._ask(self._producer_state)
         if parts["redis"] == "ok":
             parts["clocks"] = self._clocks_state()
         if parts["database"] == "ok":
@@ -265,6 +268,28 @@ class Readiness:
             self._note_clock("Kafka consumer", msgspec.structs.asdict(status))
         self.warnings += [f"kafka: {one}" for one in backlog_warnings(self._client)]
         return kafka_state(self._client)
+
+    def _producer_state(self) -> str:
+        """Return whether ticks are written to KAFKA_PRODUCE_TOPIC."""
+        status = read_status(self._client)
+        problem = producer_problem(status)
+        if status is None:
+            return problem
+        self._note_clock("Kafka producer", msgspec.structs.asdict(status))
+        age_s = round(max(0, redis_clock.now_ms() - status.written_at) / 1000, 1)
+        error = self._shown([status.error]) if status.error else ""
+        self.details["kafka_producer_status"] = {
+            "position": status.position,
+            "behind": status.behind,
+            "last_write_s": age_s if status.written_at else None,
+            "error": error,
+        }
+        if status.missed:
+            self.warnings.append(
+                f"{status.missed} ticks left the log before they were written to "
+                f"{kafka_conf.produce_topic}: raise QUOTES_LOG_MAX_TICKS"
+            )
+        return f"{problem} ({error})" if problem and error else problem or "ok"
 
 
 def _lanes_state() -> str:

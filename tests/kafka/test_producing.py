@@ -1,6 +1,7 @@
 """The numbered ticks as a topic: each once and in order over restarts, gaps are told."""
 
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +9,19 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.test import AsyncClient, Client
 from redis import Redis
 
 from quotes.errors import KafkaRefused
 from quotes.kafka.log_reader import id_of, number_of
 from quotes.kafka.producer import TickProducer
+from quotes.kafka.producer_status import (
+    ProducerStatus,
+    producer_name,
+    producers_key,
+    read_status,
+    write_status,
+)
 from quotes.publish.publishing import publish_ticks
 from tests.kafka.broker import Broker
 from tests.kafka.consumers import logged
@@ -156,3 +165,56 @@ def test_ids_of_the_log_fit_an_offset(id: str) -> None:
     """An id becomes one number and the same id again."""
     assert id_of(number_of(id)) == id
     assert number_of(id) < 2**63
+
+
+@pytest.mark.django_db
+async def test_readyz_tells_how_the_producer_is(
+    live: LiveServer, redis: Redis, ticks: str, async_client: AsyncClient, settings: Any
+) -> None:
+    """Its position, the age of its last write and how far it is behind; and when there is none."""
+    settings.KAFKA_TOPICS = ""
+
+    async def answer() -> Any:
+        return (await async_client.get("/readyz")).json()
+
+    assert (await answer())["kafka_producer"].startswith("no producer works: start")
+    await publish(redis, 0, 10)
+    with writing(redis) as producer:
+        await eventually(partial(has_written, producer, 10))
+        await eventually(lambda: producer.status.position and not producer.status.behind)
+        await eventually(lambda: producer.status.at >= producer.status.written_at > 0)
+        found = await answer()
+        assert found["kafka_producer"] == "ok"
+        status = found["kafka_producer_status"]
+        assert status["position"] == {"1": producer.status.position[1]}
+        assert status["behind"] == 0 and status["last_write_s"] < DEADLINE_S
+    assert read_status(redis) is None
+
+
+@pytest.mark.django_db
+def test_readyz_names_a_producer_that_writes_nothing(
+    redis: Redis, settings: Any, client: Client
+) -> None:
+    """With its last error, and what to do; prices are ready."""
+    settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_PRODUCE_TOPIC = "localhost:9", "ticks"
+    status = ProducerStatus(error="no broker answers", missed=7, written_at=1)
+    write_status(status, client=redis)
+    answer = client.get("/readyz").json()
+    assert re.search("check the brokers and Redis .no broker answers", answer["kafka_producer"])
+    assert any("7 ticks left the log" in one for one in answer["warnings"])
+    redis.hset(producers_key(), producer_name(), b'{"at":1,"error":"it was fenced"}')
+    text = client.get("/readyz").json()["kafka_producer"]
+    assert text.startswith("it has not reported for ") and "it was fenced" in text
+    redis.hset(producers_key(), producer_name(), b"[]")
+    assert "malformed" in client.get("/readyz").json()["kafka_producer"]
+
+
+def test_producer_that_ends_with_an_error_says_so(
+    redis: Redis, broker: Broker, ticks: str, settings: Any
+) -> None:
+    """Its last status holds the error."""
+    settings.KAFKA_PRODUCE_TOPIC = "no.such.topic"
+    with pytest.raises(KafkaRefused):
+        TickProducer(client=redis).run(lambda: False)
+    status = read_status(redis)
+    assert status is not None and "at least 1 partitions" in status.error
