@@ -17,6 +17,7 @@ class ImportReport:
         vendor: whose file it was, if it was a file.
         new, changed, unchanged: rows of the file by what they meant for the master.
         deactivated: instruments of the file's segments that the file no longer has.
+        renamed: instruments that go on under other symbols.
         released: instruments that lost their tokens to others of the file.
         repeated: rows whose segment and symbol came before in the file; the first counts.
         outside: rows of segments that the master does not keep.
@@ -35,6 +36,7 @@ class ImportReport:
     changed: int = 0
     unchanged: int = 0
     deactivated: int = 0
+    renamed: int = 0
     released: int = 0
     repeated: int = 0
     outside: int = 0
@@ -71,6 +73,7 @@ class ImportReport:
         counts += [
             f"{number:,} {what}"
             for number, what in (
+                (self.renamed, "renamed"),
                 (self.released, "released their tokens"),
                 (self.repeated, "repeated"),
                 (self.outside, "of other segments"),

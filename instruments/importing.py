@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from instruments.bulk import Writer
@@ -16,6 +17,7 @@ from instruments.formats.reading import FileEntry, Rejection
 from instruments.formats.rows import MasterRow
 from instruments.import_report import ImportReport
 from instruments.models import Instrument, MasterVersion, Segment
+from instruments.renaming import find_renames, former_name_add, instrument_rename
 from instruments.services import master_bump
 
 # Rows that are looked up and written together; SQLite takes 999 parameters in a statement.
@@ -60,7 +62,8 @@ def instruments_import(
     """Update the master from the rows of a file, in one transaction.
 
     An instrument is identified by its segment and symbol; one that was inactive becomes active
-    again. Fields that the file does not have stay. If anything changed, the master gets a new
+    again. One whose symbol or ISIN has changed (`renaming.py`) is found by the former one, too.
+    Fields that the file does not have stay. If anything changed, the master gets a new
     version.
 
     Args:
@@ -96,6 +99,14 @@ class Import:
         self.seen: set[tuple[str, str]] = set()
         # segment -> tokens that an instrument did not have before
         self.taken: dict[str, list[int]] = {}
+        # Rows whose symbols no active instrument had, in segments that had some.
+        self.appeared: list[MasterRow] = []
+        self.filled = set(
+            Instrument.objects.filter(active=True)
+            .order_by()
+            .values_list("segment", flat=True)
+            .distinct()
+        )
         self.version = 0
         self.inserting, self.updating = Writer(WRITTEN), Writer((*WRITTEN, "id"))
 
@@ -103,6 +114,7 @@ class Import:
         good = self.good(rows)
         while batch := list(islice(good, BATCH)):
             self.write(batch)
+        self.follow_renames(whole_file=deactivate_missing)
         self.release_tokens()
         if deactivate_missing:
             self.report.kept_missing = bool(self.report.rejected)
@@ -169,6 +181,7 @@ class Import:
 
     def created(self, row: MasterRow, values: tuple[Any, ...]) -> list[Any]:
         self.took_token(row)
+        self.note_appearance(row)
         self.report.example("new", f"{row.segment}:{row.symbol}")
         # A text that the file does not have is empty, anything else is null.
         written = [
@@ -182,7 +195,12 @@ class Import:
     ) -> list[Any]:
         if "exchange_token" in changes or "active" in changes:
             self.took_token(row)
+        if "active" in changes:
+            self.note_appearance(row)
         before = dict(zip(FILE_FIELDS, found.values, strict=True))
+        if before["isin"] and changes.get("isin"):
+            self.bumped()
+            former_name_add(segment=row.segment, name=before["isin"], instrument_id=found.id)
         differences = ", ".join(
             f"{name} {before.get(name, 'no')} -> {new}" for name, new in changes.items()
         )
@@ -193,9 +211,25 @@ class Import:
     def frame(self, row: MasterRow) -> tuple[Any, ...]:
         return row.segment, row.symbol, True, self.now, self.bumped()
 
+    def note_appearance(self, row: MasterRow) -> None:
+        if row.segment in self.filled:
+            self.appeared.append(row)
+
     def took_token(self, row: MasterRow) -> None:
         if row.exchange_token is not None:
             self.taken.setdefault(row.segment, []).append(row.exchange_token)
+
+    def follow_renames(self, *, whole_file: bool) -> None:
+        """Let instruments that the file has under other symbols go on with these."""
+        missing = ~Q(last_seen=self.now)
+        for old, new, is_proven in find_renames(self.appeared, missing, whole_file=whole_file):
+            kind = "renamed" if is_proven else "perhaps renamed"
+            self.report.example(kind, f"{old} -> {new.segment}:{new.symbol}")
+            if is_proven:
+                instrument_rename(
+                    old=old, segment=new.segment, symbol=new.symbol, version=self.bumped()
+                )
+                self.report.renamed += 1
 
     def release_tokens(self) -> None:
         """Take their tokens from instruments of older files whose tokens others have now."""

@@ -7,7 +7,7 @@ master reads the database and is done in a thread of its own, or by whoever call
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from django.db import DatabaseError, connection
 from instruments import resolving, spelling
 from instruments.chains import Chain, find_chain, price_sources
 from instruments.conf import conf
+from instruments.errors import InstrumentsError
 from instruments.keys import InstrumentKey
 from instruments.loading import LoadPacer, Stopped, load_snapshot, release
 from instruments.sessions import Hours, MarketStatus, market_status, today_in_india
@@ -135,6 +136,25 @@ class InstrumentIndex:
         """Return what the master says of an instrument, None if it does not know it."""
         return self._snapshot.symbols.get(key.segment, {}).get(key.symbol)
 
+    def other_names(self, key: InstrumentKey) -> list[str]:
+        """Return the keys that an instrument's ticks may have come under before it was known.
+
+        Each may mean another instrument: `current_key` says which.
+        """
+        entry = self.describe(key)
+        symbols = [key.symbol]
+        if entry is not None:
+            symbols += [f"{key.symbol}-EQ", entry.isin, str(entry.exchange_token or "")]
+        names = [
+            name for symbol in symbols if symbol for name in (symbol, f"{key.segment}:{symbol}")
+        ]
+        own = str(key)
+        return [name for name in (*names, *self._snapshot.former_names.get(key, ())) if name != own]
+
+    def is_former(self, segment: str, symbol: str) -> bool:
+        """Return whether an instrument of a segment had this symbol before."""
+        return symbol in self._snapshot.former.get(segment, ())
+
     def by_token(self, instrument_token: int) -> InstrumentKey | None:
         """Return the key of the instrument that has Kite's token now."""
         entry = self._snapshot.by_instrument_token(instrument_token)
@@ -222,6 +242,24 @@ class InstrumentIndex:
             moment: aware, in any time zone.
         """
         return market_status(segment, self._snapshot.hours.get(segment, Hours()), moment)
+
+    @property
+    def hours(self) -> Mapping[str, Hours]:
+        """The trading hours of each segment, as they were read."""
+        return self._snapshot.hours
+
+    def current_key(self, text: str) -> InstrumentKey:
+        """Return the instrument that a key means now, whatever it meant when it was stored.
+
+        That is the key itself while the master has the instrument, or has nothing by that name.
+        """
+        key = InstrumentKey.parse(text)
+        if self.describe(key) is not None:
+            return key
+        try:
+            return resolving.resolve(self._snapshot, text)
+        except InstrumentsError:
+            return key
 
     def _contracts(self, segment: str, underlying: str) -> list[MasterEntry]:
         snapshot = self._snapshot

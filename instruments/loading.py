@@ -6,7 +6,7 @@ between them, because the event loop of the same process waits while one of them
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -14,8 +14,10 @@ from typing import Any
 from django.db.models import QuerySet
 
 from instruments import market
+from instruments.keys import InstrumentKey
 from instruments.market import Alias
 from instruments.models import (
+    FormerName,
     Holiday,
     Instrument,
     MasterVersion,
@@ -107,6 +109,8 @@ def load_snapshot(base: MasterSnapshot, pace: LoadPacer) -> MasterSnapshot:
     snapshot.routes = market.routes(aliases, snapshot.precedence)
     snapshot.prefixes = market.prefixes(aliases)
     snapshot.hours = load_hours(pace=pace)
+    snapshot.former = load_former_names()
+    snapshot.former_names = names_by_instrument(snapshot.former)
     if whole:
         for entry in read_entries(Instrument.objects.filter(active=True), pace):
             builder.put(entry)
@@ -157,6 +161,28 @@ def read_entries(instruments: QuerySet[Instrument], pace: LoadPacer) -> Iterator
             columns[position] = map(one_object.__getitem__, columns[position])
         yield from map(MasterEntry, *columns)
         after = rows[-1][0]
+
+
+def load_former_names() -> dict[str, dict[str, InstrumentKey]]:
+    """Return what instruments were called: segment -> former symbol or ISIN -> instrument."""
+    found: dict[str, dict[str, InstrumentKey]] = {}
+    rows = FormerName.objects.order_by().values_list(
+        "segment", "symbol", "instrument__segment", "instrument__symbol"
+    )
+    for segment, name, *key in rows:
+        found.setdefault(segment, {})[name] = InstrumentKey(*key)
+    return found
+
+
+def names_by_instrument(
+    former: Mapping[str, Mapping[str, InstrumentKey]],
+) -> dict[InstrumentKey, list[str]]:
+    """Return the former names of each instrument that has some, with their segment and bare."""
+    found: dict[InstrumentKey, list[str]] = {}
+    for segment, names in former.items():
+        for name, key in names.items():
+            found.setdefault(key, []).extend((f"{segment}:{name}", name))
+    return found
 
 
 def load_hours(

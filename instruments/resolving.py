@@ -31,6 +31,9 @@ def resolve(
     entry = find_spelling(snapshot, Route(snapshot.precedence), name, bare=True)
     if entry is not None:
         return entry.key
+    former = find_former(snapshot, Route(snapshot.precedence), name, bare=True)
+    if former is not None:
+        return former
     check_symbol(name)
     if strict:
         raise unknown(name)
@@ -52,6 +55,9 @@ def resolve_within(
     check_symbol(text)
     routes = routes_of(snapshot, code)
     found = [entry.key for route in routes if (entry := find(snapshot, route, text))]
+    if not found and snapshot.former:
+        renamed = (find_former(snapshot, route, text, bare=False) for route in routes)
+        found = list(dict.fromkeys(key for key in renamed if key is not None))
     if len(routes) == 1:
         return found[0] if found else guess(snapshot, routes[0], text, strict=strict)
     if len(found) == 1:
@@ -76,6 +82,24 @@ def find(snapshot: MasterSnapshot, route: Route, text: str) -> MasterEntry | Non
         if entry is not None and fits(route, entry.instrument_type):
             return entry
     return find_spelling(snapshot, route, text, bare=False)
+
+
+def find_former(
+    snapshot: MasterSnapshot, route: Route, text: str, *, bare: bool
+) -> InstrumentKey | None:
+    """Return the instrument that had a name before, in the segments of a route.
+
+    Args:
+        bare: the name came without a segment: then an inactive instrument has it no more.
+    """
+    for segment in route.segments if snapshot.former else ():
+        names = snapshot.former.get(segment)
+        key = names and (names.get(text) or names.get(vendors.cash_symbol(text)))
+        if key:
+            entry = snapshot.symbols.get(key.segment, {}).get(key.symbol)
+            if not bare if entry is None else fits(route, entry.instrument_type):
+                return key
+    return None
 
 
 def fits(route: Route, instrument_type: str) -> bool:

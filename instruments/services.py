@@ -11,6 +11,7 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 
 from instruments.models import Instrument, MasterVersion
+from instruments.renaming import former_name_add
 
 
 def master_bump(*, rebuild: bool = False) -> int:
@@ -46,18 +47,28 @@ def master_bump(*, rebuild: bool = False) -> int:
 
 @transaction.atomic
 def master_save(*, row: models.Model) -> None:
-    """Save one row of any table of the master, new or changed."""
-    if isinstance(row, Instrument):
-        renamed = (
-            not row._state.adding
-            and not Instrument.objects.filter(
-                pk=row.pk, segment=row.segment_id, symbol=row.symbol
-            ).exists()
-        )
-        row.master_version = master_bump(rebuild=renamed)
-    else:
+    """Save one row of any table of the master, new or changed.
+
+    An instrument whose symbol, segment or ISIN changes is found by the former one, too.
+    """
+    if not isinstance(row, Instrument):
         master_bump()
+        row.save()
+        return
+    before = None
+    if not row._state.adding:
+        before = Instrument.objects.filter(pk=row.pk).values("segment_id", "symbol", "isin").first()
+    renamed = before is not None and (before["segment_id"], before["symbol"]) != (
+        row.segment_id,
+        row.symbol,
+    )
+    row.master_version = master_bump(rebuild=renamed)
     row.save()
+    if before is None:
+        return
+    for name, present in ((before["symbol"], row.symbol), (before["isin"], row.isin)):
+        if name and (name != present or before["segment_id"] != row.segment_id):
+            former_name_add(segment=before["segment_id"], name=name, instrument_id=row.pk)
 
 
 @transaction.atomic

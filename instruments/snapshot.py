@@ -79,6 +79,10 @@ class MasterSnapshot:
         self.chains: dict[str, dict[str, list[MasterEntry]]] = {}
         # segment -> symbol in upper case -> symbols so spelled, of the few with lower case
         self.cases: dict[str, dict[str, tuple[str, ...]]] = {}
+        # segment -> former symbol or ISIN -> the instrument that had it
+        self.former: Mapping[str, Mapping[str, InstrumentKey]] = {}
+        # instrument -> the keys and bare names that it had
+        self.former_names: Mapping[InstrumentKey, list[str]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self.symbols.values()))

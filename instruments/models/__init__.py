@@ -5,6 +5,7 @@ every process follows the master by that one number. What a name means is in
 `instruments/index.py`.
 """
 
+from instruments.models.former_names import FormerName
 from instruments.models.instruments import Instrument
 from instruments.models.segments import Exchange, Segment, SegmentAlias
 from instruments.models.sessions import CalendarEntry, Holiday, TradingSession
@@ -13,6 +14,7 @@ from instruments.models.version import MasterVersion
 __all__ = [
     "CalendarEntry",
     "Exchange",
+    "FormerName",
     "Holiday",
     "Instrument",
     "MasterVersion",

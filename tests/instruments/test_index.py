@@ -121,7 +121,7 @@ def test_changes_are_followed() -> None:
 
     row.symbol = "RIL"
     save(row)
-    assert names("RIL", "RELIANCE") == ["NSE_EQ:RIL", "RELIANCE"]
+    assert names("RIL", "RELIANCE") == ["NSE_EQ:RIL", "NSE_EQ:RIL"]
 
     row.active = False
     save(row, reliance("BSE_EQ"))
@@ -168,8 +168,9 @@ def test_only_what_changed_is_read_again(
     index = loaded(reliance())
     assert len(index) == 1001
     save(m_and_m())
-    # The version, segments, aliases, two of hours; which versions, what went, what is (twice).
-    with django_assert_num_queries(9):
+    # The version, segments, aliases, two of hours, former names; which versions, what went, what is
+    # (twice).
+    with django_assert_num_queries(10):
         assert index.refresh()
     assert len(index) == 1002
     master_delete(rows=Instrument.objects.filter(symbol="M&M"))
