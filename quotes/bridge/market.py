@@ -289,6 +289,8 @@ class Market:
             if len(self.streams) >= self.max_streams:
                 raise BadTick(f"instruments are at most {self.max_streams}, was {quoted(str(key))}")
             stream = self._begin(key)
+            for earlier in sorted(self._earlier_streams(key), key=lambda one: one.timestamp):
+                stream.continue_from(earlier)
         return stream
 
     def _begin(self, key: InstrumentKey) -> Stream:
@@ -298,6 +300,15 @@ class Market:
         epoch = max(redis_clock.now_ms(), self._least_epoch)
         stream = self.streams[str(key)] = Stream(key, epoch=epoch)
         return stream
+
+    def _earlier_streams(self, key: InstrumentKey) -> list[Stream]:
+        """Return the streams of names that mean an instrument only now."""
+        names = index.other_names(key) if key.segment else ()
+        return [
+            self.streams[name]
+            for name in names
+            if name in self.streams and index.current_key(name) == key
+        ]
 
     def _make_room(self) -> None:
         """Let go of silent streams, and of those of expired or inactive instruments.
@@ -369,7 +380,7 @@ class Market:
 
     def forget(self, fields: list[str] | None) -> None:
         """Let streams start over in a new epoch; None stands for all of them."""
-        for field_name in list(self.streams) if fields is None else fields:
+        for field_name in list(self.streams) if fields is None else self._with_earlier(fields):
             stream = self.streams.pop(field_name, None)
             if stream is not None:
                 # No number is given twice, however soon the name comes back.
@@ -377,6 +388,13 @@ class Market:
                 self.pending.ticks.append((stream, None))
         self._names.clear()
         self._usual.clear()
+
+    def _with_earlier(self, fields: list[str]) -> list[str]:
+        keys = [InstrumentKey.parse(field) for field in fields]
+        return [
+            *fields,
+            *(stream.field for key in keys for stream in self._earlier_streams(key)),
+        ]
 
     def mark_unheard(self) -> None:
         """Note that messages may be missed from now on."""

@@ -13,7 +13,7 @@ from quotes.layer.lanes import lane_of
 from quotes.store.group_names import price_group
 from quotes.store.latest import LatestPrice
 from quotes.store.tick_log import LogRow
-from quotes.ticks import Tick, encode_tick
+from quotes.ticks import Tick, encode_tick, read_frame
 
 
 class Verdict(Enum):
@@ -68,6 +68,13 @@ class Stream:
         """Continue from the latest price in Redis."""
         self.epoch, self.seq = latest.epoch, latest.seq
         self.timestamp, self.frame = latest.timestamp, latest.frame
+
+    def continue_from(self, other: "Stream") -> None:
+        """Go on, in an epoch of its own, where another name's stream of the instrument ended."""
+        if other.frame:
+            self.timestamp, self.heard = other.timestamp, other.heard
+            self.frame = self.frame_of(read_frame(other.frame))
+            self._from_key = other._from_key
 
     def start_over(self, now: int) -> None:
         """Begin a new epoch, in which a tick of any time is the first."""

@@ -13,8 +13,10 @@ from quotes.bridge.market import Market
 from quotes.bridge.tick_order import Stream, Verdict
 from quotes.runtime.clock import now_ms
 from quotes.store.latest import LatestPrice
-from quotes.store.tick_log import KEY, SEQ, SHOWN, TIMESTAMP
+from quotes.store.tick_log import EPOCH, KEY, SEQ, SHOWN, TIMESTAMP
 from quotes.ticks import Tick
+from tests.history.masters import replaced_master
+from tests.instruments.factories import reliance
 from tests.ticks import MOMENT, message, tick
 
 
@@ -232,6 +234,9 @@ def test_expired_and_inactive_instruments_make_room(monkeypatch: pytest.MonkeyPa
         def describe(self, key: InstrumentKey) -> SimpleNamespace | None:
             return master.get(key.symbol)
 
+        def other_names(self, key: InstrumentKey) -> list[str]:
+            return []
+
     for module in ("quotes.bridge.market", "quotes.store.listings"):
         monkeypatch.setattr(f"{module}.index", Index())
     one = Market(prefix="stock:", warn=lambda *warning: None, max_streams=5)
@@ -287,3 +292,40 @@ def test_publishers_key_at_zero_is_not_shown() -> None:
     for price in ("0", "7"):
         one.take_keys([(b"stock:NSE_EQ:TCS", message("TCS", price, MOMENT).encode())])
     assert b'"price":7' in one.streams["NSE_EQ:TCS"].frame and one.streams["NSE_EQ:TCS"].seq == 1
+
+
+def test_stream_goes_on_when_its_name_comes_to_mean_an_instrument() -> None:
+    """What was the last tick stays it: it is not shown again, and older ones are stale."""
+    one, _ = market()
+    with replaced_master() as use:
+        use()
+        one.take([(b"stock:RELIANCE", message("RELIANCE", "1", MOMENT).encode())])
+        use(reliance(), reliance("BSE_EQ"))
+        one.rebind_names()
+        one.take_keys([(b"stock:RELIANCE", message("RELIANCE", "1", MOMENT).encode())])
+        one.take([(b"stock:BSE:RELIANCE", message("RELIANCE", "7", MOMENT - 5).encode())])
+        one.take([(b"stock:RELIANCE", message("RELIANCE", "2", MOMENT - 1).encode())])
+        one.take([(b"stock:NSE:RELIANCE", message("RELIANCE", "3", MOMENT).encode())])
+        rows = [(row[KEY], row[SEQ], row[SHOWN]) for _, row in one.pending.ticks if row]
+        assert rows == [
+            ("RELIANCE", 1, True),
+            ("BSE_EQ:RELIANCE", 1, True),
+            ("NSE_EQ:RELIANCE", 0, False),
+            ("NSE_EQ:RELIANCE", 1, True),
+        ]
+        epochs = {row[KEY]: row[EPOCH] for _, row in one.pending.ticks if row}
+        assert epochs["NSE_EQ:RELIANCE"] >= epochs["RELIANCE"]
+
+
+def test_forgetting_an_instrument_forgets_what_it_was_called() -> None:
+    """After forget_price a tick of any time is the first, whatever came under another name."""
+    one, _ = market()
+    with replaced_master() as use:
+        use()
+        one.take([(b"stock:RELIANCE", message("RELIANCE", "1", MOMENT).encode())])
+        use(reliance())
+        one.rebind_names()
+        one.forget(["NSE_EQ:RELIANCE"])
+        one.take([(b"stock:RELIANCE", message("RELIANCE", "2", MOMENT - 1).encode())])
+        (last,) = [row for _, row in one.pending.ticks[-1:] if row]
+        assert (last[KEY], last[SHOWN]) == ("NSE_EQ:RELIANCE", True)
