@@ -116,6 +116,11 @@ class InstrumentsSettings(SettingsGroup):
         "quotes.access.rest.permissions.allowed_keys",
         "Dotted name of the function that limits which prices REST shows; empty: no limit.",
     )
+    names_in_history = Setting(
+        "quotes.history.series_names.names_in_history",
+        "Dotted name of the function that returns which instruments have history under other "
+        "names, for the report of an import; empty: none.",
+    )
     max_import_bytes = Setting(
         268435456, "Maximum unpacked size of an instrument file, in bytes.", least=1024
     )

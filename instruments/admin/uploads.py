@@ -17,6 +17,7 @@ from instruments.errors import BadFile
 from instruments.formats.reading import FORMATS
 from instruments.import_file import file_import
 from instruments.import_report import ImportReport
+from instruments.names_in_history import join_offer
 from instruments.uploads import Upload, redeem, store
 
 LIST = "admin:instruments_instrument_changelist"
@@ -119,6 +120,8 @@ class UploadPages(MasterAdmin):
             messages.error(request, f"Refused {upload.shown_name}: {report}.")
         else:
             messages.success(request, f"Imported {upload.shown_name}: {report}.")
+            if offer := join_offer():
+                messages.info(request, offer)
         return redirect(LIST)
 
     def check_import_permission(self, request: HttpRequest) -> None:

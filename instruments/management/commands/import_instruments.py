@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from instruments.errors import BadFile
 from instruments.formats.reading import FORMATS
 from instruments.import_file import file_import, spool
+from instruments.names_in_history import join_offer
 
 EXAMPLES = """
 examples:
@@ -66,3 +67,12 @@ class Command(BaseCommand):
         if report.refused:
             raise CommandError(f"{file}: {report}")
         self.stdout.write(f"{file}: {report}")
+        for renamed in report.examples.get("renamed", ()):
+            self.stdout.write(f"renamed: {renamed}")
+        for renamed in report.examples.get("perhaps renamed", ()):
+            self.stdout.write(
+                f"perhaps renamed, by its token alone: {renamed}; if so, add the former name in "
+                "admin"
+            )
+        if not report.dry_run and (offer := join_offer()):
+            self.stdout.write(offer)

@@ -246,9 +246,12 @@ class CandleBuilder:
             change.bar.final |= change.bar.ends <= passed
         return changes
 
-    def forget(self) -> None:
-        """Drop what is in memory: stored ticks or candles were changed by something else."""
-        self._builders.clear()
+    def forget(self, series: int | None = None) -> None:
+        """Drop what is in memory, of one series or of all: what is stored has been changed."""
+        if series is None:
+            self._builders.clear()
+        else:
+            self._builders.pop(series, None)
 
     def committed(self) -> None:
         """Note that the changes up to now are stored, and finals announced."""

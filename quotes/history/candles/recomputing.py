@@ -1,12 +1,39 @@
 """What of a session can be computed again from its stored ticks; pure rules, no I/O."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from quotes.history.candles.bars import Bar, Point
+from quotes.history.candles.bars import Bar, Point, fold
 from quotes.history.candles.intervals import Interval
 from quotes.history.candles.sessions import TradingDay
-from quotes.history.candles.volumes import CandleVolume, FixedVolume, day_volumes
+from quotes.history.candles.volumes import (
+    SESSION_START,
+    CandleVolume,
+    FixedVolume,
+    day_volumes,
+)
+
+
+def session_minutes(day: TradingDay, points: Sequence[Point], stored: Iterable[Bar]) -> list[Bar]:
+    """Return the one-minute candles of a session, in order of time.
+
+    Args:
+        points: all stored ticks of the session, sorted.
+        stored: one-minute candles, of which those with more ticks than are stored are used as they
+            are: their ticks were pruned, or they were imported.
+    """
+    spans: dict[tuple[int, int], list[Point]] = {}
+    for point in points:
+        spans.setdefault(day.span(Interval.MINUTE, point[0]), []).append(point)
+    minutes = {
+        start: fold(members, start, ends, SESSION_START) for (start, ends), members in spans.items()
+    }
+    for old in stored:
+        if day.begins <= old.start < day.ends:
+            made = minutes.get(old.start)
+            if made is None or made.ticks < old.ticks:
+                minutes[old.start] = old
+    return with_volumes(day, [bar for _, bar in sorted(minutes.items())], points)
 
 
 def with_volumes(day: TradingDay, bars: Collection[Bar], points: Iterable[Point]) -> list[Bar]:

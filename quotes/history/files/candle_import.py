@@ -15,7 +15,9 @@ from quotes.history.candles.sessions import Calendar, TradingDay
 from quotes.history.files.import_report import HistoryImportReport
 from quotes.history.files.import_rows import CandleRecord
 from quotes.history.models import Candle
+from quotes.history.tables.joined import JoinedDays
 from quotes.history.tables.opening import open_tables
+from quotes.runtime.clock import now_ms
 
 _CHUNK = 500  # candles in one query
 
@@ -30,6 +32,7 @@ class CandleImport:
         self._report = report
         self._tables = open_tables()
         self._tables.prepare()
+        self._days = JoinedDays(self._tables)
 
     def store(self, records: Sequence[CandleRecord]) -> None:
         """Store the new candles, and the longer ones made of them, in one transaction."""
@@ -44,6 +47,9 @@ class CandleImport:
             changed = 0
             for (key, interval), members in groups.items():
                 number = numbers[key]
+                calendar = self._calendars.get(members[0].key.segment) or self._calendars[""]
+                starts = [record.bar.start for record in members]
+                self._days.continue_days(number, calendar, starts, passed=now_ms())
                 new = _new_bars(number, interval, members, counts)
                 changes = self._changes(members[0].key.segment, number, interval, new)
                 if changes:

@@ -15,10 +15,9 @@ from quotes.history.candles.intervals import Interval
 from quotes.history.formats.arrow import arrow_stream, parquet_file, require_pyarrow
 from quotes.history.formats.columns import iso_time
 from quotes.history.formats.csv_text import csv_text
-from quotes.history.models import Series
 from quotes.history.queries.batched import HistoryQuery, read_batches
 from quotes.history.queries.ranges import TimeRange
-from quotes.history.queries.selectors import series_numbers
+from quotes.history.series_names import series_names
 from quotes.runtime.progress import Progress
 
 _STANDARD_OUTPUT = Path("-")
@@ -83,8 +82,8 @@ def history_export(*, export: Export, path: Path, progress: Progress) -> int:
 
 def _keys_with_history(keys: Sequence[InstrumentKey]) -> list[InstrumentKey]:
     if not keys:
-        return [InstrumentKey.parse(key) for key in Series.objects.values_list("key", flat=True)]
-    numbers = series_numbers(keys=keys)
+        return series_names.keys_with_history()
+    numbers = series_names.series_of(keys)
     without = [str(key) for key in keys if key not in numbers]
     if without:
         raise BadHistoryQuery(f"no history of these instruments: {', '.join(without)}")

@@ -18,6 +18,7 @@ from quotes.history.files.import_report import HistoryImportReport
 from quotes.history.files.import_rows import TickRecord
 from quotes.history.models import Tick
 from quotes.history.rows import TickValues
+from quotes.history.tables.joined import JoinedDays
 from quotes.history.tables.opening import open_tables
 from quotes.runtime.clock import now_ms
 
@@ -59,6 +60,7 @@ class TickImport:
         self._tables = open_tables()
         self._tables.prepare()
         self._builder = CandleBuilder(self._tables, calendars, grace_ms=conf.candle_grace_ms)
+        self._days = JoinedDays(self._tables)
         now = now_ms()
         self._builder.clocks.update(dict.fromkeys(calendars, now))
         # series -> time -> how often each tick came in the file
@@ -88,6 +90,11 @@ class TickImport:
                 point = _point_of(record)
                 if calendar.day_of(point[0]) is not None and can_trade_at(record.key, point[3]):
                     points.setdefault((segment, number), []).append(point)
+            for (segment, number), new in points.items():
+                calendar = self._calendars.get(segment) or self._calendars[""]
+                times = [point[0] for point in new]
+                if self._days.continue_days(number, calendar, times, passed=now_ms()):
+                    self._builder.forget(number)
             if rows:
                 self._tables.insert_ticks(rows)
             changes: dict[tuple[int, Interval, int], CandleChange] = {}
@@ -111,7 +118,9 @@ class TickImport:
         stored = {
             (number, at): moment
             for number, wanted in times.items()
-            for at, moment in _stored_ticks(number, sorted(wanted)).items()
+            for at, moment in _stored_ticks(
+                (number, *self._tables.earlier.get(number, ())), sorted(wanted)
+            ).items()
         }
         for record in records:
             number = numbers[str(record.key)]
@@ -140,11 +149,13 @@ class TickImport:
                 del times[at]
 
 
-def _stored_ticks(number: int, times: Sequence[int]) -> dict[int, _StoredTicks]:
-    """Return the stored ticks of a series at each of some times."""
+def _stored_ticks(series: Sequence[int], times: Sequence[int]) -> dict[int, _StoredTicks]:
+    """Return the stored ticks of an instrument's series at each of some times."""
     found = {at: _StoredTicks() for at in times}
     for begin in range(0, len(times), _CHUNK):
-        rows = Tick.objects.filter(series_id=number, timestamp__in=times[begin : begin + _CHUNK])
+        rows = Tick.objects.filter(
+            series_id__in=series, timestamp__in=times[begin : begin + _CHUNK]
+        )
         for at, position, price, volume in rows.order_by().values_list(
             "timestamp", "position", "price", "volume"
         ):

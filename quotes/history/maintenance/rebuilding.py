@@ -12,12 +12,11 @@ from datetime import date
 from django.db import transaction
 
 from instruments.keys import InstrumentKey
-from quotes.history.candles.bars import Bar, Point, fold, merge
+from quotes.history.candles.bars import Bar, Point, merge
 from quotes.history.candles.deriving import MADE_OF, CandleChange
 from quotes.history.candles.intervals import STORED, Interval
-from quotes.history.candles.recomputing import with_volumes
+from quotes.history.candles.recomputing import session_minutes
 from quotes.history.candles.sessions import Calendar, TradingDay
-from quotes.history.candles.volumes import SESSION_START
 from quotes.history.models import Candle, LogPosition, Series, Tick
 from quotes.history.router import ALIAS
 from quotes.history.tables.base import Tables
@@ -57,7 +56,8 @@ def rebuild_candles(
 ) -> RebuildReport:
     """Compare stored candles with those that the stored ticks make, and repair the differences.
 
-    A recorder may be active: each day of an instrument is one transaction that recorders wait for.
+    Ticks that came under other names of an instrument count as its own. A recorder may be active:
+    each day of an instrument is one transaction that recorders wait for.
 
     Args:
         first, last: Indian dates, both included.
@@ -70,6 +70,7 @@ def rebuild_candles(
     tables.prepare()
     for series in _selected_series(keys):
         calendar = calendars.get(series.segment) or calendars[""]
+        tables.find_earlier({series.key: series.id})
         for day in _days_with_history(series, first, last):
             with transaction.atomic(using=ALIAS):
                 # Recorders wait for this lock.
@@ -173,18 +174,8 @@ def _bars_of_day(points: list[Point], stored: _Bars, day: TradingDay) -> _Bars:
     Args:
         stored: of them those are used as they are that neither ticks nor shorter candles prove.
     """
-    spans: dict[tuple[int, int], list[Point]] = {}
-    for point in points:
-        spans.setdefault(day.span(Interval.MINUTE, point[0]), []).append(point)
-    minutes = {
-        start: fold(members, start, ends, SESSION_START) for (start, ends), members in spans.items()
-    }
-    for (interval, start), old in stored.items():
-        if interval is Interval.MINUTE and day.begins <= start < day.ends:
-            made = minutes.get(start)
-            if made is None or made.ticks < old.ticks:
-                minutes[start] = old
-    bars = with_volumes(day, [bar for _, bar in sorted(minutes.items())], points)
+    fixed = [bar for (interval, _), bar in stored.items() if interval is Interval.MINUTE]
+    bars = session_minutes(day, points, fixed)
     found: _Bars = {(Interval.MINUTE, bar.start): bar for bar in bars}
     times = [point[0] for point in points]
     for interval, shorter in (MADE_OF | {Interval.DAY: Interval.HOUR}).items():

@@ -13,7 +13,8 @@ from quotes.history.candles.intervals import Interval
 from quotes.history.models import Candle, Tick
 from quotes.history.queries.cursors import PagePosition, list_id
 from quotes.history.queries.ranges import TICKS, TimeRange
-from quotes.history.queries.selectors import candles, series_numbers, ticks
+from quotes.history.queries.selectors import candles, ticks
+from quotes.history.series_names import series_names
 
 _BATCH_ROWS = 2000
 
@@ -80,12 +81,19 @@ def read_batches(query: HistoryQuery) -> Iterator[list[Any]]:
 def count_rows(query: HistoryQuery, *, limit: int) -> int:
     """Return how many rows the range has, ignoring `after`; stop counting at `limit`.
 
-    For weeks and months, return the number of days that they are made of.
+    Days that are in series of several names of an instrument may count more than once. For weeks
+    and months, return the number of days that they are made of.
     """
     start, end = query.span
     found = 0
-    numbers = series_numbers(keys=query.keys)
-    for number in numbers.values():
+    found_series = series_names.series_of(query.keys).values()
+    numbers = [
+        number
+        for series in found_series
+        for number in (series.own, *series.earlier)
+        if number is not None
+    ]
+    for number in numbers:
         if query.interval:
             interval = min(query.interval, Interval.DAY)
             rows: Any = Candle.objects.filter(

@@ -1,26 +1,35 @@
 """Reads of history: candles and ticks by instrument and time.
 
 Times are Unix milliseconds; the end of a range is exclusive. Instruments without history have an
-empty result. Everything raises `django.db.DatabaseError` when the database fails. Not for an event
-loop's thread.
+empty result. What was recorded under other names of an instrument is read as its own. Everything
+raises `django.db.DatabaseError` when the database fails. Not for an event loop's thread.
 
 Candles and ticks are read past the ORM, which takes three times as long.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from functools import lru_cache
+from heapq import merge as merge_sorted
 from itertools import groupby, islice
 from typing import Any
 
 from django.db import connections
 
+from instruments.index import index
 from instruments.keys import InstrumentKey
+from instruments.prices import is_above_zero
+from quotes.conf import conf
 from quotes.history.candles.bars import Bar, merge
 from quotes.history.candles.intervals import Interval
-from quotes.history.candles.sessions import period_of
-from quotes.history.models import Candle, Series
+from quotes.history.candles.sessions import Calendar, calendars, period_of
+from quotes.history.models import Candle
 from quotes.history.router import ALIAS
 from quotes.history.rows import CandleRow, TickRow
+from quotes.history.series_names import InstrumentSeries, series_names
+from quotes.history.tables.joined import JoinedDays
+from quotes.history.tables.opening import open_tables
+from quotes.runtime.clock import DAY_MS, day_number, midnight_of_day
 from quotes.store.redis_clock import redis_clock
 
 _FOREVER = 2**62
@@ -42,13 +51,6 @@ _SELECT_CANDLES = (
 )
 
 
-def series_numbers(*, keys: Iterable[InstrumentKey]) -> dict[InstrumentKey, int]:
-    """Return the number of the series of each instrument that has one, in the order of the keys."""
-    wanted = {str(key): key for key in keys}
-    found = dict(Series.objects.filter(key__in=wanted).values_list("key", "id"))
-    return {key: found[text] for text, key in wanted.items() if text in found}
-
-
 def candles(
     *,
     keys: Iterable[InstrumentKey],
@@ -66,14 +68,14 @@ def candles(
     wanted = list(dict.fromkeys(keys))
     if after is not None:
         wanted = wanted[wanted.index(after[0]) :]
-    numbers = series_numbers(keys=wanted)
+    found = series_names.series_of(wanted)
 
     def each() -> Iterator[CandleRow]:
-        for key, number in numbers.items():
+        for key, series in found.items():
             first = start_ms
             if after is not None and key == after[0]:
                 first = max(first, after[1] + 1)
-            yield from _candles_of_one(key, number, interval, first, end_ms, limit)
+            yield from _candles_of_one(key, series, interval, first, end_ms, limit)
 
     return islice(each(), limit)
 
@@ -82,8 +84,8 @@ def last_candles(
     *, key: InstrumentKey, interval: Interval, count: int, before_ms: int = _FOREVER
 ) -> list[CandleRow]:
     """Return the last candles that start before a moment, by time."""
-    number = series_numbers(keys=[key]).get(key)
-    if number is None:
+    series = series_names.series_of([key]).get(key)
+    if series is None:
         return []
     if interval > Interval.DAY:
         days = 7 if interval is Interval.WEEK else 31
@@ -91,27 +93,49 @@ def last_candles(
         newest = last_candles(key=key, interval=Interval.DAY, count=1, before_ms=before_ms)
         if newest:
             first = newest[0].start - (count + 1) * days * Interval.DAY.step_ms
-        return list(_candles_of_one(key, number, interval, first, before_ms))[-count:]
-    rows = Candle.objects.filter(series_id=number, interval=interval, start__lt=before_ms)
-    newest_first = rows.order_by("-start").values_list(*_CANDLE_FIELDS)[:count]
-    return [CandleRow(key, interval, *row) for row in reversed(newest_first)]
+        return list(_candles_of_one(key, series, interval, first, before_ms))[-count:]
+    own: list[CandleRow] = []
+    if series.own is not None:
+        rows = Candle.objects.filter(series_id=series.own, interval=interval, start__lt=before_ms)
+        newest_first = rows.order_by("-start").values_list(*_CANDLE_FIELDS)[:count]
+        own = [CandleRow(key, interval, *row) for row in reversed(newest_first)]
+    if not series.earlier:
+        return own
+    first = own[0].start if len(own) == count else 0
+    midnights = JoinedDays(open_tables()).midnights(
+        series.earlier, midnight_of_day(day_number(first)), before_ms
+    )
+    if not midnights:
+        return own
+    # Days of other names may have candles that come after some of these.
+    back = 1
+    while back <= len(midnights):
+        joined = list(_candles_of_one(key, series, interval, midnights[-back], before_ms))
+        if len(joined) >= count:
+            return joined[-count:]
+        back *= 2
+    return list(_candles_of_one(key, series, interval, first, before_ms))[-count:]
 
 
 def _candles_of_one(
     key: InstrumentKey,
-    number: int,
+    series: InstrumentSeries,
     interval: Interval,
     start_ms: int,
     end_ms: int,
     limit: int | None = None,
 ) -> Iterator[CandleRow]:
-    """Yield the candles of one series; weeks and months are made of days, without a limit."""
+    """Yield the candles of one instrument; weeks and months are made of days, without a limit."""
     if interval <= Interval.DAY:
-        yield from _stored_candles(key, number, interval, start_ms, end_ms, limit)
+        if not series.earlier:
+            assert series.own is not None
+            yield from _stored_candles(key, series.own, interval, start_ms, end_ms, limit)
+        else:
+            yield from _joined_candles(key, series, interval, start_ms, end_ms, limit)
         return
     # A period that starts in the range includes all of its days, even after the end.
     whole_end = period_of(interval, end_ms - 1)[1] if end_ms < _LAST_DATE else _FOREVER
-    days = _candles_of_one(key, number, Interval.DAY, start_ms, whole_end)
+    days = _candles_of_one(key, series, Interval.DAY, start_ms, whole_end)
     for (start, ends), group in groupby(days, lambda day: period_of(interval, day.start)):
         if start_ms <= start < end_ms:
             members = list(group)
@@ -124,6 +148,54 @@ def _candles_of_one(
                 all(day.final for day in members) and ends <= redis_clock.now_ms(),
                 any(day.revised for day in members),
             )
+
+
+def _joined_candles(
+    key: InstrumentKey,
+    series: InstrumentSeries,
+    interval: Interval,
+    start_ms: int,
+    end_ms: int,
+    limit: int | None,
+) -> Iterator[CandleRow]:
+    """Yield the candles of an instrument some of whose days are in series of other names."""
+    days = JoinedDays(open_tables())
+    first = midnight_of_day(day_number(start_ms)) if start_ms > 0 else 0
+    above_zero = is_above_zero(key)
+    for midnight in days.midnights(series.earlier, first, min(end_ms, _LAST_DATE)):
+        if series.own is not None:
+            yield from _stored_candles(
+                key, series.own, interval, start_ms, min(end_ms, midnight), limit
+            )
+        bars = days.bars(
+            series.own, series.earlier, _calendar(key), midnight, interval, above_zero=above_zero
+        )
+        for bar in bars:
+            if start_ms <= bar.start < end_ms:
+                yield _row_of(key, interval, bar)
+        start_ms = max(start_ms, midnight + DAY_MS)
+    if series.own is not None:
+        yield from _stored_candles(key, series.own, interval, start_ms, end_ms, limit)
+
+
+def _calendar(key: InstrumentKey) -> Calendar:
+    found = _all_calendars(index.version, conf.candles_all_hours)
+    return found.get(key.segment) or found[""]
+
+
+@lru_cache(maxsize=2)
+def _all_calendars(version: int, all_hours: bool) -> dict[str, Calendar]:
+    """Return the calendars by the master of this process, which has this version."""
+    return calendars(index.hours, all_hours=all_hours)
+
+
+def _row_of(key: InstrumentKey, interval: Interval, bar: Bar) -> CandleRow:
+    return CandleRow(
+        key,
+        interval,
+        *(bar.start, bar.ends, bar.open, bar.high, bar.low, bar.close),
+        *(bar.volume, bar.oi, bar.ticks, bar.final, bar.revised),
+    )
 
 
 def _stored_candles(
@@ -195,9 +267,34 @@ def ticks(
     Args:
         after: timestamp and position of the last tick already read; the result starts after it.
     """
-    number = series_numbers(keys=[key]).get(key)
-    if number is None:
-        return
+    parts = [
+        _ticks_of_series(key, number, start_ms, end_ms, limit, after) for number in _numbers_of(key)
+    ]
+    if len(parts) == 1:
+        yield from parts[0]
+    else:
+        yield from islice(
+            merge_sorted(*parts, key=lambda row: (row.timestamp, row.position)), limit
+        )
+
+
+def _numbers_of(key: InstrumentKey, *, other_names_only: bool = False) -> list[int]:
+    """Return the series that the ticks of an instrument are in."""
+    series = series_names.series_of([key]).get(key)
+    if series is None:
+        return []
+    own = [] if series.own is None or other_names_only else [series.own]
+    return [*own, *series.earlier]
+
+
+def _ticks_of_series(
+    key: InstrumentKey,
+    number: int,
+    start_ms: int,
+    end_ms: int,
+    limit: int | None,
+    after: tuple[int, int] | None,
+) -> Iterator[TickRow]:
     position = -_FOREVER
     if after is not None and after[0] >= start_ms:
         start_ms, position = after
@@ -218,31 +315,36 @@ def ticks(
 
 
 def last_ticks(
-    *, key: InstrumentKey, count: int, epoch: int | None = None, through_seq: int | None = None
+    *,
+    key: InstrumentKey,
+    count: int,
+    epoch: int | None = None,
+    through_seq: int | None = None,
+    other_names_only: bool = False,
 ) -> list[TickRow]:
     """Return the last shown ticks of an instrument, in the order in which they were sent.
 
     Args:
         epoch: only ticks of this numbering; None: those of the newest event times.
         through_seq: with an epoch: only ticks up to this number.
+        other_names_only: only those that were recorded under other names of the instrument.
     """
     conditions, values = "", []
     if epoch is not None:
         conditions, values = " AND epoch = %s", [epoch]
         if through_seq is not None:
             conditions, values = conditions + " AND seq <= %s", [*values, through_seq]
-    number = series_numbers(keys=[key]).get(key)
-    if number is None:
-        return []
-    newest_first = _tick_rows(
-        key,
-        _SELECT_TICKS
-        + " AND shown"
-        + conditions
-        + ' ORDER BY "timestamp" DESC, position DESC LIMIT %s',
-        (number, *values, count),
-    )
-    return newest_first[::-1]
+    newest_first: list[TickRow] = []
+    for number in _numbers_of(key, other_names_only=other_names_only):
+        newest_first += _tick_rows(
+            key,
+            _SELECT_TICKS
+            + " AND shown"
+            + conditions
+            + ' ORDER BY "timestamp" DESC, position DESC LIMIT %s',
+            (number, *values, count),
+        )
+    return sorted(newest_first, key=lambda row: (row.timestamp, row.position))[-count:]
 
 
 def ticks_after(
@@ -257,9 +359,16 @@ def ticks_after(
     Args:
         limit: if there are more ticks than this, the result is ([], False).
     """
-    number = series_numbers(keys=[key]).get(key)
-    if number is None:
-        return [], False
+    for number in _numbers_of(key):
+        found, is_complete = _ticks_after(key, number, epoch, seq, limit)
+        if found or is_complete:
+            return found, is_complete  # an epoch is of one series
+    return [], False
+
+
+def _ticks_after(
+    key: InstrumentKey, number: int, epoch: int, seq: int, limit: int
+) -> tuple[list[TickRow], bool]:
     found: list[TickRow] = []
     at = (_FOREVER, _FOREVER)
     while True:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from instruments.index import index
 from instruments.keys import InstrumentKey
 from instruments.prices import is_above_zero
 from quotes.errors import BadTick
@@ -174,7 +175,7 @@ class BatchMaker:
         self._numbers = numbers
         self.calendars = calendars
         self.positions = positions
-        self._series: dict[str, _RecordedSeries] = {}
+        self._series: dict[str, _RecordedSeries] = {}  # key of the log -> its instrument's series
 
     def make(
         self, entries: Sequence[LogEntry], *, now_ms: int, stored: Collection[StoredTick] = ()
@@ -186,9 +187,7 @@ class BatchMaker:
             stored: ticks to leave out, which a restored copy of a log holds again.
         """
         batch = TickBatch()
-        self._add_series(
-            {tick.key for entry in entries for tick in entry.ticks} - self._series.keys()
-        )
+        self._add_series(self.unknown_keys(entries))
         touched: set[str] = set()
         for entry in entries:
             position = self.positions[entry.shard]
@@ -219,10 +218,25 @@ class BatchMaker:
     def _add_series(self, keys: Collection[str]) -> None:
         if not keys:
             return
-        for name, number in self._numbers(keys).items():
-            key = InstrumentKey.parse(name)
-            calendar = self.calendars.get(key.segment) or self.calendars[""]
-            self._series[name] = _RecordedSeries(number, key, calendar)
+        # What was published under another name of an instrument is recorded as the instrument's.
+        current = {key: index.current_key(key) for key in keys}
+        numbers = self._numbers({str(key) for key in current.values()})
+        present = {series.number: series for series in self._series.values()}
+        for key, owner in current.items():
+            number = numbers[str(owner)]
+            series = present.get(number)
+            if series is None:
+                calendar = self.calendars.get(owner.segment) or self.calendars[""]
+                series = present[number] = _RecordedSeries(number, owner, calendar)
+            self._series[key] = series
+
+    def unknown_keys(self, entries: Iterable[LogEntry]) -> set[str]:
+        """Return the keys of entries whose series were not looked up yet."""
+        return {tick.key for entry in entries for tick in entry.ticks} - self._series.keys()
+
+    def forget_names(self) -> None:
+        """Look up the series of all keys again: names mean other instruments."""
+        self._series.clear()
 
     def set_calendars(self, calendars: dict[str, Calendar]) -> None:
         """Use other calendars from now on."""

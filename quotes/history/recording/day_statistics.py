@@ -72,12 +72,35 @@ class DayStatistics:
     def _read(self, series: int) -> bytes | None:
         """Return the statistics of the newest day of a series; None if it has no day."""
         with database_errors():
-            days: Sequence[Bar] = self._writer.tables.last_days(series, _FOREVER)
+            days = self._last_days(series)
         if not days:
             return None
         prev_close = days[1].close if len(days) > 1 else None
         self._days[series] = (days[0].start, prev_close)
         return _day_json(days[0], prev_close)
+
+    def _last_days(self, series: int) -> Sequence[Bar]:
+        """Return the last two day candles of an instrument, newest first."""
+        tables = self._writer.tables
+        earlier = tables.earlier.get(series)
+        own: list[Bar] = tables.last_days(series, _FOREVER)
+        if not earlier:
+            return own
+        days = {
+            bar.start for number in (series, *earlier) for bar in tables.last_days(number, _FOREVER)
+        }
+        calendar = self._writer.calendar_of(series)
+        found: list[Bar] = []
+        for midnight in sorted(days, reverse=True):
+            found += self._writer.days.bars(
+                series,
+                earlier,
+                calendar,
+                midnight,
+                Interval.DAY,
+                above_zero=tables.is_above_zero(series),
+            )
+        return found[:2]
 
     def _write(self, found: dict[int, bytes | None]) -> None:
         fields: Any = {

@@ -83,6 +83,7 @@ class Recorder:
         stream: shows progress while catching up.
         once: stop when every logged tick is stored.
         calendars: returns the calendars of all segments, the same object while nothing changed.
+        refresh_names: reads the instrument master again if it has changed.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Recorder:
         stream: TextIO,
         once: bool = False,
         calendars: Callable[[], dict[str, Calendar]] | None = None,
+        refresh_names: Callable[[], object] = lambda: None,
     ) -> None:
         self._client = client
         self.interrupt = interrupt
@@ -102,6 +104,8 @@ class Recorder:
         self._once = once
         self._done = False
         self._calendars = calendars or Calendars()
+        self._refresh_names = refresh_names
+        self._names_at = float("-inf")
         self._lease = SyncLease(
             client,
             own_key("recorder:lease"),
@@ -143,10 +147,13 @@ class Recorder:
         """Wait for the lease, then record until it is lost, something fails, or an interrupt."""
         if not self._acquire_lease():
             return
+        self._refresh_names()
+        self._renew_lease()
         writer = HistoryWriter(
             shards=range(1, shard_count(self._client) + 1),
             calendars=self._calendars(),
             grace_ms=conf.candle_grace_ms,
+            refresh_names=self._refresh_names,
         )
         reader = BatchReader(
             self._client, {shard: position.entry_id for shard, position in writer.positions.items()}
@@ -179,6 +186,7 @@ class Recorder:
         calendars = self._calendars()
         if calendars is not writer.maker.calendars:
             writer.set_calendars(calendars)
+        self._follow_names(writer)
         entries = reader.read_batch(1 if self._once else _BLOCK_MS)
         began = time.monotonic()
         now = redis_clock.now_ms()  # bridges mark by it when a tick came
@@ -200,6 +208,13 @@ class Recorder:
                 # Small batches take at most half of the time.
                 self.interrupt.sleep_until(began + max(conf.record_every_ms / 1000, 2 * took))
         return bool(entries)
+
+    def _follow_names(self, writer: HistoryWriter) -> None:
+        """Every few seconds go on under the present names, if the instrument master has changed."""
+        if time.monotonic() - self._names_at >= _CHECK_EVERY_S:
+            self._refresh_names()
+            self._names_at = time.monotonic()
+            writer.follow_names()
 
     def _store(
         self, writer: HistoryWriter, entries: list[LogEntry], now: int, *, again: list[LogEntry]

@@ -4,13 +4,16 @@
 """
 
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 from django.db import Error, connections, transaction
 
+from instruments.index import index
+from instruments.keys import InstrumentKey
 from quotes.errors import HistoryDown
+from quotes.history.candles.bars import Point
 from quotes.history.candles.building import CandleBuilder
 from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import Interval
@@ -18,7 +21,9 @@ from quotes.history.candles.sessions import Calendar
 from quotes.history.models import Gap, Series, Tick
 from quotes.history.recording.batches import BatchMaker, LogEntry, SegmentClock, StoredTick
 from quotes.history.router import ALIAS
+from quotes.history.series_names import series_names
 from quotes.history.tables.failures import Cause, cause_of
+from quotes.history.tables.joined import JoinedDays
 from quotes.history.tables.log_positions import ReadPosition, after_refused_entry
 from quotes.history.tables.opening import open_tables
 from quotes.runtime.clock import MINUTE_MS
@@ -93,14 +98,22 @@ class HistoryWriter:
     Args:
         shards: whose logs are read.
         grace_ms: see `CandleBuilder`.
+        refresh_names: reads the instrument master again if it has changed; called when the log
+            has a key for the first time.
 
     Raises:
         HistoryDown: the database does not answer, or lacks migrations.
     """
 
     def __init__(
-        self, *, shards: Collection[int], calendars: dict[str, Calendar], grace_ms: int
+        self,
+        *,
+        shards: Collection[int],
+        calendars: dict[str, Calendar],
+        grace_ms: int,
+        refresh_names: Callable[[], object] = lambda: None,
     ) -> None:
+        self._refresh_names = refresh_names
         self._keys: dict[int, str] = {}  # series -> instrument key
         with database_errors():
             self.tables = open_tables()
@@ -115,8 +128,10 @@ class HistoryWriter:
         self._clocks: dict[str, SegmentClock] = {}
         for position in self.positions.values():
             self._advance_clocks(_decode_clocks(position.clocks))
+        self.days = JoinedDays(self.tables)
         with database_errors():
             self._edits = self.tables.edits()
+            self._find_names()
         self._is_edited = False
         self._finalised: dict[str, int] = {}  # segment -> up to when its candles were made final
 
@@ -141,6 +156,32 @@ class HistoryWriter:
         found = self.tables.series(keys)
         self._keys.update((number, key) for key, number in found.items())
         return found
+
+    def _find_names(self) -> None:
+        """Find which series are of one instrument; each instrument of several has an own one."""
+        self._names_version = index.version
+        if owners := series_names.owners():
+            self._numbers(list(owners))
+
+    def follow_names(self) -> None:
+        """Go on under the present names if the instrument master has changed.
+
+        Raises:
+            HistoryDown: the database does not answer.
+        """
+        if index.version == self._names_version:
+            return
+        self.maker.forget_names()
+        self._builder.forget()
+        self.days.forget()
+        with database_errors():
+            self._find_names()
+        self._is_edited = True
+
+    def calendar_of(self, series: int) -> Calendar:
+        """Return the calendar of a series."""
+        segment = InstrumentKey.parse(self.key_of(series)).segment
+        return self.maker.calendars.get(segment) or self.maker.calendars[""]
 
     def set_calendars(self, calendars: dict[str, Calendar]) -> None:
         """Use other calendars from now on; stored candles stay as they are."""
@@ -172,6 +213,9 @@ class HistoryWriter:
             Fenced: another recorder has stored entries since; nothing is stored.
             HistoryDown: the database failed; nothing is stored.
         """
+        if self.maker.unknown_keys(entries):
+            self._refresh_names()  # a bridge may know them already
+        self.follow_names()
         with database_errors(), _refusals():
             batch = self.maker.make(
                 entries, now_ms=now_ms, stored=self._stored(again) if again else ()
@@ -182,6 +226,8 @@ class HistoryWriter:
             with transaction.atomic(using=ALIAS):
                 self._advance(batch.positions)
                 self._follow_edits()
+                for (segment, series), points in batch.points.items():
+                    self._continue_days(segment, series, points)
                 self.tables.insert_ticks(batch.rows)
                 changes: dict[tuple[int, Interval, int], CandleChange] = {}
                 for (segment, series), points in batch.points.items():
@@ -217,11 +263,22 @@ class HistoryWriter:
         self.positions[entry.shard] = self.maker.positions[entry.shard] = new
         return StoredBatch(0, [], [gap] if added else [], 0, refused=len(entry.ticks))
 
+    def _continue_days(self, segment: str, series: int, points: Sequence[Point]) -> None:
+        """Go on with days that began under another name, before ticks of them are added."""
+        if series not in self.tables.earlier:
+            return
+        passed = self._builder.clocks.get(segment, 0) - self._builder.grace_ms
+        calendar = self.maker.calendars.get(segment) or self.maker.calendars[""]
+        times = [point[0] for point in points]
+        if self.days.continue_days(series, calendar, times, passed=passed):
+            self._builder.forget(series)
+
     def _follow_edits(self) -> None:
         """Forget the candles in memory if an import or the like has changed history."""
         before, self._edits = self._edits, self.tables.edits()
         if self._edits != before:
             self._builder.forget()
+            self.days.forget()
             self._is_edited = True
 
     def take_edited(self) -> bool:
@@ -241,13 +298,17 @@ class HistoryWriter:
         ticks = [tick for entry in entries for tick in entry.ticks]
         if not ticks:
             return set()
+        numbers = self._numbers({str(index.current_key(tick.key)) for tick in ticks}).values()
+        owners = {
+            earlier: number for number in numbers for earlier in self.tables.earlier.get(number, ())
+        }
         rows = Tick.objects.filter(
-            series__in=self._numbers({tick.key for tick in ticks}).values(),
+            series__in=[*numbers, *owners],
             timestamp__gte=min(tick.timestamp for tick in ticks),
             timestamp__lte=max(tick.timestamp for tick in ticks),
         )
         names = ("series_id", "timestamp", "epoch", "seq", "shown", "price", "volume", "oi", "rest")
-        return set(rows.values_list(*names))
+        return {(owners.get(row[0], row[0]), *row[1:]) for row in rows.values_list(*names)}
 
     def idle(self, *, now_ms: int, patience_ms: int) -> list[CandleChange]:
         """Let the clocks of silent segments run on; call it when all logged ticks are stored.

@@ -5,7 +5,7 @@ statements run on the connection of the alias `history`, in the transaction that
 """
 
 import abc
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,7 @@ from quotes.history.candles.intervals import Interval
 from quotes.history.models import Gap, LogPosition, Series
 from quotes.history.router import ALIAS
 from quotes.history.rows import TickValues
+from quotes.history.series_names import series_names
 from quotes.history.tables.log_positions import START, ReadPosition
 
 _BAR_COLUMNS = (
@@ -35,7 +36,7 @@ ON_CONFLICT = f'ON CONFLICT ("series_id", "interval", "start") DO UPDATE SET {_U
 _SELECT_BARS = f'SELECT "interval", {_BAR_COLUMNS} FROM history_candle'
 _POINTS = (
     'SELECT "timestamp", volume, position, price, oi FROM history_tick'
-    ' WHERE series_id = %s AND "timestamp" >= %s AND "timestamp" < %s'
+    ' WHERE series_id IN (%s{more}) AND "timestamp" >= %s AND "timestamp" < %s'
 )
 _BARS = _SELECT_BARS + (
     ' WHERE series_id = %s AND "interval" BETWEEN %s AND %s AND "start" >= %s AND "start" < %s'
@@ -63,11 +64,16 @@ class Tables(abc.ABC):
     """The tables over the connection of this thread; also a `deriving.CandleSource`.
 
     Methods raise `django.db.Error` when the database fails. For the thread that made it alone.
+
+    Attributes:
+        earlier: series number -> the series of its instrument's other names, if it has some, as
+            `series` found them. Their ticks are read as its own.
     """
 
     def __init__(self) -> None:
         self.connection = connections[ALIAS]
         self._above_zero: dict[int, bool] = {}  # series -> whether a price of 0 is no trade
+        self.earlier: dict[int, tuple[int, ...]] = {}
 
     @abc.abstractmethod
     def prepare(self) -> None:
@@ -104,11 +110,12 @@ class Tables(abc.ABC):
     ) -> tuple[list[Point], list[Point]]:
         """Return the ticks of a range, and those of them that are no trades, for their price."""
         points = self._points(series, start, end)
-        if all(point[3] > 0 for point in points) or not self._is_above_zero(series):
+        if all(point[3] > 0 for point in points) or not self.is_above_zero(series):
             return points, []
         return [one for one in points if one[3] > 0], [one for one in points if one[3] <= 0]
 
-    def _is_above_zero(self, series: int) -> bool:
+    def is_above_zero(self, series: int) -> bool:
+        """Return whether a price of 0 is no trade of a series' instrument."""
         found = self._above_zero.get(series)
         if found is None:
             key = InstrumentKey.parse(Series.objects.values_list("key", flat=True).get(id=series))
@@ -116,6 +123,8 @@ class Tables(abc.ABC):
         return found
 
     def _points(self, series: int, start: int, end: int) -> list[Point]:
+        earlier = self.earlier.get(series, ())
+        sql = _POINTS.format(more=", %s" * len(earlier))
         return [
             (
                 timestamp,
@@ -124,7 +133,9 @@ class Tables(abc.ABC):
                 price if isinstance(price, Decimal) else Decimal(price),
                 oi,
             )
-            for timestamp, volume, position, price, oi in self._query(_POINTS, (series, start, end))
+            for timestamp, volume, position, price, oi in self._query(
+                sql, (series, *earlier, start, end)
+            )
         ]
 
     def bars(
@@ -153,7 +164,10 @@ class Tables(abc.ABC):
         ]
 
     def series(self, keys: Collection[str]) -> dict[str, int]:
-        """Return the series number of each instrument key; new instruments get one."""
+        """Return the series number of each instrument key; new instruments get one.
+
+        The series of their other names are found, too.
+        """
         found = dict(Series.objects.filter(key__in=keys).values_list("key", "id"))
         if missing := [key for key in keys if key not in found]:
             Series.objects.bulk_create(
@@ -162,7 +176,17 @@ class Tables(abc.ABC):
             )
             rows = Series.objects.filter(key__in=missing).values_list("key", "id")
             found.update(rows)
+        self.find_earlier(found)
         return found
+
+    def find_earlier(self, numbers: Mapping[str, int]) -> None:
+        """Find the series of other names of these instruments: key -> number of the own series."""
+        owners = series_names.owners()
+        for key, number in numbers.items():
+            if earlier := tuple(one.number for one in owners.get(key, ())):
+                self.earlier[number] = earlier
+            else:
+                self.earlier.pop(number, None)
 
     def position(self, shard: int) -> ReadPosition:
         """Return how far the log of a shard was read."""

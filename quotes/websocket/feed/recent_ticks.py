@@ -12,6 +12,7 @@ from collections import deque
 import msgspec
 from redis.exceptions import RedisError
 
+from instruments.index import index
 from quotes.conf import conf
 from quotes.layer.lanes import Row
 from quotes.runtime.warnings import RateLimitedWarnings
@@ -54,8 +55,14 @@ class _LogEnd:
     def __init__(self) -> None:
         self.position = BEGINNING
         self.rows: dict[str, deque[Row]] = {}
+        self._new_keys: list[str] = []
         self._entries: deque[list[Row]] = deque()
         self._count = 0
+
+    def take_new_keys(self) -> list[str]:
+        """Return the keys that came since the last call."""
+        keys, self._new_keys = self._new_keys, []
+        return keys
 
     def append(self, raw: RawEntry) -> None:
         """Take the next entry, and drop the oldest if there are too many ticks."""
@@ -69,6 +76,7 @@ class _LogEnd:
             rows = self.rows.get(row[KEY])
             if rows is None:
                 rows = self.rows[row[KEY]] = deque()
+                self._new_keys.append(row[KEY])
             rows.append(row)
         self._entries.append(entry)
         self._count += len(entry)
@@ -93,6 +101,8 @@ class RecentTicks:
         self._requests = requests
         self._client = requests.client
         self._ends: dict[int, _LogEnd] = {}  # by shard
+        self._names: dict[str, str] = {}  # key of the log -> key of its instrument now
+        self._names_version = index.version
         self._lock = asyncio.Lock()
         self._expiry: asyncio.TimerHandle | None = None
 
@@ -123,18 +133,40 @@ class RecentTicks:
                 if shard not in self._ends:
                     self._ends[shard] = await self._read_end(shard)
                 await self._read_on(shard, self._ends[shard])
+            self._find_names()
             self._expire_later()
 
     def rows_of(self, key: str) -> list[Row]:
-        """Return an instrument's newest ticks that were shown, in order, as `refresh` read them."""
-        found = [end.rows[key] for end in self._ends.values() if key in end.rows]
+        """Return an instrument's newest ticks that were shown, in order, as `refresh` read them.
+
+        Those that came under another name of the instrument are among them.
+        """
+        names = [key, *(name for name, owner in self._names.items() if owner == key)]
+        found = [
+            end.rows[name] for end in self._ends.values() for name in names if name in end.rows
+        ]
         return sorted(
             (row for rows in found for row in rows), key=lambda row: (row[EPOCH], row[SEQ])
         )
 
+    def _find_names(self) -> None:
+        """Find the keys that mean another instrument now than when their ticks came."""
+        keys = {key for end in self._ends.values() for key in end.take_new_keys()}
+        if self._names_version != index.version:
+            self._names_version = index.version
+            keys = {key for end in self._ends.values() for key in end.rows}
+            self._names = {}
+        if not len(index):
+            return
+        for key in keys:
+            owner = str(index.current_key(key))
+            if owner != key:
+                self._names[key] = owner
+
     def clear(self) -> None:
         """Drop what was read."""
         self._ends.clear()
+        self._names = {}
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None

@@ -22,7 +22,8 @@ from quotes.history.router import ALIAS
 from quotes.history.rows import CandleRow, TickRow
 from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.positions import StreamPosition
-from quotes.store.tick_log import EPOCH, SEQ, LogRow
+from quotes.store.tick_log import EPOCH, FRAME, KEY, SEQ, SHOWN, LogRow
+from quotes.ticks import Tick, encode_tick, read_frame
 from quotes.websocket.feed.recent_ticks import RecentTicks
 from quotes.websocket.protocol import Since
 
@@ -94,7 +95,7 @@ class StreamHistory:
             newest: the position of the newest tick that is known of the instrument.
             is_current: whether Redis could be read for it, and for `refresh`.
         """
-        rows = self._recent_rows(key)
+        rows = [_renamed(row, key) for row in self._recent_rows(key)]
         if rows:
             # The log may be ahead of what this process has heard, and so may the client be.
             newest = max(newest or StreamPosition(0, 0), StreamPosition(*_position(rows[-1])))
@@ -124,15 +125,23 @@ class StreamHistory:
         self, key: InstrumentKey, count: int, newest: StreamPosition | None
     ) -> list[LogRow]:
         """Return the last ticks that were shown, up to the newest, in order; `refresh` first."""
-        if newest is None:
-            return []
-        found = [row for row in self._recent_rows(key) if _position(row) <= newest]
-        if len(found) < count:
+        recent = self._recent_rows(key)
+        end = (2**62, 0)
+        others_only = newest is None or not newest.epoch
+        if newest is not None and newest.epoch:
+            found = [row for row in recent if _position(row) <= newest]
+            end = (newest.epoch, newest.seq + 1)
+        else:  # no numbered tick has come under the name that the instrument has now
+            found = [row for row in recent if row[KEY] != str(key)]
+        # A name without a segment is the only one of its instrument.
+        if len(found) < count and (key.segment or not others_only):
             nothing: list[TickRow] = []
-            rows = await self._query(lambda: last_ticks(key=key, count=count), nothing)
-            end = _position(found[0]) if found else (newest.epoch, newest.seq + 1)
+            rows = await self._query(
+                lambda: last_ticks(key=key, count=count, other_names_only=others_only), nothing
+            )
+            end = _position(found[0]) if found else end
             found = [row for row in map(_log_row, rows) if _position(row) < end] + found
-        return found[-count:]
+        return [_renamed(row, key) for row in found[-count:]]
 
     async def last_candles(self, key: InstrumentKey, interval: Interval, count: int) -> list[bytes]:
         """Return the JSON objects of the last candles, in order."""
@@ -181,6 +190,15 @@ class StreamHistory:
 
 def _position(row: LogRow) -> tuple[int, int]:
     return row[EPOCH], row[SEQ]
+
+
+def _renamed(row: LogRow, key: InstrumentKey) -> LogRow:
+    """Return a tick that came under another name of an instrument under the instrument's."""
+    if row[KEY] == str(key):
+        return row
+    tick = read_frame(row[FRAME])
+    frame = encode_tick(Tick(key.symbol, tick.price_text, tick.timestamp, key.segment, tick.others))
+    return (str(key), *row[EPOCH:FRAME], frame, *row[SHOWN:])
 
 
 def _log_row(tick: TickRow) -> LogRow:

@@ -7,10 +7,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error
 
 from instruments.errors import InstrumentsError
+from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.history.candles.calendars import Calendars
 from quotes.history.maintenance.rebuilding import rebuild_candles
 from quotes.runtime.clock import today_in_india
+from quotes.store.listings import read_master
 
 
 class Command(BaseCommand):
@@ -31,12 +33,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            read_master()
             names = options["symbols"]
+            keys = None
+            if names is not None:
+                written = {InstrumentKey.parse(name) for name in names}
+                keys = written | {index.resolve(name) for name in names}
             report = rebuild_candles(
                 first=options["first"],
                 last=options["last"],
                 calendars=Calendars()(),
-                keys=None if names is None else [InstrumentKey.parse(name) for name in names],
+                keys=keys,
                 repair=not options["check"],
                 report_line=self.stderr.write,
             )

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from quotes.history.recording.recorder import Recorder
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.clients import sync_client
+from quotes.store.listings import read_master
 
 
 class Command(BaseCommand):
@@ -30,4 +31,5 @@ class Command(BaseCommand):
                 report=self.stdout.write,
                 stream=sys.stdout,
                 once=options["once"],
+                refresh_names=read_master,
             ).run()
