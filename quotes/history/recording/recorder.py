@@ -145,10 +145,9 @@ class Recorder:
 
     def _record(self) -> None:
         """Wait for the lease, then record until it is lost, something fails, or an interrupt."""
+        self._refresh_names()  # before the lease, which a large master may outlast
         if not self._acquire_lease():
             return
-        self._refresh_names()
-        self._renew_lease()
         writer = HistoryWriter(
             shards=range(1, shard_count(self._client) + 1),
             calendars=self._calendars(),
