@@ -64,6 +64,11 @@ class RunningConsumer:
         wait_until(lambda: self.positioned or self.error)
 
 
+def logged_count(redis: Redis) -> int:
+    """Return how many ticks the log has taken, which is quick."""
+    return int(redis.get("quotes:log:1:n") or 0)
+
+
 def logged(redis: Redis) -> list[LoggedTick]:
     """Return all ticks of the log."""
     entries: Any = redis.xrange("quotes:log:1")

@@ -5,11 +5,11 @@ import os
 import random
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from django.test import Client
 from redis import Redis
 
@@ -19,7 +19,7 @@ from quotes.kafka.status import backlog_warnings
 from quotes.kafka.stored_offsets import forget_recreated_topic, positions_key, read_positions
 from quotes.runtime.clock import now_ms
 from tests.kafka.broker import Broker
-from tests.kafka.consumers import RunningConsumer, logged
+from tests.kafka.consumers import RunningConsumer, logged, logged_count
 from tests.kafka.mock_cluster import MockCluster
 from tests.kafka.test_failures import killable_consumers, produce
 from tests.live import LiveServer
@@ -48,7 +48,7 @@ def numbers_logged(redis: Redis) -> list[int]:
 
 
 def has_logged(redis: Redis, count: int) -> bool:
-    return len(logged(redis)) >= count
+    return logged_count(redis) >= count
 
 
 def no_backlog(redis: Redis, topic: str) -> bool:
@@ -83,7 +83,7 @@ async def test_live_prices_start_beside_a_backlog(
             status = running.consumer.reports.status
             assert '"n":200' in await client.receive_text()
             await eventually(lambda: status.backlog > 10_000)
-            assert len(logged(redis)) < 10_000
+            assert logged_count(redis) < 10_000
             room(1000)
             await eventually(lambda: no_backlog(redis, topic))
             await eventually(lambda: has_logged(redis, 20_010))
@@ -150,12 +150,31 @@ async def test_backlog_without_anything_newer(
     assert sorted(numbers_logged(redis)) == list(range(5001))
 
 
+@pytest.fixture(
+    params=[pytest.param(1, id="broker"), pytest.param(6, id="mock", marks=pytest.mark.slow)]
+)
+def kills(request: pytest.FixtureRequest, topic: str, settings: Any) -> Iterator[int]:
+    """How often to kill: less with the broker, whose group waits a second for each of the dead."""
+    if request.param == 1:
+        yield request.param
+        return
+    with MockCluster() as cluster:
+        cluster.topic(topic, 2)
+        settings.KAFKA_BOOTSTRAP_SERVERS = cluster.servers
+        settings.KAFKA_GROUP_PROTOCOL = "consumer"
+        yield request.param
+
+
 async def test_killed_readers_of_a_backlog_lose_and_repeat_nothing(
-    live: LiveServer, redis: Redis, broker: Broker, topic: str
+    live: LiveServer, redis: Redis, topic: str, kills: int, settings: Any
 ) -> None:
     """Consumers killed while they read a backlog: all of it is in history, once."""
-    for symbol, first in (("A", 0), ("D", 20_000)):  # of both partitions
-        produce_old(broker, topic, symbol, range(first, first + 20_000))
+    old = now_ms() - HOUR_MS
+    producer = Producer({"bootstrap.servers": settings.KAFKA_BOOTSTRAP_SERVERS})
+    for symbol, numbers in (("A", range(20_000)), ("D", range(20_000, 40_000))):
+        for text in ticks(symbol, numbers):
+            producer.produce(topic, text, symbol, partition=ord(symbol) % 2, timestamp=old)
+    assert producer.flush(DEADLINE_S) == 0
     dice = random.Random(21)
 
     def taken() -> int:
@@ -163,12 +182,12 @@ async def test_killed_readers_of_a_backlog_lose_and_repeat_nothing(
 
     with killable_consumers() as nursery:
         assert nursery.stdin and nursery.stdout
-        for _ in range(2):
+        for _ in range(kills):
             before = taken()
             nursery.stdin.write(b"start\n")
             nursery.stdin.flush()
             pid = int(await asyncio.to_thread(nursery.stdout.readline))
-            aim = before + dice.randrange(2000, 8000)
+            aim = before + dice.randrange(2000, 5000)
             await eventually(lambda aim=aim: taken() >= aim)  # type: ignore[misc]
             os.kill(pid, signal.SIGKILL)
         assert ranges_of(redis, topic)

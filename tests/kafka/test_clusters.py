@@ -11,7 +11,7 @@ from quotes.kafka.producer import TickProducer
 from quotes.kafka.reports import lag
 from quotes.store.inbox import unread
 from quotes.store.tick_log import LoggedTick
-from tests.kafka.consumers import RunningConsumer, logged
+from tests.kafka.consumers import RunningConsumer, logged, logged_count
 from tests.kafka.mock_cluster import MockCluster
 from tests.live import LiveServer
 from tests.ticks import MOMENT, message
@@ -65,7 +65,7 @@ async def test_brokers_that_go_and_come_back_lose_and_repeat_nothing(
             for broker in brokers:
                 cluster.bring_up(broker)
             assert producer.flush(DEADLINE_S) == 0
-        await eventually(lambda: len(logged(redis)) >= 8000)
+        await eventually(lambda: logged_count(redis) >= 8000)
     check(redis, 8000)
 
 
@@ -77,7 +77,7 @@ async def test_group_protocol_of_kip_848(
     for first in (0, 1000):
         assert producing(cluster, first, first + 1000).flush(DEADLINE_S) == 0
         with RunningConsumer(redis):
-            await eventually(lambda first=first: len(logged(redis)) >= first + 1000)  # type: ignore[misc]
+            await eventually(lambda first=first: logged_count(redis) >= first + 1000)  # type: ignore[misc]
     check(redis, 2000)
 
 

@@ -11,7 +11,7 @@ from quotes.kafka.status import kafka_state
 from quotes.runtime.clock import IST_MS, now_ms
 from quotes.store.inbox import unread
 from tests.kafka.broker import Broker
-from tests.kafka.consumers import RunningConsumer, logged
+from tests.kafka.consumers import RunningConsumer, logged, logged_count
 from tests.live import LiveServer
 from tests.ticks import MOMENT, message
 from tests.waiting import eventually, wait_until
@@ -36,7 +36,7 @@ async def test_key_and_time_of_a_message_stand_in(
     at = now_ms() - 5000
     with RunningConsumer(redis):
         broker.produce(topic, b'{"price":"1.50"}', key=b"M&M", at=at)
-        await eventually(lambda: logged(redis))
+        await eventually(lambda: logged_count(redis))
     (row,) = logged(redis)
     assert (row.key, row.timestamp, row.shown) == ("M&M", at, True)
     assert b'"price":1.50,' in row.frame
@@ -53,7 +53,7 @@ async def test_backlog_is_history_and_what_is_new_is_live(
     broker.produce(topic, *old, key=b"A", at=now - 3_600_000)
     broker.produce(topic, *new, key=b"A", at=now - 1000)
     with RunningConsumer(redis) as running:
-        await eventually(lambda: len(logged(redis)) == 800)
+        await eventually(lambda: logged_count(redis) == 800)
         await eventually(lambda: "live=100 history=700" in running.consumer.reports.status.line)
     rows = logged(redis)
     assert [row.timestamp - MOMENT for row in rows] == list(range(800))
@@ -65,7 +65,7 @@ def taken_in(redis: Redis) -> int:
 
 
 def has_logged(redis: Redis, number: int) -> bool:
-    return len(logged(redis)) >= number
+    return logged_count(redis) >= number
 
 
 def more_than(redis: Redis, taken: int) -> bool:
@@ -103,7 +103,7 @@ async def test_poison_messages_become_dead_letters(
         broker.produce(topic, message("A", str(number), MOMENT + number).encode(), key=b"A")
     broker.produce(topic, None, key=b"A")  # type: ignore[arg-type]  # a tombstone is no mistake
     with RunningConsumer(redis):
-        await eventually(lambda: len(logged(redis)) == len(cases))
+        await eventually(lambda: logged_count(redis) == len(cases))
         letters = broker.messages(dead, len(cases))
     offsets = []
     for letter, (value, reason) in zip(letters, cases, strict=True):
@@ -136,7 +136,7 @@ async def test_topic_that_appears_later_is_read(
         await eventually(lambda: "no consumer has partitions of" in kafka_state(redis))
         broker.topic(name=late)
         broker.produce(late, message("A", "1", MOMENT).encode(), key=b"A")
-        await eventually(lambda: logged(redis))
+        await eventually(lambda: logged_count(redis))
         await eventually(lambda: kafka_state(redis) == "ok")
 
 
@@ -181,7 +181,7 @@ async def test_outage_of_redis_loses_and_repeats_nothing(
                 redis_server.pause()
                 await eventually(lambda: running.consumer.reports.problem)
                 redis_server.resume()
-        await eventually(lambda: len(logged(redis)) >= 20_000)
+        await eventually(lambda: logged_count(redis) >= 20_000)
     assert [row.timestamp - MOMENT for row in logged(redis)] == list(range(20_000))
 
 

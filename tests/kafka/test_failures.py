@@ -20,7 +20,7 @@ from redis import Redis
 
 from quotes.store.tick_log import LoggedTick
 from tests.kafka.broker import Broker
-from tests.kafka.consumers import RunningConsumer, logged
+from tests.kafka.consumers import RunningConsumer, logged, logged_count
 from tests.kafka.mock_cluster import MockCluster
 from tests.kafka.recorded import recorded_ticks
 from tests.live import LiveServer
@@ -120,7 +120,7 @@ async def test_killed_consumers_lose_and_repeat_nothing(
                     await asyncio.sleep(dice.uniform(0.02, 0.3))  # while it joins, or reads
                 os.kill(pid, signal.SIGKILL)
             await producing
-        await eventually(lambda: len(logged(redis)) >= len(messages), timeout_s=30)
+        await eventually(lambda: logged_count(redis) >= len(messages), timeout_s=30)
     check(logged(redis), messages)
 
 
@@ -149,7 +149,7 @@ async def test_three_consumers_keep_the_order_of_each_symbol(
                 await eventually(lambda: third.consumer.reports.status.live)
             produce(broker.servers, topic, next(parts))
         produce(broker.servers, topic, next(parts))
-        await eventually(lambda: len(logged(redis)) >= len(messages))
+        await eventually(lambda: logged_count(redis) >= len(messages))
     check(logged(redis), messages)
 
 
@@ -163,10 +163,10 @@ async def test_broker_that_forgot_everything_is_read_from_its_beginning(
         messages = [(b"A", message("A", "1", MOMENT + n, n=n).encode()) for n in range(2000)]
         produce(broker.servers, topic, messages[:1000])
         with RunningConsumer(redis):
-            await eventually(lambda: len(logged(redis)) == 1000)
+            await eventually(lambda: logged_count(redis) == 1000)
             broker.kill()
             broker.start()
             broker.topic(2, name=topic)
             produce(broker.servers, topic, messages[1000:])
-            await eventually(lambda: len(logged(redis)) >= 2000)
+            await eventually(lambda: logged_count(redis) >= 2000)
         check(logged(redis), messages)

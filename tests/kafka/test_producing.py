@@ -24,7 +24,7 @@ from quotes.kafka.producer_status import (
 )
 from quotes.publish.publishing import publish_ticks
 from tests.kafka.broker import Broker
-from tests.kafka.consumers import logged
+from tests.kafka.consumers import logged, logged_count
 from tests.live import LiveServer
 from tests.ticks import MOMENT, tick
 from tests.waiting import DEADLINE_S, eventually
@@ -58,7 +58,7 @@ def writing(redis: Redis, **options: Any) -> Iterator[TickProducer]:
 
 async def publish(redis: Redis, first: int, behind: int) -> None:
     publish_ticks([tick("A", str(n), MOMENT + n) for n in range(first, behind)], client=redis)
-    await eventually(lambda: len(logged(redis)) >= behind)
+    await eventually(lambda: logged_count(redis) >= behind)
 
 
 async def test_restart_neither_skips_nor_repeats(
@@ -98,7 +98,7 @@ async def test_late_ticks_are_written_if_asked_for(
     """Without `late` only shown ticks are written; with it the others are marked."""
     await publish(redis, 0, 5)
     publish_ticks([tick("A", "9", MOMENT + 1)], client=redis)
-    await eventually(lambda: len(logged(redis)) == 6)
+    await eventually(lambda: logged_count(redis) == 6)
     with writing(redis, late=True) as producer:
         await eventually(lambda: producer.written == 6)
     marks = [
