@@ -18,6 +18,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http.request import validate_host
 
 from quotes.conf import conf
+from quotes.publish.simulation.master import simulated_master_fill
+from quotes.runtime.clock import today_in_india
 from quotes.serve.console import Console
 from quotes.serve.embedded_redis import EmbeddedServer, embedded_server
 from quotes.serve.listening import EVERYWHERE, LOOPBACK, open_listeners
@@ -49,6 +51,7 @@ def serve(options: ServeOptions) -> None:
         ChildNotReady: the embedded Redis did not start.
     """
     check_database()
+    filled = _fill_master() if options.demo else ""
     embedded = find_redis(settings.REDIS_URL)
     with contextlib.ExitStack() as stack:
         listeners = open_listeners(options.host, options.port, options.workers)
@@ -64,6 +67,8 @@ def serve(options: ServeOptions) -> None:
                 console.line(OWN_NAME, line)
 
         try:
+            if filled:
+                console.line(OWN_NAME, filled)
             if embedded:
                 console.line(
                     OWN_NAME,
@@ -72,6 +77,19 @@ def serve(options: ServeOptions) -> None:
             asyncio.run(Supervisor(children, console, started=started).run())
         finally:
             console.close()
+
+
+def _fill_master() -> str:
+    """Put the simulated instruments into a master that has no others; return what was done."""
+    try:
+        count = simulated_master_fill(today=today_in_india())
+    except DatabaseError as error:
+        return f"the master has no simulated instruments: {error}"
+    finally:
+        connections["default"].close()
+    if count is None:
+        return "the instrument master is yours: it gets no simulated instruments"
+    return f"the instrument master has the {count} instruments of the simulated market"
 
 
 def check_database() -> None:

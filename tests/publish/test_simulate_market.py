@@ -33,6 +33,12 @@ def test_symbols_narrow_it(redis: Redis) -> None:
     assert set(redis.keys("stock:*")) == {b"stock:M&M", b"stock:TCS", b"stock:NIFTY 50"}
 
 
+def test_every_instrument_has_a_price_at_once(redis: Redis) -> None:
+    """However slow the market is, it begins with a tick of each instrument."""
+    call_command("simulate_market", "--duration", "0.1", "--rate", "0.001", stdout=io.StringIO())
+    assert len(redis.keys("stock:*")) == 133
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -66,5 +72,5 @@ def test_outlasts_redis_and_ends_on_a_signal(redis: Redis, redis_server: ValkeyP
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=10)
     assert process.returncode == 0
-    assert re.search(r"simulating 41 instruments at 500 ticks/s\npublished [0-9,]+ ticks", out)
+    assert re.search(r"simulating 133 instruments at 500 ticks/s\npublished [0-9,]+ ticks", out)
     assert "Traceback" not in err

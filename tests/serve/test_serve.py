@@ -1,8 +1,10 @@
 """manage.py serve, with real servers; the bridge and the market have tests of their own."""
 
 import http.client
+import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -362,3 +364,32 @@ def test_what_is_missing_is_said(settings: Any) -> None:
     """When something does not work after the start, the first line says what."""
     lines = ready_lines(ServeOptions(), ("127.0.0.1", 5000), None, problem="no bridge works")
     assert lines[0] == "not ready yet, see the lines above: no bridge works"
+
+
+def json_of(url: str) -> Any:
+    host, _, path = url.removeprefix("http://").partition("/")
+    with closing(http.client.HTTPConnection(host, timeout=START_S)) as client:
+        client.request("GET", f"/{path}")
+        return json.loads(client.getresponse().read())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_demo_has_its_instruments(
+    serve: Callable[..., Program], tmp_path: Path, database_url: str
+) -> None:
+    """A demo with an empty master shows what it simulates: search, option chain, futures."""
+    port, own = free_port(), tmp_path / "demo.sqlite3"
+    shutil.copy(database_url.removeprefix("sqlite:///"), own)
+    demo = {"DATABASE_URL": f"sqlite:///{own}", "INSTRUMENTS_FOLLOW_MASTER": "true"}
+    with serve("--demo", PORT=str(port), **demo) as program:
+        program.wait_for("stop       Ctrl-C", timeout_s=START_S)
+        assert "instruments of the simulated market" in program.text
+        api = f"http://localhost:{port}/api/"
+        found = json_of(f"{api}instruments/?search=reliance&type=EQ")["results"]
+        assert [one["key"] for one in found] == ["NSE_EQ:RELIANCE"]
+        chain = json_of(f"{api}instruments/NIFTY/option-chain/")
+        assert len(chain["strikes"]) == 11 and len(chain["expiries"]) == 2
+        assert json_of(f"{api}instruments/?type=FUT")["results"]
+        assert len(json_of(f"{api}market-status/")["segments"]) == 9
+        program.end(signal.SIGINT)

@@ -18,7 +18,7 @@ MAX_RATE = 20_000
 
 class Command(CommandWithExamples):
     help = (
-        "Publish made-up prices of some forty Indian shares, indices, futures and options until "
+        "Publish made-up prices of some 130 Indian shares, indices, futures and options until "
         "Ctrl-C. They start at invented levels and move together, on their tick sizes, as a "
         "market does."
     )

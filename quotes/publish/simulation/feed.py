@@ -21,11 +21,13 @@ def simulate(
 ) -> int:
     """Publish a simulated market until it is interrupted and return how many ticks there were.
 
+    It begins with a tick of each instrument.
+
     Args:
         publish: publishes a batch and returns how many of its ticks were published.
         duration_s: how long to run; None: until interrupted.
     """
-    published = 0
+    published = publish(market.opening(timestamp=redis_clock.now_ms()))
     began = step_at = time.monotonic()
     while duration_s is None or step_at - began < duration_s:
         if not interrupt.sleep_until(step_at + STEP_S):

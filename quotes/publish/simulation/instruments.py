@@ -1,7 +1,7 @@
 """The instruments of the simulated market: names, tick sizes, lots, weights in indices.
 
-Prices are starting points and resemble no particular day; `market.py` moves them. Nothing here
-replaces the instrument master.
+Prices are starting points and resemble no particular day; `market.py` moves them. `master.py` puts
+the instruments into a master that has no others.
 """
 
 from collections.abc import Iterator
@@ -16,8 +16,14 @@ LAST_DAY_OF_NEAR_MONTH = 20
 
 NIFTY_LEVEL = 26_000
 BANK_LEVEL = 58_500
-STRIKE_STEP = 100
-STRIKES_EACH_SIDE = 2
+STRIKES_EACH_SIDE = 5
+EXPIRIES = 3  # months of which contracts are listed; the last one's are futures alone
+
+# Root of the contracts -> index, its level, and the distance of the strikes.
+INDEX_ROOTS = {
+    "NIFTY": ("NIFTY 50", NIFTY_LEVEL, 100),
+    "BANKNIFTY": ("NIFTY BANK", BANK_LEVEL, 500),
+}
 
 
 class Share(NamedTuple):
@@ -75,6 +81,7 @@ class SimulatedInstrument:
         kind: EQ, INDEX, FUT, CE or PE.
         lot: smallest quantity traded; 0: not traded.
         volume: traded on a usual day.
+        root: how the symbol begins, of futures and options.
     """
 
     symbol: str
@@ -86,6 +93,7 @@ class SimulatedInstrument:
     volume: int = 0
     strike: int = 0
     expiry: date | None = None
+    root: str = ""
 
 
 def simulated_instruments(today: date) -> Iterator[SimulatedInstrument]:
@@ -99,6 +107,17 @@ def simulated_instruments(today: date) -> Iterator[SimulatedInstrument]:
     for index in ("NIFTY 50", "NIFTY BANK"):
         yield SimulatedInstrument(index, index, "INDEX", paise5, 0, 4)
     month = near_month(today)
+    for ahead in range(EXPIRIES):
+        yield from _contracts(month, busy=1 / (1 + ahead), options=ahead < EXPIRIES - 1)
+        month = (month + timedelta(days=31)).replace(day=1)
+
+
+def _contracts(month: date, *, busy: float, options: bool) -> Iterator[SimulatedInstrument]:
+    """Yield the contracts that expire in a month.
+
+    Args:
+        busy: how often they trade, relative to those of the near month.
+    """
     code = f"{month:%y%b}".upper()
     expiry = month.replace(day=25)
     tenth = Decimal("0.10")
@@ -109,16 +128,33 @@ def simulated_instruments(today: date) -> Iterator[SimulatedInstrument]:
         if share.lot
     ]
     for root, underlying, lot, tick_size in futures:
-        symbol = f"{root}{code}FUT"
         yield SimulatedInstrument(
-            symbol, underlying, "FUT", tick_size, lot, 3, 120_000 * lot, expiry=expiry
+            symbol=f"{root}{code}FUT",
+            underlying=underlying,
+            kind="FUT",
+            tick_size=tick_size,
+            lot=lot,
+            busy=3 * busy,
+            volume=round(120_000 * busy) * lot,
+            expiry=expiry,
+            root=root,
         )
-    for strike in strikes():
-        for kind in ("CE", "PE"):
-            symbol = f"NIFTY{code}{strike}{kind}"
-            yield SimulatedInstrument(
-                symbol, "NIFTY 50", kind, paise5, 65, 2, 26_000_000, strike=strike, expiry=expiry
-            )
+        if not options or root not in INDEX_ROOTS:
+            continue
+        for strike in strikes(root):
+            for kind in ("CE", "PE"):
+                yield SimulatedInstrument(
+                    symbol=f"{root}{code}{strike}{kind}",
+                    underlying=underlying,
+                    kind=kind,
+                    tick_size=Decimal("0.05"),
+                    lot=lot,
+                    busy=busy,
+                    volume=round(400_000 * busy) * lot,
+                    strike=strike,
+                    expiry=expiry,
+                    root=root,
+                )
 
 
 def near_month(today: date) -> date:
@@ -129,11 +165,11 @@ def near_month(today: date) -> date:
     return (first + timedelta(days=31)).replace(day=1)
 
 
-def strikes() -> list[int]:
-    middle = round(NIFTY_LEVEL / STRIKE_STEP) * STRIKE_STEP
-    return [
-        middle + step * STRIKE_STEP for step in range(-STRIKES_EACH_SIDE, STRIKES_EACH_SIDE + 1)
-    ]
+def strikes(root: str) -> list[int]:
+    """Return the strikes of the options of an index, around its level."""
+    _, level, step = INDEX_ROOTS[root]
+    middle = round(level / step) * step
+    return [middle + each * step for each in range(-STRIKES_EACH_SIDE, STRIKES_EACH_SIDE + 1)]
 
 
 def showcase(today: date) -> list[str]:

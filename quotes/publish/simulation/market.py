@@ -121,6 +121,14 @@ class SimulatedMarket:
             ticks.append(quote.tick(timestamp))
         return ticks
 
+    def opening(self, *, timestamp: int) -> list[Tick]:
+        """Return a first trade of each instrument, so that all have a price from the beginning."""
+        ticks = []
+        for quote in self.quotes.values():
+            quote.trade(self.fair_price(quote.instrument), self.random)
+            ticks.append(quote.tick(timestamp))
+        return ticks
+
     def move(self, seconds: float) -> None:
         scale = math.sqrt(seconds / TRADING_S)
         market = self.random.gauss(0, MARKET_DAY * scale)
