@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from instruments.sessions import Hours, Session
 from quotes.history.candles.bars import Bar, Point, merge
 from quotes.history.candles.building import CandleBuilder
-from quotes.history.candles.deriving import CandleChange
+from quotes.history.candles.deriving import CandleChange, RemovedCandle
 from quotes.history.candles.intervals import STORED, Interval
 from quotes.history.candles.sessions import Calendar, calendars
 from quotes.runtime.clock import DAY_MS
@@ -44,7 +44,9 @@ class Memory:
         found = self.bars(series, [Interval.MINUTE], start, end)
         return found[-1][1] if found else None
 
-    def take(self, changes: list[CandleChange]) -> None:
+    def take(self, changes: list[CandleChange], removed: Iterable[RemovedCandle] = ()) -> None:
+        for one in removed:
+            del self.stored[one.interval, one.start]
         for change in changes:
             self.stored[change.interval, change.bar.start] = change.bar
 
@@ -155,3 +157,54 @@ def test_noise_leaves_no_volume_in_any_order_of_arrival(
         bars = [bar for _, bar in memory.bars(1, [interval], 0, 2**62)]
         assert sum(bar.volume or 0 for bar in bars) == last
     assert seen(memory) == seen(built([points]))
+
+
+HOURS = st.builds(
+    lambda opens, closes: Hours((Session("open", opens, closes, date(2000, 1, 1)),)),
+    st.sampled_from([time(9, 0), time(9, 15), time(9, 20), time(9, 47), time(10, 15)]),
+    st.sampled_from([time(15, 0), time(15, 30), time(15, 40)]),
+)
+# From 10:15 to 14:55, in all of these hours, and close together.
+inside = st.one_of(
+    st.integers(3_600_000, 3_700_000),
+    st.integers(3_600_000, 20_400_000),
+    st.integers(5_000_000, 5_100_000),
+)
+
+
+@st.composite
+def changing_hours(draw: st.DrawFn) -> tuple[list[Hours], list[list[Point]]]:
+    """Hours that change within a session, and the ticks that arrive under each of them."""
+    hours = draw(st.lists(HOURS, min_size=2, max_size=3))
+    runs, number = [], 0
+    for _ in hours:
+        rows = draw(st.lists(st.tuples(inside, readings, prices), min_size=1, max_size=20))
+        run: list[Point] = [
+            (DAY + at, volume, number + place, price, None)
+            for place, (at, volume, price) in enumerate(rows)
+        ]
+        number += len(run)
+        runs.append(run)
+    return hours, runs
+
+
+@settings(deadline=None, max_examples=80)
+@given(changing_hours(), st.integers(1, 5))
+def test_hours_that_change_within_a_session_count_nothing_twice(
+    changing: tuple[list[Hours], list[list[Point]]], size: int
+) -> None:
+    """After the next tick, the candles are those that all ticks make in the present hours."""
+    memory = Memory()
+    for hours, run in zip(*changing, strict=True):
+        calendar = calendars({"NSE_EQ": hours})
+        builder = CandleBuilder(memory, calendar, grace_ms=0)
+        for at in range(0, len(run), size):
+            batch = run[at : at + size]
+            memory.ticks += batch
+            changes = builder.apply("NSE_EQ", 1, batch)
+            memory.take(changes, builder.take_removed())
+        at_once = Memory()
+        at_once.ticks = list(memory.ticks)
+        whole = CandleBuilder(at_once, calendar, grace_ms=0)
+        at_once.take(whole.apply("NSE_EQ", 1, list(memory.ticks)))
+        assert seen(memory) == seen(at_once)

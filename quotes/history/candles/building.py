@@ -12,9 +12,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from quotes.history.candles.bars import Bar, Point, absorb, fold
-from quotes.history.candles.deriving import CandleChange, CandleSource, Level, LongerCandles
+from quotes.history.candles.deriving import (
+    CandleChange,
+    CandleSource,
+    Level,
+    LongerCandles,
+    RemovedCandle,
+)
 from quotes.history.candles.intervals import Interval
-from quotes.history.candles.recomputing import with_volumes
+from quotes.history.candles.recomputing import DerivedCandles, derive_candles, with_volumes
 from quotes.history.candles.sessions import Calendar, TradingDay
 from quotes.history.candles.volumes import MAX_VOLUME, SESSION_START
 
@@ -31,7 +37,7 @@ class _SeriesBuilder:
     """
 
     __slots__ = (
-        *("_calendar", "_loaded", "_longer", "_recent", "_series"),
+        *("_calendar", "_is_final", "_loaded", "_longer", "_recent", "_series"),
         *("_settled", "_settled_at", "_source"),
     )
 
@@ -41,13 +47,14 @@ class _SeriesBuilder:
         self._series = series
         self._calendar = calendar
         self._source = source
+        self._is_final = is_final
         self._longer = LongerCandles(series, calendar, source, is_final)
         self._loaded = False  # whether the attributes below agree with the stored ticks
         self._settled: Bar | None = None  # the candle of the ticks up to settled_at
         self._settled_at: tuple[int, int, int] | Point = (0, 0, 0)
         self._recent: list[Point] = []  # all ticks after that, in order
 
-    def apply(self, points: list[Point]) -> list[CandleChange]:
+    def apply(self, points: list[Point]) -> DerivedCandles:
         """Return the candles changed by one or more new ticks, which are stored already."""
         points.sort()
         if self._loaded and points[0] > self._settled_at:
@@ -61,7 +68,17 @@ class _SeriesBuilder:
         }
         for day in noisy.values():
             minutes = self._find_volumes(day, minutes)
-        return self._longer.derive(minutes)
+        derived = derive_candles(
+            self._longer,
+            minutes,
+            series=self._series,
+            source=self._source,
+            is_final=self._is_final,
+            new_times=[point[0] for point in points],
+        )
+        if derived.made_again:
+            self._loaded = False
+        return derived
 
     def _find_volumes(self, day: TradingDay, minutes: list[Bar]) -> list[Bar]:
         """Return changed candles with the volumes that the whole of a day makes known."""
@@ -181,6 +198,9 @@ class _SeriesBuilder:
         newest = max([*made, *([stored.start] if stored else [])], default=None)
         if newest is None:
             return
+        if self._calendar.day(newest) is None or self._span(newest)[1] != newest:
+            self._loaded = False  # a candle of other hours than now
+            return
         day, start, ends, limit = self._span(newest)
         points = stored_points.get(newest)
         if points is None:
@@ -220,6 +240,7 @@ class CandleBuilder:
         self._calendars = calendars
         self.grace_ms = grace_ms
         self._builders: dict[int, _SeriesBuilder] = {}
+        self._removed: list[RemovedCandle] = []
         self.clocks: dict[str, int] = {}
         self._committed_clocks: dict[str, int] = {}  # clocks at the last commit
 
@@ -227,7 +248,7 @@ class CandleBuilder:
         return self._calendars.get(segment) or self._calendars[""]
 
     def apply(self, segment: str, series: int, points: list[Point]) -> list[CandleChange]:
-        """Return the candles changed by new ticks of one series.
+        """Return the candles changed by new ticks of one series; see also `take_removed`.
 
         Args:
             points: one or more, within trading hours, and stored already.
@@ -240,11 +261,18 @@ class CandleBuilder:
                 self._source,
                 lambda ends: ends + self.grace_ms <= self._committed_clocks.get(segment, 0),
             )
-        changes = builder.apply(points)
+        derived = builder.apply(points)
+        changes = derived.changes
+        self._removed += derived.removed
         passed = self.clocks.get(segment, 0) - self.grace_ms
         for change in changes:
             change.bar.final |= change.bar.ends <= passed
         return changes
+
+    def take_removed(self) -> list[RemovedCandle]:
+        """Return the stored candles to delete since the last call, before changes are stored."""
+        removed, self._removed = self._removed, []
+        return removed
 
     def forget(self, series: int | None = None) -> None:
         """Drop what is in memory, of one series or of all: what is stored has been changed."""

@@ -3,6 +3,10 @@
 Each interval is made of a shorter one within the same hour; the day is made of its hours. A stored
 candle that is not what its shorter ones make (these were pruned, or it was imported) is kept: what
 changes in its minutes is merged into it.
+
+If the hours of a segment change within a session, its longer candles begin at other times from then
+on. Beside those that are stored, minutes would count twice: `OtherHours` says so, and
+`recomputing.py` makes the candles of that day again.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,6 +16,7 @@ from typing import NamedTuple, Protocol
 from quotes.history.candles.bars import Bar, Point, absorb, merge
 from quotes.history.candles.intervals import STORED, WITHIN_DAY, Interval
 from quotes.history.candles.sessions import Calendar, TradingDay
+from quotes.runtime.clock import DAY_MS
 
 # How many hours of a series stay in memory.
 _MAX_HOURS = 2
@@ -36,6 +41,22 @@ class CandleChange(NamedTuple):
     series: int
     interval: Interval
     bar: Bar
+
+
+class RemovedCandle(NamedTuple):
+    """A stored candle that is none any more."""
+
+    series: int
+    interval: Interval
+    start: int
+
+
+class OtherHours(Exception):
+    """Stored candles of a day do not begin and end as the hours of their segment say now."""
+
+    def __init__(self, day: TradingDay) -> None:
+        super().__init__(f"the candles of the day at {day.midnight} are of other hours")
+        self.day = day
 
 
 class _Change(NamedTuple):
@@ -72,7 +93,8 @@ class LongerCandles:
     """
 
     __slots__ = (
-        *("_calendar", "_day", "_day_level", "_fixed", "_hours", "_is_final", "_series", "_source"),
+        *("_accepted", "_calendar", "_day", "_day_level", "_fixed", "_hours", "_is_final"),
+        *("_series", "_source"),
     )
 
     def __init__(
@@ -82,10 +104,19 @@ class LongerCandles:
         self._calendar = calendar
         self._source = source
         self._is_final = is_final
+        self._accepted: set[int] = set()  # midnights of days whose candles are of other hours
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what is in memory."""
         self._hours: dict[int, _Levels] = {}
         self._fixed: set[tuple[Interval, int]] = set()  # candles that their minutes do not make
         self._day: TradingDay | None = None
         self._day_level: _Levels = {}
+
+    def accept(self, day: TradingDay) -> None:
+        """Leave the candles of a day as they are, although they are of other hours."""
+        self._accepted.add(day.midnight)
 
     def _day_of(self, start: int) -> TradingDay:
         day = self._calendar.day(start)
@@ -93,7 +124,11 @@ class LongerCandles:
         return day
 
     def derive(self, minutes: list[Bar]) -> list[CandleChange]:
-        """Return every candle, of any interval, that changes with these one-minute candles."""
+        """Return every candle, of any interval, that changes with these one-minute candles.
+
+        Raises:
+            OtherHours: nothing changes; call `forget`, and make the candles of that day again.
+        """
         changes: list[CandleChange] = []
         hours: dict[int, list[Bar]] = {}
         for bar in minutes:
@@ -196,14 +231,22 @@ class LongerCandles:
             levels: _Levels = {interval: {} for interval in STORED}
             kinds = (Interval.HOUR, Interval.DAY)
             for interval, bar in self._source.bars(
-                self._series, kinds, day.midnight, max(day.ends, day.midnight + 1)
+                self._series, kinds, day.midnight, day.midnight + DAY_MS
             ):
                 levels[interval][bar.start] = bar
+            is_of_other_hours = any(
+                day.span(Interval.HOUR, start) != (start, bar.ends)
+                for start, bar in levels[Interval.HOUR].items()
+            )
+            if is_of_other_hours and day.midnight not in self._accepted:
+                raise OtherHours(day)
             if self._day is not None:
                 self._fixed.discard((Interval.DAY, self._day.midnight))
             self._day, self._day_level = day, levels
             stored = levels[Interval.DAY].get(day.midnight)
-            if stored is not None and not _is_made_of(stored, levels[Interval.HOUR]):
+            if stored is not None and (
+                is_of_other_hours or not _is_made_of(stored, levels[Interval.HOUR])
+            ):
                 self._fixed.add((Interval.DAY, day.midnight))
         hours = self._day_level[Interval.HOUR]
         in_order = hour.start in hours or not hours or hour.start > next(reversed(hours))

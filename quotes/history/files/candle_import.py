@@ -10,7 +10,7 @@ from django.db import transaction
 from quotes.history.candles.bars import Bar
 from quotes.history.candles.deriving import CandleChange, LongerCandles
 from quotes.history.candles.intervals import Interval
-from quotes.history.candles.recomputing import with_volumes
+from quotes.history.candles.recomputing import derive_candles, with_volumes
 from quotes.history.candles.sessions import Calendar, TradingDay
 from quotes.history.files.import_report import HistoryImportReport
 from quotes.history.files.import_rows import CandleRecord
@@ -68,8 +68,16 @@ class CandleImport:
             return [CandleChange(number, interval, bar) for bar in bars]
         calendar = self._calendars.get(segment) or self._calendars[""]
         longer = LongerCandles(number, calendar, self._tables, lambda ends: True)
+        derived = derive_candles(
+            longer,
+            self._with_recorded(number, calendar, bars),
+            series=number,
+            source=self._tables,
+            is_final=lambda ends: True,
+        )
+        self._tables.delete_candles(derived.removed)
         made: dict[tuple[Interval, int], CandleChange] = {}
-        for change in longer.derive(self._with_recorded(number, calendar, bars)):
+        for change in derived.changes:
             change.bar.final = True
             made[change.interval, change.bar.start] = change
         return list(made.values())

@@ -101,6 +101,7 @@ class TickImport:
             for (segment, number), new in points.items():
                 for change in self._builder.apply(segment, number, new):
                     changes[number, change.interval, change.bar.start] = change
+            self._tables.delete_candles(self._builder.take_removed())
             if changes:
                 self._tables.put_candles(list(changes.values()))
         self._builder.committed()

@@ -4,7 +4,6 @@ A day is built as a whole, without the incremental code of `candles/building.py`
 only the rules of a candle. What its ticks do not prove stays as it is.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -12,18 +11,16 @@ from datetime import date
 from django.db import transaction
 
 from instruments.keys import InstrumentKey
-from quotes.history.candles.bars import Bar, Point, merge
-from quotes.history.candles.deriving import MADE_OF, CandleChange
+from quotes.history.candles.bars import Bar, Point
+from quotes.history.candles.deriving import CandleChange
 from quotes.history.candles.intervals import STORED, Interval
-from quotes.history.candles.recomputing import session_minutes
+from quotes.history.candles.recomputing import Bars, bars_of_day, is_made, unproved_bars
 from quotes.history.candles.sessions import Calendar, TradingDay
 from quotes.history.models import Candle, LogPosition, Series, Tick
 from quotes.history.router import ALIAS
 from quotes.history.tables.base import Tables
 from quotes.history.tables.opening import open_tables
 from quotes.runtime.clock import DAY_MS, date_of, midnight_of
-
-_Bars = dict[tuple[Interval, int], Bar]  # interval and start -> candle
 
 
 @dataclass
@@ -120,7 +117,7 @@ def _rebuild_day(
     """Compare and repair one day of one instrument."""
     midnight = midnight_of(date_)
     day = calendar.day(midnight)
-    stored: _Bars = {
+    stored: Bars = {
         (interval, bar.start): bar
         for interval, bar in tables.bars(series.id, STORED, midnight, midnight + DAY_MS)
     }
@@ -135,9 +132,13 @@ def _rebuild_day(
     report.days += 1
     whole = stored.get((Interval.DAY, midnight))
     is_complete = whole is None or len(points) >= whole.ticks
-    right = _bars_of_day(points, {} if is_complete else stored, day) if day is not None else {}
+    unproved: Bars = {}
     if not is_complete:
-        fixed = _fixed(tables.points(series.id, midnight, midnight + DAY_MS), stored, right)
+        ticks = tables.points(series.id, midnight, midnight + DAY_MS)
+        unproved = unproved_bars([point[0] for point in ticks], stored)
+    right = bars_of_day(points, unproved, day) if day is not None else {}
+    if not is_complete:
+        fixed = {at: bar for at, bar in unproved.items() if not is_made(bar, right.get(at))}
         right |= fixed
         report.incomplete += 1
         report.unchecked += len(fixed)
@@ -168,30 +169,7 @@ def _rebuild_day(
             Candle.objects.filter(series=series, interval=interval, start=start).delete()
 
 
-def _bars_of_day(points: list[Point], stored: _Bars, day: TradingDay) -> _Bars:
-    """Return all candles of the sorted ticks of a day, and of the stored candles without ticks.
-
-    Args:
-        stored: of them those are used as they are that neither ticks nor shorter candles prove.
-    """
-    fixed = [bar for (interval, _), bar in stored.items() if interval is Interval.MINUTE]
-    bars = session_minutes(day, points, fixed)
-    found: _Bars = {(Interval.MINUTE, bar.start): bar for bar in bars}
-    times = [point[0] for point in points]
-    for interval, shorter in (MADE_OF | {Interval.DAY: Interval.HOUR}).items():
-        groups: dict[tuple[int, int], list[Bar]] = {}
-        for (kind, start), bar in sorted(found.items()):
-            if kind is shorter:
-                groups.setdefault(day.span(interval, start), []).append(bar)
-        level = {start: merge(members, start, ends) for (start, ends), members in groups.items()}
-        for (kind, start), old in stored.items():
-            if kind is interval and _is_unproved(old, level.get(start), times):
-                level[start] = old  # longer ones are made of it
-        found |= {(interval, start): bar for start, bar in level.items()}
-    return found
-
-
-def _without(others: list[Point], stored: _Bars, day: TradingDay) -> _Bars:
+def _without(others: list[Point], stored: Bars, day: TradingDay) -> Bars:
     """Return the stored candles of a day without the ticks that are no trades.
 
     Release 0.1.0 made candles of these too. Their prices show, so that they differ from what the
@@ -205,25 +183,6 @@ def _without(others: list[Point], stored: _Bars, day: TradingDay) -> _Bars:
             if bar is not None and bar.low <= 0:
                 found[at] = replace(bar, ticks=bar.ticks - 1)
     return found
-
-
-def _is_unproved(bar: Bar, made: Bar | None, times: list[int]) -> bool:
-    """Return whether neither ticks nor shorter candles can prove a stored candle.
-
-    Args:
-        made: the candle that they make.
-        times: of all stored ticks, sorted.
-    """
-    count = bisect_left(times, bar.ends) - bisect_left(times, bar.start)
-    return count < bar.ticks and (made is None or made is bar or made.ticks < bar.ticks)
-
-
-def _fixed(points: list[Point], stored: _Bars, right: _Bars) -> _Bars:
-    """Return the stored candles of a day that neither its ticks nor shorter candles can prove."""
-    times = sorted(point[0] for point in points)
-    return {
-        place: bar for place, bar in stored.items() if _is_unproved(bar, right.get(place), times)
-    }
 
 
 def _is_same(old: Bar, new: Bar, interval: Interval) -> bool:

@@ -184,7 +184,10 @@ class HistoryWriter:
         return self.maker.calendars.get(segment) or self.maker.calendars[""]
 
     def set_calendars(self, calendars: dict[str, Calendar]) -> None:
-        """Use other calendars from now on; stored candles stay as they are."""
+        """Use other calendars from now on.
+
+        Candles of a day that are stored already follow with the day's next tick.
+        """
         self.maker.set_calendars(calendars)
         grace_ms = self._builder.grace_ms
         self._builder = CandleBuilder(self.tables, calendars, grace_ms=grace_ms)
@@ -233,6 +236,7 @@ class HistoryWriter:
                 for (segment, series), points in batch.points.items():
                     for change in self._builder.apply(segment, series, points):
                         changes[series, change.interval, change.bar.start] = change
+                self.tables.delete_candles(self._builder.take_removed())
                 self.tables.put_candles(list(changes.values()))
                 finals = self._finalise()
                 gaps = [

@@ -15,7 +15,7 @@ from django.db.models import F, Sum
 from instruments.keys import InstrumentKey
 from instruments.prices import is_above_zero
 from quotes.history.candles.bars import NO_VOLUME, Bar, Point
-from quotes.history.candles.deriving import CandleChange
+from quotes.history.candles.deriving import CandleChange, RemovedCandle
 from quotes.history.candles.intervals import Interval
 from quotes.history.models import Gap, LogPosition, Series
 from quotes.history.router import ALIAS
@@ -54,6 +54,7 @@ _FINALISE = (
     " AND series_id IN (SELECT id FROM history_series WHERE segment = %s)"
     f' RETURNING "series_id", "interval", {_BAR_COLUMNS}'
 )
+_DELETE = 'DELETE FROM history_candle WHERE series_id = %s AND "interval" = %s AND "start" = %s'
 _ADVANCE = (
     "UPDATE history_logposition SET entry_id = %s, n = %s, base = %s, clocks = %s, part_of = %s"
     " WHERE shard = %s AND entry_id = %s AND n = %s"
@@ -93,6 +94,12 @@ class Tables(abc.ABC):
     @abc.abstractmethod
     def put_candles(self, changes: Sequence[CandleChange]) -> None:
         """Store candles, replacing stored ones; each candle may be there once."""
+
+    def delete_candles(self, removed: Sequence[RemovedCandle]) -> None:
+        """Delete candles; call it before `put_candles`."""
+        if removed:
+            with self.connection.cursor() as cursor:
+                cursor.executemany(_DELETE, [(one[0], int(one[1]), one[2]) for one in removed])
 
     def _query(self, sql: str, values: Sequence[Any]) -> list[Any]:
         with self.connection.cursor() as cursor:
@@ -152,9 +159,9 @@ class Tables(abc.ABC):
 
     # -- days, finals, series, positions and gaps -------------------------------------------------
 
-    def last_days(self, series: int, midnight: int) -> list[Bar]:
-        """Return the last two day candles up to a date, newest first."""
-        return [_bar_of(row[1:]) for row in self._query(_LAST_DAYS, (series, midnight))]
+    def last_days(self, series: int, moment: int) -> list[Bar]:
+        """Return the last two day candles up to that of a moment, newest first."""
+        return [_bar_of(row[1:]) for row in self._query(_LAST_DAYS, (series, moment))]
 
     def finalise(self, segment: str, passed: int) -> list[CandleChange]:
         """Mark the candles of a segment that ended by a moment as final; return those candles."""
