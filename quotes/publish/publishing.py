@@ -103,7 +103,10 @@ def _resolves_to(name: str, key: InstrumentKey) -> bool:
 
 
 def forget_prices(names: Iterable[str], *, client: redis.Redis) -> int:
-    """Forget latest prices, so that their streams start a new epoch; return how many there were."""
+    """Forget latest prices, so that their streams start a new epoch; return how many there were.
+
+    The statistics of their day go too; a recorder writes them again with the next tick.
+    """
     names = list(names)
     keys = [index.resolve(name) for name in names]
     fields = [str(key) for key in keys]
@@ -111,8 +114,9 @@ def forget_prices(names: Iterable[str], *, client: redis.Redis) -> int:
     pipeline = client.pipeline()
     pipeline.delete(*map(stock_key, published), *map(seen_key, published))
     pipeline.hdel(own_key("latest"), *fields)
+    pipeline.hdel(own_key("day"), *fields)
     _request_forget(pipeline, fields)
-    _, forgotten, _ = pipeline.execute()
+    _, forgotten, *_ = pipeline.execute()
     return int(forgotten)
 
 
@@ -127,7 +131,7 @@ def forget_all_prices(*, client: redis.Redis) -> int:
     for at in range(0, len(stock_keys), 1000):
         pipeline.delete(*stock_keys[at : at + 1000])
     pipeline.hlen(own_key("latest"))
-    pipeline.delete(own_key("latest"))
+    pipeline.delete(own_key("latest"), own_key("day"))
     _request_forget(pipeline, None)
     return int(pipeline.execute()[-3])
 

@@ -1,6 +1,7 @@
 """History over the WebSocket: numbers, last ticks, resuming without a gap, and candles."""
 
 import asyncio
+import json
 import random
 from typing import Any
 
@@ -13,8 +14,9 @@ from instruments.keys import InstrumentKey
 from quotes.history.recording.announcements import Announcer
 from quotes.history.router import ALIAS
 from quotes.publish.publishing import forget_prices, publish_ticks
-from quotes.runtime.clock import DAY_MS
+from quotes.runtime.clock import DAY_MS, now_ms
 from quotes.store.group_names import candle_group
+from quotes.store.names import own_key
 from quotes.ticks import Tick
 from quotes.websocket.delivery.day_fields import day_fields
 from quotes.websocket.feed.feed import current_feed
@@ -304,6 +306,25 @@ async def test_quotes_say_what_is_known_of_the_day(live: LiveServer, redis: Redi
         assert (after["high"], after["low"], after["change"]) == (102.1, 99.05, 1)
         await publish(redis, tick("A", "103", MOMENT + DAY_MS))  # of a day not recorded
         assert "open" not in await client.price()
+
+
+@pytest.mark.usefixtures("stored")
+async def test_tick_a_day_ahead_leaves_no_day_of_tomorrow(
+    live: LiveServer, redis: Redis, settings: Any
+) -> None:
+    """When it is forgotten, the statistics are those of today, and stay so at each start."""
+    settings.QUOTES_MAX_AHEAD_S = 2 * DAY_MS // 1000
+    now = now_ms()
+    await publish(redis, Tick("A", "999", now + DAY_MS))
+    await asyncio.to_thread(record_here, redis)
+    await asyncio.to_thread(forget_prices, ["A"], client=redis)
+    await asyncio.to_thread(record_here, redis)
+    assert not redis.hexists(own_key("day"), "A")
+    await publish(redis, tick("A", "100", now))
+    for _ in range(2):
+        await asyncio.to_thread(record_here, redis)
+        day = json.loads(redis.hget(own_key("day"), "A") or b"")
+        assert (day["high"], day["prev_close"]) == (100, None)
 
 
 @pytest.mark.slow

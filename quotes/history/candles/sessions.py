@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 
-from instruments.sessions import Hours, quiet_hours, trading_hours
+from instruments.sessions import HORIZON_DAYS, Hours, quiet_hours, trading_hours
 from quotes.history.candles.intervals import Interval
 from quotes.runtime.clock import (
     DAY_MS,
@@ -74,6 +74,7 @@ class Calendar:
         self._hours = hours
         self._all_hours = all_hours
         self._days: dict[int, TradingDay | None] = {}  # days since 1970, in India -> the day
+        self._before: dict[int, tuple[int, ...]] = {}  # the same -> the days before
 
     def day_of(self, timestamp: int) -> TradingDay | None:
         """Return the trading day of a tick; None if no candle includes the tick."""
@@ -90,6 +91,31 @@ class Calendar:
         except KeyError:
             found = self._days[number] = self._make_day(number)
             return found
+
+    def sessions_before(self, midnight: int) -> tuple[int, ...]:
+        """Return when the days begin that can be the last session before a day, newest first.
+
+        That is one day if the hours are known, or none if they are not known of that time. Names
+        without hours may rest at the weekend or not: it is the day before, and on Saturdays to
+        Mondays also the days back to Friday.
+        """
+        number = day_number(midnight)
+        try:
+            return self._before[number]
+        except KeyError:
+            found = self._before[number] = self._find_before(number)
+            return found
+
+    def _find_before(self, number: int) -> tuple[int, ...]:
+        if self._hours is not None:
+            days = (number - back for back in range(1, HORIZON_DAYS + 1))
+            last = next(
+                (day for day in days if trading_hours(self._hours, date_of_day(day)) is not None),
+                None,
+            )
+            return () if last is None else (midnight_of_day(last),)
+        back = {5: 1, 6: 2, 0: 3}.get(date_of_day(number).weekday(), 1)
+        return tuple(midnight_of_day(number - days) for days in range(1, back + 1))
 
     def _make_day(self, number: int) -> TradingDay | None:
         midnight = midnight_of_day(number)

@@ -101,11 +101,13 @@ class _RecordedSeries:
         bounds: event times in [begin, end) are in candles, for the day that was looked up last.
         points: those ticks of the present batch that are in candles.
         newest, newest_arrived: event time and arrival of the newest event.
+        epoch, shown: of the newest tick, and the time of the newest one of it that was shown; 0: of
+            none yet.
     """
 
     __slots__ = (
-        *("above_zero", "bounds", "calendar", "newest", "newest_arrived"),
-        *("number", "points", "segment"),
+        *("above_zero", "bounds", "calendar", "epoch", "newest", "newest_arrived"),
+        *("number", "points", "segment", "shown"),
     )
 
     def __init__(self, number: int, key: InstrumentKey, calendar: Calendar) -> None:
@@ -116,6 +118,7 @@ class _RecordedSeries:
         self.bounds = _NO_HOURS
         self.points: list[Point] = []
         self.newest = self.newest_arrived = 0
+        self.epoch = self.shown = 0
 
     def find_hours(self, timestamp: int) -> bool:
         """Set the bounds to the day of a tick; return whether candles include the tick."""
@@ -133,6 +136,7 @@ class TickBatch:
         positions: shard -> how far its log is read after this batch.
         gaps: shard and the ticks missing from its log.
         clocks: segment -> its newest event.
+        shown: series -> time of its last tick that was shown, if the batch has ticks of it.
         bad: how many ticks could not be parsed.
     """
 
@@ -141,6 +145,7 @@ class TickBatch:
     positions: dict[int, ReadPosition] = field(default_factory=dict)
     gaps: list[tuple[int, MissingTicks]] = field(default_factory=list)
     clocks: dict[str, SegmentClock] = field(default_factory=dict)
+    shown: dict[int, int] = field(default_factory=dict)
     bad: int = 0
 
 
@@ -209,6 +214,8 @@ class BatchMaker:
             if series.points:
                 batch.points[series.segment, series.number] = series.points
                 series.points = []
+            if series.shown:
+                batch.shown[series.number] = series.shown
             batch.clocks[series.segment] = max(
                 batch.clocks.get(series.segment, SegmentClock()),
                 SegmentClock(series.newest, series.newest_arrived),
@@ -280,6 +287,10 @@ class BatchMaker:
             if stored and (*row[:2], *row[3:6], Decimal(price), *row[7:]) in stored:
                 continue
             rows.append(row)
+            if tick.epoch != series.epoch:
+                series.epoch, series.shown = tick.epoch, 0
+            if timestamp > series.shown and tick.shown:
+                series.shown = timestamp
             # A tick from the future does not move the clock of its segment ahead.
             event = timestamp if timestamp < tick.received else tick.received
             if event > series.newest:

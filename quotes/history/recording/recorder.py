@@ -185,13 +185,14 @@ class Recorder:
         calendars = self._calendars()
         if calendars is not writer.maker.calendars:
             writer.set_calendars(calendars)
+            day_statistics.forget()
         self._follow_names(writer)
         entries = reader.read_batch(1 if self._once else _BLOCK_MS)
         began = time.monotonic()
         now = redis_clock.now_ms()  # bridges mark by it when a tick came
         if entries:
-            changes = self._store(writer, entries, now, again=reader.read_again(entries))
-            day_statistics.update(changes)
+            changes, shown = self._store(writer, entries, now, again=reader.read_again(entries))
+            day_statistics.update(changes, shown)
             announcer.add(changes, newest_only=reader.has_more(entries))
         elif not self._once:
             announcer.add(writer.idle(now_ms=now, patience_ms=_PATIENCE_MS))
@@ -217,11 +218,14 @@ class Recorder:
 
     def _store(
         self, writer: HistoryWriter, entries: list[LogEntry], now: int, *, again: list[LogEntry]
-    ) -> list[CandleChange]:
+    ) -> tuple[list[CandleChange], dict[int, int]]:
+        """Store entries; return changed candles, and the times of the last ticks shown."""
         began = time.monotonic()
         changes: list[CandleChange] = []
+        shown: dict[int, int] = {}
         for part in store_in_parts(writer, entries, now_ms=now, again=again):
             changes += part.stored.changes
+            shown.update(part.stored.shown)
             self._count(part.stored)
             if part.refused:
                 self._refused, self._refused_at = part.refused, redis_clock.now_ms()
@@ -233,7 +237,7 @@ class Recorder:
             self._position.update({entry.shard: entry.id for entry in entries})
         self.counters.commit_ms = round((time.monotonic() - began) * 1000)
         self._report_regularly()
-        return changes
+        return changes, shown
 
     def _count(self, stored: StoredBatch) -> None:
         """Count what was committed."""

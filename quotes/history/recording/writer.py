@@ -4,7 +4,8 @@
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -57,6 +58,7 @@ class StoredBatch(NamedTuple):
         changes: candles that are new, changed, or final now; each once.
         bad: how many ticks could not be parsed.
         refused: how many ticks the database refused.
+        shown: series -> time of the last tick of it that clients were shown, of those in the batch.
     """
 
     ticks: int
@@ -64,6 +66,7 @@ class StoredBatch(NamedTuple):
     gaps: list[Gap]
     bad: int
     refused: int = 0
+    shown: Mapping[int, int] = MappingProxyType({})
 
 
 @contextlib.contextmanager
@@ -247,7 +250,8 @@ class HistoryWriter:
                     self.tables.add_gap(gap)
         self.positions.update(batch.positions)
         self._committed()
-        return StoredBatch(len(batch.rows), [*changes.values(), *finals], gaps, batch.bad)
+        changed = [*changes.values(), *finals]
+        return StoredBatch(len(batch.rows), changed, gaps, batch.bad, shown=batch.shown)
 
     def refuse(self, entry: LogEntry, *, now_ms: int) -> StoredBatch:
         """Move past the ticks of an entry without storing them, and record a gap.
