@@ -211,6 +211,50 @@ async def test_names_in_another_case_follow_the_master(
     assert (await client.price())["price"] == 5
 
 
+@pytest.mark.parametrize("candles", [None, "1m"])
+async def test_names_in_another_case_are_found_once_the_master_has_them(
+    client: Client, monkeypatch: pytest.MonkeyPatch, candles: str | None
+) -> None:
+    """A client that typed `infy` before an import has INFY after it, unless `infy` had a price."""
+    master = index._snapshot
+    monkeypatch.setattr(index, "_snapshot", snapshot_of())
+    more = {} if candles is None else {"candles": candles}
+    await client.subscribe("infy", **more)
+    monkeypatch.setattr(index, "_snapshot", master)
+    feed = await current_feed()
+    for _ in range(2):  # and stays with it
+        await feed.follow_master()
+        again = await client.subscribe("INFY", **more)
+        assert again["rejected"][0]["code"] == 409
+
+
+async def test_stream_of_a_name_as_written_stays_when_the_master_comes(
+    client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that has prices of `infy` keeps them when the master learns of INFY."""
+    master = index._snapshot
+    monkeypatch.setattr(index, "_snapshot", snapshot_of())
+    await client.subscribe("infy")
+    publish(redis, "infy", message("infy", "1"))
+    assert (await client.price())["price"] == 1
+    monkeypatch.setattr(index, "_snapshot", master)
+    await (await current_feed()).follow_master()
+    assert (await client.ask(action="list"))["symbols"] == ["infy"]
+
+
+async def test_names_without_room_are_not_looked_up(
+    live: LiveServer, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client at its limit, or that repeats itself, costs no further look-up."""
+    settings.QUOTES_MAX_SYMBOLS = 2
+    async with live.client() as limited:
+        answer = await limited.subscribe("A1", "A2", "A3", "A4")
+        assert [one["symbol"] for one in answer["unknown"]] == ["A1", "A2"]
+        answer = await limited.subscribe("A1", "A2", "A3")
+        assert [one["code"] for one in answer["rejected"]] == [409, 409, 405]
+        assert "unknown" not in answer
+
+
 async def test_unknown_names_cost_a_bounded_time(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ from quotes.runtime.background import BackgroundTasks
 from quotes.runtime.garbage import collect_all, set_survivors_aside
 from quotes.runtime.time_slices import TimeSlices
 from quotes.store.clients import async_client
+from quotes.store.group_names import price_group
 from quotes.store.redis_clock import redis_clock
 from quotes.store.request_clients import RequestRedis
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
@@ -278,7 +279,7 @@ class Feed:
         A session that cannot follow yet, since a request of its client is under way, holds up no
         other.
         """
-        resolve = lru_cache(maxsize=None)(index.resolve)  # many clients use the same names
+        resolve = lru_cache(maxsize=None)(self._resolve)  # many clients use the same names
         tasks = []
         for at, listener in enumerate(list(self.listeners), 1):
             follow = partial(self._let_follow, listener, resolve)
@@ -287,6 +288,19 @@ class Feed:
                 await asyncio.sleep(0)
         if tasks:
             await asyncio.wait(tasks, timeout=_FOLLOW_TIMEOUT_S)
+
+    def _resolve(self, name: str, *, segment: str = "") -> InstrumentKey:
+        """Return the instrument that a subscribed name means now; see `index.resolve`.
+
+        A name of which no price came, and that differs from one of the master only in case, is that
+        one, as it is for a client that subscribes now.
+        """
+        key = index.resolve(name, segment=segment)
+        if index.describe(key) is None and self.layer.newest_message(price_group(key)) is None:
+            found = index.spellings(name, segment=segment)
+            if len(found) == 1:
+                return found[0]
+        return key
 
     async def _let_follow(self, listener: FeedListener, resolve: Resolve) -> None:
         try:

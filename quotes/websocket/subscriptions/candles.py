@@ -61,10 +61,17 @@ class CandleSubscriptions:
         """Subscribe to candles: acknowledgement, past candles if asked for, then live ones."""
         interval = _live_interval(message.candles)
         count = _past_count(message)
-        request = await find_instruments(self._feed, message.names, message.segment)
+        subscribed = _SubscribedInstruments(self, interval)
+        request = await find_instruments(
+            self._feed,
+            message.names,
+            message.segment,
+            subscribed=subscribed,
+            room=self._access.max_symbols - len(subscribed),
+        )
         admission = admit(
             request,
-            subscribed=_SubscribedInstruments(self, interval),
+            subscribed=subscribed,
             access=self._access,
             allow_delayed=False,
         )

@@ -6,7 +6,7 @@ the server busy with names that do not exist.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
@@ -50,14 +50,21 @@ class NamedRequest(NamedTuple):
         return {"known": False, "unknown": self.unknown} if self.unknown else {}
 
 
-async def find_instruments(feed: Feed, names: Sequence[str], segment: str) -> NamedRequest:
+async def find_instruments(
+    feed: Feed, names: Sequence[str], segment: str, *, subscribed: Container[str], room: int
+) -> NamedRequest:
     """Return the instruments of a request's names.
+
+    Args:
+        subscribed: the instruments that the client has; their names are not looked up further.
+        room: how many more it may have; of more unlisted names the rest is not looked up further.
 
     Redis is read if the master does not have all of them; while it does not answer, no name counts
     as published, or as unknown.
     """
     segment = index.segment_code(segment)
-    found, unlisted = await feed.slices.run(_find(feed.instruments, names, segment))
+    steps = _find(feed.instruments, names, segment, subscribed, room)
+    found, unlisted = await feed.slices.run(steps)
     if not unlisted:
         return NamedRequest(names, found, segment, [])
     published = await _published(feed, unlisted)
@@ -73,7 +80,11 @@ _UnlistedNames = dict[int, Unlisted]  # position in the request -> the name
 
 
 def _find(
-    instruments: NamedInstruments, names: Sequence[str], segment: str
+    instruments: NamedInstruments,
+    names: Sequence[str],
+    segment: str,
+    subscribed: Container[str],
+    room: int,
 ) -> Steps[tuple[_Found, _UnlistedNames]]:
     """Return what the names mean as they are written, and those that the master does not have."""
     found: _Found = []
@@ -90,12 +101,18 @@ def _find(
                 one = one or instruments.find(name, segment, strict=strict)
                 found.append(one)
                 key = one.key
-                if one.is_listed or not may_mean_another(name, has_master=has_master):
+                if (
+                    one.is_listed
+                    or one.field in subscribed
+                    or not may_mean_another(name, has_master=has_master)
+                ):
                     continue
             except InstrumentsError as error:
                 found.append(error)
                 if not isinstance(error, UnknownSymbol):
                     continue
+            if len(unlisted) >= room:
+                continue
             unlisted[len(found) - 1] = Unlisted(name, key, segment)
             missing += 1
             if not missing % _STEP_UNLISTED:

@@ -101,7 +101,13 @@ class PriceSubscriptions:
         backfill: Backfill,
         chain: ChainSubscription | None,
     ) -> None:
-        request = await find_instruments(self._feed, names, message.segment)
+        request = await find_instruments(
+            self._feed,
+            names,
+            message.segment,
+            subscribed=self.requested,
+            room=self._access.max_symbols - len(self.requested),
+        )
         if self._ended:
             return
         wanted, taken, rejected = await self._feed.slices.run(self._admit(request, message))
