@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import pytest
 from django.db import connections
@@ -11,6 +11,7 @@ from redis import Redis
 
 from quotes.errors import HistoryDown
 from quotes.history.models import Tick
+from quotes.history.recording.recorder import Recorder
 from quotes.history.recording.writer import HistoryWriter
 from quotes.history.router import ALIAS
 from quotes.store.names import own_key
@@ -25,15 +26,18 @@ class InThread:
     """A recorder in a thread of its own, over a connection of its own."""
 
     def __init__(self, redis: Redis, history: HistoryDatabase) -> None:
-        self.recorder = recorder(redis, once=False)
+        self.recorder = self.make_recorder(redis)
         self.thread = threading.Thread(target=self.run, args=(history.url,))
         self.thread.start()
+
+    def make_recorder(self, redis: Redis) -> Recorder:
+        return recorder(redis, once=False)
 
     def run(self, url: str) -> None:
         use(url)
         self.recorder.run()
 
-    def __enter__(self) -> "InThread":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
