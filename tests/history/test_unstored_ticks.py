@@ -217,6 +217,19 @@ def test_late_tick_does_not_remake_an_imported_day(redis: Redis, tmp_path: Path)
     assert wrong() == 0
 
 
+def test_imported_day_stays_beside_ticks_out_of_hours(redis: Redis, tmp_path: Path) -> None:
+    """They are in no candle, so they prove none: rebuilding keeps the day."""
+    text = MINUTES + "2021-04-16,700,720,690,710,1000\n"
+    import_file(write(tmp_path / "d.csv", text), name="RELIANCE", interval="day")
+    late = [log_row(price="705", timestamp=OPENING + n * MINUTE, shown=False) for n in (-3, -2, 5)]
+    log(redis, late)
+    record(redis)
+    found = rebuild_candles(first=FRIDAY, last=FRIDAY, calendars=calendars(HOURS))
+    assert (found.wrong, found.unchecked) == (0, 1)
+    day = Candle.objects.get(interval=Interval.DAY)
+    assert prices(Interval.DAY, day.start) == ["700", "720", "690", "710"]
+
+
 def test_working_recorder_follows_an_import(
     redis: Redis, history: HistoryDatabase, tmp_path: Path
 ) -> None:

@@ -109,22 +109,28 @@ def is_made(bar: Bar, made: Bar | None) -> bool:
     return made is not None and made is not bar and made.ticks >= bar.ticks
 
 
-def unproved_bars(times: Iterable[int], stored: Mapping[tuple[Interval, int], Bar]) -> Bars:
+def unproved_bars(
+    times: Iterable[int], stored: Mapping[tuple[Interval, int], Bar], day: TradingDay | None
+) -> Bars:
     """Return the stored candles of a day whose ticks are not all stored.
 
     Those of a longer candle are if they are in one-minute candles.
 
     Args:
         times: of all stored ticks of the day that may be in the stored candles.
+        day: by the present hours; stored candles may be of others. None: nothing trades.
     """
     ordered = sorted(times)
+    # Ticks out of hours are in no longer candle, or in a one-minute candle too.
+    within = [at for at in ordered if day is not None and day.begins <= at < day.accepts_until]
     in_minutes = [(start, bar.ticks) for (interval, start), bar in stored.items() if interval == 1]
     found: Bars = {}
     last = dict(sorted(stored))  # interval -> start of its last candle
     for (interval, start), bar in stored.items():
         # The last candle has the ticks of the minute after the close too.
         until = bar.ends + MINUTE_MS if start == last[interval] else bar.ends
-        count = bisect_left(ordered, until) - bisect_left(ordered, start)
+        counted = ordered if interval is Interval.MINUTE else within
+        count = bisect_left(counted, until) - bisect_left(counted, start)
         if interval is not Interval.MINUTE and count < bar.ticks:
             count = max(count, sum(ticks for at, ticks in in_minutes if start <= at < bar.ends))
         if count < bar.ticks:
@@ -202,7 +208,7 @@ def _made_again(
     stored: Bars = {(interval, bar.start): bar for interval, bar in bars}
     ticks = source.points(series, day.midnight, day.midnight + DAY_MS)
     times = Counter(point[0] for point in ticks) - Counter(new_times)
-    unproved = unproved_bars(times.elements(), stored)
+    unproved = unproved_bars(times.elements(), stored, day)
     if any(interval is not Interval.MINUTE for interval, _ in unproved):
         return None
     for bar in minutes:

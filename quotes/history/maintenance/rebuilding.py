@@ -135,7 +135,7 @@ def _rebuild_day(
     unproved: Bars = {}
     if not is_complete:
         ticks = tables.points(series.id, midnight, midnight + DAY_MS)
-        unproved = unproved_bars([point[0] for point in ticks], stored)
+        unproved = unproved_bars([point[0] for point in ticks], stored, day)
     right = bars_of_day(points, unproved, day) if day is not None else {}
     if not is_complete:
         fixed = {at: bar for at, bar in unproved.items() if not is_made(bar, right.get(at))}
