@@ -67,7 +67,6 @@ class Plan:
         self._times = {key: [one.time for one in rows] for key, rows in self._history.items()}
         self._keys = sorted(self._history)
         self._segments = sorted({segment_of(key) for key in self._keys})
-        self._without_minutes: set[tuple[str, date]] = set()  # pruned: segment and day
         self.counts: Counter[str] = Counter()
 
     def steps(self) -> Iterator[Step]:
@@ -196,8 +195,6 @@ class Plan:
         """One-minute candles of a vendor, of a past day or of today, some of them ahead of now."""
         key = self._random.choice(self._keys)
         day = self._random.choice((*PAST, TODAY, TODAY))
-        if (segment_of(key), day) in self._without_minutes:
-            return self._past_ticks(now)
         opens, closes = hours_of(day)
         count = self._random.choice((1, 5, 30, 200))
         first = self._random.randrange(375)
@@ -249,14 +246,7 @@ class Plan:
                     break
                 # Of today, the ticks alone.
                 cutoff = self._random.choice([day for day in days[:-1] if day <= cutoff])
-        edit = Prune(first_kept)
-        self._without_minutes |= {
-            (segment, day)
-            for segment in self._segments
-            for day in PAST
-            if edit.drops(segment, LABELS[1], day)
-        }
-        return edit
+        return Prune(first_kept)
 
     def _rebuild(self, now: int) -> Edit:
         first = self._random.choice((*PAST, TODAY))
