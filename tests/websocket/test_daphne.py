@@ -242,8 +242,10 @@ async def test_requests_are_answered_while_redis_hangs(
         redis_server.pause()
         try:
             await subscribe_all(everyone)
-            async with asyncio.timeout(SOON_S), connect(daphne_url) as connection:
-                await subscribe_all([Client(connection)])
+            async with asyncio.timeout(SOON_S):
+                later = Client(await stack.enter_async_context(connect(daphne_url)))
+            await subscribe_all([later])
+            async with asyncio.timeout(SOON_S):
                 assert await asyncio.to_thread(status) == 503
         finally:
             redis_server.resume()
