@@ -70,11 +70,17 @@ class Site:
         except (URLError, OSError):
             return False
 
+    def start_all(self) -> None:
+        """Start what does not run, and wait until both work."""
+        if "bridge" not in self.processes:
+            self.start_bridge()
+        if "web" not in self.processes:
+            self.start_web()
+        self.wait_until_up()
+
     def __enter__(self) -> "Site":
-        self.start_bridge()
-        self.start_web()
         try:
-            self.wait_until_up()
+            self.start_all()
         except BaseException:
             self.stop()
             raise

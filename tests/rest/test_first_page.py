@@ -11,6 +11,7 @@ from quotes.runtime.clock import now_ms
 from quotes.ticks import Tick
 from tests.chromium import Chromium
 from tests.site import Site
+from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -29,11 +30,26 @@ def browser(chromium: Chromium) -> Iterator[Chromium]:
     chromium.open("about:blank")
 
 
-@pytest.fixture
-def site(browser: Chromium, redis: Redis) -> Iterator[Site]:
-    # After the browser, so that nothing is started where there is none.
+@pytest.fixture(scope="module")
+def redis(chromium: Chromium, redis_server: ValkeyProcess) -> Iterator[Redis]:
+    """A client of a server that is empty before the first test: each has symbols of its own."""
+    redis_server.start()
+    with Redis.from_url(redis_server.url, socket_timeout=5) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture(scope="module")
+def processes(redis: Redis) -> Iterator[Site]:
     with Site(redis) as one:
         yield one
+
+
+@pytest.fixture
+def site(browser: Chromium, processes: Site) -> Site:
+    """Bridge and web server, started again if a test left one down."""
+    processes.start_all()
+    return processes
 
 
 def publish(redis: Redis, symbol: str, price: str) -> None:
@@ -75,16 +91,16 @@ def test_symbols_leave_and_return_by_the_address(
     browser: Chromium, site: Site, redis: Redis
 ) -> None:
     """The button unsubscribes; the address holds what is left and, when edited, is followed."""
-    browser.open(f"{site.url}#AAPL,M%26M")
-    browser.wait_for(f"{cell('M&M', 'price')} === 'waiting for its first price'")
-    browser.evaluate("document.querySelector('[aria-label=\"Unsubscribe AAPL\"]').click()")
-    browser.wait_for("location.hash === '#M%26M'")
-    publish(redis, "AAPL", "1")
-    publish(redis, "M&M", "2")
-    browser.wait_for(f"{cell('M&M', 'price')} === '2'")
+    browser.open(f"{site.url}#TCS,L%26T")
+    browser.wait_for(f"{cell('L&T', 'price')} === 'waiting for its first price'")
+    browser.evaluate("document.querySelector('[aria-label=\"Unsubscribe TCS\"]').click()")
+    browser.wait_for("location.hash === '#L%26T'")
+    publish(redis, "TCS", "1")
+    publish(redis, "L&T", "2")
+    browser.wait_for(f"{cell('L&T', 'price')} === '2'")
     assert browser.evaluate("rows.children.length") == 1
-    browser.evaluate("location.hash = '#AAPL'")
-    browser.wait_for(f"{cell('AAPL', 'price')} === '1'")
+    browser.evaluate("location.hash = '#TCS'")
+    browser.wait_for(f"{cell('TCS', 'price')} === '1'")
     assert browser.evaluate("rows.children.length") == 1
     assert browser.errors == []
 
@@ -116,26 +132,26 @@ def test_errors_are_shown_in_words(browser: Chromium, site: Site, redis: Redis) 
 
 def test_killed_server_is_found_again(browser: Chromium, site: Site, redis: Redis) -> None:
     """A server that dies and comes back is reconnected to, and prices flow again."""
-    publish(redis, "AAPL", "100.50")
-    browser.open(f"{site.url}#AAPL")
-    browser.wait_for(f"{cell('AAPL', 'price')} === '100.50'")
+    publish(redis, "INFY", "100.50")
+    browser.open(f"{site.url}#INFY")
+    browser.wait_for(f"{cell('INFY', 'price')} === '100.50'")
     site.kill("web")
     browser.wait_for(state("waiting"))
     browser.wait_for("/^Reconnecting in \\d+ s$/.test(document.querySelector('.pill').textContent)")
-    publish(redis, "AAPL", "101.00")
+    publish(redis, "INFY", "101.00")
     site.start_web()
-    browser.wait_for(f"{cell('AAPL', 'price')} === '101.00'")
-    publish(redis, "AAPL", "102.00")
-    browser.wait_for(f"{cell('AAPL', 'price')} === '102.00'")
-    assert browser.evaluate(cell("AAPL", "change")) == "+1.00"
+    browser.wait_for(f"{cell('INFY', 'price')} === '101.00'")
+    publish(redis, "INFY", "102.00")
+    browser.wait_for(f"{cell('INFY', 'price')} === '102.00'")
+    assert browser.evaluate(cell("INFY", "change")) == "+1.00"
     assert browser.evaluate(state("live"))
 
 
 def test_lost_feed_is_shown(browser: Chromium, site: Site, redis: Redis) -> None:
     """Without a bridge the page says that the feed is down, and when it is back."""
-    publish(redis, "AAPL", "100.50")
-    browser.open(f"{site.url}#AAPL")
-    browser.wait_for(f"{cell('AAPL', 'price')} === '100.50'")
+    publish(redis, "SBIN", "100.50")
+    browser.open(f"{site.url}#SBIN")
+    browser.wait_for(f"{cell('SBIN', 'price')} === '100.50'")
     site.kill("bridge")
     browser.wait_for(state("down"))
     assert "gets no prices" in browser.evaluate(
@@ -143,8 +159,8 @@ def test_lost_feed_is_shown(browser: Chromium, site: Site, redis: Redis) -> None
     )
     site.start_bridge()
     browser.wait_for(f"{state('quiet')} || {state('live')}")
-    publish(redis, "AAPL", "100.55")
-    browser.wait_for(f"{cell('AAPL', 'change')} === '+0.05'")
+    publish(redis, "SBIN", "100.55")
+    browser.wait_for(f"{cell('SBIN', 'change')} === '+0.05'")
     assert browser.evaluate(state("live"))
 
 
@@ -187,7 +203,7 @@ WITH_MASTER = """
     const frame = parse(text, ...more);
     if (frame?.type === "subscribed" && frame.symbols.includes("RELIANC")) {
       frame.known = false;
-      frame.unknown = [{ symbol: "RELIANC", suggestions: ["AAPL", "TCS"] }];
+      frame.unknown = [{ symbol: "RELIANC", suggestions: ["ITC", "TCS"] }];
     }
     return frame;
   };
@@ -196,23 +212,23 @@ WITH_MASTER = """
 
 def test_unknown_name_offers_what_may_be_meant(browser: Chromium, site: Site, redis: Redis) -> None:
     """A misspelled name shows suggestions; a click on one subscribes to it instead."""
-    publish(redis, "AAPL", "100.50")
+    publish(redis, "ITC", "100.50")
     script = browser.command("Page.addScriptToEvaluateOnNewDocument", source=WITH_MASTER)
     try:
         browser.open(f"{site.url}#RELIANC")
-        browser.wait_for(f"{cell('RELIANC', 'price')}.includes('did you mean AAPL')")
+        browser.wait_for(f"{cell('RELIANC', 'price')}.includes('did you mean ITC')")
         browser.evaluate("document.querySelector('.suggestion').click()")
-        browser.wait_for(f"{cell('AAPL', 'price')} === '100.50'")
-        assert browser.evaluate("location.hash") == "#AAPL"
+        browser.wait_for(f"{cell('ITC', 'price')} === '100.50'")
+        assert browser.evaluate("location.hash") == "#ITC"
         assert browser.evaluate("rows.children.length") == 1
     finally:
         browser.command("Page.removeScriptToEvaluateOnNewDocument", identifier=script["identifier"])
 
 
 def test_name_in_another_case_shows_its_price(browser: Chromium, site: Site, redis: Redis) -> None:
-    """The row of `aapl` shows the prices of AAPL, and stays the only one."""
-    publish(redis, "AAPL", "100.50")
-    wait_until(lambda: redis.hexists("quotes:latest", "AAPL"))
-    browser.open(f"{site.url}#aapl")
-    browser.wait_for(f"{cell('aapl', 'price')} === '100.50'")
+    """The row of `msft` shows the prices of MSFT, and stays the only one."""
+    publish(redis, "MSFT", "100.50")
+    wait_until(lambda: redis.hexists("quotes:latest", "MSFT"))
+    browser.open(f"{site.url}#msft")
+    browser.wait_for(f"{cell('msft', 'price')} === '100.50'")
     assert browser.evaluate("rows.children.length") == 1
