@@ -152,10 +152,15 @@ def session_of(segment: str, day: date) -> Session | None:
     return Session(midnight + OPENS * MINUTE, closes, closes + MINUTE)
 
 
-def session_before(segment: str, day: date) -> date:
-    """Return the day of the session before a day."""
-    day -= timedelta(days=1)
-    return day if session_of(segment, day) else session_before(segment, day)
+def sessions_before(segment: str, day: date) -> list[date]:
+    """Return the days whose close can be the one before a day, the last one first.
+
+    That is the session before; of names without a segment the day before, and on Saturdays to
+    Mondays the days back to Friday.
+    """
+    back = {5: 1, 6: 2, 0: 3}.get(day.weekday(), 1)
+    days = [day - timedelta(days=number) for number in range(1, 15)]
+    return [one for one in days if session_of(segment, one)][: 1 if segment else back]
 
 
 def hours_of(day: date) -> tuple[int, int]:

@@ -28,8 +28,8 @@ from benchmarks.right_day.events import (
     midnight_of,
     minute_of,
     segment_of,
-    session_before,
     session_of,
+    sessions_before,
 )
 
 _IMPORTED, _RECORDED = 0, 1  # within a millisecond, imported ticks come first
@@ -185,7 +185,9 @@ class Expected:
         for date_ in sorted((day for name, day in self.days if name == key), reverse=True):
             day = self.day_candle(key, date_)
             if day is not None:
-                previous = self.day_candle(key, session_before(segment_of(key), date_))
+                before = sessions_before(segment_of(key), date_)
+                closes = (self.day_candle(key, one) for one in before)
+                previous = next((candle for candle in closes if candle), None)
                 return {
                     "date": date_.isoformat(),
                     "open": day.open,

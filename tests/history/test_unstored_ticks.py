@@ -73,6 +73,18 @@ def test_reading_after_imported_minutes_adds_what_is_above_them(
     assert wrong() == 0
 
 
+def test_reading_below_imported_minutes_is_right_whatever_comes_late(
+    redis: Redis, tmp_path: Path
+) -> None:
+    """It adds nothing, whether or not it belongs to the longest rising sequence."""
+    minutes_of_ten(tmp_path, [1000])
+    for minute, volume in ((5, 241), (10, 2000), (3, 1000)):
+        log(redis, [log_row(volume=volume, timestamp=TEN + minute * MINUTE)])
+        record(redis)
+        assert wrong() == 0
+    assert volumes() == {2000}
+
+
 def test_minutes_imported_between_readings_take_their_part(redis: Redis, tmp_path: Path) -> None:
     """What was counted at the reading after them was traded within them."""
     log(redis, [log_row(volume=500_000, timestamp=TEN - MINUTE)])

@@ -16,7 +16,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# The day's volume at the close of a candle, and 1 if a reading of the candle is noise, else 0.
+# The day's volume at the close of a candle, and 1 if a reading of the candle is noise, or below the
+# day's volume before it, else 0.
 VolumeState = tuple[int, int]
 
 SESSION_START: VolumeState = (0, 0)
@@ -76,9 +77,10 @@ def day_volumes(candles: Sequence[Sequence[int] | FixedVolume]) -> list[CandleVo
         for reading in candle:
             if not reading:
                 continue
-            if not next(counts):
+            # Candles whose ticks are not stored can have more than a reading that counts.
+            if not next(counts) or reading < level:
                 noise = 1
-            elif reading > level:
+            else:
                 level = reading
         found.append(CandleVolume(level - before if candle else None, (level, noise)))
     return found
