@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from django.db import DatabaseError, connection
 
-from instruments import resolving, spelling
+from instruments import market, resolving, spelling
 from instruments.chains import Chain, find_chain, price_sources
 from instruments.conf import conf
 from instruments.errors import InstrumentsError
@@ -148,6 +148,8 @@ class InstrumentIndex:
         names = [
             name for symbol in symbols if symbol for name in (symbol, f"{key.segment}:{symbol}")
         ]
+        if key.segment in market.INDEX_SEGMENTS:
+            names.append(f"{key.segment.partition('_')[0]}_EQ:{key.symbol}")
         own = str(key)
         return [name for name in (*names, *self._snapshot.former_names.get(key, ())) if name != own]
 
@@ -252,14 +254,20 @@ class InstrumentIndex:
         """Return the instrument that a key means now, whatever it meant when it was stored.
 
         That is the key itself while the master has the instrument, or has nothing by that name.
+        Before there is a master, `NSE:NIFTY 50` is taken for a share; it is the index since.
         """
         key = InstrumentKey.parse(text)
-        if self.describe(key) is not None:
+        if not len(self) or self.describe(key) is not None:
             return key
         try:
-            return resolving.resolve(self._snapshot, text)
+            found = resolving.resolve(self._snapshot, text)
+            if found == key and key.segment in market.CASH_SEGMENTS:
+                exchange = key.segment.partition("_")[0]
+                other = resolving.resolve(self._snapshot, f"{exchange}:{key.symbol}")
+                return other if self.describe(other) is not None else key
         except InstrumentsError:
             return key
+        return found
 
     def _contracts(self, segment: str, underlying: str) -> list[MasterEntry]:
         snapshot = self._snapshot

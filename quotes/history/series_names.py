@@ -18,6 +18,7 @@ from instruments.keys import InstrumentKey
 from instruments.loading import LoadPacer
 from instruments.market import DERIVATIVE_SEGMENTS
 from instruments.symbols import readings
+from instruments.vendors import dated_contract
 from quotes.history.models import Series
 from quotes.history.router import ALIAS
 
@@ -74,12 +75,12 @@ class SeriesNames:
 
     def series_of(self, keys: Iterable[InstrumentKey]) -> dict[InstrumentKey, InstrumentSeries]:
         """Return the series of each instrument that has some, in the order of the keys."""
-        wanted = {str(key): key for key in keys}
-        own = dict(Series.objects.filter(key__in=wanted).values_list("key", "id"))
+        wanted = {key: str(index.current_key(str(key))) for key in keys}
+        own = dict(Series.objects.filter(key__in=set(wanted.values())).values_list("key", "id"))
         owners = self.owners()
         return {
             key: InstrumentSeries(own.get(text), tuple(one.number for one in owners.get(text, ())))
-            for text, key in wanted.items()
+            for key, text in wanted.items()
             if text in own or text in owners
         }
 
@@ -108,7 +109,12 @@ def _find_owners() -> dict[str, tuple[EarlierSeries, ...]]:
 def _owner(text: str) -> str:
     """Return the key of the instrument that a series belongs to."""
     segment, _, symbol = text.partition(":")
-    if segment in DERIVATIVE_SEGMENTS and not index.is_former(segment, symbol) and readings(symbol):
+    if (
+        segment in DERIVATIVE_SEGMENTS
+        and not index.is_former(segment, symbol)
+        and readings(symbol)
+        and dated_contract(symbol) is None
+    ):
         return text  # a contract that has expired, as the exchange writes it
     return str(index.current_key(text))
 

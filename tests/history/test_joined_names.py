@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from instruments.index import index
 from instruments.keys import InstrumentKey
 from instruments.models import Instrument
 from quotes.history.candles.intervals import Interval
@@ -20,13 +21,23 @@ from quotes.history.queries.selectors import candles, last_candles, last_ticks, 
 from quotes.history.recording.batches import LogEntry
 from quotes.history.recording.writer import HistoryWriter
 from quotes.history.rows import CandleRow
+from quotes.history.series_names import series_names
 from quotes.runtime.clock import DAY_MS, now_ms
 from quotes.store.names import own_key
 from quotes.store.tick_log import LoggedTick
 from tests.history.conftest import HistoryDatabase
 from tests.history.logs import HOURS, MINUTE, OPENING, log, log_row, record
 from tests.history.masters import Import, replaced_master
-from tests.instruments.factories import equity, reliance
+from tests.history.noise import noisy_sessions
+from tests.instruments.factories import (
+    crudeoil_future,
+    equity,
+    m_and_m,
+    nifty50_index,
+    nifty_call,
+    reliance,
+    sensex_index,
+)
 
 RELIANCE = InstrumentKey("NSE_EQ", "RELIANCE")
 
@@ -113,6 +124,50 @@ def test_price_of_zero_is_no_trade_of_the_instrument(
         record(redis)
     (day,) = candles(keys=[RELIANCE], interval=Interval.DAY)
     assert (day.ticks, int(day.low), day.volume) == (1 + len(first), 9, 130)
+
+
+# What was published before there was a master, and what it means since.
+PUBLISHED = [
+    ("RELIANCE-EQ", "NSE_EQ:RELIANCE"),
+    ("NSE:RELIANCE", "NSE_EQ:RELIANCE"),
+    ("NSE_EQ|INE002A01018", "NSE_EQ:RELIANCE"),
+    ("NSE_EQ:2885", "NSE_EQ:RELIANCE"),
+    ("BSE:RELIANCE", "BSE_EQ:RELIANCE"),
+    ("BSE:500325", "BSE_EQ:RELIANCE"),
+    ("M&M", "NSE_EQ:M&M"),
+    ("NIFTY 50", "NSE_INDEX:NIFTY 50"),
+    ("NSE:NIFTY 50", "NSE_INDEX:NIFTY 50"),
+    ("NSE:NIFTY50-INDEX", "NSE_INDEX:NIFTY 50"),
+    ("BSE:SENSEX", "BSE_INDEX:SENSEX"),
+    ("NIFTY24APR18000CE", "NFO:NIFTY24APR18000CE"),
+    ("NIFTY25APR2418000CE", "NFO:NIFTY24APR18000CE"),
+    ("NFO:NIFTY25APR2418000CE", "NFO:NIFTY24APR18000CE"),
+    ("CRUDEOIL24APRFUT", "MCX:CRUDEOIL24APRFUT"),
+    ("AAPL", "AAPL"),
+    ("NSE:TCS", "NSE_EQ:TCS"),
+]
+
+
+@pytest.mark.parametrize("history", ["sqlite"], indirect=True)
+def test_whatever_was_published_is_found_as_what_it_means_now(
+    redis: Redis, history: HistoryDatabase, master: Import
+) -> None:
+    """Each name's history is that of the instrument that its new ticks are of, and of no other."""
+    for number, (name, _) in enumerate(PUBLISHED, 1):
+        log(redis, [log_row(str(index.resolve(name)), f"{number}.5", OPENING + number)])
+    record(redis)
+    listed = [reliance(), reliance("BSE_EQ"), m_and_m(), nifty50_index(), sensex_index()]
+    master(*listed, nifty_call(), crudeoil_future())
+    expected: dict[str, list[str]] = {}
+    for number, (name, key) in enumerate(PUBLISHED, 1):
+        assert str(index.resolve(name)) == key
+        expected.setdefault(key, []).append(f"{number}.5")
+    for key, prices in expected.items():
+        found = InstrumentKey.parse(key)
+        assert [tick.price for tick in ticks(key=found)] == prices
+        (day,) = candles(keys=[found], interval=Interval.DAY)
+        assert day.ticks == len(prices)
+    assert sorted(map(str, series_names.keys_with_history())) == sorted(expected)
 
 
 def test_another_listing_is_left_alone(
@@ -299,3 +354,35 @@ def test_any_split_makes_the_same_candles(
     join_series(series=series_to_join(), calendars=calendars(HOURS))
     assert [shown_of(key, interval) for interval in Interval] == expected
     assert len(list(ticks(key=key))) == len(rows)
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@pytest.mark.parametrize("history", ["sqlite"], indirect=True)
+@given(session=noisy_sessions(), split=st.floats(0, 1), seed=st.integers(0, 10**6))
+def test_noise_of_before_leaves_no_volume(
+    history: HistoryDatabase,
+    master: Import,
+    session: list[tuple[int, bool]],
+    split: float,
+    seed: int,
+) -> None:
+    """The day's volume is its last good reading, wherever noise and the change of names lie."""
+    number = Series.objects.count()
+    name = f"N{number}"
+    rows = [(OPENING + at * 20_000, reading) for at, (reading, _) in enumerate(session)]
+    at = round(split * len(rows))
+    writer = HistoryWriter(shards=[1], calendars=calendars(HOURS), grace_ms=0)
+    master()
+    first, second = rows[:at], rows[at:]
+    random.Random(seed).shuffle(second)
+    for row in first:
+        store(writer, [(name, *row)])
+    master(equity(name))
+    for row in second:
+        store(writer, [(f"NSE_EQ:{name}", *row)])
+    (day,) = candles(keys=[InstrumentKey("NSE_EQ", name)], interval=Interval.DAY)
+    assert day.volume == rows[-1][1]

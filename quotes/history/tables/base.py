@@ -36,7 +36,11 @@ ON_CONFLICT = f'ON CONFLICT ("series_id", "interval", "start") DO UPDATE SET {_U
 _SELECT_BARS = f'SELECT "interval", {_BAR_COLUMNS} FROM history_candle'
 _POINTS = (
     'SELECT "timestamp", volume, position, price, oi FROM history_tick'
-    ' WHERE series_id IN (%s{more}) AND "timestamp" >= %s AND "timestamp" < %s'
+    ' WHERE series_id IN ({numbers}) AND "timestamp" >= %s AND "timestamp" < %s'
+)
+_COUNT = (
+    "SELECT count(*) FROM history_tick WHERE series_id IN ({numbers})"
+    ' AND "timestamp" >= %s AND "timestamp" < %s'
 )
 _BARS = _SELECT_BARS + (
     ' WHERE series_id = %s AND "interval" BETWEEN %s AND %s AND "start" >= %s AND "start" < %s'
@@ -116,7 +120,7 @@ class Tables(abc.ABC):
         self, series: int, start: int, end: int
     ) -> tuple[list[Point], list[Point]]:
         """Return the ticks of a range, and those of them that are no trades, for their price."""
-        points = self._points(series, start, end)
+        points = self.points_of((series, *self.earlier.get(series, ())), start, end)
         if all(point[3] > 0 for point in points) or not self.is_above_zero(series):
             return points, []
         return [one for one in points if one[3] > 0], [one for one in points if one[3] <= 0]
@@ -129,9 +133,9 @@ class Tables(abc.ABC):
             found = self._above_zero[series] = is_above_zero(key)
         return found
 
-    def _points(self, series: int, start: int, end: int) -> list[Point]:
-        earlier = self.earlier.get(series, ())
-        sql = _POINTS.format(more=", %s" * len(earlier))
+    def points_of(self, numbers: Sequence[int], start: int, end: int) -> list[Point]:
+        """Return the ticks of several series in a range, in any order."""
+        sql = _POINTS.format(numbers=", ".join(["%s"] * len(numbers)))
         return [
             (
                 timestamp,
@@ -140,10 +144,13 @@ class Tables(abc.ABC):
                 price if isinstance(price, Decimal) else Decimal(price),
                 oi,
             )
-            for timestamp, volume, position, price, oi in self._query(
-                sql, (series, *earlier, start, end)
-            )
+            for timestamp, volume, position, price, oi in self._query(sql, (*numbers, start, end))
         ]
+
+    def count_ticks(self, numbers: Sequence[int], start: int, end: int) -> int:
+        """Return how many ticks several series have in a range."""
+        sql = _COUNT.format(numbers=", ".join(["%s"] * len(numbers)))
+        return int(self._query(sql, (*numbers, start, end))[0][0])
 
     def bars(
         self, series: int, intervals: Iterable[Interval], start: int, end: int

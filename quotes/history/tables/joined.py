@@ -3,9 +3,9 @@
 `candles/joining.py` has the rules, `series_names.py` which series these are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from quotes.history.candles.bars import Bar, fold
+from quotes.history.candles.bars import Bar, Point, fold
 from quotes.history.candles.deriving import CandleChange, Level
 from quotes.history.candles.intervals import STORED, Interval
 from quotes.history.candles.joining import BarsOfDay, all_intervals, joined_minutes
@@ -42,7 +42,7 @@ class JoinedDays:
     def bars(
         self,
         own: int | None,
-        earlier: Iterable[int],
+        earlier: Sequence[int],
         calendar: Calendar,
         midnight: int,
         interval: Interval,
@@ -55,14 +55,18 @@ class JoinedDays:
             above_zero: whether a price of 0 is no trade of the instrument.
         """
         stored = {} if own is None else self._stored(own, midnight)
-        before = self._earlier(earlier, midnight, above_zero=above_zero)
+        day = calendar.day(midnight)
+        before = self._earlier(earlier, midnight, day, above_zero=above_zero)
         found = _of_interval(stored, interval)
         minutes, earlier_minutes = _minutes_of(stored), _minutes_of(before)
-        day = calendar.day(midnight)
         if day is not None:
-            joined = joined_minutes(day, earlier_minutes, minutes)
-            if len(joined) > len(minutes):
-                made = all_intervals(day, joined, final_until=redis_clock.now_ms())
+            numbers = (*([] if own is None else [own]), *earlier)
+            joined = self._joined(day, numbers, earlier_minutes, minutes, above_zero=above_zero)
+            if joined is not None:
+                now = redis_clock.now_ms()
+                made = all_intervals(day, joined, final_until=now)
+                for bar in made.values():
+                    bar.final |= bar.ends <= now
                 # A candle whose minutes are gone stays.
                 kept = {at: bar for at, bar in found.items() if _has_more(bar, made, interval)}
                 found = _of_interval(made, interval) | kept
@@ -118,20 +122,19 @@ class JoinedDays:
         return bool(changes)
 
     def _continue(
-        self, series: int, earlier: Iterable[int], day: TradingDay, *, anyway: bool = False
+        self, series: int, earlier: Sequence[int], day: TradingDay, *, anyway: bool = False
     ) -> list[CandleChange]:
         stored = self._stored(series, day.midnight)
         above_zero = self._tables.is_above_zero(series)
-        before = self._earlier(earlier, day.midnight, above_zero=above_zero)
+        before = self._earlier(earlier, day.midnight, day, above_zero=above_zero)
         minutes, earlier_minutes = _minutes_of(stored), _minutes_of(before)
         if not stored and not earlier_minutes:
             return [CandleChange(series, interval, bar) for (interval, _), bar in before.items()]
-        joined = joined_minutes(day, earlier_minutes, minutes)
-        if len(joined) == len(minutes) and not anyway:
+        joined = self._joined(
+            day, (series, *earlier), earlier_minutes, minutes, above_zero=above_zero, anyway=anyway
+        )
+        if joined is None:
             return []
-        if minutes or anyway:  # some of the day was recorded before the names were one
-            points = sorted(self._tables.points(series, day.begins, day.accepts_until))
-            joined = session_minutes(day, points, joined)
         changes = []
         for (interval, at), bar in all_intervals(day, joined).items():
             old = stored.get((interval, at))
@@ -151,9 +154,15 @@ class JoinedDays:
             for interval, bar in self._tables.bars(series, STORED, midnight, midnight + DAY_MS)
         }
 
-    def _earlier(self, series: Iterable[int], midnight: int, *, above_zero: bool) -> BarsOfDay:
-        """Return the candles of the other names; those of the newest series come first."""
+    def _earlier(
+        self, series: Iterable[int], midnight: int, day: TradingDay | None, *, above_zero: bool
+    ) -> BarsOfDay:
+        """Return the candles of the other names; those of the newest series come first.
+
+        If several have one-minute candles, these are made of the ticks of all.
+        """
         found: BarsOfDay = {}
+        with_minutes = []
         for number in series:
             stored = self._stored(number, midnight)
             minutes = _minutes_of(stored)
@@ -161,11 +170,49 @@ class JoinedDays:
                 for bar in minutes:
                     if bar.low <= 0:
                         self._leave_out_zero(number, bar, stored)
-            if minutes and not _minutes_of(stored):
-                continue
-            if not any(interval is Interval.MINUTE for interval, _ in found):
+            if not minutes or _minutes_of(stored):
                 found = stored | found
-        return found
+                with_minutes += [number] if minutes else []
+        if day is None or len(with_minutes) < 2:
+            return found
+        points = self._trades(with_minutes, day, above_zero=above_zero)
+        joined = joined_minutes(day, _minutes_of(found), ())
+        longer = {at: bar for at, bar in found.items() if at[0] is not Interval.MINUTE}
+        made = session_minutes(day, points, joined)
+        return longer | {(Interval.MINUTE, bar.start): bar for bar in made}
+
+    def _joined(
+        self,
+        day: TradingDay,
+        numbers: Sequence[int],
+        earlier: list[Bar],
+        own: list[Bar],
+        *,
+        above_zero: bool,
+        anyway: bool = False,
+    ) -> list[Bar] | None:
+        """Return the one-minute candles of a day; None: the instrument's own are all.
+
+        Args:
+            numbers: the series of all names.
+            earlier, own: their one-minute candles.
+            anyway: make them of the ticks in any case.
+        """
+        joined = joined_minutes(day, earlier, own)
+        if not anyway:
+            if not own:
+                return joined
+            count = self._tables.count_ticks(numbers, day.begins, day.accepts_until)
+            if len(joined) == len(own) and count <= sum(bar.ticks for bar in own):
+                return None
+        # Some of the day was recorded before the names were one.
+        return session_minutes(day, self._trades(numbers, day, above_zero=above_zero), joined)
+
+    def _trades(self, numbers: Sequence[int], day: TradingDay, *, above_zero: bool) -> list[Point]:
+        points = self._tables.points_of(numbers, day.begins, day.accepts_until)
+        return sorted(
+            (point for point in points if point[3] > 0 or not above_zero), key=lambda one: one[:4]
+        )
 
     def _leave_out_zero(self, series: int, bar: Bar, stored: BarsOfDay) -> None:
         """Leave ticks that are no trades out of a one-minute candle, if its ticks are stored.

@@ -7,8 +7,10 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from instruments.index import InstrumentIndex
 from instruments.models import (
     Exchange,
+    FormerName,
     Holiday,
     Instrument,
     MasterVersion,
@@ -64,6 +66,20 @@ def test_selected_instruments_are_deleted(operator: Client) -> None:
     form = {"action": "delete_selected", "_selected_action": [pk], "post": "yes"}
     saved(operator, "instrument/", form)
     assert not Instrument.objects.exists()
+
+
+def test_former_name_is_added_and_deleted(operator: Client) -> None:
+    """An operator can enter what an instrument was called; names mean it, and no more without."""
+    saved(operator, "instrument/add/", RELIANCE)
+    form = {"segment": "NSE_EQ", "symbol": "RIL", "instrument": Instrument.objects.get().pk}
+    saved(operator, "formername/add/", form)
+    index = InstrumentIndex()
+    assert index.refresh() and str(index.resolve("RIL")) == "NSE_EQ:RELIANCE"
+    assert "RIL" in operator.get("/admin/instruments/formername/?q=reliance").content.decode()
+    again = operator.post("/admin/instruments/formername/add/", form)
+    assert "another instrument&#x27;s former name" in again.content.decode()
+    saved(operator, f"formername/{FormerName.objects.get().pk}/delete/", {"post": "yes"})
+    assert index.refresh() and str(index.resolve("RIL")) == "RIL"
 
 
 def test_instruments_are_deactivated_and_activated(operator: Client) -> None:
