@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
@@ -19,6 +19,7 @@ from quotes.history.maintenance.joining import join_series, series_to_join
 from quotes.history.models import Series, Tick
 from quotes.history.queries.selectors import candles, last_candles, last_ticks, ticks
 from quotes.history.recording.batches import LogEntry
+from quotes.history.recording.splitting import store_in_parts
 from quotes.history.recording.writer import HistoryWriter
 from quotes.history.rows import CandleRow
 from quotes.history.series_names import series_names
@@ -280,16 +281,20 @@ def test_running_recorder_goes_on_under_the_new_name(
 
 
 def store(writer: HistoryWriter, rows: list[tuple[str, int, int | None]]) -> None:
-    """Store ticks whose prices come from their times, in one entry."""
-    position = writer.positions[1]
+    """Store ticks, in one entry."""
+    writer.store([entry_of(writer, rows)], now_ms=0)
+
+
+def entry_of(writer: HistoryWriter, rows: list[tuple[str, int, int | None]]) -> LogEntry:
+    """The log's next entry, of ticks whose prices come from their times."""
     logged = []
     for number, (key, timestamp, volume) in enumerate(rows):
         price = str(Decimal(timestamp % 977) + number)
         logged.append(
             LoggedTick(*log_row(key, price, timestamp, volume, received=max(timestamp, 1)))
         )
-    n = position.n + len(logged)
-    writer.store([LogEntry(1, f"{now_ms()}-{n}", n, logged)], now_ms=0)
+    n = writer.positions[1].n + len(logged)
+    return LogEntry(1, f"{now_ms()}-{n}", n, logged)
 
 
 # Times from before the opening until after the close, and on the day after.
@@ -306,6 +311,9 @@ TIMES = st.one_of(
     max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@example(
+    moments=[(OPENING, 0), (OPENING + 375 * MINUTE, 0)], seed=1, shares=(1, 0.5), with_volume=False
 )
 @given(
     moments=st.lists(st.tuples(TIMES, st.integers(0, 59_999)), min_size=1, max_size=25),
@@ -386,3 +394,20 @@ def test_noise_of_before_leaves_no_volume(
         store(writer, [(f"NSE_EQ:{name}", *row)])
     (day,) = candles(keys=[InstrumentKey("NSE_EQ", name)], interval=Interval.DAY)
     assert day.volume == rows[-1][1]
+
+
+def test_many_names_that_change_at_once_go_on_in_parts(
+    history: HistoryDatabase, master: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an import within a session, no transaction takes longer than the lease lasts."""
+    monkeypatch.setattr("quotes.history.recording.writer._MOST_DAYS", 2)
+    names = [f"N{number}" for number in range(7)]
+    writer = HistoryWriter(shards=[1], calendars=calendars(HOURS), grace_ms=0)
+    store(writer, [(name, OPENING, 100) for name in names])
+    master(*map(equity, names))
+    for at in (1, 2):
+        entry = entry_of(writer, [(f"NSE_EQ:{name}", OPENING + at, 100 + at) for name in names])
+        parts = list(store_in_parts(writer, [entry], now_ms=0))
+        assert len(parts) == (4 if at == 1 else 1)
+    for name in names:
+        assert day_of(InstrumentKey("NSE_EQ", name)) == [(0, 102, 3)]

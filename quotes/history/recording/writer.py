@@ -31,6 +31,8 @@ from quotes.runtime.clock import MINUTE_MS
 
 _decode_clocks = msgspec.json.Decoder(dict[str, SegmentClock]).decode
 _MAX_TEXT = 200
+# Days that go on under another name in one transaction, at some 10 ms each.
+_MOST_DAYS = 50
 _encode_json = msgspec.json.Encoder().encode
 
 
@@ -122,6 +124,7 @@ class HistoryWriter:
             self.tables = open_tables()
             self.tables.prepare()
             self.positions = {shard: self.tables.position(shard) for shard in shards}
+        self.days = JoinedDays(self.tables)
         self._continue(calendars, grace_ms)
 
     def _continue(self, calendars: dict[str, Calendar], grace_ms: int) -> None:
@@ -131,7 +134,6 @@ class HistoryWriter:
         self._clocks: dict[str, SegmentClock] = {}
         for position in self.positions.values():
             self._advance_clocks(_decode_clocks(position.clocks))
-        self.days = JoinedDays(self.tables)
         with database_errors():
             self._edits = self.tables.edits()
             self._find_names()
@@ -154,6 +156,9 @@ class HistoryWriter:
         edits, was_edited = self._edits, self._is_edited
         self._continue(self.maker.calendars, self._builder.grace_ms)
         self._is_edited = was_edited or self._edits != edits
+        if self._edits != edits:
+            self.days.forget()
+        self.days.rolled_back()
 
     def _numbers(self, keys: Collection[str]) -> dict[str, int]:
         found = self.tables.series(keys)
@@ -229,6 +234,13 @@ class HistoryWriter:
             self._advance_clocks(batch.clocks)
             if not self.tables.make_room([row[1] for row in batch.rows]):
                 raise BatchRefused(Cause.SIZE, "its ticks are of too many days")
+            times = {
+                series: [point[0] for point in points]
+                for (_, series), points in batch.points.items()
+                if series in self.tables.earlier
+            }
+            if self.days.count_new(times) > _MOST_DAYS:
+                raise BatchRefused(Cause.SIZE, "too many of its days go on under another name")
             with transaction.atomic(using=ALIAS):
                 self._advance(batch.positions)
                 self._follow_edits()
@@ -354,6 +366,7 @@ class HistoryWriter:
 
     def _committed(self) -> None:
         self._builder.committed()
+        self.days.committed()
 
     def key_of(self, series: int) -> str:
         """Return the instrument key of a series; KeyError for an unknown one."""

@@ -3,7 +3,7 @@
 `candles/joining.py` has the rules, `series_names.py` which series these are.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from quotes.history.candles.bars import Bar, Point, fold
 from quotes.history.candles.deriving import CandleChange, Level
@@ -28,8 +28,9 @@ class JoinedDays:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        # Series and days whose candles have been continued.
+        # Series and days whose candles have been continued, and those of the open transaction.
         self._continued: set[tuple[int, int]] = set()
+        self._pending: set[tuple[int, int]] = set()
 
     def midnights(self, series: Iterable[int], start: int, end: int) -> list[int]:
         """Return the Indian midnights of a range on which one of the series has candles."""
@@ -77,6 +78,26 @@ class JoinedDays:
     def forget(self) -> None:
         """Look at each day again: other names mean the instruments, or history was edited."""
         self._continued.clear()
+        self._pending.clear()
+
+    def committed(self) -> None:
+        """Note that the days up to now are stored."""
+        self._continued |= self._pending
+        self._pending.clear()
+
+    def rolled_back(self) -> None:
+        """Note that the days since the last commit are not stored."""
+        self._pending.clear()
+
+    def count_new(self, times: Mapping[int, Iterable[int]]) -> int:
+        """Return how many days of series would be looked at for ticks of these times."""
+        days = {
+            (series, midnight_of_day(day_number(stamp)))
+            for series, stamps in times.items()
+            if series in self._tables.earlier
+            for stamp in stamps
+        }
+        return len(days - self._continued)
 
     def continue_days(
         self, series: int, calendar: Calendar, timestamps: Iterable[int], *, passed: int
@@ -97,9 +118,9 @@ class JoinedDays:
             return False
         changes: list[CandleChange] = []
         for midnight in sorted({midnight_of_day(day_number(stamp)) for stamp in timestamps}):
-            if (series, midnight) in self._continued:
+            if (series, midnight) in self._continued or (series, midnight) in self._pending:
                 continue
-            self._continued.add((series, midnight))
+            self._pending.add((series, midnight))
             day = calendar.day(midnight)
             if day is not None:
                 changes += self._continue(series, earlier, day)
@@ -148,10 +169,12 @@ class JoinedDays:
             changes.append(CandleChange(series, interval, bar))
         return changes
 
-    def _stored(self, series: int, midnight: int) -> BarsOfDay:
+    def _stored(
+        self, series: int, midnight: int, intervals: Iterable[Interval] = STORED
+    ) -> BarsOfDay:
         return {
             (interval, bar.start): bar
-            for interval, bar in self._tables.bars(series, STORED, midnight, midnight + DAY_MS)
+            for interval, bar in self._tables.bars(series, intervals, midnight, midnight + DAY_MS)
         }
 
     def _earlier(
@@ -162,24 +185,28 @@ class JoinedDays:
         If several have one-minute candles, these are made of the ticks of all.
         """
         found: BarsOfDay = {}
-        with_minutes = []
+        with_minutes: list[int] = []
+        fixed: dict[int, Bar] = {}
         for number in series:
-            stored = self._stored(number, midnight)
+            stored = self._stored(number, midnight, (Interval.MINUTE,))
             minutes = _minutes_of(stored)
+            if not minutes:
+                found = self._stored(number, midnight) | found
+                continue
             if above_zero:
                 for bar in minutes:
                     if bar.low <= 0:
                         self._leave_out_zero(number, bar, stored)
-            if not minutes or _minutes_of(stored):
-                found = stored | found
-                with_minutes += [number] if minutes else []
+            found = stored | found
+            with_minutes.append(number)
+            if day is not None:
+                own = joined_minutes(day, _minutes_of(stored), ())
+                fixed = {bar.start: bar for bar in own} | fixed
         if day is None or len(with_minutes) < 2:
             return found
         points = self._trades(with_minutes, day, above_zero=above_zero)
-        joined = joined_minutes(day, _minutes_of(found), ())
-        longer = {at: bar for at, bar in found.items() if at[0] is not Interval.MINUTE}
-        made = session_minutes(day, points, joined)
-        return longer | {(Interval.MINUTE, bar.start): bar for bar in made}
+        made = session_minutes(day, points, [bar for _, bar in sorted(fixed.items())])
+        return {(Interval.MINUTE, bar.start): bar for bar in made}
 
     def _joined(
         self,
