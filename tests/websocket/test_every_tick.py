@@ -14,7 +14,7 @@ from quotes.store.group_names import price_group
 from quotes.store.latest import LatestPrice, PriceSnapshot, decode_latest
 from quotes.websocket.feed.latest_prices import LatestPrices, latest_message
 from quotes.websocket.protocol import CloseCode
-from quotes.websocket.subscriptions import prices
+from quotes.websocket.subscriptions import live_prices
 from quotes.websocket.transports.uvicorn import UvicornTransport
 from tests.live import Client, LiveServer
 from tests.ticks import MOMENT, message, publish, tick
@@ -141,7 +141,7 @@ async def test_ticks_dropped_while_subscribing_leave_no_hole(
     live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A subscription that takes longer than ticks can be held begins behind those dropped."""
-    monkeypatch.setattr(prices, "_MAX_HELD_TICKS", 5)
+    monkeypatch.setattr(live_prices, "_MAX_HELD_TICKS", 5)
     send(redis, 1)
     await eventually(lambda: redis.hexists("quotes:latest", "A"))
     original = LatestPrices.snapshot

@@ -29,7 +29,7 @@ from quotes.websocket.delivery import intervals
 from quotes.websocket.feed import stream_history
 from quotes.websocket.feed.feed import Feed
 from quotes.websocket.session import ClientSession
-from quotes.websocket.subscriptions import prices
+from quotes.websocket.subscriptions import live_prices
 from tests.waiting import eventually
 from tests.websocket.machine_bridge import Data, MachineBridge
 from tests.websocket.machine_client import MachineClient, Reader
@@ -88,7 +88,7 @@ class Machine(RuleBasedStateMachine):
     @initialize(ticks=st.sampled_from([3, 1000]))
     def hold_ticks(self, ticks: int) -> None:
         """Choose how many ticks are held for a client that is subscribing."""
-        self.monkeypatch.setattr(prices, "_MAX_HELD_TICKS", ticks)
+        self.monkeypatch.setattr(live_prices, "_MAX_HELD_TICKS", ticks)
         self.holds_few = ticks < 1000
         for client in self.clients.values():
             self.count_on_held_ticks(client)

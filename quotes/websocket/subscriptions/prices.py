@@ -1,12 +1,9 @@
-"""One client's subscriptions to prices: how it gets from none to live ones.
+"""One client's subscriptions: what its requests, the master and its entitlements make of them.
 
-Subscribing leaves no gap and no repeat: it joins the groups first and holds the ticks that arrive,
-sends the acknowledgement and the latest prices, then the held ticks that are newer. All of that is
-done in time slices, so that other clients' prices go on meanwhile.
+Long work is done in time slices, so that other clients' prices go on meanwhile.
 """
 
-import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
@@ -16,25 +13,21 @@ from quotes.errors import ProtocolError
 from quotes.layer.groups import Receiver
 from quotes.layer.lanes import Message
 from quotes.runtime.time_slices import Steps, chunks
-from quotes.store.positions import StreamPosition
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.feed.delayed import DelayedSubscriptions
-from quotes.websocket.feed.delivered import is_tick, position_of
 from quotes.websocket.feed.feed import Feed, Resolve
-from quotes.websocket.feed.first_prices import FirstPrices
 from quotes.websocket.feed.missed_candles import WantedCandles
 from quotes.websocket.feed.named_instruments import NamedInstrument
 from quotes.websocket.protocol import ErrorCode, Subscribe, Unsubscribe, answer, frame, rejection
 from quotes.websocket.subscriptions.admission import Admission, admit
 from quotes.websocket.subscriptions.backfill import Backfill
 from quotes.websocket.subscriptions.candles import CandleSubscriptions
+from quotes.websocket.subscriptions.live_prices import LivePrices
 from quotes.websocket.subscriptions.membership import GroupMembership
 from quotes.websocket.subscriptions.naming import NamedRequest, find_instruments, subscribed_as
 from quotes.websocket.subscriptions.option_chains import ChainSubscription, Move, OptionChains
 
-# At most this many newer ticks of an instrument are held while its latest price is being read.
-_MAX_HELD_TICKS = 1000
 # A request for more instruments than this waits for others of its kind (`Feed.large_requests`).
 _LARGE_REQUEST = 200
 # Instruments that one step takes: well under a millisecond.
@@ -64,7 +57,7 @@ class PriceSubscriptions:
         self._outbox = outbox
         self.requested: dict[str, NamedInstrument] = {}
         self.chains = OptionChains()
-        self._held = self._groups.positions.held
+        self._live = LivePrices(feed, outbox, self._groups, forget=self._forget)
         self._candles = CandleSubscriptions(feed, outbox, self._groups, access=access)
         self._ended = False
         self._delayed = DelayedSubscriptions(feed.delayed, outbox.price)
@@ -82,7 +75,11 @@ class PriceSubscriptions:
             chain = await self.chains.find(self._feed, message, self._access.entitlements)
             names = list(dict.fromkeys([*names, *chain.window]))
         backfill = Backfill(
-            self._feed.history, self._outbox, message, held=self._held, is_over=lambda: self._ended
+            self._feed.history,
+            self._outbox,
+            message,
+            held=self._live.held,
+            is_over=lambda: self._ended,
         )
         if message.seq:
             self._outbox.framing.set_numbered(True)
@@ -177,7 +174,7 @@ class PriceSubscriptions:
         delay_of = self._access.entitlements.delay_of
         delays = {one.key.segment: delay_of(one.key) for one in wanted}
         live = [one for one in wanted if delays[one.key.segment] == 0]
-        await self._begin_live(live, acknowledge, backfill)
+        await self._live.begin(live, acknowledge, backfill)
         if len(live) == len(wanted):
             return
         for one in wanted:
@@ -185,136 +182,6 @@ class PriceSubscriptions:
                 if backfill is not None:
                     backfill.send_delayed(one.key, delay)
                 self._delayed.join(one.key, delay)
-
-    async def _begin_live(
-        self,
-        wanted: list[NamedInstrument],
-        acknowledge: Callable[[], None],
-        backfill: Backfill | None,
-    ) -> None:
-        """Join the groups, acknowledge, send the latest prices and then the held ticks.
-
-        A client that wants every tick holds them all from before the acknowledgement on.
-        """
-        self._outbox.begin_change()
-        past = backfill is not None and backfill.is_wanted
-        known = [] if past or self._outbox.lossless else self._groups.known(wanted)
-        new = wanted
-        if known:
-            fields = {one.field for one in known}
-            new = [one for one in wanted if one.field not in fields]
-        self._held.update(dict.fromkeys([one.field for one in new]))
-        is_acknowledged = False
-        try:
-            until = self._feed.requests.deadline()
-            await self._groups.join([one.group for one in new], until=until)
-            newest = self._groups.newest_messages(new)
-            unread = [one for one, last in zip(new, newest, strict=True) if last is None]
-            prices = await self._feed.latest.first.read(unread, until=until)
-            acknowledge()
-            is_acknowledged = True
-            lost = await self._feed.slices.run(self._begin_known(known))
-            if backfill is not None and past:
-                await self._send_past(new, prices, backfill)
-            else:
-                await self._feed.slices.run(self._send_steps(new, prices))
-        except Exception as error:
-            if not is_acknowledged or isinstance(error, ProtocolError):
-                await self._groups.leave_all(self._forget([one.field for one in wanted]))
-            raise
-        finally:
-            self._outbox.end_change()
-            for one in new:
-                self._held.pop(one.field, None)
-        if lost and not self._ended:
-            await self._begin_live(lost, lambda: None, None)
-
-    def _begin_known(self, known: list[NamedInstrument]) -> Steps[list[NamedInstrument]]:
-        """Begin with instruments whose newest price is known here: nothing has to be held.
-
-        Returns:
-            Those whose price is no longer known, since all others have left their groups.
-        """
-        price = self._outbox.price
-        lost = []
-        for chunk in chunks(known, _STEP):
-            if self._ended:
-                break
-            for one, message in zip(chunk, self._groups.join_known(chunk, price), strict=True):
-                if message is None:
-                    lost.append(one)
-                elif message["type"] == "quote.tick":
-                    price(message)
-            yield
-        return lost
-
-    def _send_steps(self, wanted: list[NamedInstrument], prices: FirstPrices) -> Steps[None]:
-        for chunk in chunks(wanted, _STEP):
-            if self._ended:
-                return
-            self._send_first(chunk, prices)
-            yield
-
-    async def _send_past(
-        self, wanted: list[NamedInstrument], prices: FirstPrices, backfill: Backfill
-    ) -> None:
-        """Send past ticks of each instrument before its first price."""
-        newest = []
-        for one in wanted:
-            numbered = filter(is_tick, self._held[one.field] or ())
-            read = next(numbered, prices.messages.get(one.field))
-            newest.append(self._groups.newest(one, read))
-        await backfill.prepare(has_latest=prices.is_complete)
-        for one, position in zip(wanted, newest, strict=True):
-            sent = await backfill.send(one.key, position)
-            self._send_first([one], prices, sent)
-            await asyncio.sleep(0)  # what it sends may be in memory, and much
-
-    def _send_first(
-        self,
-        wanted: Sequence[NamedInstrument],
-        prices: FirstPrices,
-        sent: StreamPosition | None = None,
-    ) -> None:
-        """Send the latest price of instruments, then the held ticks that are newer.
-
-        Args:
-            sent: the position of the last tick that the client was sent of the only instrument; its
-                latest price is then not sent.
-        """
-        lossless = self._outbox.lossless
-        price, next_tick = self._outbox.price, self._outbox.next_tick
-        newest = self._groups.newest_messages(wanted)
-        delivered = self._groups.delivered_messages(wanted)
-        for one, last, given in zip(wanted, newest, delivered, strict=True):
-            field = one.field
-            take = next_tick if field in lossless else price
-            held = self._held.pop(field)
-            first = None
-            if sent is not None:
-                self._outbox.begin(field, sent)
-            else:
-                first = prices.messages.get(field)
-                if not held and last is not None and last["type"] == "quote.tick":
-                    first = last
-                if first is not None:
-                    take(first)
-            if first is None or held or first is not given:
-                position = position_of(first) if first is not None else sent
-                self._groups.begin(field, position, given)
-                for event in held or ():
-                    if self._groups.positions.is_newer(event, position):
-                        take(event)
-        self._redirect(wanted)
-
-    def _redirect(self, instruments: Iterable[NamedInstrument]) -> None:
-        """Let the outbox take the prices of the instruments that need no comparison."""
-        outbox = self._outbox
-        if not outbox.lossless:
-            self._groups.redirect(instruments, outbox.price)
-            return
-        for one in instruments:
-            self._groups.redirect([one], outbox.receiver(one.field))
 
     def _route(self, receiver: Receiver) -> None:
         """Let a receiver take the prices of all instruments that need no comparison."""
@@ -502,21 +369,7 @@ class PriceSubscriptions:
         one = self.requested.get(field)
         if one is None or field in self._delayed.keys:
             return  # another layer's message that was on its way
-        if field not in self._held:
-            if not self._groups.positions.is_repeat(event):
-                take = self._outbox.receiver(field)
-                take(event)
-                if not self._outbox.interval_membership.is_shared:
-                    self._groups.redirect([one], take)
-            return
-        held = self._held[field]
-        if held is None:
-            self._held[field] = [event]
-            return
-        if len(held) >= _MAX_HELD_TICKS:
-            held.clear()
-            self._outbox.skipped += _MAX_HELD_TICKS
-        held.append(event)
+        self._live.take(one, event)
 
     def receive_numbered(self, event: Message) -> None:
         """Take a tick that others are not sent, since its price was shown before it had a number.
@@ -536,7 +389,7 @@ class PriceSubscriptions:
 
     def end(self) -> None:
         """Leave all groups at once, where the layer can."""
-        self._ended = True
+        self._ended = self._live.ended = True
         self._delayed.end()
         self._groups.end()
         if self._feed.layer.is_direct:
