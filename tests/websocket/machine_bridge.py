@@ -32,6 +32,8 @@ class MachineBridge:
         published: symbol -> the ordinal of its last tick.
         numbered: symbol, epoch and seq -> the ordinal of the tick that was given this number.
         continues: whether no number started over so far.
+        starts: symbol and ordinal of each tick with which a new bridge began, from what Redis had.
+        sessions: how many times it began to work.
     """
 
     def __init__(self, redis: Redis, layer: QuotesChannelLayer, symbols: str) -> None:
@@ -40,9 +42,10 @@ class MachineBridge:
         self.published = dict.fromkeys(symbols, 0)
         self.numbered: dict[tuple[str, int, int], int] = {}
         self.continues = True
+        self.starts: set[tuple[str, int]] = set()
         self.writes: list[asyncio.Future[Any]] = []
         self._runs = 0  # of the Redis server
-        self._sessions = 0
+        self.sessions = 0
         self._file: dict[bytes, bytes] = {}
         self._begin()
 
@@ -65,8 +68,8 @@ class MachineBridge:
         with mock.patch.object(epochs, "_run_id", run_id):
             await self._numbering.restore(self.link, self.market, self._flush)
         self._numbering.is_current = True
-        self._sessions += 1
-        status = msgspec.json.encode({"last_tick": None, "session": str(self._sessions)})
+        self.sessions += 1
+        status = msgspec.json.encode({"last_tick": None, "session": str(self.sessions)})
         assert await self._lease.renew(self.link, status)
         for field, stream in self.market.streams.items():
             self._note(field, stream.epoch, stream.seq, self.newest(field))
@@ -84,6 +87,8 @@ class MachineBridge:
         return ordinal
 
     def _note(self, symbol: str, epoch: int, seq: int, ordinal: int) -> None:
+        if seq == 0:
+            self.starts.add((symbol, ordinal))
         before = self.numbered.setdefault((symbol, epoch, seq), ordinal)
         assert before == ordinal, f"{symbol} {epoch} {seq} for {before} and for {ordinal}"
 

@@ -54,6 +54,7 @@ class BridgeWatch:
         state: of the feed; DOWN until it is known.
         last_tick: when the newest tick came to a bridge, Unix milliseconds of Redis's clock; None
             before the first.
+        sessions: shard -> its bridge's session seen last; None before the first.
         ready: done once the state is known.
     """
 
@@ -73,7 +74,7 @@ class BridgeWatch:
         self.last_tick: int | None = None
         self.ready = asyncio.get_running_loop().create_future()
         self._shards = 1
-        self._sessions: dict[int, str] | None = None  # shard -> its bridge's session seen last
+        self.sessions: dict[int, str] | None = None
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -103,11 +104,11 @@ class BridgeWatch:
         Redis may have come back with older data or none, and clients have subscribed, before the
         bridge found it so and wrote what it knows.
         """
-        seen = dict(self._sessions or {})
+        seen = dict(self.sessions or {})
         seen.update((shard, one.session) for shard, one in enumerate(statuses, 1) if one)
-        if self._sessions is not None and seen != self._sessions:
+        if self.sessions is not None and seen != self.sessions:
             await self._on_new_session()
-        self._sessions = seen
+        self.sessions = seen
 
     async def _statuses(self) -> list[_BridgeStatus | None]:
         """Return the status of each shard's bridge, None where there is none."""

@@ -117,6 +117,7 @@ class Feed:
         failed_clients: how many clients were ended because they could not be served.
         instruments: finds the instruments that clients name.
         large_requests: held by requests for many instruments while they are carried out.
+        bridges: the watch over the bridges.
         latest: reads the latest prices.
         master_read: done once the instrument master was read, or could not be.
         slices: of the event loop's time, for long work.
@@ -154,7 +155,7 @@ class Feed:
         self.latest = LatestPrices(
             self.layer, self.client, self.requests, self._tasks, on_numbered=self._price_numbered
         )
-        self._bridges = BridgeWatch(
+        self.bridges = BridgeWatch(
             self.client,
             self.requests,
             on_change=self._feed_changed,
@@ -169,23 +170,23 @@ class Feed:
             ("moving clients to renamed instruments", self._follow_master),
         ):
             self._tasks.keep(name, work)
-        self._tasks.keep("watching the bridges", self._bridges.run, is_vital=True)
+        self._tasks.keep("watching the bridges", self.bridges.run, is_vital=True)
         self.layer.on_reconnect(self.refresh)
         self.layer.on_failure(end_failed_receiver)
 
     @property
     def state(self) -> FeedState:
         """Whether prices flow."""
-        return self._bridges.state
+        return self.bridges.state
 
     @property
     def last_tick(self) -> int | None:
         """When the newest tick came to a bridge, Unix milliseconds of Redis's clock, if one did."""
-        return self._bridges.last_tick
+        return self.bridges.last_tick
 
     async def ready(self) -> None:
         """Return once the state of the feed is known."""
-        await asyncio.shield(self._bridges.ready)
+        await asyncio.shield(self.bridges.ready)
 
     async def close(self) -> None:
         """End the tasks and the connections."""
