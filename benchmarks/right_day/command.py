@@ -46,7 +46,7 @@ from benchmarks.right_day.service import (
 )
 
 EXAMPLES = """examples:
-  python -m benchmarks.right_day                      the whole day, about ten minutes
+  python -m benchmarks.right_day                      the whole day, four to ten minutes
   python -m benchmarks.right_day --short --seed 7     a part of it, a minute
   python -m benchmarks.right_day --postgres           into a PostgreSQL server of its own
   python -m benchmarks.right_day --short --seed 7 --each
