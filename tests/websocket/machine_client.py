@@ -183,7 +183,7 @@ class MachineClient:
         assert not (one.every_tick and renumbered), text
         missing = set(range(last + 1, price))
         if (name, last) in self.bridge.starts:
-            missing -= self.lossy[name]  # what Redis lost before these numbers began
+            missing.clear()  # Redis lost them before these numbers began
         assert not (one.every_tick and missing), text
         missing -= self.lossy[name]
         self.missed += len(missing)

@@ -86,8 +86,8 @@ class LivePrices:
             else:
                 await self._feed.slices.run(self._send_steps(new, prices))
         except Exception as error:
-            if not is_acknowledged or isinstance(error, ProtocolError):
-                await self._groups.leave_all(self._forget([one.field for one in wanted]))
+            if not self.ended and (not is_acknowledged or isinstance(error, ProtocolError)):
+                await self._groups.leave(self._forget([one.field for one in wanted]))
             raise
         finally:
             self._outbox.end_change()
