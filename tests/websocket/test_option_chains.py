@@ -10,6 +10,8 @@ from redis import Redis
 
 from instruments.index import index
 from instruments.models import Instrument
+from quotes.store.latest import decode_latest
+from quotes.store.names import own_key
 from quotes.websocket.feed.feed import current_feed, master_changed
 from tests.instruments.factories import equity, nifty50_index, sensex_index, snapshot_of
 from tests.live import Client, Frame, LiveServer
@@ -103,9 +105,17 @@ def strikes_of(keys: list[str]) -> list[str]:
     return list(dict.fromkeys(key.partition("AUG")[2][:-2] for key in keys))
 
 
-def show(redis: Redis, name: str, price: str, at: int = 0) -> None:
+async def show(redis: Redis, name: str, price: str, at: int = 0) -> None:
+    """Publish a price, and return when the bridge shows it."""
     symbol = name.rpartition(":")[2]
     publish(redis, name, message(symbol, price, MOMENT + at))
+    key = str(index.resolve(name))
+
+    def is_shown() -> bool:
+        record = redis.hget(own_key("latest"), key)
+        return isinstance(record, bytes) and decode_latest(record).timestamp == MOMENT + at
+
+    await eventually(is_shown)
 
 
 SOURCES = [
@@ -138,8 +148,8 @@ async def test_chain_lies_around_its_underlyings_price(
     strikes: list[str],
 ) -> None:
     """An underlying is mapped to its index, share, spot or nearest future, and that is reported."""
-    show(redis, "NSE_EQ:GOLD", "9")
-    show(redis, source, price)
+    await show(redis, "NSE_EQ:GOLD", "9")
+    await show(redis, source, price)
     answer = await subscribe(client, underlying, segment=segment)
     assert strikes_of(answer["symbols"]) == strikes
     chain = answer["chain"]
@@ -150,8 +160,8 @@ async def test_chain_lies_around_its_underlyings_price(
 
 async def test_price_that_is_much_older_is_passed_over(client: Client, redis: Redis) -> None:
     """An index that was published long before the future gives way to it."""
-    show(redis, "NIFTY 50", "23000")
-    show(redis, "NFO:NIFTY39AUGFUT", "26100", 3_700_000)
+    await show(redis, "NIFTY 50", "23000")
+    await show(redis, "NFO:NIFTY39AUGFUT", "26100", 3_700_000)
     answer = await subscribe(client, "NIFTY")
     assert answer["chain"]["price_of"] == "NFO:NIFTY39AUGFUT"
 
@@ -168,23 +178,23 @@ async def test_chain_without_a_price_says_so(client: Client) -> None:
 
 async def test_chain_follows_the_money(client: Client, redis: Redis) -> None:
     """With `follow`, strikes come and go with the money, with their prices; swings move none."""
-    show(redis, "NIFTY 50", "26035")
-    show(redis, "NFO:NIFTY39AUG27000CE", "11.5")
+    await show(redis, "NIFTY 50", "26035")
+    await show(redis, "NFO:NIFTY39AUG27000CE", "11.5")
     answer = await subscribe(client, "NIFTY", follow=True)
     assert answer["chain"]["follow"] is True and answer["subscriptions"] == 6
     for at, price in enumerate(("26260", "26240", "26370", "26130"), 1):
-        show(redis, "NIFTY 50", price, at)  # within a quarter beyond the middle, and back
+        await show(redis, "NIFTY 50", price, at)  # within a quarter beyond the middle, and back
         await follow_now(redis, "NSE_INDEX:NIFTY 50", price)
-    show(redis, "NIFTY 50", "26380", 9)
+    await show(redis, "NIFTY 50", "26380", 9)
     moved = await next_chain(client)
     assert (moved["price"], moved["strike"], moved["subscriptions"]) == (26380, 26500, 6)
     assert moved["added"] == ["NFO:NIFTY39AUG27000CE", "NFO:NIFTY39AUG27000PE"]
     assert moved["removed"] == ["NFO:NIFTY39AUG25500CE", "NFO:NIFTY39AUG25500PE"]
     assert (await client.price())["price"] == 11.5
-    show(redis, "NFO:NIFTY39AUG25500CE", "1")
-    show(redis, "NFO:NIFTY39AUG27000PE", "2")
+    await show(redis, "NFO:NIFTY39AUG25500CE", "1")
+    await show(redis, "NFO:NIFTY39AUG27000PE", "2")
     assert (await client.price())["symbol"] == "NIFTY39AUG27000PE"
-    show(redis, "NIFTY 50", "26120", 10)
+    await show(redis, "NIFTY 50", "26120", 10)
     assert (await next_chain(client))["strike"] == 26000
 
 
@@ -208,9 +218,9 @@ async def test_chain_that_does_not_follow_reports_that_the_money_moved(
     client: Client, redis: Redis
 ) -> None:
     """Without `follow` a frame names the new strike at the money; nothing else changes."""
-    show(redis, "NIFTY 50", "26035")
+    await show(redis, "NIFTY 50", "26035")
     answer = await subscribe(client, "NIFTY")
-    show(redis, "NIFTY 50", "27600", 1)
+    await show(redis, "NIFTY 50", "27600", 1)
     moved = await next_chain(client)
     assert (moved["strike"], moved["follow"]) == (27500, False)
     assert (moved["added"], moved["removed"], moved["subscriptions"]) == ([], [], 6)
@@ -220,16 +230,16 @@ async def test_chain_that_does_not_follow_reports_that_the_money_moved(
 
 async def test_what_a_client_named_itself_stays(client: Client, redis: Redis) -> None:
     """A chain takes away no option that the client subscribed to, or keeps out by unsubscribing."""
-    show(redis, "NIFTY 50", "26000")
+    await show(redis, "NIFTY 50", "26000")
     mine = ["NFO:NIFTY39AUG25500CE", "NFO:NIFTY39AUG26000PE"]
     await client.subscribe(mine[0])
     await subscribe(client, "NIFTY", follow=True)
     assert (await client.subscribe(mine[1]))["rejected"][0]["code"] == 409
     await client.ask(action="unsubscribe", symbol="NFO:NIFTY39AUG26500PE")
-    show(redis, "NIFTY 50", "26500", 1)
+    await show(redis, "NIFTY 50", "26500", 1)
     moved = await next_chain(client)
     assert moved["removed"] == ["NFO:NIFTY39AUG25500PE"]
-    show(redis, "NIFTY 50", "29000", 2)
+    await show(redis, "NIFTY 50", "29000", 2)
     moved = await next_chain(client)
     listed = (await client.ask(action="list"))["symbols"]
     assert set(mine) <= set(listed) and len(listed) == 8
@@ -238,7 +248,7 @@ async def test_what_a_client_named_itself_stays(client: Client, redis: Redis) ->
 
 async def test_chain_is_unsubscribed_by_its_underlying(client: Client, redis: Redis) -> None:
     """`unsubscribe` with the underlying ends the chain and leaves its options."""
-    show(redis, "NIFTY 50", "26000")
+    await show(redis, "NIFTY 50", "26000")
     answer = await subscribe(client, "NIFTY", follow=True)
     await client.subscribe("RELIANCE")
     wrong = await client.ask(action="unsubscribe", underlying="BANKNIFTY")
@@ -265,10 +275,10 @@ async def test_moving_within_the_symbol_limit(
 ) -> None:
     """A chain that moves at the limit of symbols leaves before it takes."""
     settings.QUOTES_MAX_SYMBOLS = 6
-    show(redis, "NIFTY 50", "26000")
+    await show(redis, "NIFTY 50", "26000")
     async with live.client() as limited:
         await subscribe(limited, "NIFTY", follow=True)
-        show(redis, "NIFTY 50", "28000", 1)
+        await show(redis, "NIFTY 50", "28000", 1)
         moved = await next_chain(limited)
     assert len(moved["added"]) == len(moved["removed"]) == 6 and moved["subscriptions"] == 6
 
@@ -277,7 +287,7 @@ async def test_chain_follows_the_master(
     client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Strikes that the exchange adds in between are taken up."""
-    show(redis, "NIFTY 50", "26000")
+    await show(redis, "NIFTY 50", "26000")
     await subscribe(client, "NIFTY", follow=True)
     rows = [nifty50_index()]
     rows += [option("NFO", "NIFTY", str(each), "CE") for each in range(22000, 30250, 250)]
