@@ -159,6 +159,31 @@ async def test_ticks_dropped_while_subscribing_leave_no_hole(
         assert numbers == list(range(numbers[0], 20)) and code == 0
 
 
+@BOTH
+@pytest.mark.parametrize("conflate", [False, True])
+async def test_first_price_overtakes_no_tick(
+    live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch, conflate: bool
+) -> None:
+    """Ticks come while the first price is read, later ones are still on their way."""
+    original = LatestPrices.snapshot
+
+    async def late(latest: LatestPrices, *arguments: Any) -> PriceSnapshot | None:
+        send(redis, 1)
+        await eventually(lambda: seq_here(live) == 1)
+        [host] = live.layer.state.links
+        assert host.link is not None
+        host.link.pause_reading()
+        send(redis, 2, 3)
+        await eventually(lambda: newest_number(redis) == 3)
+        asyncio.get_running_loop().call_later(0.05, host.link.resume_reading)
+        return await original(latest, *arguments)
+
+    monkeypatch.setattr(LatestPrices, "snapshot", late)
+    async with live.client() as client:
+        await client.send(action="subscribe", symbol="A", conflate=conflate, seq=True)
+        assert await numbers_until(client, 3) == ([1, 2, 3], 0)
+
+
 def seq_here(live: LiveServer) -> int:
     groups = live.layer.local_groups()
     newest = live.layer.newest_message(groups[0]) if groups else None

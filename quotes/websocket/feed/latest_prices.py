@@ -19,7 +19,7 @@ from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, aread_snapsh
 from quotes.store.names import own_key
 from quotes.store.request_clients import RequestRedis
 from quotes.store.tick_log import tick_message
-from quotes.websocket.feed.delivered import ProvisionalPrices, position_of
+from quotes.websocket.feed.delivered import ProvisionalPrices, is_tick, position_of
 from quotes.websocket.feed.first_prices import FirstPriceReader, FirstPrices
 from quotes.websocket.feed.named_instruments import NamedInstrument
 
@@ -136,12 +136,19 @@ class LatestPrices:
     ) -> FirstPrices | None:
         """Read the latest prices of instruments whose groups have no message here yet.
 
-        Where the layer can, their groups are sent them: who has waited for them holds them.
+        Where the layer can, their groups are sent them: who has waited for them holds them. A group
+        to which a tick has come meanwhile gets all later ones too, so it needs none: the price that
+        was read would overtake those that are on their way.
         """
         some = [Wanted(one.key, one.name) for one in wanted]
         snapshot = await self.snapshot(some, until)
         if snapshot is None:
             return None
+        if self._layer.is_direct:
+            delivered = self._layer.delivered_messages([one.group for one in wanted])
+            for one, message in zip(wanted, delivered, strict=True):
+                if message is not None and is_tick(message):
+                    snapshot.latest.pop(one.field, None)
         self._send_missed(some, snapshot)
         if self._layer.is_direct:
             return FirstPrices({})
