@@ -69,6 +69,14 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     databases.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def objects_in_sight() -> Iterator[None]:
+    """Let feeds of this process set no objects aside: hypothesis looks for some by the collector."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("quotes.websocket.feed.feed.set_survivors_aside", lambda: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def unread_master() -> None:
     """No test resolves names by instruments that another read into this process."""
