@@ -127,7 +127,7 @@ def test_text_that_is_no_api_key_is_401(redis: Redis, text: str) -> None:
     """Also with the prefix of a key that there is; nothing of a key is kept but its hash."""
     key = api_key(publisher())
     row = ApiKey.objects.get()
-    assert key.rpartition("_")[2] not in str(vars(row))
+    assert key.split("_", 2)[2] not in str(vars(row))
     forged = key[:-4] + ("AAAA" if not key.endswith("AAAA") else "BBBB")
     for candidate in (text, forged):
         client = Client(headers={"Authorization": f"Api-Key {candidate}"})
