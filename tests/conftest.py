@@ -71,7 +71,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
 @pytest.fixture(scope="session", autouse=True)
 def objects_in_sight() -> Iterator[None]:
-    """Let feeds of this process set no objects aside: hypothesis looks for some by the collector."""
+    """Let feeds of this process set no objects aside: hypothesis searches by the collector."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("quotes.websocket.feed.feed.set_survivors_aside", lambda: None)
         yield
