@@ -91,6 +91,9 @@ class AnyLayer:
     def delivered_messages(self, groups: Iterable[str]) -> list[Message | None]:
         return [None for _ in groups]
 
+    def groups_of(self, channel: str) -> list[str]:
+        return []
+
     def local_groups(self) -> list[str]:
         return []
 

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import (
     AsyncGenerator,
     Callable,
+    Collection,
     Generator,
     Iterable,
     Iterator,
@@ -379,9 +380,9 @@ class QuotesChannelLayer(BaseChannelLayer):
         found = self.state.groups
         return [found[group].delivered if group in found else None for group in groups]
 
-    def group_count(self, channel: str) -> int:
-        """Return in how many groups a channel of this event loop is."""
-        return len(self.state.joined.get(channel, ()))
+    def groups_of(self, channel: str) -> Collection[str]:
+        """Return the groups that a channel of this event loop is in."""
+        return self.state.joined.get(channel, ())
 
     def local_groups(self) -> list[str]:
         """Return the names of the groups that have members in this event loop."""

@@ -12,8 +12,11 @@ from instruments.keys import InstrumentKey
 from quotes.publish.publishing import publish_ticks
 from quotes.store.group_names import price_group
 from quotes.store.latest import LatestPrice, PriceSnapshot, decode_latest
+from quotes.websocket.delivery import intervals
+from quotes.websocket.feed.feed import current_feed
 from quotes.websocket.feed.latest_prices import LatestPrices, latest_message
 from quotes.websocket.protocol import CloseCode
+from quotes.websocket.session import ClientSession
 from quotes.websocket.subscriptions import live_prices
 from quotes.websocket.transports.uvicorn import UvicornTransport
 from tests.live import Client, LiveServer
@@ -182,6 +185,32 @@ async def test_first_price_overtakes_no_tick(
     async with live.client() as client:
         await client.send(action="subscribe", symbol="A", conflate=conflate, seq=True)
         assert await numbers_until(client, 3) == ([1, 2, 3], 0)
+
+
+@BOTH
+@pytest.mark.parametrize("conflate", [False, True])
+async def test_shared_interval_gives_a_new_instrument_once(
+    live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch, conflate: bool
+) -> None:
+    """What the interval has gathered for other clients comes behind the acknowledgement, once."""
+    monkeypatch.setattr(intervals, "SETTLED_S", 0.0)
+    async with live.client() as client, live.client() as other:
+        for one, names in ((client, ["B"]), (other, ["A", "B"])):
+            await one.ask(action="configure", interval_ms=200)
+            await one.subscribe(*names)
+        feed = await current_feed()
+        members = [one.outbox for one in feed.listeners if isinstance(one, ClientSession)]
+        await eventually(lambda: all(one.interval_membership.is_shared for one in members))
+        send(redis, 1)
+        await eventually(lambda: live.layer.newest_message(price_group(A)) is not None)
+        await client.send(action="subscribe", symbol="A", conflate=conflate, seq=True)
+        frames: list[dict[str, Any]] = []
+        while not frames or frames[-1].get("seq") != 2:
+            frames.append(await client.receive())
+            if "seq" in frames[-1]:
+                send(redis, 2)
+        kinds = [one.get("type", one.get("seq")) for one in frames]
+        assert kinds == ["subscribed", 1, 2]
 
 
 def seq_here(live: LiveServer) -> int:

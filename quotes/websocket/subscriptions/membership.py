@@ -99,9 +99,13 @@ class GroupMembership:
         return []
 
     def redirect(self, instruments: Iterable[NamedInstrument], receiver: Receiver) -> None:
-        """Let a receiver take the prices of the instruments that need no comparison."""
+        """Let a receiver take the prices of the instruments that need no comparison.
+
+        Those whose groups were not joined yet are left out.
+        """
         is_ahead = self.positions.is_ahead
-        direct = [one for one in instruments if not is_ahead(one.field)]
+        joined = self._layer.groups_of(self._channel)
+        direct = [one for one in instruments if one.group in joined and not is_ahead(one.field)]
         self.direct.update([(one.field, one.field) for one in direct])
         self._layer.redirect(self._channel, [one.group for one in direct], receiver)
 
@@ -147,7 +151,7 @@ class GroupMembership:
     def end(self) -> None:
         """Leave all groups, where the layer can: at once, or soon if they are many."""
         self.direct.clear()
-        if not self._layer.is_direct or self._layer.group_count(self._channel) <= _MANY:
+        if not self._layer.is_direct or len(self._layer.groups_of(self._channel)) <= _MANY:
             self._layer.detach(self._channel)
         else:
             self._slices.start(self._layer.detach_steps(self._channel))
