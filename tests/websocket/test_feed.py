@@ -98,6 +98,26 @@ async def test_prices_that_were_missed_are_read_until_redis_answers(
         assert calls == 3
 
 
+async def test_no_older_key_is_shown_while_no_bridge_works(live: LiveServer, redis: Redis) -> None:
+    """Redis came back with a publisher's key of before; a newer key is shown, and then numbered."""
+    async with live.client() as client:
+        await client.subscribe("A", "B")
+        publish(redis, "A", message("A", "1", MOMENT + 9))
+        assert (await client.price())["price"] == 1
+        await live.stop_bridges()
+        redis.delete("quotes:latest")
+        feed = await current_feed()
+        for price, at in (("3", MOMENT + 5), ("4", MOMENT + 8)):
+            redis.set("stock:A", message("A", price, at))
+            redis.set("stock:B", message("B", price, at))
+            await feed.refresh()
+            found = await client.price()
+            assert (found["symbol"], found["price"]) == ("B", int(price))
+        redis.set("stock:A", message("A", "5", MOMENT + 10))
+        await feed.refresh()
+        assert (await client.price())["price"] == 5
+
+
 async def test_no_older_price_is_shown_when_redis_comes_back_with_older_data(
     live: LiveServer, redis: Redis
 ) -> None:

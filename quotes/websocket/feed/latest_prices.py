@@ -156,11 +156,17 @@ class LatestPrices:
         return FirstPrices({field: latest_message(field, one) for field, one in latest})
 
     def show_provisionally(self, key: InstrumentKey, latest: LatestPrice) -> None:
-        """Send all clients here a price that no bridge has numbered yet, once."""
+        """Send all clients here a price that no bridge has numbered yet, once.
+
+        One that is older than what they were given is no news: Redis came back with older data.
+        """
         message = {**latest_message(str(key), latest), "provisional": True}
         last = self._layer.newest_message(price_group(key))
         if last is not None and last.get("frame") == message["frame"]:
             return  # another client read it at the same time, and all were sent it
+        given = self._layer.delivered_message(price_group(key))
+        if given is not None and given.get("timestamp", 0) > latest.timestamp:
+            return
         self._provisional.add(str(key), message["frame"], latest.timestamp)
         self._layer.withhold(self._withheld)
         self._layer.deliver_local([(price_group(key), message)])
