@@ -46,7 +46,7 @@ class BridgeWatch:
     """Reads the bridges' status four times a second.
 
     Args:
-        requests: is told whether Redis answers.
+        requests: learns whether Redis answers.
         on_change: called when the feed went down or is back.
         on_new_session: called after a bridge has begun to work.
 

@@ -54,7 +54,7 @@ _REFRESH_PAUSE_S = 0.25  # before missed prices are read once more
 # for all of them; those that take longer go on by themselves.
 _FOLLOWERS = 50
 _FOLLOW_TIMEOUT_S = 5.0
-# Garbage of clients that have ended is collected once they are so many, and as many as are there.
+# Clients that must have ended before their garbage is collected, and the pause between checks.
 _MANY_ENDED = 100
 _COLLECT_INTERVAL_S = 5.0
 # Requests for many instruments that are carried out at once; others wait, the oldest first. Each
