@@ -12,7 +12,7 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: help run test check bench chaos setup setup-dev
+.PHONY: help run test check bench chaos speedups setup setup-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -21,6 +21,7 @@ help:
 	@echo "make test   install packages and run all tests (ARGS=\"-k bridge\" for some)"
 	@echo "make check  check format, lint, types, Django settings and migrations"
 	@echo "make bench  run all benchmarks (BENCH=name for one)"
+	@echo "make speedups  build the optional package in C (needs a compiler and Python's headers)"
 	@echo "make chaos  put faults into a running service, check its promises (ARGS=--list)"
 
 # Rebuild a .venv whose Python no longer runs (a moved folder, an upgraded system).
@@ -90,3 +91,7 @@ bench: setup-dev
 
 chaos: setup-dev
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+speedups: setup
+	@$(INSTALL) --force-reinstall --no-deps ./speedups
+	@$(BIN)/python -c 'import quotes_speedups' && echo "built; restart the server to use it"

@@ -16,6 +16,7 @@ class QuotesSettings(SettingsGroup):
         "Seconds that the timestamp of a tick may be ahead of the clock.",
         least=0,
     )
+    speedups = Setting(True, "Use the package `quotes-speedups` if it is installed.")
     bridge_lease_ms = Setting(
         2000, "Milliseconds before a standby takes over from a bridge that died.", least=300
     )

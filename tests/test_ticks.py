@@ -2,15 +2,17 @@ import json
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quotes.errors import BadTick
 from quotes.ticks import (
     KNOWN_FIELDS,
     MAX_TICK_BYTES,
+    USUAL_TICK,
     Tick,
     encode_tick,
+    is_each_once,
     make_tick,
     parse_any_tick,
     parse_tick,
@@ -19,6 +21,7 @@ from quotes.ticks import (
     usual_head,
 )
 from tests.ticks import MOMENT, message
+from tests.usual_messages import good_and_nearly_good
 
 NOW = MOMENT + 1000
 
@@ -266,6 +269,19 @@ def test_usual_frame_is_what_parser_and_encoder_make(
     if found is not None:
         tick = parse_tick(payload, now_ms=MOMENT)
         assert found == (tick.timestamp, encode_tick(tick, symbol="A", segment=segment))
+
+
+@settings(max_examples=500)
+@given(good_and_nearly_good(), st.sampled_from(["", "NSE_EQ"]))
+def test_usual_frame_reads_the_usual_layout_and_no_other(payload: bytes, segment: str) -> None:
+    """It reads what `USUAL_TICK` matches, each field once, up to the latest time; nothing else."""
+    found = usual_frame(payload, usual_head("A"), segment_text(segment), latest_ms=MOMENT)
+    match = USUAL_TICK.fullmatch(payload)
+    if match and match[1] == b"A" and 10**11 <= int(match[3]) <= MOMENT and is_each_once(match[4]):
+        frame = payload[: match.end(3)] + segment_text(segment) + payload[match.end(3) :]
+        assert found == (int(match[3]), frame)
+    else:
+        assert found is None
 
 
 def test_usual_messages_take_the_short_way() -> None:

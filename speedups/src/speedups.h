@@ -1,0 +1,32 @@
+/* What the files of this package share. Each part is a file of its own that adds to the module. */
+
+#ifndef QUOTES_SPEEDUPS_H
+#define QUOTES_SPEEDUPS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A message in the usual layout (usual_frame.c). */
+typedef struct {
+    int64_t timestamp;     /* Unix milliseconds */
+    Py_ssize_t others;     /* where the text after the timestamp begins */
+} UsualMessage;
+
+/* Set `found` to the value of an int, or to the nearest 64 bits can hold; return -1 if it is no int. */
+int clamped_int64(PyObject *value, int64_t *found);
+
+/* Read a message that begins with `head`; return whether it has the usual layout, each field at
+ * most once and a time that is accepted. Touches no object. */
+bool usual_message_read(const char *payload, Py_ssize_t length, const char *head,
+                        Py_ssize_t head_length, int64_t latest_ms, UsualMessage *found);
+
+/* Return a new reference to the price frame of a message that was read, NULL without memory.
+ * `payload` and `segment` are bytes. */
+PyObject *usual_message_frame(PyObject *payload, PyObject *segment, const UsualMessage *found);
+
+/* Each adds what one file offers; returns -1 with an exception set when it fails. */
+int usual_frame_add(PyObject *module);
+
+#endif
