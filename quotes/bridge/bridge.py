@@ -2,8 +2,8 @@
 
 One bridge works, under a lease; others stand by. It takes all messages of a read of the socket,
 decides on each (`market.py`), and writes them in batches (`writer.py`), each in one fenced script
-(`flush.py`). After a pause, the first tick is written at once; ticks that come within the next
-moments, or during writes, gather, so a busy market is written in few large batches.
+(`flush.py`). The busier the bridge is, the longer it lets ticks gather before it reads and writes
+again, so a busy market is written in few large batches, and in a quiet one each tick at once.
 """
 
 import asyncio
@@ -47,11 +47,6 @@ FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 1.0
 # With these a session ends, and the next one waits until Redis is ready.
 EXPECTED_ERRORS = (RedisDown, hiredis.ReplyError)
-# After a read, reading pauses for this time, so that the next ticks are read together. A busy
-# market is read in larger pieces: each costs as much as twenty ticks.
-GATHER_S = 0.001
-BUSY_GATHER_S = 0.003
-BUSY_RATE = 4000  # ticks a second
 
 
 class Bridge:
@@ -186,7 +181,6 @@ class Bridge:
             settings.REDIS_URL,
             on_messages=on_messages,
             on_lost=self._wake.set,
-            gather_s=GATHER_S if on_messages else 0.0,
         )
 
     async def _take_lease(self, link: RedisLink) -> bool:
@@ -227,9 +221,8 @@ class Bridge:
 
     async def _work(self, links: list[RedisLink], tasks: "list[asyncio.Task[None]]") -> None:
         """Renew the lease until it or a connection is lost, a task ends, or `stop` is called."""
-        link, sub = links[:2]
+        link = links[0]
         held = True
-        received, looked_at = self.market.counters.received, self._loop_time()
         while held and not (
             self._stopping.is_set()
             or any(task.done() for task in tasks)
@@ -239,10 +232,6 @@ class Bridge:
             if held:
                 await redis_clock.measure(link)
                 await self._pause(self._lease.ttl_ms / 4000)
-                count, now = self.market.counters.received, self._loop_time()
-                is_busy = count - received > BUSY_RATE * (now - looked_at)
-                sub.gather_s = BUSY_GATHER_S if is_busy else GATHER_S
-                received, looked_at = count, now
         if self.writer.lost or not held:
             self._numbering.is_current = False
             logger.warning("another bridge has taken over")

@@ -12,12 +12,16 @@ from typing import Any
 from quotes.bridge.counters import BridgeCounters
 from quotes.bridge.flush import Flush
 from quotes.bridge.market import Market
+from quotes.runtime.pacing import Pacing
 from quotes.runtime.redis_link import RedisLink
 from quotes.store.tick_log import SHOWN
 
 MAX_IN_FLIGHT = 2
-# Time between the starts of two writes: each costs as much as many ticks.
-GATHER_S = 0.001
+# Time between two reads, and between the starts of two writes, of a bridge that is busy: each costs
+# as much as twenty ticks. One that is idle for most of the time does not wait.
+MAX_GATHER_S = 0.003
+# Timers come late by up to a millisecond: a shorter wait is none.
+LEAST_WAIT_S = 0.000_5
 # Ticks in one write, so that Redis serves others in between.
 MAX_FLUSH = 2000
 # Ticks in memory above which reading pauses until Redis has taken some.
@@ -55,6 +59,7 @@ class TickWriter:
         self.sub = sub
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
+        self._pacing = Pacing()
         self._in_flight = 0
         self._began_at = float("-inf")  # loop time of the last write
         self._timer: asyncio.TimerHandle | None = None
@@ -65,9 +70,12 @@ class TickWriter:
 
     def schedule(self) -> None:
         """Write pending ticks as soon as a write is due."""
+        now = self._loop.time()
+        gather_s = MAX_GATHER_S * self._pacing.look(now)
+        self.sub.gather_s = gather_s if gather_s > LEAST_WAIT_S else 0.0
         if self._market.pending and self._in_flight < MAX_IN_FLIGHT and self._timer is None:
-            wait = self._began_at + GATHER_S - self._loop.time()
-            if wait <= 0:
+            wait = self._began_at + gather_s - now
+            if wait <= LEAST_WAIT_S:
                 self.write()
             else:
                 self._timer = self._loop.call_later(wait, self.write)

@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quotes.runtime.pacing import Pacing
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.outbox import Outbox
 
@@ -205,13 +206,28 @@ async def test_shared_interval_gives_each_client_its_own_in_order_of_change() ->
 
 
 async def test_frames_wait_longer_the_more_clients_there_are() -> None:
-    """Between two flushes lie 1 to 5 ms, by how many clients were written to."""
+    """In a busy process 1 to 5 ms lie between two flushes, by how many clients were written to."""
     loop = asyncio.get_running_loop()
     for clients, pause_s in ((1, 0.001), (120, 0.003), (1000, 0.005)):
-        scheduler = FlushScheduler(loop)
+        pacing = Pacing(lambda: 10 * loop.time())
+        pacing.look(loop.time())
+        pacing.level = 1.0
+        scheduler = FlushScheduler(loop, pacing=pacing)
         for _ in range(clients):
             outbox = Outbox(TakingTransport(), scheduler, on_overflow=print, on_gap=print)
             outbox.price(event("A", 1))
         scheduler.flush()
         assert scheduler.next_flush - loop.time() <= pause_s
         assert scheduler.next_flush - scheduler.now >= pause_s
+
+
+async def test_frames_of_an_idle_process_leave_in_the_same_turn() -> None:
+    """A process that is idle for most of the time gathers only what one turn of the loop brings."""
+    transport = TakingTransport()
+    scheduler = FlushScheduler(asyncio.get_running_loop(), pacing=Pacing(lambda: 0.0))
+    outbox = Outbox(transport, scheduler, on_overflow=print, on_gap=print)
+    for number in range(3):
+        outbox.price(event("A", number))
+        outbox.price(event("B", number))
+        await asyncio.sleep(0)
+        assert transport.taken[-2:] == [f"A{number:05}", f"B{number:05}"]

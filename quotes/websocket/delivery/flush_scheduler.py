@@ -2,14 +2,18 @@
 
 import asyncio
 
+from quotes.runtime.pacing import Pacing
 from quotes.websocket.delivery.intervals import PriceInterval, ScheduledOutbox
 from quotes.websocket.delivery.isolation import end_failed
 
-# Frames that become due within this time of the last flush leave together, in one write: the least,
-# for each client that was written to (a write and what it wakes take about 10 us), and the most.
+# In a busy process frames that become due within this time of the last flush leave together, in one
+# write: the least, for each client that was written to (a write and what it wakes take about 10
+# us), and the most. In an idle one each turn of the event loop flushes what it brought.
 _GATHER_S = 0.001
 _GATHER_PER_CLIENT_S = 0.000_025
 _MAX_GATHER_S = 0.005
+# Timers come late by up to a millisecond: a shorter wait is none.
+_LEAST_WAIT_S = 0.000_5
 # Intervals are rounded up to a multiple of this, so that many clients share a timer.
 _STEP_MS = 10
 
@@ -17,27 +21,32 @@ _STEP_MS = 10
 class FlushScheduler:
     """Flushes the outboxes of one event loop that have something due, all in one go.
 
+    Args:
+        pacing: decides how long a flush waits for more; by default that of the calling thread.
+
     Attributes:
         now: the loop's time at the beginning of the flush that is under way.
         next_flush: the loop's time before which frames are gathered.
+        pacing: of the event loop's thread.
         intervals: length in ms -> interval that has members, or did until it is over.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, pacing: Pacing | None = None) -> None:
         self.loop = loop
         self.next_flush = float("-inf")
         self.now = loop.time()
+        self.pacing = pacing or Pacing()
         self.intervals: dict[int, PriceInterval] = {}
         self._due: list[ScheduledOutbox] = []
         self._is_scheduled = False
 
     def gather(self, outbox: ScheduledOutbox) -> None:
-        """Flush the outbox soon, with others; at once if nothing was flushed for a moment."""
+        """Flush the outbox soon, with others; at once if the process is idle."""
         self._due.append(outbox)
         if not self._is_scheduled:
             self._is_scheduled = True
             wait = self.next_flush - self.loop.time()
-            if wait <= 0:
+            if wait <= _LEAST_WAIT_S:
                 self.loop.call_soon(self.flush)
             else:
                 self.loop.call_later(wait, self.flush)
@@ -52,8 +61,8 @@ class FlushScheduler:
                 outbox.flush()
             except Exception as error:
                 end_failed(outbox, error)
-        pause = min(max(_GATHER_S, len(due) * _GATHER_PER_CLIENT_S), _MAX_GATHER_S)
-        self.next_flush = self.loop.time() + pause
+        longest = min(max(_GATHER_S, len(due) * _GATHER_PER_CLIENT_S), _MAX_GATHER_S)
+        self.next_flush = self.loop.time() + self.pacing.look(self.now) * longest
 
     def join(self, outbox: ScheduledOutbox, interval_ms: int) -> PriceInterval:
         """Make the outbox a member of the interval of this length; it leaves by `members`."""
