@@ -17,6 +17,7 @@ from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.bridge.counters import TickCounters
+from quotes.bridge.intake import take_usual
 from quotes.bridge.pending import PendingTicks
 from quotes.bridge.silent_names import SilentNames
 from quotes.bridge.tick_order import Stream, Verdict
@@ -26,7 +27,7 @@ from quotes.errors import BadTick, quoted
 from quotes.runtime.clock import DAY_MS, india_time
 from quotes.runtime.redis_link import PublishedMessages
 from quotes.runtime.warnings import RateLimitedWarnings
-from quotes.store.inbox import MARK, InboxEntry
+from quotes.store.inbox import InboxEntry
 from quotes.store.latest import LatestPrice
 from quotes.store.listings import UNNAMED, check_price, published_key
 from quotes.store.redis_clock import redis_clock
@@ -112,47 +113,60 @@ class Market:
         if self.shards > 1:
             messages = [message for message in messages if self.is_ours(message[0])]
         now, ahead = redis_clock.now_ms(), redis_clock.max_ahead_ms()
-        latest = now + ahead
-        counters, usual, pending = self.counters, self._usual, self.pending.ticks
-        counters.received += len(messages)
-        bad_before, passed = counters.bad, 0
-        for channel, payload in messages:
-            if payload[-3:] == MARK:
-                passed += 1  # it comes, or came, by the inbox
-                continue
-            layout = usual.get(channel)
-            found = usual_frame(payload, layout[1], layout[2], latest_ms=latest) if layout else None
-            if layout is not None and found is not None:
-                stream = layout[0]
-                timestamp, frame = found
+        counters, ticks = self.counters, self.pending.ticks
+        bad_before, all_passed = counters.bad, 0
+        at, end = 0, len(messages)
+        while True:
+            at, passed, appended, repeated = take_usual(
+                messages, at, self._usual, now + ahead, now, live, ticks
+            )
+            all_passed += passed
+            if live:
+                counters.shown += appended
             else:
-                try:
-                    stream, timestamp, frame = self._read(channel, payload, now, ahead)
-                except (BadTick, InstrumentsError, UnicodeDecodeError) as error:
-                    counters.bad += 1
-                    self.refused.note(channel, str(error))
-                    self._warn("bad", f"{quoted(channel)}: {error}")
-                    continue
-            verdict = stream.take(timestamp, frame) if live else Verdict.HISTORY
-            if verdict is Verdict.STALE and stream.timestamp > latest:
-                self._start_over(stream, now)
-                verdict = stream.take(timestamp, frame)
-            if verdict is Verdict.SHOWN:
-                counters.shown += 1
-                pending.append((stream, stream.row(now)))
-            elif verdict is Verdict.STALE:
-                counters.stale += 1
-                pending.append((stream, stream.late_row(timestamp, frame, now)))
-                self.late.note(stream.field, f"older than {stream.timestamp}")
-                self._warn("stale", _stale_text(stream, timestamp))
-            elif verdict is Verdict.HISTORY:
-                counters.history += 1
-                pending.append((stream, stream.late_row(timestamp, frame, now)))
-            else:
-                counters.repeated += 1
-        counters.received -= passed
-        if live and counters.bad - bad_before + passed < len(messages):
+                counters.history += appended
+            counters.repeated += repeated
+            if at == end:
+                break
+            self._take_one(*messages[at], live, now, ahead)
+            at += 1
+        counters.received += end - all_passed
+        if live and counters.bad - bad_before + all_passed < end:
             counters.last_tick = now
+
+    def _take_one(self, channel: bytes, payload: bytes, live: bool, now: int, ahead: int) -> None:
+        """Decide on a message that `take_usual` leaves."""
+        counters, pending = self.counters, self.pending.ticks
+        layout = self._usual.get(channel)
+        found = usual_frame(payload, *layout[1:], latest_ms=now + ahead) if layout else None
+        if layout is not None and found is not None:
+            stream = layout[0]
+            timestamp, frame = found
+        else:
+            try:
+                stream, timestamp, frame = self._read(channel, payload, now, ahead)
+            except (BadTick, InstrumentsError, UnicodeDecodeError) as error:
+                counters.bad += 1
+                self.refused.note(channel, str(error))
+                self._warn("bad", f"{quoted(channel)}: {error}")
+                return
+        verdict = stream.take(timestamp, frame) if live else Verdict.HISTORY
+        if verdict is Verdict.STALE and stream.timestamp > now + ahead:
+            self._start_over(stream, now)
+            verdict = stream.take(timestamp, frame)
+        if verdict is Verdict.SHOWN:
+            counters.shown += 1
+            pending.append((stream, stream.row(now)))
+        elif verdict is Verdict.STALE:
+            counters.stale += 1
+            pending.append((stream, stream.late_row(timestamp, frame, now)))
+            self.late.note(stream.field, f"older than {stream.timestamp}")
+            self._warn("stale", _stale_text(stream, timestamp))
+        elif verdict is Verdict.HISTORY:
+            counters.history += 1
+            pending.append((stream, stream.late_row(timestamp, frame, now)))
+        else:
+            counters.repeated += 1
 
     def take_keys(
         self,

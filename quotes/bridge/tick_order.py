@@ -9,6 +9,7 @@ from enum import Enum, auto
 import msgspec
 
 from instruments.keys import InstrumentKey
+from quotes.bridge.intake import StreamState
 from quotes.layer.lanes import lane_of
 from quotes.store.group_names import price_group
 from quotes.store.latest import LatestPrice
@@ -25,7 +26,7 @@ class Verdict(Enum):
     HISTORY = auto()
 
 
-class Stream:
+class Stream(StreamState):
     """One instrument's stream.
 
     The numbers of shown ticks have no gap within an epoch, and their times never go back.
@@ -36,20 +37,11 @@ class Stream:
         timestamp: that tick's time; a tick older than this is stale.
         frame: that tick's price frame.
         heard: whether a message came since the bridge began to listen: a key is then no newer.
+        from_key: whether the last tick was read from its key; its message may still come, as a
+            repetition.
     """
 
-    __slots__ = (
-        "_from_key",
-        "epoch",
-        "field",
-        "frame",
-        "group",
-        "heard",
-        "key",
-        "lane",
-        "seq",
-        "timestamp",
-    )
+    __slots__ = ("group", "key", "lane")
 
     def __init__(self, key: InstrumentKey, *, epoch: int) -> None:
         self.key = key
@@ -61,8 +53,7 @@ class Stream:
         self.timestamp = 0
         self.frame = b""
         self.heard = False
-        # Whether the last tick was read from its key; its message may still come, as a repetition.
-        self._from_key = False
+        self.from_key = False
 
     def restore(self, latest: LatestPrice) -> None:
         """Continue from the latest price in Redis."""
@@ -74,7 +65,7 @@ class Stream:
         if other.frame:
             self.timestamp, self.heard = other.timestamp, other.heard
             self.frame = self.frame_of(read_frame(other.frame))
-            self._from_key = other._from_key
+            self.from_key = other.from_key
 
     def start_over(self, now: int) -> None:
         """Begin a new epoch, in which a tick of any time is the first."""
@@ -99,8 +90,8 @@ class Stream:
         self.heard = True
         if timestamp < self.timestamp:
             return Verdict.STALE
-        if self._from_key:
-            self._from_key = False
+        if self.from_key:
+            self.from_key = False
             if frame == self.frame:
                 return Verdict.REPEATED
         self.seq += 1
@@ -114,7 +105,7 @@ class Stream:
             return Verdict.STALE
         if frame == self.frame or (self.heard and timestamp == self.timestamp):
             return Verdict.REPEATED
-        self._from_key = True
+        self.from_key = True
         self.seq += 1
         self.timestamp = timestamp
         self.frame = frame

@@ -3,13 +3,30 @@
 #include "speedups.h"
 
 /* The same number is in quotes/runtime/speedups.py. */
-#define API_VERSION 1
+#define API_VERSION 2
 
 static int module_exec(PyObject *module) {
-    if (PyModule_AddIntConstant(module, "API_VERSION", API_VERSION) < 0) {
+    if (PyModule_AddIntConstant(module, "API_VERSION", API_VERSION) < 0 ||
+        usual_frame_add(module) < 0 || intake_add(module) < 0) {
         return -1;
     }
-    return usual_frame_add(module);
+    return 0;
+}
+
+static int module_traverse(PyObject *module, visitproc visit, void *arg) {
+    ModuleState *state = PyModule_GetState(module);
+    Py_VISIT(state->stream_state);
+    return 0;
+}
+
+static int module_clear(PyObject *module) {
+    ModuleState *state = PyModule_GetState(module);
+    Py_CLEAR(state->stream_state);
+    return 0;
+}
+
+static void module_free(void *module) {
+    module_clear(module);
 }
 
 static PyModuleDef_Slot SLOTS[] = {
@@ -21,8 +38,11 @@ static PyModuleDef MODULE = {
     PyModuleDef_HEAD_INIT,
     .m_name = "quotes_speedups",
     .m_doc = "Parts of the way of a tick, in C; the definitions are in Python (quotes/).",
-    .m_size = 0,
+    .m_size = sizeof(ModuleState),
     .m_slots = SLOTS,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
 };
 
 PyMODINIT_FUNC PyInit_quotes_speedups(void) {

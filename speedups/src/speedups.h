@@ -8,6 +8,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The module's state: one for each interpreter that imports it. */
+typedef struct {
+    PyTypeObject *stream_state; /* intake.c */
+} ModuleState;
+
 /* A message in the usual layout (usual_frame.c). */
 typedef struct {
     int64_t timestamp;     /* Unix milliseconds */
@@ -28,5 +33,6 @@ PyObject *usual_message_frame(PyObject *payload, PyObject *segment, const UsualM
 
 /* Each adds what one file offers; returns -1 with an exception set when it fails. */
 int usual_frame_add(PyObject *module);
+int intake_add(PyObject *module);
 
 #endif

@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from quotes.conf import conf
 from quotes.runtime.speedups import API_VERSION
 from tests.programs import ROOT
-from tests.speedups.built import needs_package
+from tests.speedups.built import needs_package, package
 
 ASK = """
 import django; django.setup()
@@ -56,6 +58,21 @@ def test_the_switch_is_heeded(tmp_path: Path) -> None:
     """With QUOTES_SPEEDUPS=0 the package is not even imported."""
     folder = fake(tmp_path, "raise SystemExit(1)")
     assert load(folder, QUOTES_SPEEDUPS="0") == ("False function", "")
+
+
+def test_server_and_source_have_the_same_version() -> None:
+    """API_VERSION is the same in Python and in C."""
+    text = (ROOT / "speedups" / "src" / "module.c").read_text()
+    assert f"#define API_VERSION {API_VERSION}\n" in text
+
+
+@pytest.mark.skipif(
+    find_spec("quotes_speedups") is None or not conf.speedups,
+    reason="quotes-speedups is not installed, or switched off",
+)
+def test_an_installed_package_fits() -> None:
+    """After an update it has to be built again; no test is passed over since it was not."""
+    assert package is not None, "run `make speedups`"
 
 
 @needs_package
