@@ -231,10 +231,7 @@ class ClientSession:
 
     def _configure(self, message: Configure) -> None:
         outbox = self.outbox
-        if message.mode is not None:
-            outbox.framing.set_mode(message.mode)
-        if message.seq is not None:
-            outbox.framing.set_numbered(message.seq)
+        outbox.set_framing(mode=message.mode, numbered=message.seq)
         batch = outbox.batch if message.batch is None else message.batch
         interval_ms = message.interval_ms
         outbox.configure(
@@ -390,7 +387,7 @@ class ClientSession:
             self.ended = True
             self.feed.ended_clients += 1
         self.outbox.check_room(ended=True)
-        self.outbox.leave_interval()
+        self.outbox.interval_membership.leave()
         self.feed.listeners.discard(self)
         self.feed.chain_prices.followers.discard(self)
         self.access.end()

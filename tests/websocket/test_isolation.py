@@ -12,9 +12,8 @@ import pytest
 from redis import Redis
 from websockets.exceptions import ConnectionClosed
 
-from quotes.websocket.delivery import intervals
+from quotes.websocket.delivery import framing, intervals
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
-from quotes.websocket.delivery.framing import Framing
 from quotes.websocket.delivery.intervals import PriceInterval
 from quotes.websocket.feed.feed import current_feed
 from quotes.websocket.session import ClientSession
@@ -68,7 +67,7 @@ async def test_outbox_that_raises_takes_no_interval_from_others() -> None:
         interval.over()
     assert [one.calls for one in members] == [2, 1, 2]
     assert len(members[1].errors) == 1 and members[1] not in interval.members
-    assert not interval.due({"A": 1}.keys())
+    assert not interval.so_far({"A"})
 
 
 CONFIGURATIONS: list[dict[str, Any]] = [
@@ -126,20 +125,14 @@ async def test_client_whose_prices_cannot_be_framed_is_ended_alone(
 ) -> None:
     """It is closed with 4000 and logged once, and those before and behind it have each price."""
     monkeypatch.setattr(intervals, "SETTLED_S", 0.0)
-    framed: dict[str, Callable[..., Any]] = {
-        name: getattr(Framing, name) for name in ("frame", "payload")
-    }
+    payload = framing.payload
 
-    def broken(name: str) -> Callable[[Framing, dict[str, Any]], Any]:
-        def call(framing: Framing, price: dict[str, Any]) -> Any:
-            if framing.encoding == "msgpack" and '"price":2' in price["frame"]:
-                raise RuntimeError("as a mistake in an encoder would")
-            return framed[name](framing, price)
+    def broken(price: dict[str, Any], encoding: str, mode: str) -> Any:
+        if encoding == "msgpack" and '"price":2' in price["frame"]:
+            raise RuntimeError("as a mistake in an encoder would")
+        return payload(price, encoding, mode)
 
-        return call
-
-    for name in framed:
-        monkeypatch.setattr(Framing, name, broken(name))
+    monkeypatch.setattr(framing, "payload", broken)
     caplog.set_level(logging.ERROR)
     await end_a_client_of_three(live.client, redis, wish)
     assert (await current_feed()).failed_clients == 1

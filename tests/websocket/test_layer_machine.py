@@ -109,7 +109,7 @@ class Machine(RuleBasedStateMachine):
         access = ClientAccess(self.feed.access_service, [])
         session = ClientSession(self.feed, channel=channel, transport=transport, access=access)
         session.outbox.high_water = HIGH_WATER_BYTES
-        session.outbox.framing.set_numbered(number < 2)
+        session.outbox.set_framing(numbered=number < 2)
         client = MachineClient(session, transport, self.bridge, self.lossy)
         # Until the last cut is repaired, what it joins may not be heard.
         client.counts = self.is_whole

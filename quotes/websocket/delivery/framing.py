@@ -6,7 +6,10 @@ the form of a transport).
 """
 
 import json
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -31,7 +34,13 @@ _INTEGER_DIGITS = 20  # of a 64-bit integer, with its sign
 # A message with this key is sent some minutes late.
 DELAYED = "delayed"
 
+# The shape of prices that are sent as they come.
+_PLAIN = "json.full"
+
 _pack = msgspec.msgpack.Encoder().encode
+
+# Makes what a client gets of a price: its text, its MessagePack, or a whole frame.
+Product = Callable[[Message], Any]
 
 
 class Framing:
@@ -88,6 +97,29 @@ class Framing:
         if found is None:
             found = message[slot] = self.transport.frame(payload(message, self.encoding, mode))
         return found
+
+    def shared(self, *, batch: bool) -> tuple[str, Product]:
+        """Return the client's shape and what makes its products; it has no modes of instruments.
+
+        Args:
+            batch: whether the products are payloads for arrays, rather than frames.
+        """
+        if batch and self.shape == _PLAIN:
+            return self.shape, itemgetter("frame")
+        mode = self._full_mode(self.mode)
+        if batch:
+            return self.shape, partial(payload, encoding=self.encoding, mode=mode)
+        slot, frame_of = self.slot, self.transport.frame
+
+        encoding = self.encoding
+
+        def framed(message: Message) -> Any:
+            found = message.get(slot)
+            if found is None:
+                found = message[slot] = frame_of(payload(message, encoding, mode))
+            return found
+
+        return slot, framed
 
     def arrays(self, payloads: list[Any]) -> list[Any]:
         """Return the frames of arrays of payloads, each of at most _MAX_ARRAY."""

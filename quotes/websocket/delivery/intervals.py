@@ -6,12 +6,13 @@ While its subscriptions change, and while it is slow, its outbox takes its price
 (`outbox.py`). Everything here belongs to one event loop.
 """
 
-from collections.abc import Callable, Iterable, KeysView
+from collections.abc import Callable, Collection, Iterable, KeysView
 from math import inf
 from typing import Any, Protocol
 
 from quotes.layer.groups import Receiver
 from quotes.layer.lanes import Message
+from quotes.websocket.delivery.framing import Product
 from quotes.websocket.delivery.isolation import end_failed
 
 # A client's prices go to the interval once its subscriptions have not changed for this long: each
@@ -35,22 +36,58 @@ class ScheduledOutbox(Protocol):
         """End the client because of an error; may be called twice."""
 
 
-class _Products(dict[str, Any]):
-    """The products of an interval's messages, made on first demand: instrument key -> product."""
+class _SharedProducts:
+    """The clients of one interval that get the same product of each price: one shape."""
 
-    def __init__(self, changed: dict[str, Message], make: Callable[[Message], Any]) -> None:
-        self._changed = changed
-        self._make = make
+    def __init__(self, make: Product) -> None:
+        self.make = make
+        # instrument key -> outbox -> what appends to that client's list
+        self.readers: dict[str, dict[ScheduledOutbox, Callable[[Any], None]]] = {}
 
-    def __missing__(self, key: str) -> Any:
-        product = self[key] = self._make(self._changed[key])
-        return product
+    def add(self, outbox: ScheduledOutbox, keys: Iterable[str], products: list[Any]) -> None:
+        readers, append = self.readers, products.append
+        for key in keys:
+            found = readers.get(key)
+            if found is None:
+                found = readers[key] = {}
+            found[outbox] = append
+
+    def remove(self, outbox: ScheduledOutbox, keys: Iterable[str]) -> None:
+        readers = self.readers
+        for key in keys:
+            found = readers.get(key)
+            if found is not None:
+                found.pop(outbox, None)
+                if not found:
+                    del readers[key]
+
+    def distribute(self, changed: dict[str, Message]) -> list[tuple[ScheduledOutbox, Exception]]:
+        """Append the product of each price, made once, to the list of each client that reads it.
+
+        Returns:
+            The clients whose prices cannot be made into a product, and the error.
+        """
+        failed: list[tuple[ScheduledOutbox, Exception]] = []
+        readers, make = self.readers, self.make
+        for key, message in changed.items():
+            found = readers.get(key)
+            if found is not None:
+                try:
+                    product = make(message)
+                except Exception as error:
+                    failed += [(outbox, error) for outbox in found]
+                    continue
+                for append in found.values():
+                    append(product)
+        return failed
 
 
 class PriceInterval:
     """The outboxes of one event loop with the same interval, and the newest prices since the last.
 
-    At most once, newest wins: of each instrument only the last price of an interval is kept.
+    At most once, newest wins: of each instrument only the last price of an interval is kept. When
+    it is over, one walk over the changed instruments makes each product once and hands it to all
+    clients that read the instrument in that shape.
 
     Attributes:
         members: the outboxes that are called when it is over.
@@ -60,42 +97,62 @@ class PriceInterval:
         self.members: set[ScheduledOutbox] = set()
         # instrument key -> newest message, in order of change
         self._changed: dict[str, Message] = {}
-        self._order: dict[str, int] = {}  # the same keys -> index in that order
-        self._products: dict[str, _Products] = {}  # shape -> what was made of the messages
+        self._shapes: dict[str, _SharedProducts] = {}
 
     def price(self, message: Message) -> None:
         """Take a price for all members."""
-        key = message["key"]
-        self._changed.pop(key, None)
-        self._changed[key] = message
+        changed, key = self._changed, message["key"]
+        if key in changed:
+            del changed[key]
+        changed[key] = message
 
     def over(self) -> None:
-        """Call all members; then the next interval begins."""
-        self._order = {key: index for index, key in enumerate(self._changed)}
+        """Hand over what changed and call all members; then the next interval begins."""
+        for shape in tuple(self._shapes.values()):
+            for outbox, error in shape.distribute(self._changed):
+                self._end(outbox, error)
         for outbox in tuple(self.members):
             try:
                 outbox.interval_over()
             except Exception as error:
-                self.members.discard(outbox)
-                end_failed(outbox, error)
+                self._end(outbox, error)
         self._changed = {}
-        self._order = {}
-        self._products = {}
 
-    def due(self, keys: KeysView[str]) -> list[str]:
-        """Return which of the keys changed, in order of change; only within `interval_over`."""
-        return sorted(self._order.keys() & keys, key=self._order.__getitem__)
+    def _end(self, outbox: ScheduledOutbox, error: Exception) -> None:
+        if outbox in self.members:
+            self.members.discard(outbox)
+            end_failed(outbox, error)
 
-    def so_far(self, keys: KeysView[str]) -> Iterable[Message]:
+    def so_far(self, keys: Collection[str]) -> Iterable[Message]:
         """Return the messages of the keys, in order of change; at any time."""
         return [message for key, message in self._changed.items() if key in keys]
 
-    def products(self, shape: str, make: Callable[[Message], Any]) -> Callable[[str], Any]:
-        """Return a function from a key to the product of its message, made once for each shape."""
-        products = self._products.get(shape)
-        if products is None:
-            products = self._products[shape] = _Products(self._changed, make)
-        return products.__getitem__
+    def add_reader(
+        self,
+        outbox: ScheduledOutbox,
+        keys: Iterable[str],
+        *,
+        shape: str,
+        make: Product,
+        products: list[Any],
+    ) -> None:
+        """Have the products of these instruments appended to a list when the interval is over.
+
+        Args:
+            make: returns the product of a price; the same for all clients of the shape.
+        """
+        found = self._shapes.get(shape)
+        if found is None:
+            found = self._shapes[shape] = _SharedProducts(make)
+        found.add(outbox, keys, products)
+
+    def remove_reader(self, outbox: ScheduledOutbox, keys: Iterable[str], *, shape: str) -> None:
+        """Append nothing more of these instruments to the outbox's list."""
+        found = self._shapes.get(shape)
+        if found is not None:
+            found.remove(outbox, keys)
+            if not found.readers:
+                del self._shapes[shape]
 
 
 class IntervalMembership:
@@ -104,38 +161,78 @@ class IntervalMembership:
     Attributes:
         interval: None for a client that gets each price at once.
         is_shared: whether prices go to the interval.
-        keys: of the instruments that the client is subscribed to.
+        keys: of the instruments that the client is subscribed to and that need no comparison.
         route: makes all their prices go to another receiver, where the channel layer can do that.
+        products: of the interval that is over, for the client, in order of change.
         settled_at: the loop time from which on prices may go to the interval.
         changes: how many changes of subscriptions, or of the interval, are under way.
     """
 
-    __slots__ = ("changes", "interval", "is_shared", "keys", "route", "settled_at")
+    __slots__ = (
+        "_outbox",
+        "_shape",
+        "_shared_keys",
+        "changes",
+        "interval",
+        "is_shared",
+        "keys",
+        "products",
+        "route",
+        "settled_at",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, outbox: ScheduledOutbox) -> None:
+        self._outbox = outbox
         self.interval: PriceInterval | None = None
         self.is_shared = False
         self.keys: KeysView[str] = {}.keys()
         self.route: Callable[[Receiver], None] | None = None
+        self.products: list[Any] = []
         self.settled_at = inf
         self.changes = 0
+        self._shape = ""
+        self._shared_keys: tuple[str, ...] = ()
 
     def settle(self, now: float) -> None:
         """Begin to wait for SETTLED_S, unless a change of subscriptions is under way."""
         if not self.changes:
             self.settled_at = now + SETTLED_S
 
-    def share(self) -> None:
-        """Let prices go to the interval; only when it is over."""
-        if self.route is not None and self.interval is not None:
+    def share(self, shape: str, make: Product) -> None:
+        """Let prices go to the interval, which makes them into this shape; when it is over."""
+        interval = self.interval
+        if self.route is not None and interval is not None:
             self.is_shared = True
-            self.route(self.interval.price)
+            self.route(interval.price)
+            self._shape, self._shared_keys = shape, tuple(self.keys)
+            interval.add_reader(
+                self._outbox, self._shared_keys, shape=shape, make=make, products=self.products
+            )
 
     def stand_alone(self, price: Receiver) -> None:
         """Let prices go to `price`, first those that the interval has gathered, until `settle`."""
         self.settled_at = inf
         if self.is_shared and self.route is not None and self.interval is not None:
-            self.is_shared = False
+            self._stop_reading(self.interval)
             self.route(price)
             for message in self.interval.so_far(self.keys):
                 price(message)
+
+    def forget(self, key: str) -> None:
+        """Get no more prices of an instrument from the interval."""
+        if self.is_shared and self.interval is not None:
+            self.interval.remove_reader(self._outbox, (key,), shape=self._shape)
+
+    def leave(self) -> None:
+        """Get no more prices of an interval; may be called twice."""
+        if self.interval is not None:
+            self._stop_reading(self.interval)
+            self.interval.members.discard(self._outbox)
+            self.interval = None
+
+    def _stop_reading(self, interval: PriceInterval) -> None:
+        if self.is_shared:
+            self.is_shared = False
+            interval.remove_reader(self._outbox, self._shared_keys, shape=self._shape)
+            self._shared_keys = ()
+            self.products.clear()

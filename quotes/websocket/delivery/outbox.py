@@ -16,7 +16,7 @@ from quotes.layer.lanes import Message
 from quotes.store.positions import StreamPosition
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.framing import Framing
-from quotes.websocket.delivery.intervals import IntervalMembership, PriceInterval
+from quotes.websocket.delivery.intervals import IntervalMembership
 from quotes.websocket.delivery.isolation import end_failed
 from quotes.websocket.protocol import frame
 from quotes.websocket.transports.base import FrameTransport
@@ -102,7 +102,7 @@ class Outbox:
         self._every_tick_size = 0
         self.batch = False
         self.interval_ms = 0
-        self.interval_membership = IntervalMembership()
+        self.interval_membership = IntervalMembership(self)
         self.frames: list[Any] = []  # due, in the transport's form
         self._items: list[Message] = []  # due in the next array
         self._size = 0
@@ -119,13 +119,16 @@ class Outbox:
     def want(self, key: str, *, mode: str | None, every_tick: bool) -> None:
         """Set how the client gets one instrument; a mode of None is the client's."""
         if mode is not None:
+            self.begin_change()
             self.framing.set_mode(mode, key)
+            self.end_change()
         if every_tick:
             self.lossless.add(key)
 
     def forget(self, key: str) -> None:
         """Drop what is due of an instrument that the client no longer wants."""
         self.newest.pop(key, None)
+        self.interval_membership.forget(key)
         if key in self.lossless:
             self.lossless.discard(key)
             self._last.pop(key, None)
@@ -133,13 +136,22 @@ class Outbox:
             self._every_tick_size = sum(len(one["frame"]) for one in self._every_tick)
         self.framing.forget(key)
 
+    def set_framing(self, *, mode: str | None = None, numbered: bool | None = None) -> None:
+        """Set the client's mode, and whether prices are numbered, from now on; None: as it is."""
+        self.begin_change()
+        if mode is not None:
+            self.framing.set_mode(mode)
+        if numbered is not None:
+            self.framing.set_numbered(numbered)
+        self.end_change()
+
     def configure(self, *, batch: bool, interval_ms: int) -> None:
         """Gather prices into arrays, or at intervals in ms, from now on; what is due goes first."""
         self.begin_change()
         self.flush()
         if not self._conflating:
             self._send_newest()
-        self.leave_interval()
+        self.interval_membership.leave()
         self.batch, self.interval_ms = batch, interval_ms
         if interval_ms:
             self.interval_membership.interval = self._scheduler.join(self, interval_ms)
@@ -295,7 +307,7 @@ class Outbox:
         self._items = []
         self._every_tick = []
         self.newest.clear()
-        self.leave_interval()
+        self.interval_membership.leave()
         if self._on_failure is None:
             raise error
         self._on_failure(error)
@@ -329,24 +341,19 @@ class Outbox:
             return
         if self.newest or self._every_tick:
             self._send_newest()
-        if membership.is_shared and membership.interval is not None:
-            self._send_shared(membership.interval)
+        if membership.is_shared:
+            if membership.products:
+                self._send_products(membership.products)
         elif self._scheduler.now >= membership.settled_at and not (
             self.framing.modes or self.lossless
         ):
-            membership.share()
+            membership.share(*self.framing.shared(batch=self.batch))
 
-    def _send_shared(self, interval: PriceInterval) -> None:
-        """Send the prices that the interval has gathered of the client's instruments."""
-        due = interval.due(self.interval_membership.keys)
-        if not due:
-            return
-        framing = self.framing
-        if self.batch:
-            product = interval.products(framing.shape, framing.payload)
-            self._write(framing.arrays(list(map(product, due))))
-        else:
-            self._write(list(map(interval.products(framing.slot, framing.frame), due)))
+    def _send_products(self, products: list[Any]) -> None:
+        """Send the products that the interval has made of the client's instruments."""
+        due = products[:]
+        products.clear()
+        self._write(self.framing.arrays(due) if self.batch else due)
 
     def begin_change(self) -> None:
         """Take prices here, not through the interval, until `end_change`; changes may overlap."""
@@ -358,19 +365,13 @@ class Outbox:
         self.interval_membership.changes -= 1
         self.interval_membership.settle(self._scheduler.loop.time())
 
-    def leave_interval(self) -> None:
-        """Get no more prices of an interval; may be called twice."""
-        if self.interval_membership.interval is not None:
-            self.interval_membership.interval.members.discard(self)
-            self.interval_membership.interval = None
-
     def close(self) -> None:
         """Write what the client takes at once, leave the interval, and keep nothing from now on.
 
         The client is in its groups until all are left, and more prices may come.
         """
         self._try_flush()
-        self.leave_interval()
+        self.interval_membership.leave()
         self.newest = _NothingMore()
 
     @property

@@ -82,7 +82,7 @@ class PriceSubscriptions:
             is_over=lambda: self._ended,
         )
         if message.seq:
-            self._outbox.framing.set_numbered(True)
+            self._outbox.set_framing(numbered=True)
         # One with past ticks waits for its own client, so it must not hold up others.
         async with self._place(0 if backfill.is_wanted else len(names)):
             await self._add(names, message, backfill, chain)
