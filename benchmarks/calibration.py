@@ -33,12 +33,11 @@ def calibrate(
             port = blaster.receive(10)["port"]
             path_asked, steps = live_price(["BENCH00000"], 0)
             config = {
-                "port": port,
                 "counters": str(path),
                 "slot": 0,
                 "meter": "count",
                 "pause_s": pause_s,
-                "connections": [{"path": path_asked, "steps": steps}] * clients,
+                "connections": [{"port": port, "path": path_asked, "steps": steps}] * clients,
             }
             load = Worker("benchmarks.load", logs / "load.log", config)
             try:

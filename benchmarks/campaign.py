@@ -133,6 +133,8 @@ def run_one(
 
 def shown(workload: Workload) -> str:
     """Return which columns a workload's table has."""
+    if workload.columns:
+        return workload.columns
     if workload.method == "fanout":
         by_meter = {"latency": "latency", "check": "check"}
         return by_meter.get(workload.meter, "batched" if workload.interval_ms else "fanout")

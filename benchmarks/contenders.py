@@ -47,9 +47,12 @@ NODE = {"PORT": "{port}", "REDIS_PORT": "{redis_port}", "NODE_ENV": "production"
 
 @dataclass(frozen=True)
 class Program:
-    """One process of a contender; `{port}`, `{redis_port}`, `{folder}`, `{peers}` are filled in."""
+    """One process of a contender.
 
-    role: str  # web or bridge
+    `{port}`, `{ports[1]}` and so on, `{redis_port}`, `{folder}` and `{peers}` are filled in.
+    """
+
+    role: str  # web or bridge; several may have one role
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -63,6 +66,7 @@ class Contender:
     dialect: Dialect = live_price
     prepare: tuple[Program, ...] = ()  # run to their end before the others
     files: tuple[str, ...] = ()  # of PEERS, filled in and put into {folder}
+    ports: int = 1  # to which clients connect in turn
 
 
 def nothing() -> str:
@@ -87,16 +91,27 @@ def with_application(command: tuple[str, ...], application: str) -> tuple[str, .
     return tuple(application if part == "{application}" else part for part in command)
 
 
-def ours(name: str, title: str, server: tuple[str, ...]) -> Contender:
+def with_port(command: tuple[str, ...], index: int) -> tuple[str, ...]:
+    return tuple(f"{{ports[{index}]}}" if part == "{port}" else part for part in command)
+
+
+def ours(name: str, title: str, server: tuple[str, ...], web_processes: int = 1) -> Contender:
+    """Return this server on an ASGI server.
+
+    Each web process has a port of its own, so that each has the same number of clients, as behind
+    a load balancer. Processes that share a port get as many as the kernel gives them.
+    """
+    command = with_application(server, "config.asgi:application")
     return Contender(
         name,
         title,
         (
-            Program("web", with_application(server, "config.asgi:application"), DJANGO),
+            *(Program("web", with_port(command, at), DJANGO) for at in range(web_processes)),
             Program("bridge", (*MANAGE, "bridge_prices"), DJANGO),
         ),
         nothing,
         prepare=(Program("migrate", (*MANAGE, "migrate", "--verbosity", "0"), DJANGO),),
+        ports=web_processes,
     )
 
 
@@ -122,6 +137,7 @@ CONTENDERS = {
     for contender in (
         ours("uvicorn", "this server, uvicorn", UVICORN),
         ours("daphne", "this server, Daphne", DAPHNE),
+        ours("uvicorn-2", "this server, uvicorn, two web processes", UVICORN, web_processes=2),
         node_ws("node-ws", "Node ws, frame encoded once", "frame"),
         node_ws("node-ws-send", "Node ws, send() per client", "send"),
         node_ws("node-ws-cork", "Node ws, corked per turn", "cork"),

@@ -7,6 +7,7 @@ from statistics import median
 
 from benchmarks.contenders import Contender
 from benchmarks.control import Worker
+from benchmarks.market import market
 from benchmarks.processes import Failed, open_ports
 from benchmarks.stage import Stage
 from benchmarks.window import Metrics, Opened, forget_latencies, latencies
@@ -15,8 +16,6 @@ from benchmarks.workloads import Workload
 MIB = 1 << 20
 KIB = 1 << 10
 SAMPLE_S = 0.25
-SEARCH_S = 8.0  # how long the rate that a market is carried at is looked for
-HELD = 0.9  # of that rate
 HERD_S = 180.0  # in which a herd must be served
 LEFT_S = 10.0  # most that memory is watched after a herd has left
 FIRST_CLIENTS = 50  # whose memory is not counted: what a server loads for its first clients
@@ -34,7 +33,7 @@ def fanout(stage: Stage) -> Metrics:
     opened = Opened(stage, workload.duration_s, workload.rate, workload.window)
     window = opened.close(exact=exact)
     metrics = window.metrics(stage.load_processes)
-    metrics["web_mib"] = stage.servers["web"].memory_bytes() / MIB
+    metrics["web_mib"] = stage.web_bytes() / MIB
     if workload.meter == "latency":
         metrics |= latencies(stage)
     if workload.meter == "check":
@@ -56,14 +55,13 @@ def faults(stage: Stage) -> Metrics:
 
 def memory(stage: Stage) -> Metrics:
     """Measure what an idle connection adds to the memory of the web process."""
-    web = stage.servers["web"]
     stage.connect(stage.lists[:FIRST_CLIENTS])
     time.sleep(stage.workload.duration_s)
-    before = web.memory_bytes()
+    before = stage.web_bytes()
     rest = stage.lists[FIRST_CLIENTS:]
     stage.connect(rest)
     time.sleep(stage.workload.duration_s)
-    after = web.memory_bytes()
+    after = stage.web_bytes()
     closed = sum(report["closed"] for report in stage.reports())
     if closed:
         raise Failed(f"{closed} clients were closed")
@@ -83,8 +81,7 @@ def slow_readers(stage: Stage) -> Metrics:
     Opened(stage, workload.duration_s, workload.rate).close(exact=True)
     alone = latencies(stage)
 
-    web = stage.servers["web"]
-    before = web.memory_bytes()
+    before = stage.web_bytes()
     waiting: set[int] = set()
     for worker in stage.connect(stage.slow_lists, narrow=True):
         waiting |= set(worker.ask({"do": "stop_reading"})["ports"])
@@ -94,8 +91,9 @@ def slow_readers(stage: Stage) -> Metrics:
     grown, closed_after_s = 0, 0.0
     while time.monotonic() - begin < workload.duration_s:
         time.sleep(SAMPLE_S)
-        grown = max(grown, web.memory_bytes() - before)
-        still = waiting & open_ports(Path("/proc/net/tcp").read_text(), stage.port)
+        grown = max(grown, stage.web_bytes() - before)
+        table = Path("/proc/net/tcp").read_text()
+        still = waiting & {each for port in stage.ports for each in open_ports(table, port)}
         if still != waiting:
             waiting, closed_after_s = still, time.monotonic() - begin
     window = opened.close(exact=False)
@@ -111,38 +109,6 @@ def slow_readers(stage: Stage) -> Metrics:
     }
 
 
-def market(stage: Stage) -> Metrics:
-    """Find the rate at which a whole market is carried, and hold nine tenths of it.
-
-    Every symbol has one client and ticks in turn, so that nothing is ever conflated for a client
-    that keeps up: what has not arrived is the backlog.
-    """
-    workload = stage.workload
-    stage.connect(stage.lists)
-    stage.prime()
-    search_s = min(SEARCH_S, workload.duration_s)
-    search = Opened(stage, search_s, window=workload.window).close(exact=True)
-    carried = search.metrics()["deliveries_per_s"]
-    rate = carried * HELD
-    opened = Opened(stage, workload.duration_s, rate)
-    backlog = []
-    while time.monotonic() - opened.begin < workload.duration_s:
-        time.sleep(SAMPLE_S)
-        backlog.append(stage.expected.total() - stage.received.total())
-    window = opened.close(exact=False)
-    stage.prime()  # what was held back is the newest of each symbol: nothing is lost for good
-    third = max(1, len(backlog) // 3)
-    first, last = median(backlog[:third]), median(backlog[-third:])
-    return window.metrics(stage.load_processes) | {
-        "carried_per_s": carried,
-        "held_per_s": window.ticks / workload.duration_s,
-        "asked_per_s": rate,
-        "backlog_first_ms": first / rate * 1000,
-        "backlog_last_ms": last / rate * 1000,
-        "backlog_growth_ms": (last - first) / rate * 1000,
-    }
-
-
 def herd(stage: Stage) -> Metrics:
     """Measure how soon clients that subscribe all at once are served, and what others notice.
 
@@ -150,7 +116,6 @@ def herd(stage: Stage) -> Metrics:
     symbols. The clients of the herd are connected before the clock starts.
     """
     workload = stage.workload
-    web = stage.servers["web"]
     stage.connect(stage.lists)
     stage.prime()
     herd = stage.connect(stage.herd_lists, meter="first")
@@ -158,7 +123,7 @@ def herd(stage: Stage) -> Metrics:
     forget_latencies(stage, others)
     _flow(stage, workload.duration_s / 3)
     alone = _settled_latencies(stage, others)
-    quiet_bytes = web.memory_bytes()
+    quiet_bytes = stage.web_bytes()
 
     forget_latencies(stage, others)
     cpu_s = stage.cpu_s()
@@ -171,7 +136,7 @@ def herd(stage: Stage) -> Metrics:
         if time.monotonic() - begin > HERD_S:
             raise Failed(f"{len(served)} of {workload.herd} were served in {HERD_S:.0f} s")
         _flow(stage, SAMPLE_S)
-        peak = max(peak, web.memory_bytes())
+        peak = max(peak, stage.web_bytes())
         served = sorted(at for worker in herd for at in _served(worker))
     used_s = {role: now - cpu_s[role] for role, now in stage.cpu_s().items()}
     together = _settled_latencies(stage, others)
@@ -181,7 +146,7 @@ def herd(stage: Stage) -> Metrics:
     _flow(stage, workload.duration_s)
     rate = (stage.received.total() - received) / (time.monotonic() - begin)
     after = _settled_latencies(stage, others)
-    after_bytes = web.memory_bytes()
+    after_bytes = stage.web_bytes()
     lost = sum(report["closed"] for report in stage.reports())
     if lost:
         raise Failed(f"{lost} clients were closed")
@@ -207,7 +172,7 @@ def herd(stage: Stage) -> Metrics:
         "web_mib": quiet_bytes / MIB,
         "peak_mib": peak / MIB,
         "after_mib": after_bytes / MIB,
-        "left_mib": web.memory_bytes() / MIB,
+        "left_mib": stage.web_bytes() / MIB,
     }
 
 

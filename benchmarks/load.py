@@ -33,13 +33,12 @@ GONE = select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
 class LoadClient:
     def __init__(self, config: Values, commands: Commands) -> None:
         """Args:
-        config: `port`, `counters` (path), `slot`, `meter` (a key of METERS), `pause_s`,
-            `connections`, a list of `path`, `steps` and `narrow` as in `Connection`.
+        config: `counters` (path), `slot`, `meter` (a key of METERS), `pause_s`, `connections`,
+            a list of `port`, `path`, `steps` and `narrow` as in `Connection`.
             With the meter "first" the steps' messages are held until `do_subscribe`, and
             `symbols` says how many each subscribes to.
         commands: from the benchmark.
         """
-        self.port: int = config["port"]
         self.pause_s: float = config["pause_s"]
         self.counters = Counters(Path(config["counters"]))
         self.slot: int = config["slot"]
@@ -64,7 +63,7 @@ class LoadClient:
             if isinstance(self.meter, FirstPrices):
                 held = [message for _, message in values["steps"] if message]
                 values["steps"] = []
-            connection = Connection(self.port, **values)
+            connection = Connection(**values)
             fd = connection.fileno
             if isinstance(self.meter, FirstPrices):
                 self.held[fd] = held

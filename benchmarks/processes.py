@@ -165,6 +165,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_ports(count: int) -> list[int]:
+    """Return different ports of the loopback interface that nobody uses."""
+    found: dict[int, None] = {}
+    while len(found) < count:
+        found[free_port()] = None
+    return list(found)
+
+
 def accepts(port: int) -> bool:
     """Return whether something listens at the port of the loopback interface."""
     with socket.socket() as probe:

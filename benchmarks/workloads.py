@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 OURS = ("uvicorn", "daphne")
+SPREAD = "uvicorn-2"  # two web processes
 NODE = ("node-ws", "node-ws-send", "node-ws-cork")
 STOCK = ("stock-uvicorn", "stock-daphne")
 EVERYONE = (*OURS, "node-ws", "node-ws-cork", "socket.io", "nchan", *STOCK)
@@ -33,6 +34,7 @@ class Workload:
     slow: int = 0  # of the clients; these join last and stop reading
     herd: int = 0  # further clients, which subscribe all at once while the others get prices
     herd_symbols: int = 0  # symbols each of those subscribes to
+    columns: str = ""  # of its table, a key of `report.SHOWN`; empty: those of method and meter
     small: dict[str, Any] = field(default_factory=dict)  # what `quick` changes
 
     def quick(self) -> "Workload":
@@ -80,6 +82,37 @@ WORKLOADS = {
             rate=5000,
             window=20_000,
             small={"clients": 100, "symbols": 500, "per_client": 50, "rate": 2000, "duration_s": 2},
+        ),
+        Workload(
+            "w2-latency",
+            "W2: latency from publish to client",
+            "fanout",
+            (*OURS, SPREAD, "node-ws", "node-ws-cork", "socket.io"),
+            clients=200,
+            symbols=1000,
+            per_client=100,
+            duration_s=15,
+            rate=5000,
+            meter="latency",
+            small={"clients": 100, "symbols": 500, "per_client": 50, "rate": 1000, "duration_s": 2},
+        ),
+        Workload(
+            "w2-max",
+            "W2 as fast as it goes: the most that one web process carries",
+            "fanout",
+            (*OURS, "node-ws", "node-ws-cork", "socket.io"),
+            clients=200,
+            symbols=1000,
+            per_client=100,
+            duration_s=10,
+            # Twelve ticks of each symbol. With one of each, this server was idle for half of the
+            # time; with twice as many, no server carried more. Nothing is conflated yet.
+            window=240_000,
+            columns="max",
+            small={
+                **{"clients": 100, "symbols": 500, "per_client": 50},
+                **{"window": 30_000, "duration_s": 2},
+            },
         ),
         Workload(
             "w2-batched",
@@ -130,15 +163,15 @@ WORKLOADS = {
             per_client=500,
             duration_s=60,
             # Less than the symbols: no symbol ticks again while its last tick is under way.
-            window=25_000,
+            window=45_000,
             interval_ms=100,
-            small={"symbols": 5000, "per_client": 50, "window": 2500, "duration_s": 3},
+            small={"symbols": 5000, "per_client": 50, "window": 4500, "duration_s": 3},
         ),
         Workload(
             "w6",
             "W6: latency from publish to client",
             "fanout",
-            (*OURS, "node-ws", "socket.io"),
+            (*OURS, SPREAD, "node-ws", "socket.io"),
             clients=200,
             symbols=1000,
             per_client=100,

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.campaign import NAMES as NAMES_OF_CAMPAIGN
 from benchmarks.campaign import Results, text_of
 from benchmarks.contenders import PEERS
 from benchmarks.processes import cpu_s, open_ports, pss_bytes
@@ -177,3 +178,9 @@ def test_the_peers_lock_names_no_registry() -> None:
         address = package.get("resolved", "https://registry.npmjs.org/")
         assert address.startswith("https://registry.npmjs.org/"), name
         assert package["integrity"].startswith("sha512-")
+
+
+def test_a_campaign_without_names_has_every_workload() -> None:
+    """Also those that take long."""
+    assert set(NAMES_OF_CAMPAIGN) == {"calibration", *WORKLOADS}
+    assert "herd" in NAMES_OF_CAMPAIGN
