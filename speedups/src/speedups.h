@@ -34,5 +34,6 @@ PyObject *usual_message_frame(PyObject *payload, PyObject *segment, const UsualM
 /* Each adds what one file offers; returns -1 with an exception set when it fails. */
 int usual_frame_add(PyObject *module);
 int intake_add(PyObject *module);
+int redis_replies_add(PyObject *module);
 
 #endif
