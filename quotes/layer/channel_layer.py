@@ -143,7 +143,7 @@ class QuotesChannelLayer(BaseChannelLayer):
         await self.state.listen([channel])
         return channel
 
-    async def send(self, channel: str, message: Message) -> None:
+    async def send(self, channel: str, message: dict[str, Any]) -> None:
         """Send a message to one channel, in this process or another.
 
         Raises:
@@ -169,7 +169,7 @@ class QuotesChannelLayer(BaseChannelLayer):
         elif loop is not None:
             loop.call_soon_threadsafe(receiver, copy)
 
-    async def receive(self, channel: str) -> Message:
+    async def receive(self, channel: str) -> dict[str, Any]:
         """Return the next message of a channel, in the order in which they came.
 
         If several receive on one channel, one of them gets a message. A consumer that is cancelled
@@ -185,7 +185,8 @@ class QuotesChannelLayer(BaseChannelLayer):
                 await self._end_with_loop()
                 await state.listen([channel])
         try:
-            return await self._mailboxes.get(channel)
+            message: dict[str, Any] = await self._mailboxes.get(channel)
+            return message
         except asyncio.CancelledError:
             # The consumer has ended: this channel's messages will not be read.
             if "!" in channel and channel in state.reading:
@@ -237,7 +238,7 @@ class QuotesChannelLayer(BaseChannelLayer):
         else:
             self.state.leave(channel, [group])
 
-    async def group_send(self, group: str, message: Message) -> None:
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
         """Send a message to the members of a group, in every process.
 
         Raises:
@@ -393,8 +394,12 @@ class QuotesChannelLayer(BaseChannelLayer):
         return set(self.state.topics)
 
     def deliver_local(self, entries: Iterable[Entry]) -> None:
-        """Hand messages to members of this event loop only."""
-        self.state.take(pack_entries(list(entries)))
+        """Hand messages to members of this event loop only, who must not change them."""
+        state = self.state
+        for name, message in entries:
+            group = state.groups.get(name)
+            if group is not None:
+                state.send_local(group, message)
 
     async def group_send_many(self, entries: Iterable[Entry]) -> None:
         """Send many (group, message) in few Redis messages; their order holds per group."""
@@ -504,6 +509,6 @@ def _owner(channel: str) -> str:
     return local.rpartition(".")[2] if mark else ""
 
 
-def check_message(message: Message) -> None:
+def check_message(message: Any) -> None:
     if not isinstance(message, dict):
         raise TypeError("a message is a dict")

@@ -114,29 +114,41 @@ class LoopState:
 
     def take(self, payload: bytes) -> None:
         """Hand the messages of one lane message to the members here."""
+        decoder = self.decoder
+        rows = decoder.rows(payload) if decoder is not None else None
+        if rows is None or decoder is None:
+            self._take_entries(payload)
+            return
+        find, is_news, deliver = self.topics.get, decoder.is_news, self._deliver
+        for row in rows:
+            group = find(row.key)
+            if group is not None and is_news(row, group.delivered):
+                try:
+                    deliver(group, row)
+                except Exception as error:  # whatever is in one row, the others arrive
+                    self._warn("dropped an entry of a lane message", repr(error))
+
+    def _take_entries(self, payload: bytes) -> None:
+        """Hand on the entries of a lane message that is not of rows alone."""
         try:
             entries = unpack_entries(payload)
         except msgspec.DecodeError as error:
             self._warn("dropped a lane message that cannot be decoded", str(error))
             return
-        topics, decoder = self.topics, self.decoder
         for entry in entries:
             try:
                 if len(entry) == 2:
                     self._take_message(*entry)
-                elif decoder is not None and (group := topics.get(entry[0])) is not None:
-                    message = decoder.message(entry, group.delivered)
-                    if message is not None:
-                        self._deliver(group, message)
+                elif self.decoder is not None and (row := self.decoder.row(entry)) is not None:
+                    group = self.topics.get(row.key)
+                    if group is not None and self.decoder.is_news(row, group.delivered):
+                        self._deliver(group, row)
             except Exception as error:  # whatever is in one entry, the others arrive
                 self._warn("dropped an entry of a lane message", repr(error))
 
     def _take_message(self, name: str, message: Message) -> None:
         if (group := self.groups.get(name)) is not None:
-            if self.decoder is not None and self.decoder.is_marker(message):
-                group.newest = message
-            else:
-                self._deliver(group, message)
+            self.send_local(group, message)
         elif name[:1] == "!":
             channel = name[1:]
             local = channel.partition("!")[0]
@@ -147,11 +159,20 @@ class LoopState:
             ):
                 self.receiver(channel)(message)
 
+    def send_local(self, group: LocalGroup, message: Message) -> None:
+        """Hand a message to the members of a group here."""
+        if self.decoder is not None and isinstance(message, dict):
+            message = self.decoder.message(message)
+        if self.decoder is not None and self.decoder.is_marker(message):
+            group.newest = message
+        else:
+            self._deliver(group, message)
+
     def _deliver(self, group: LocalGroup, message: Message) -> None:
         group.newest = group.delivered = message
         if self.withheld is not None and self.withheld(message):
             return
-        for receive in group.receivers:
+        for receive in group._receivers or group.receivers:
             try:
                 receive(message)
             except Exception as error:

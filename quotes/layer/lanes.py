@@ -5,7 +5,8 @@ of the groups that it has members of.
 
 A lane message is a MessagePack list of entries. An entry of two is a name and a message: the name
 is a group, or `!` and a channel. Any other entry is a row, whose first element is its topic; what a
-row says is known to the decoder that the layer was given (`RowDecoder`).
+row says is known to the decoder that the layer was given (`RowDecoder`), and what the decoder makes
+of it is the message that members of the topic's group take.
 """
 
 from binascii import crc32
@@ -20,30 +21,44 @@ import msgspec
 # many groups is few PUBLISH commands.
 LANES = 32
 
-Message = dict[str, Any]
+Message = Any  # a dict, or what a row decoder makes
 Entry = tuple[str, Message]
-Row = list[Any]
 
 pack_entries = msgspec.msgpack.Encoder().encode
 unpack_entries = msgspec.msgpack.Decoder(list[list[Any]]).decode
-unpack_message = msgspec.msgpack.Decoder(Message).decode
+unpack_message = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+
+class Row(Protocol):
+    """A decoded row, which is the message that members take."""
+
+    key: str  # its topic
 
 
 class RowDecoder(Protocol):
     """Turns rows into group messages, for a layer that knows nothing of what is in them.
 
-    Called in the event loop for each row of a topic that has members here: it must not block.
+    Called in the event loop for each lane message: it must not block.
     """
 
     def topic(self, group: str) -> str | None:
         """Return the topic whose rows the group takes, None if it takes none."""
 
-    def message(self, row: Row, delivered: Message | None) -> Message | None:
-        """Return a row's message, None if the members are not to get it.
+    def rows(self, payload: bytes) -> Sequence[Row] | None:
+        """Return the rows of a lane message; None if it has other entries as well."""
+
+    def row(self, entry: list[Any]) -> Row | None:
+        """Return the row of one entry of a lane message that has others; None if it is none."""
+
+    def is_news(self, row: Any, delivered: Message | None) -> bool:
+        """Return whether members are to get a row.
 
         Args:
             delivered: the newest message that all members of the group here were given.
         """
+
+    def message(self, message: dict[str, Any]) -> Message:
+        """Return a message that came as a dict as what members of its group take."""
 
     def is_marker(self, message: Message) -> bool:
         """Return whether a message becomes its group's newest without going to its members."""

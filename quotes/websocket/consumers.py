@@ -9,6 +9,7 @@ from channels.exceptions import StopConsumer
 
 from quotes.access.credentials.presented import SUBPROTOCOL
 from quotes.websocket.client_access import ClientAccess
+from quotes.websocket.delivery.price_message import price_message
 from quotes.websocket.feed.feed import current_feed
 from quotes.websocket.handshake import open_access
 from quotes.websocket.refusals import HandshakeRefused, send_refusal
@@ -71,7 +72,7 @@ class LivePriceConsumer(AsyncConsumer):
         # handler here uses one.
         match message["type"]:
             case "quote.tick" if self.session is not None:
-                self.session.subscriptions.receive(message)
+                self.session.subscriptions.receive(price_message(message))
             case "websocket.receive" if self.session is not None:
                 await self.session.handle(message.get("text"))
             case "websocket.connect":

@@ -15,10 +15,10 @@ from instruments.keys import InstrumentKey
 from quotes.access.accounts import Limits
 from quotes.conf import conf
 from quotes.errors import ProtocolError
-from quotes.layer.lanes import Message
 from quotes.store.redis_clock import redis_clock
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
+from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.chain_prices import Prices
 from quotes.websocket.feed.feed import Feed, Resolve
 from quotes.websocket.feed.market_status import status_frame
@@ -286,7 +286,7 @@ class ClientSession:
 
     # -- from the feed --------------------------------------------------------------------------
 
-    def price_numbered(self, message: Message) -> None:
+    def price_numbered(self, message: PriceMessage) -> None:
         self.subscriptions.receive_numbered(message)
 
     def feed_changed(self) -> None:

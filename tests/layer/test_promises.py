@@ -412,12 +412,26 @@ async def test_entry_that_makes_no_sense_stops_no_other(
 ) -> None:
     """What cannot be a row or a message is dropped alone."""
 
+    class NumberedRow(dict[str, Any]):
+        def __init__(self, key: Any, number: Any) -> None:
+            super().__init__(type="row", number=number)
+            self.key = key
+
     class Decoder:
         def topic(self, group: str) -> str | None:
             return group
 
-        def message(self, row: list[Any], delivered: Any) -> dict[str, Any] | None:
-            return {"type": "row", "number": row[1]}
+        def rows(self, payload: bytes) -> list[NumberedRow] | None:
+            return None
+
+        def row(self, entry: list[Any]) -> NumberedRow | None:
+            return NumberedRow(entry[0], entry[1])
+
+        def is_news(self, row: NumberedRow, delivered: Any) -> bool:
+            return True
+
+        def message(self, message: dict[str, Any]) -> dict[str, Any]:
+            return message
 
         def is_marker(self, message: dict[str, Any]) -> bool:
             return False

@@ -9,8 +9,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from config.asgi import application
-from quotes.websocket.delivery import intervals
-from quotes.websocket.delivery.framing import Framing
+from quotes.websocket.delivery import framing, intervals
+from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.feed import feeds
 from quotes.websocket.feed.market_status import MarketStatusWatch
 from quotes.websocket.session import ClientSession
@@ -21,15 +21,15 @@ chosen: WeakKeyDictionary[ClientSession, str] = WeakKeyDictionary()  # session -
 market_changes: list[Any] = []
 
 
-def break_framing(name: str) -> None:
-    right = getattr(Framing, name)
+def break_framing() -> None:
+    right = framing.payload
 
-    def call(framing: Framing, price: dict[str, Any]) -> Any:
-        if framing.encoding == "msgpack" and '"price":2' in price["frame"]:
+    def call(message: PriceMessage, encoding: str, mode: str) -> bytes:
+        if encoding == "msgpack" and b'"price":2' in message.frame:
             raise RuntimeError("as a mistake in an encoder would")
-        return right(framing, price)
+        return right(message, encoding, mode)
 
-    setattr(Framing, name, call)
+    framing.payload = call
 
 
 def break_sessions(name: str) -> None:
@@ -67,8 +67,7 @@ right_changes = MarketStatusWatch.changes
 setattr(ClientSession, "handle", handle)  # noqa: B010  the type checker allows no assignment
 setattr(MarketStatusWatch, "changes", changes)  # noqa: B010
 intervals.SETTLED_S = 0.0
-for one in ("frame", "payload"):
-    break_framing(one)
+break_framing()
 for one in ("check_deadlines", "market_changed", "feed_changed", "follow_master"):
     break_sessions(one)
 

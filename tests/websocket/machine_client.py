@@ -35,9 +35,9 @@ class Reader:
         if name in self.fails:
             raise RuntimeError("as a mistake in an outbox would")
 
-    def frame(self, payload: str | bytes) -> str:
+    def frame(self, opcode: int, payload: bytes) -> str:
         self._may_fail("frame")
-        return str(payload)
+        return payload.decode()
 
     def write(self, frames: list[str]) -> None:
         self._may_fail("write")

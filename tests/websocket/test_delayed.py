@@ -166,7 +166,7 @@ async def test_first_price_after_a_rest_is_of_that_time(
     got: list[float] = []
 
     def receive(message: Any) -> None:
-        got.append(json.loads(message["frame"])["price"])
+        got.append(json.loads(message.frame)["price"])
 
     monkeypatch.setattr(delayed, "_IDLE_S", 1.0)
     log(redis, now_ms() - MINUTES * 60_000 - 2000, "100")

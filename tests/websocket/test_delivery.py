@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from quotes.runtime.pacing import Pacing
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.outbox import Outbox
+from quotes.websocket.delivery.price_message import PriceMessage
 
 
 class MemoryTransport:
@@ -21,8 +22,8 @@ class MemoryTransport:
         self.waiting: list[str] = []
         self.taken: list[str] = []
 
-    def frame(self, payload: str | bytes) -> str:
-        return str(payload)
+    def frame(self, opcode: int, payload: bytes) -> str:
+        return payload.decode()
 
     def write(self, frames: list[str]) -> None:
         self.waiting += frames
@@ -45,8 +46,8 @@ class MemoryTransport:
         self.on_drain()
 
 
-def event(key: str, number: int) -> dict[str, Any]:
-    return {"type": "quote.tick", "key": key, "frame": f"{key}{number:05}"}
+def event(key: str, number: int) -> PriceMessage:
+    return PriceMessage(key, 1, number, number, f"{key}{number:05}".encode())
 
 
 @given(
@@ -177,7 +178,7 @@ async def test_shared_interval_gives_each_client_its_own_in_order_of_change() ->
     transport = MemoryTransport()
     scheduler = FlushScheduler(asyncio.get_running_loop())
     outbox = Outbox(transport, scheduler, on_overflow=lambda: None, on_gap=lambda: None)
-    takers: list[Callable[[dict[str, Any]], None]] = [outbox.price]
+    takers: list[Callable[[PriceMessage], None]] = [outbox.price]
     membership = outbox.interval_membership
     membership.keys, membership.route = dict.fromkeys("AB").keys(), takers.append
     outbox.configure(batch=False, interval_ms=60_000)

@@ -216,7 +216,7 @@ async def test_shared_interval_gives_a_new_instrument_once(
 def seq_here(live: LiveServer) -> int:
     groups = live.layer.local_groups()
     newest = live.layer.newest_message(groups[0]) if groups else None
-    return int(newest["seq"]) if newest else 0
+    return int(newest.seq) if newest else 0
 
 
 async def test_price_without_a_number_waits_for_it(live: LiveServer, redis: Redis) -> None:

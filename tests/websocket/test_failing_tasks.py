@@ -172,7 +172,7 @@ async def test_odd_entry_of_the_log_is_passed_over(
     live: LiveServer, redis: Redis, fields: dict[Any, Any]
 ) -> None:
     """Delayed clients get what follows it; clients that resume get the ticks around it."""
-    got: list[str] = []
+    got: list[bytes] = []
     async with live.client() as client:
         await client.subscribe("A")
         publish(redis, "A", message("A", "1"))
@@ -182,7 +182,7 @@ async def test_odd_entry_of_the_log_is_passed_over(
         assert (await client.price())["price"] == 2
         feed = await current_feed()
         reader = feed.delayed.reader(0)
-        reader.join("A", lambda message: got.append(message["frame"]))
+        reader.join("A", lambda message: got.append(message.frame))
         await eventually(lambda: got)
         publish(redis, "A", message("A", "3", MOMENT + 2))
         await eventually(lambda: len(got) == 2)

@@ -8,7 +8,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quotes.errors import BadTick
-from quotes.store.tick_log import tick_message
 from quotes.ticks import (
     KNOWN_FIELDS,
     MAX_DEPTH,
@@ -19,6 +18,7 @@ from quotes.ticks import (
 )
 from quotes.websocket.delivery.day_fields import day_fields
 from quotes.websocket.delivery.framing import payload
+from quotes.websocket.delivery.price_message import PriceMessage
 from tests.ticks import MOMENT
 
 NUMBERS = st.from_regex(
@@ -61,7 +61,7 @@ def test_tick_that_is_taken_can_be_framed(price: str, others: dict[str, str], se
 
 
 def check_all(frame: bytes) -> None:
-    message = tick_message("A", 1, 2, MOMENT, frame)
+    message = PriceMessage("A", 1, 2, MOMENT, frame)
     for mode in ("ltp", "quote", "full", "full#", "quote#"):
         text = json.loads(payload(message, "json", mode), parse_float=str, parse_int=str)
         packed: dict[str, Any] = msgspec.msgpack.decode(payload(message, "msgpack", mode))
@@ -75,7 +75,7 @@ def test_frame_of_the_previous_release_can_be_framed(depth: int) -> None:
     value = "[" * depth + "]" * depth or "1"
     frame = f'{{"symbol":"A","price":1,"timestamp":{MOMENT},"x":{value},"y":{"7" * 30}}}'.encode()
     check_all(frame)
-    packed = msgspec.msgpack.decode(payload(tick_message("A", 1, 2, 3, frame), "msgpack", "full"))
+    packed = msgspec.msgpack.decode(payload(PriceMessage("A", 1, 2, 3, frame), "msgpack", "full"))
     assert (packed["x"] == value) is (depth > MAX_DEPTH) and packed["y"] == "7" * 30
 
 

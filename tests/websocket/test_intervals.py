@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quotes.layer.groups import Receiver
-from quotes.layer.lanes import Message
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.outbox import Outbox
+from quotes.websocket.delivery.price_message import PriceMessage
 from tests.websocket.test_delivery import MemoryTransport
 
 KEYS = "ABCD"
@@ -24,8 +24,8 @@ class Groups:
     def __init__(self) -> None:
         self.receivers: dict[str, dict[int, Receiver]] = {key: {} for key in KEYS}
 
-    def send(self, message: Message) -> None:
-        for receive in dict.fromkeys(list(self.receivers[message["key"]].values())):
+    def send(self, message: PriceMessage) -> None:
+        for receive in dict.fromkeys(list(self.receivers[message.key].values())):
             receive(message)
 
 
@@ -89,9 +89,9 @@ class IntervalClient:
         ]
 
 
-def tick(key: str, number: int) -> dict[str, Any]:
-    text = f'{{"symbol":"{key}","price":{number}}}'
-    return {"type": "quote.tick", "key": key, "epoch": 7, "seq": number, "frame": text}
+def tick(key: str, number: int) -> PriceMessage:
+    text = b'{"symbol":"%b","price":%d}' % (key.encode(), number)
+    return PriceMessage(key, 7, number, number, text)
 
 
 @pytest.fixture(name="scheduler")
@@ -170,8 +170,8 @@ def test_price_that_cannot_be_made_ends_those_that_read_it(scheduler: FlushSched
     interval = first.membership.interval
     assert interval is not None
     interval.over()
-    broken = tick("A", 1)
-    del broken["epoch"]
+    broken: Any = tick("A", 1)
+    broken.epoch = None
     first.groups.send(broken)
     first.groups.send(tick("B", 2))
     interval.over()

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from quotes.websocket.delivery import framing, intervals
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.intervals import PriceInterval
+from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.feed import current_feed
 from quotes.websocket.session import ClientSession
 from tests.live import Client, LiveServer
@@ -62,7 +63,7 @@ async def test_outbox_that_raises_takes_no_interval_from_others() -> None:
     interval = PriceInterval()
     members = [Failing(raises=one) for one in (False, True, False)]
     interval.members.update(members)
-    interval.price({"key": "A"})
+    interval.price(PriceMessage("A", 1, 1, 1, b""))
     for _ in range(2):
         interval.over()
     assert [one.calls for one in members] == [2, 1, 2]
@@ -127,8 +128,8 @@ async def test_client_whose_prices_cannot_be_framed_is_ended_alone(
     monkeypatch.setattr(intervals, "SETTLED_S", 0.0)
     payload = framing.payload
 
-    def broken(price: dict[str, Any], encoding: str, mode: str) -> Any:
-        if encoding == "msgpack" and '"price":2' in price["frame"]:
+    def broken(price: PriceMessage, encoding: str, mode: str) -> bytes:
+        if encoding == "msgpack" and b'"price":2' in price.frame:
             raise RuntimeError("as a mistake in an encoder would")
         return payload(price, encoding, mode)
 

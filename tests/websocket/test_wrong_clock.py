@@ -53,17 +53,17 @@ async def test_delayed_prices_are_delayed_by_the_clock_of_the_log(
     log(redis, now - 14 * 60_000, "101")
     set_clock(ahead_s)
     client = async_client()
-    prices: list[str] = []
+    prices: list[bytes] = []
     async with LiveServer() as server:
         async with server.client() as first:
             await first.ask(action="ping")  # now the process knows Redis's clock
         reader = DelayedReader(15, client)
-        reader.join(KEY, lambda message: prices.append(message["frame"]))
+        reader.join(KEY, lambda message: prices.append(message.frame))
         await eventually(lambda: prices)
         await reader._read()
         await reader.close()
     await client.aclose()
-    assert len(prices) == 1 and '"price":100,' in prices[0]
+    assert len(prices) == 1 and b'"price":100,' in prices[0]
 
 
 @pytest.mark.django_db(transaction=True)

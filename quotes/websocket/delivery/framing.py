@@ -1,7 +1,7 @@
 """Framing: how one client gets its prices, as which fields, in which encoding and on which wire.
 
 Each product of a price is made once per process, for the first client that needs it, and kept in
-the group message for all others: its payload (a mode and an encoding) and its frame (a payload in
+the message for all others: its payload (a mode and an encoding) and its frame (a payload in
 the form of a transport).
 """
 
@@ -9,15 +9,15 @@ import json
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from functools import partial
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from quotes.layer.lanes import Message
 from quotes.ticks import MAX_DEPTH, Tick, decode_object, depth_of, encode_tick, joined, read_frame
 from quotes.websocket.delivery.day_fields import day_fields, with_change
-from quotes.websocket.transports.base import FrameTransport
+from quotes.websocket.delivery.price_message import CANDLE, DELAYED, PriceMessage
+from quotes.websocket.transports.base import BINARY, TEXT, FrameTransport
 
 # Most prices in one array.
 _MAX_ARRAY = 500
@@ -31,33 +31,32 @@ _EXACT_DIGITS = 15
 _EXACT_EXPONENT = 290  # within its range, with room
 _INTEGER_DIGITS = 20  # of a 64-bit integer, with its sign
 
-# A message with this key is sent some minutes late.
-DELAYED = "delayed"
-
 # The shape of prices that are sent as they come.
 _PLAIN = "json.full"
 
 _pack = msgspec.msgpack.Encoder().encode
 
 # Makes what a client gets of a price: its text, its MessagePack, or a whole frame.
-Product = Callable[[Message], Any]
+Product = Callable[[PriceMessage], Any]
 
 
 class Framing:
     """How one client gets its prices.
 
     Attributes:
+        opcode: of the client's price frames.
         shape: the encoding and mode, for clients whose modes do not differ by instrument.
         slot: the key under which messages keep the frame that all clients of one form of transport
             and one shape share; empty if the client's frames differ by instrument.
         modes: instrument key -> mode, where it is not the client's.
     """
 
-    __slots__ = ("encoding", "mode", "modes", "numbered", "shape", "slot", "transport")
+    __slots__ = ("encoding", "mode", "modes", "numbered", "opcode", "shape", "slot", "transport")
 
     def __init__(self, transport: FrameTransport, encoding: str) -> None:
         self.transport = transport
         self.encoding = encoding
+        self.opcode = TEXT if encoding == "json" else BINARY
         self.modes: dict[str, str] = {}
         self.numbered = False
         self.set_mode("full")
@@ -80,22 +79,22 @@ class Framing:
         if self.modes.pop(key, None) is not None:
             self._find_slot()
 
-    def text(self, message: Message) -> str:
+    def text(self, message: PriceMessage) -> bytes:
         """Return a price as JSON in the client's mode, whatever its encoding is."""
-        text: str = payload(message, "json", self._mode_of(message))
-        return text
+        return payload(message, "json", self._mode_of(message))
 
-    def payload(self, message: Message) -> Any:
+    def payload(self, message: PriceMessage) -> bytes:
         """Return a price in the client's encoding and mode."""
         return payload(message, self.encoding, self._mode_of(message))
 
-    def frame(self, message: Message) -> Any:
+    def frame(self, message: PriceMessage) -> Any:
         """Return a price's frame in the transport's form."""
         mode = self._mode_of(message)
         slot = f"{self.transport.form}.{self.encoding}.{mode}"
-        found = message.get(slot)
+        found = message.product(slot)
         if found is None:
-            found = message[slot] = self.transport.frame(payload(message, self.encoding, mode))
+            found = self.transport.frame(self.opcode, payload(message, self.encoding, mode))
+            message.keep(slot, found)
         return found
 
     def shared(self, *, batch: bool) -> tuple[str, Product]:
@@ -105,26 +104,28 @@ class Framing:
             batch: whether the products are payloads for arrays, rather than frames.
         """
         if batch and self.shape == _PLAIN:
-            return self.shape, itemgetter("frame")
+            return self.shape, attrgetter("frame")
         mode = self._full_mode(self.mode)
         if batch:
             return self.shape, partial(payload, encoding=self.encoding, mode=mode)
         slot, frame_of = self.slot, self.transport.frame
 
-        encoding = self.encoding
+        encoding, opcode = self.encoding, self.opcode
 
-        def framed(message: Message) -> Any:
-            found = message.get(slot)
+        def framed(message: PriceMessage) -> Any:
+            found = message.product(slot)
             if found is None:
-                found = message[slot] = frame_of(payload(message, encoding, mode))
+                found = frame_of(opcode, payload(message, encoding, mode))
+                message.keep(slot, found)
             return found
 
         return slot, framed
 
-    def arrays(self, payloads: list[Any]) -> list[Any]:
+    def arrays(self, payloads: list[bytes]) -> list[Any]:
         """Return the frames of arrays of payloads, each of at most _MAX_ARRAY."""
+        frame_of, opcode = self.transport.frame, self.opcode
         return [
-            self.transport.frame(payload_array(payloads[at : at + _MAX_ARRAY], self.encoding))
+            frame_of(opcode, payload_array(payloads[at : at + _MAX_ARRAY], self.encoding))
             for at in range(0, len(payloads), _MAX_ARRAY)
         ]
 
@@ -135,36 +136,35 @@ class Framing:
     def _full_mode(self, mode: str) -> str:
         return mode + _NUMBERED if self.numbered else mode
 
-    def _mode_of(self, message: Message) -> str:
-        return self._full_mode(self.modes.get(message["key"], self.mode))
+    def _mode_of(self, message: PriceMessage) -> str:
+        return self._full_mode(self.modes.get(message.key, self.mode))
 
 
-def payload(message: Message, encoding: str, mode: str) -> Any:
-    """Return a group message's price, made at the first call and kept in the message.
+def payload(message: PriceMessage, encoding: str, mode: str) -> bytes:
+    """Return a message's price, made at the first call and kept in the message.
 
     Args:
-        encoding: "json" for a str, "msgpack" for bytes.
+        encoding: json or msgpack.
         mode: ltp, quote or full, with _NUMBERED behind it or without.
     """
+    is_json = encoding == "json"
+    if is_json and (mode == "full" or message.kind == CANDLE):
+        return message.frame
     slot = f"{encoding}.{mode}"
-    found = message.get(slot)
+    found: bytes | None = message.product(slot)
     if found is None:
-        if message["type"] != "quote.tick":
-            text = message["frame"]
-        else:
-            text = json_text(
-                message["frame"],
-                mode.removesuffix(_NUMBERED),
-                message["key"],
-                delayed=DELAYED in message,
-            )
+        text = message.frame
+        if message.kind != CANDLE:
+            is_delayed = message.kind == DELAYED
+            text = json_text(text, mode.removesuffix(_NUMBERED), message.key, delayed=is_delayed)
             if mode.endswith(_NUMBERED):
-                text = f'{text[:-1]},"epoch":{message["epoch"]},"seq":{message["seq"]}}}'
-        found = message[slot] = text if encoding == "json" else msgpack_of(text)
+                text = b'%b,"epoch":%d,"seq":%d}' % (text[:-1], message.epoch, message.seq)
+        found = text if is_json else msgpack_of(text)
+        message.keep(slot, found)
     return found
 
 
-def json_text(frame: str, mode: str, key: str = "", *, delayed: bool = False) -> str:
+def json_text(frame: bytes, mode: str, key: str = "", *, delayed: bool = False) -> bytes:
     """Return the JSON text of a price in a mode.
 
     Args:
@@ -175,7 +175,7 @@ def json_text(frame: str, mode: str, key: str = "", *, delayed: bool = False) ->
     """
     if mode == "full":
         return frame
-    tick = read_frame(frame.encode())
+    tick = read_frame(frame)
     fields = {
         name: text
         for name, text in tick.fields.items()
@@ -184,10 +184,10 @@ def json_text(frame: str, mode: str, key: str = "", *, delayed: bool = False) ->
     if mode == "quote":
         fields = with_change(tick, fields) if delayed else day_fields.enriched(key, tick, fields)
     kept = Tick(tick.symbol, tick.price_text, tick.timestamp, tick.segment, joined(fields))
-    return encode_tick(kept).decode()
+    return encode_tick(kept)
 
 
-def msgpack_of(text: str) -> bytes:
+def msgpack_of(text: bytes) -> bytes:
     """Return JSON text as MessagePack, with the same keys.
 
     MessagePack has no decimals: a number that a 64-bit float gives back digit for digit, or a
@@ -206,10 +206,10 @@ def _carried(value: bytes) -> Any:
     return json.loads(value, parse_float=_exact, parse_int=_whole)
 
 
-def payload_array(payloads: list[Any], encoding: str) -> Any:
+def payload_array(payloads: list[bytes], encoding: str) -> bytes:
     """Return the payloads of many prices as one: a JSON array, or a MessagePack array."""
     if encoding == "json":
-        return f"[{','.join(payloads)}]"
+        return b"[%b]" % b",".join(payloads)
     return _array_header(len(payloads)) + b"".join(payloads)
 
 

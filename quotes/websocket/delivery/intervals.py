@@ -11,9 +11,9 @@ from math import inf
 from typing import Any, Protocol
 
 from quotes.layer.groups import Receiver
-from quotes.layer.lanes import Message
 from quotes.websocket.delivery.framing import Product
 from quotes.websocket.delivery.isolation import end_failed
+from quotes.websocket.delivery.price_message import PriceMessage
 
 # A client's prices go to the interval once its subscriptions have not changed for this long: each
 # switch to and fro costs a step per instrument.
@@ -34,6 +34,9 @@ class ScheduledOutbox(Protocol):
 
     def fail(self, error: Exception) -> None:
         """End the client because of an error; may be called twice."""
+
+
+_Failed = tuple[ScheduledOutbox, Exception]
 
 
 class _SharedProducts:
@@ -61,13 +64,13 @@ class _SharedProducts:
                 if not found:
                     del readers[key]
 
-    def distribute(self, changed: dict[str, Message]) -> list[tuple[ScheduledOutbox, Exception]]:
+    def distribute(self, changed: dict[str, PriceMessage]) -> list[_Failed]:
         """Append the product of each price, made once, to the list of each client that reads it.
 
         Returns:
             The clients whose prices cannot be made into a product, and the error.
         """
-        failed: list[tuple[ScheduledOutbox, Exception]] = []
+        failed: list[_Failed] = []
         readers, make = self.readers, self.make
         for key, message in changed.items():
             found = readers.get(key)
@@ -96,12 +99,12 @@ class PriceInterval:
     def __init__(self) -> None:
         self.members: set[ScheduledOutbox] = set()
         # instrument key -> newest message, in order of change
-        self._changed: dict[str, Message] = {}
+        self._changed: dict[str, PriceMessage] = {}
         self._shapes: dict[str, _SharedProducts] = {}
 
-    def price(self, message: Message) -> None:
+    def price(self, message: PriceMessage) -> None:
         """Take a price for all members."""
-        changed, key = self._changed, message["key"]
+        changed, key = self._changed, message.key
         if key in changed:
             del changed[key]
         changed[key] = message
@@ -123,7 +126,7 @@ class PriceInterval:
             self.members.discard(outbox)
             end_failed(outbox, error)
 
-    def so_far(self, keys: Collection[str]) -> Iterable[Message]:
+    def so_far(self, keys: Collection[str]) -> Iterable[PriceMessage]:
         """Return the messages of the keys, in order of change; at any time."""
         return [message for key, message in self._changed.items() if key in keys]
 

@@ -12,14 +12,14 @@ from typing import Any
 
 from quotes.conf import conf
 from quotes.layer.groups import Receiver
-from quotes.layer.lanes import Message
 from quotes.store.positions import StreamPosition
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.framing import Framing
 from quotes.websocket.delivery.intervals import IntervalMembership
 from quotes.websocket.delivery.isolation import end_failed
+from quotes.websocket.delivery.price_message import PROVISIONAL, PriceMessage
 from quotes.websocket.protocol import frame
-from quotes.websocket.transports.base import FrameTransport
+from quotes.websocket.transports.base import TEXT, FrameTransport
 
 # Frames that are no prices are never dropped; a client that lets more bytes pile up is closed. A
 # request is carried out only when most of the last answers were taken, so a client that reads is
@@ -27,10 +27,10 @@ from quotes.websocket.transports.base import FrameTransport
 _MAX_HELD_BYTES = 262_144
 
 
-class _NothingMore(dict[str, Message]):
+class _NothingMore(dict[str, PriceMessage]):
     """The newest prices of a closed outbox, which takes none."""
 
-    def __setitem__(self, key: str, message: Message) -> None:
+    def __setitem__(self, key: str, message: PriceMessage) -> None:
         pass
 
 
@@ -98,19 +98,20 @@ class Outbox:
         self.high_water = conf.high_water_bytes
         self.lossless: set[str] = set()  # instrument keys of which every tick is wanted
         self._last: dict[str, StreamPosition] = {}  # of these, the last tick that was taken
-        self._every_tick: list[Message] = []  # of these, what an interval or a slow client gathers
+        # of these, what an interval or a slow client gathers
+        self._every_tick: list[PriceMessage] = []
         self._every_tick_size = 0
         self.batch = False
         self.interval_ms = 0
         self.interval_membership = IntervalMembership(self)
         self.frames: list[Any] = []  # due, in the transport's form
-        self._items: list[Message] = []  # due in the next array
+        self._items: list[PriceMessage] = []  # due in the next array
         self._size = 0
         self._room: asyncio.Event | None = None
         self._is_due = False
         self.sent_at = scheduler.loop.time()
         self._conflating = False
-        self.newest: dict[str, Message] = {}  # instrument key -> message, in order of change
+        self.newest: dict[str, PriceMessage] = {}  # instrument key -> message, in order of change
         self.skipped = 0
         transport.on_drain = self._drained
 
@@ -132,8 +133,8 @@ class Outbox:
         if key in self.lossless:
             self.lossless.discard(key)
             self._last.pop(key, None)
-            self._every_tick = [one for one in self._every_tick if one["key"] != key]
-            self._every_tick_size = sum(len(one["frame"]) for one in self._every_tick)
+            self._every_tick = [one for one in self._every_tick if one.key != key]
+            self._every_tick_size = sum(len(one.frame) for one in self._every_tick)
         self.framing.forget(key)
 
     def set_framing(self, *, mode: str | None = None, numbered: bool | None = None) -> None:
@@ -166,15 +167,15 @@ class Outbox:
         if key in self.lossless:
             self._last[key] = sent
 
-    def next_tick(self, message: Message) -> None:
+    def next_tick(self, message: PriceMessage) -> None:
         """Take a tick of an instrument whose every tick is wanted, if it follows the last one.
 
         A tick that was taken already is left out, and so is a price that no bridge has numbered: it
         comes again under a number. After any other tick but the next one `on_gap` is called.
         """
-        if "provisional" in message:
+        if message.kind == PROVISIONAL:
             return
-        key, epoch, seq = message["key"], message["epoch"], message["seq"]
+        key, epoch, seq = message.key, message.epoch, message.seq
         last = self._last.get(key)
         if last is not None:
             if last.covers(epoch, seq):
@@ -185,10 +186,10 @@ class Outbox:
         self._last[key] = StreamPosition(epoch, seq)
         self.price(message)
 
-    def price(self, message: Message) -> None:
+    def price(self, message: PriceMessage) -> None:
         """Take a price: delivered in order; if the client is slow, the newest of its instrument."""
         if self._conflating or self.interval_ms:
-            key = message["key"]
+            key = message.key
             if key in self.lossless:
                 self._gather(message)
                 return
@@ -198,9 +199,10 @@ class Outbox:
             return
         if self.batch:
             self._items.append(message)
-            self._size += len(message["frame"])
+            self._size += len(message.frame)
         else:
-            framed = message.get(self.framing.slot)
+            products = message.products
+            framed = products.get(self.framing.slot) if products else None
             if framed is None:
                 framed = self.framing.frame(message)
             self.frames.append(framed)
@@ -211,14 +213,14 @@ class Outbox:
         if self._size > self.high_water:
             self.flush()  # a client is slow only if it does not take what was written
 
-    def _gather(self, message: Message) -> None:
+    def _gather(self, message: PriceMessage) -> None:
         """Keep one of every tick until the interval is over, or a slow client has caught up.
 
         What an interval gathers beyond the high-water mark is sent before it is over; a client that
         is so far behind does not keep up.
         """
         self._every_tick.append(message)
-        self._every_tick_size += len(message["frame"])
+        self._every_tick_size += len(message.frame)
         if self._every_tick_size > self.high_water:
             self.flush()
             if not self._conflating:
@@ -232,7 +234,7 @@ class Outbox:
         if self._size > _MAX_HELD_BYTES + self.high_water:
             self._on_overflow()
             return
-        framed = self._transport.frame(text.decode())
+        framed = self._transport.frame(TEXT, text)
         self.frames.append(framed)
         self._size += len(framed)
         if not self._is_due:
@@ -245,7 +247,7 @@ class Outbox:
             self.frames += self._frames_of(self._items)
             self._items = []
 
-    def _frames_of(self, messages: list[Message]) -> list[Any]:
+    def _frames_of(self, messages: list[PriceMessage]) -> list[Any]:
         """Return the frames of these prices."""
         framing = self.framing
         if self.batch:
@@ -318,8 +320,8 @@ class Outbox:
         self.newest.clear()
         self._every_tick, self._every_tick_size = [], 0
         if self.skipped:
-            text = frame("conflated", skipped=self.skipped).decode()
-            frames.append(self._transport.frame(text))
+            text = frame("conflated", skipped=self.skipped)
+            frames.append(self._transport.frame(TEXT, text))
             self.skipped = 0
         if frames:
             self._write(frames)

@@ -14,14 +14,13 @@ from redis.exceptions import RedisError
 
 from instruments.keys import InstrumentKey
 from quotes.layer.groups import Receiver
-from quotes.layer.lanes import Message
 from quotes.runtime.background import BackgroundTasks
 from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.redis_clock import redis_clock
 from quotes.store.shards import shard_count_async
-from quotes.store.tick_log import BEGINNING, LoggedTick, decode_entry, read_after, tick_message
-from quotes.websocket.delivery.framing import DELAYED
+from quotes.store.tick_log import BEGINNING, LoggedTick, decode_entry, read_after
 from quotes.websocket.delivery.isolation import end_failed_receiver
+from quotes.websocket.delivery.price_message import DELAYED, PriceMessage
 
 logger = logging.getLogger(__name__)
 
@@ -138,9 +137,9 @@ class DelayedReader:
                     end_failed_receiver(receiver, error)
 
 
-def _message_of(tick: LoggedTick) -> Message:
-    """Return the group message of a delayed tick."""
-    return {**tick_message(*msgspec.structs.astuple(tick)), DELAYED: True}
+def _message_of(tick: LoggedTick) -> PriceMessage:
+    """Return the message of a delayed tick."""
+    return PriceMessage(tick.key, tick.epoch, tick.seq, tick.timestamp, tick.frame, kind=DELAYED)
 
 
 class DelayedReaders:

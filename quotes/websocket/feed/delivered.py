@@ -5,21 +5,28 @@ the bridge, read from Redis when it subscribes, and as a price that was shown be
 numbered it. `StreamPosition` compares them.
 """
 
+from typing import Any, TypeGuard
+
+import msgspec
+
 from instruments.errors import BadSymbol
-from quotes.layer.lanes import Message, Row
+from quotes.layer.lanes import Message
 from quotes.store.group_names import key_of_price_group
 from quotes.store.positions import StreamPosition
-from quotes.store.tick_log import EPOCH, ROW_LENGTH, SEQ, SHOWN, tick_message
+from quotes.store.tick_log import ROW_LENGTH
+from quotes.websocket.delivery.price_message import PROVISIONAL, TICK, PriceMessage, price_message
+
+_decode_rows = msgspec.msgpack.Decoder(list[PriceMessage]).decode
 
 
-def position_of(message: Message) -> StreamPosition:
+def position_of(message: PriceMessage) -> StreamPosition:
     """Return the position of a tick's message."""
-    return StreamPosition(message["epoch"], message["seq"])
+    return StreamPosition(message.epoch, message.seq)
 
 
-def is_tick(message: Message | None) -> bool:
+def is_tick(message: Message | None) -> TypeGuard[PriceMessage]:
     """Return whether a group message is a tick that a bridge has numbered."""
-    return message is not None and message["type"] == "quote.tick" and "provisional" not in message
+    return isinstance(message, PriceMessage) and message.kind == TICK
 
 
 class TickDecoder:
@@ -35,21 +42,36 @@ class TickDecoder:
         except BadSymbol:
             return None
 
-    def message(self, row: Row, delivered: Message | None) -> Message | None:
-        """Return the message of a row; None for a row that is no tick, not shown or no news."""
-        if len(row) != ROW_LENGTH or not row[SHOWN]:
+    def rows(self, payload: bytes) -> list[PriceMessage] | None:
+        """Return the ticks of a lane message; None if it has other entries as well."""
+        try:
+            return _decode_rows(payload)
+        except msgspec.DecodeError:
             return None
-        if (
-            delivered is not None
-            and delivered.get("epoch") == row[EPOCH]
-            and row[SEQ] <= delivered["seq"]
-        ):
-            return None  # `StreamPosition.covers`, without making one for each tick
-        return tick_message(*row)
+
+    def row(self, entry: list[Any]) -> PriceMessage | None:
+        """Return the tick of an entry; None if it is of something else.
+
+        Raises:
+            msgspec.ValidationError: it is no tick, and looks like one.
+        """
+        return msgspec.convert(entry, PriceMessage) if len(entry) == ROW_LENGTH else None
+
+    def is_news(self, row: PriceMessage, delivered: Message | None) -> bool:
+        """Return whether a tick is to be shown and was not delivered yet."""
+        if not row.shown:
+            return False
+        if isinstance(delivered, PriceMessage) and delivered.epoch == row.epoch:
+            return row.seq > delivered.seq  # `StreamPosition.covers`, without making one
+        return True
+
+    def message(self, message: dict[str, Any]) -> Message:
+        """Return a message that came as a dict as what the members take."""
+        return price_message(message) if message.get("type") == "quote.tick" else message
 
     def is_marker(self, message: Message) -> bool:
         """Return whether a message marks that a stream starts over; it is not for clients."""
-        return message.get("type") == "quote.forget"
+        return isinstance(message, dict) and message.get("type") == "quote.forget"
 
 
 class ProvisionalPrices:
@@ -60,9 +82,9 @@ class ProvisionalPrices:
 
     def __init__(self) -> None:
         # instrument key -> frame, and the position under which a bridge showed it again
-        self._shown: dict[str, tuple[str, StreamPosition | None, int]] = {}
+        self._shown: dict[str, tuple[bytes, StreamPosition | None, int]] = {}
 
-    def add(self, key: str, frame: str, timestamp: int) -> None:
+    def add(self, key: str, frame: bytes, timestamp: int) -> None:
         """Note a price that is shown without a number."""
         self._shown[key] = (frame, None, timestamp)
 
@@ -71,27 +93,26 @@ class ProvisionalPrices:
         """Whether every price that was shown provisionally is forgotten."""
         return not self._shown
 
-    def is_repeat(self, message: Message) -> bool:
+    def is_repeat(self, message: Message) -> TypeGuard[PriceMessage]:
         """Return whether a bridge shows again what was shown provisionally, or what is older."""
-        key = message.get("key", "")
-        shown = self._shown.get(key)
-        if shown is None or "provisional" in message:
+        if not isinstance(message, PriceMessage):
+            if message.get("type") == "quote.forget":
+                self._shown.pop(message["key"], None)  # older prices may follow
             return False
-        if "frame" not in message:
-            if message["type"] == "quote.forget":
-                del self._shown[key]  # older prices may follow
+        shown = self._shown.get(message.key)
+        if shown is None or message.kind == PROVISIONAL:
             return False
-        if shown[1] is None and message["timestamp"] < shown[2]:
+        if shown[1] is None and message.timestamp < shown[2]:
             return True  # it was published before what was shown
         position = position_of(message)
         if shown[1] is not None:
             if position > shown[1]:
-                del self._shown[key]
+                del self._shown[message.key]
             return position == shown[1]
-        if message["timestamp"] > shown[2]:
-            del self._shown[key]
-        elif message["frame"] == shown[0]:
-            self._shown[key] = (shown[0], position, shown[2])
+        if message.timestamp > shown[2]:
+            del self._shown[message.key]
+        elif message.frame == shown[0]:
+            self._shown[message.key] = (shown[0], position, shown[2])
             return True
         return False
 
@@ -105,7 +126,7 @@ class ClientPositions:
     """
 
     def __init__(self) -> None:
-        self.held: dict[str, list[Message] | None] = {}
+        self.held: dict[str, list[PriceMessage] | None] = {}
         self._ahead: dict[str, StreamPosition] = {}  # instrument key -> the last tick read
 
     def begin(
@@ -124,14 +145,14 @@ class ClientPositions:
         """Return whether ticks of an instrument may come that the client was sent already."""
         return key in self._ahead
 
-    def is_repeat(self, message: Message) -> bool:
+    def is_repeat(self, message: PriceMessage) -> bool:
         """Return whether the client was already sent a tick that now comes to all."""
-        read = self._ahead.get(message["key"])
-        if read is None or "provisional" in message:
+        read = self._ahead.get(message.key)
+        if read is None or message.kind == PROVISIONAL:
             return False
-        if read.covers(message["epoch"], message["seq"]):
+        if read.covers(message.epoch, message.seq):
             return True
-        del self._ahead[message["key"]]
+        del self._ahead[message.key]
         return False
 
     def forget(self, key: str) -> None:
@@ -139,6 +160,6 @@ class ClientPositions:
         self._ahead.pop(key, None)
 
     @staticmethod
-    def is_newer(message: Message, sent: StreamPosition | None) -> bool:
+    def is_newer(message: PriceMessage, sent: StreamPosition | None) -> bool:
         """Return whether a held tick is newer than the last that the client was sent."""
-        return sent is None or "provisional" in message or position_of(message) > sent
+        return sent is None or message.kind == PROVISIONAL or position_of(message) > sent

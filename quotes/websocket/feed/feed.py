@@ -20,7 +20,6 @@ from instruments.keys import InstrumentKey
 from quotes.access.service import AccessService
 from quotes.conf import conf
 from quotes.layer.any_layer import Layer, adapted
-from quotes.layer.lanes import Message
 from quotes.runtime.background import BackgroundTasks
 from quotes.runtime.garbage import collect_all, set_survivors_aside
 from quotes.runtime.time_slices import TimeSlices
@@ -30,6 +29,7 @@ from quotes.store.redis_clock import redis_clock
 from quotes.store.request_clients import RequestRedis
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.isolation import end_failed, end_failed_receiver
+from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.bridge_watch import BridgeWatch, FeedState
 from quotes.websocket.feed.chain_prices import ChainPrices
 from quotes.websocket.feed.day_reader import DayReader
@@ -76,7 +76,7 @@ class FeedListener(Protocol):
     def feed_changed(self) -> None:
         """Send that the feed went down, or is back."""
 
-    def price_numbered(self, message: dict[str, Any]) -> None:
+    def price_numbered(self, message: PriceMessage) -> None:
         """Take a numbered tick whose price was shown before; others are not sent it again."""
 
     def market_changed(self, statuses: list[dict[str, Any]]) -> None:
@@ -252,7 +252,7 @@ class Feed:
     def _feed_changed(self) -> None:
         self._tell(lambda listener: listener.feed_changed())
 
-    def _price_numbered(self, message: Message) -> None:
+    def _price_numbered(self, message: PriceMessage) -> None:
         self._tell(lambda listener: listener.price_numbered(message))
 
     def _end_failed(self, listener: Any, error: Exception) -> None:

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from quotes.layer.lanes import Message
 from quotes.runtime.background import BackgroundTasks
+from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.named_instruments import NamedInstrument
 
 # Instruments that are read in one round trip. Decoding them takes a few milliseconds, in which the
@@ -26,7 +26,7 @@ class FirstPrices(NamedTuple):
         is_complete: whether all were read.
     """
 
-    messages: dict[str, Message]
+    messages: dict[str, PriceMessage]
     is_complete: bool = True
 
 
@@ -68,7 +68,7 @@ class FirstPriceReader:
         Args:
             until: the loop time by which Redis must have answered for the first time.
         """
-        messages: dict[str, Message] = {}
+        messages: dict[str, PriceMessage] = {}
         if not wanted:
             return FirstPrices(messages)
         batches = {self._enqueue(one, until): None for one in wanted}

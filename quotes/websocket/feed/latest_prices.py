@@ -18,7 +18,7 @@ from quotes.store.group_names import price_group
 from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, aread_snapshot
 from quotes.store.names import own_key
 from quotes.store.request_clients import RequestRedis
-from quotes.store.tick_log import tick_message
+from quotes.websocket.delivery.price_message import PROVISIONAL, PriceMessage
 from quotes.websocket.feed.delivered import ProvisionalPrices, is_tick, position_of
 from quotes.websocket.feed.first_prices import FirstPriceReader, FirstPrices
 from quotes.websocket.feed.named_instruments import NamedInstrument
@@ -29,9 +29,9 @@ _REFRESH_PAUSE_S = 0.25
 _PAGE = 200  # instruments that are read in one round trip, and decoded in one go
 
 
-def latest_message(field: str, latest: LatestPrice) -> Message:
+def latest_message(field: str, latest: LatestPrice) -> PriceMessage:
     """Return the group message of a latest price."""
-    return tick_message(field, latest.epoch, latest.seq, latest.timestamp, latest.frame)
+    return PriceMessage(field, latest.epoch, latest.seq, latest.timestamp, latest.frame)
 
 
 class LatestPrices:
@@ -53,7 +53,7 @@ class LatestPrices:
         requests: RequestRedis,
         tasks: BackgroundTasks,
         *,
-        on_numbered: Callable[[Message], None],
+        on_numbered: Callable[[PriceMessage], None],
     ) -> None:
         self._layer = layer
         self._client = client
@@ -160,21 +160,23 @@ class LatestPrices:
 
         One that is older than what they were given is no news: Redis came back with older data.
         """
-        message = {**latest_message(str(key), latest), "provisional": True}
+        message = latest_message(str(key), latest)
+        message.kind = PROVISIONAL
         last = self._layer.newest_message(price_group(key))
-        if last is not None and last.get("frame") == message["frame"]:
+        if isinstance(last, PriceMessage) and last.frame == message.frame:
             return  # another client read it at the same time, and all were sent it
         given = self._layer.delivered_message(price_group(key))
-        if given is not None and given.get("timestamp", 0) > latest.timestamp:
+        if isinstance(given, PriceMessage) and given.timestamp > latest.timestamp:
             return
-        self._provisional.add(str(key), message["frame"], latest.timestamp)
+        self._provisional.add(str(key), message.frame, latest.timestamp)
         self._layer.withhold(self._withheld)
         self._layer.deliver_local([(price_group(key), message)])
 
     def _withheld(self, message: Message) -> bool:
         """Return whether clients were shown a price; those that were not are sent it."""
-        repeat = self._provisional.is_repeat(message)
-        if repeat:
+        repeat = False
+        if self._provisional.is_repeat(message):
+            repeat = True
             self._on_numbered(message)
         if self._provisional.is_empty:
             self._layer.withhold(None)
@@ -186,11 +188,11 @@ class LatestPrices:
         Redis may have come back with older data, under a new epoch.
         """
         message = self._layer.delivered_message(group)
-        if message is None or "seq" not in message:
+        if not isinstance(message, PriceMessage):
             return True
         return (
             position_of(message) < (latest.epoch, latest.seq)
-            and message["timestamp"] <= latest.timestamp
+            and message.timestamp <= latest.timestamp
         )
 
     async def read_missed(self) -> None:

@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from typing import Any
 
 import msgspec
 from redis.exceptions import RedisError
 
 from instruments.index import index
 from quotes.conf import conf
-from quotes.layer.lanes import Row
 from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.request_clients import RequestRedis
 from quotes.store.shards import shard_count_async
@@ -29,6 +29,8 @@ from quotes.store.tick_log import (
     read_after,
     read_before,
 )
+
+Row = list[Any]  # of the attributes of `LoggedTick`
 
 logger = logging.getLogger(__name__)
 _warn = RateLimitedWarnings(logger)

@@ -12,8 +12,9 @@ from quotes.conf import conf
 from quotes.errors import ProtocolError
 from quotes.layer.lanes import Message
 from quotes.store.positions import StreamPosition
-from quotes.store.tick_log import EPOCH, KEY, SEQ, LogRow, tick_message
+from quotes.store.tick_log import EPOCH, KEY, SEQ, LogRow
 from quotes.websocket.delivery.outbox import Outbox
+from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.delivered import position_of
 from quotes.websocket.feed.stream_history import UNREADABLE, StreamHistory
 from quotes.websocket.protocol import ErrorCode, Since, Subscribe, frame
@@ -114,10 +115,10 @@ class Backfill:
     def _send_history(
         self, key: InstrumentKey, name: str, rows: list[LogRow], *, reason: str = ""
     ) -> None:
-        texts = [self._outbox.framing.text(tick_message(*row)) for row in rows]
+        texts = [self._outbox.framing.text(PriceMessage(*row)) for row in rows]
         why = {"reason": reason} if reason else {}
-        head = frame("history", id=self._message.id, symbol=name, key=str(key), **why).decode()
-        self._outbox.control(f'{head[:-1]},"ticks":[{",".join(texts)}]}}'.encode())
+        head = frame("history", id=self._message.id, symbol=name, key=str(key), **why)
+        self._outbox.control(b'%b,"ticks":[%b]}' % (head[:-1], b",".join(texts)))
 
     def _send_resumed(self, key: InstrumentKey, name: str, reason: str, ticks: int) -> None:
         self._outbox.control(
@@ -160,7 +161,7 @@ class Backfill:
         for begin in range(0, len(rows), _CHUNK):
             await self._wait_for_room()
             for row in rows[begin : begin + _CHUNK]:
-                self._outbox.receiver(row[KEY])(tick_message(*row))
+                self._outbox.receiver(row[KEY])(PriceMessage(*row))
 
     async def _wait_for_room(self) -> None:
         """Return when the client has taken most of what was written, or is gone."""

@@ -10,6 +10,7 @@ from quotes.layer.lanes import Message
 from quotes.store.group_names import candle_group
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
+from quotes.websocket.delivery.price_message import CANDLE, PriceMessage
 from quotes.websocket.feed.feed import Feed, Resolve
 from quotes.websocket.protocol import ErrorCode, Subscribe, Unsubscribe, answer, frame, rejection
 from quotes.websocket.subscriptions.admission import admit
@@ -49,7 +50,7 @@ class CandleSubscriptions:
         self._access = access
         self.wanted: dict[str, tuple[InstrumentKey, dict[str, tuple[str, str]]]] = {}
         # (instrument key, interval) -> candles that came while the past ones are being read
-        self._held: dict[tuple[str, str], list[Message]] = {}
+        self._held: dict[tuple[str, str], list[PriceMessage]] = {}
 
     def __len__(self) -> int:
         return sum(len(intervals) for _, intervals in self.wanted.values())
@@ -192,7 +193,11 @@ class CandleSubscriptions:
 
     def receive(self, event: Message) -> None:
         """Take a message of one of the candles' groups."""
-        if event["type"] != "quote.candles" or event["key"] not in self.wanted:
+        if (
+            isinstance(event, PriceMessage)
+            or event["type"] != "quote.candles"
+            or event["key"] not in self.wanted
+        ):
             return
         key = event["key"]
         for label in self.wanted[key][1]:
@@ -222,14 +227,11 @@ class _SubscribedInstruments:
         return len(self._candles)
 
 
-def _candle_message(key: str, label: str, text: str) -> Message:
+def _candle_message(key: str, label: str, text: str) -> PriceMessage:
     """Return the message of one candle, from the JSON object of it."""
-    head = frame("candle", key=key, interval=label).decode()
-    return {
-        "type": "quote.candle",
-        "key": _message_key(key, label),
-        "frame": f"{head[:-1]},{text[1:]}",
-    }
+    head = frame("candle", key=key, interval=label)
+    body = b"%b,%b" % (head[:-1], text.encode()[1:])
+    return PriceMessage(_message_key(key, label), 0, 0, 0, body, kind=CANDLE)
 
 
 def _message_key(key: str, label: str) -> str:

@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from quotes.errors import ProtocolError
-from quotes.layer.lanes import Message
 from quotes.runtime.time_slices import Steps, chunks
 from quotes.store.positions import StreamPosition
 from quotes.websocket.delivery.outbox import Outbox
+from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.delivered import is_tick, position_of
 from quotes.websocket.feed.feed import Feed
 from quotes.websocket.feed.first_prices import FirstPrices
@@ -110,7 +110,7 @@ class LivePrices:
             for one, message in zip(chunk, self._groups.join_known(chunk, price), strict=True):
                 if message is None:
                     lost.append(one)
-                elif message["type"] == "quote.tick":
+                elif isinstance(message, PriceMessage):
                     price(message)
             yield
         return lost
@@ -162,7 +162,7 @@ class LivePrices:
                 self._outbox.begin(field, sent)
             else:
                 first = prices.messages.get(field)
-                if not held and last is not None and last["type"] == "quote.tick":
+                if not held and isinstance(last, PriceMessage):
                     first = last
                 if first is not None:
                     take(first)
@@ -183,7 +183,7 @@ class LivePrices:
         for one in instruments:
             self._groups.redirect([one], outbox.receiver(one.field))
 
-    def take(self, one: NamedInstrument, event: Message) -> None:
+    def take(self, one: NamedInstrument, event: PriceMessage) -> None:
         """Take a tick of an instrument that the client is subscribed to, or is about to be."""
         field = one.field
         if field not in self.held:

@@ -13,6 +13,7 @@ from quotes.layer.groups import Receiver
 from quotes.layer.lanes import Message
 from quotes.runtime.time_slices import TimeSlices
 from quotes.store.positions import StreamPosition
+from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.delivered import ClientPositions, is_tick, position_of
 from quotes.websocket.feed.named_instruments import NamedInstrument
 from quotes.websocket.protocol import ErrorCode
@@ -116,7 +117,7 @@ class GroupMembership:
             sent: the last tick that the client was sent.
             delivered: the newest message that all members of the group here were given.
         """
-        position = position_of(delivered) if delivered and "seq" in delivered else None
+        position = position_of(delivered) if isinstance(delivered, PriceMessage) else None
         self.positions.begin(field, sent, position)
 
     def forget(self, field: str) -> None:
@@ -137,7 +138,7 @@ class GroupMembership:
         """Return the newest message of each that all members of its group here were given."""
         return self._layer.delivered_messages([one.group for one in instruments])
 
-    def newest(self, one: NamedInstrument, read: Message | None) -> StreamPosition | None:
+    def newest(self, one: NamedInstrument, read: PriceMessage | None) -> StreamPosition | None:
         """Return the position of the newest tick that is known of an instrument.
 
         Args:

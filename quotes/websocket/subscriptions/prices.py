@@ -15,6 +15,7 @@ from quotes.layer.lanes import Message
 from quotes.runtime.time_slices import Steps, chunks
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
+from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.delayed import DelayedSubscriptions
 from quotes.websocket.feed.feed import Feed, Resolve
 from quotes.websocket.feed.missed_candles import WantedCandles
@@ -362,21 +363,21 @@ class PriceSubscriptions:
 
     def receive(self, event: Message) -> None:
         """Take a message of one of the groups."""
-        if event["type"] != "quote.tick":
+        if not isinstance(event, PriceMessage):
             self._candles.receive(event)
             return
-        field = event["key"]
+        field = event.key
         one = self.requested.get(field)
         if one is None or field in self._delayed.keys:
             return  # another layer's message that was on its way
         self._live.take(one, event)
 
-    def receive_numbered(self, event: Message) -> None:
+    def receive_numbered(self, event: PriceMessage) -> None:
         """Take a tick that others are not sent, since its price was shown before it had a number.
 
         A client that wants every tick was not shown that price.
         """
-        if event["key"] in self._outbox.lossless:
+        if event.key in self._outbox.lossless:
             self.receive(event)
 
     def wanted_candles(self) -> WantedCandles:

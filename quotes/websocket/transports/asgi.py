@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from quotes.websocket.transports.base import TEXT
+
 logger = logging.getLogger(__name__)
 
 _LOW_WATER_BYTES = 16_384
@@ -33,8 +35,8 @@ class AsgiTransport:
         self._wake: asyncio.Future[None] | None = None
         self._task = self._loop.create_task(self._run())
 
-    def frame(self, payload: str | bytes) -> str | bytes:
-        return payload
+    def frame(self, opcode: int, payload: bytes) -> str | bytes:
+        return payload.decode() if opcode == TEXT else payload
 
     def write(self, frames: list[str | bytes]) -> None:
         if not self._held:

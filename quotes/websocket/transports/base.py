@@ -24,8 +24,8 @@ class FrameTransport(Protocol):
     on_drain: Callable[[], None]  # called when `unsent` falls below the low-water mark
     on_flood: Callable[[], None]  # called when the client sends too many pings or fragments
 
-    def frame(self, payload: str | bytes) -> Any:
-        """Return a text or binary frame in the form that `write` takes."""
+    def frame(self, opcode: int, payload: bytes) -> Any:
+        """Return a frame, TEXT or BINARY, in the form that `write` takes."""
 
     def write(self, frames: list[Any]) -> None:
         """Take frames, to be sent in this order."""
@@ -110,10 +110,8 @@ class WireTransport:
         self._taken = 0
         self._taken_at = now()
 
-    def frame(self, payload: str | bytes) -> bytes:
-        if isinstance(payload, str):
-            return wire_frame(TEXT, payload.encode())
-        return wire_frame(BINARY, payload)
+    def frame(self, opcode: int, payload: bytes) -> bytes:
+        return wire_frame(opcode, payload)
 
     def unsent(self) -> int:
         raise NotImplementedError
