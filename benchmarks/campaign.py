@@ -1,7 +1,5 @@
 """A whole benchmark: every workload, its contenders in turn, run after run; results as data."""
 
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -11,7 +9,7 @@ from typing import Any
 
 from benchmarks import machine, report
 from benchmarks.calibration import TOGETHER, calibrate
-from benchmarks.contenders import CONTENDERS, PEERS
+from benchmarks.contenders import CONTENDERS
 from benchmarks.experiments import measure
 from benchmarks.processes import Failed
 from benchmarks.summary import medians
@@ -49,12 +47,17 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def install_peers() -> None:
-    """Install the Node peers' packages, when there is an npm to do it."""
-    if shutil.which("npm") and not (PEERS / "node_modules" / "ws").is_dir():
-        say("installing the peers' packages")
-        command = ["npm", "ci", "--prefix", str(PEERS), "--no-audit", "--no-fund", "--silent"]
-        subprocess.run(command, timeout=300, check=False, stdout=sys.stderr)
+def contenders_of(workload: Workload, servers: Sequence[str]) -> list[str]:
+    """Return who takes part in a workload: all of its contenders, or only some servers."""
+    return [name for name in workload.contenders if not servers or name in servers]
+
+
+def install_peers(names: Iterable[str]) -> None:
+    """Install what these contenders need, where this machine has the tools for it."""
+    for needs in {CONTENDERS[name].needs: None for name in names}:
+        if needs.missing() and needs.command:
+            say(f"installing a peer: {needs.missing()}")
+            needs.install()
 
 
 def run(
@@ -79,7 +82,13 @@ def run(
         load_processes: over how many processes the clients are spread.
         logs: a folder for what the processes print.
     """
-    install_peers()
+    names = list(names)
+    install_peers(
+        contender
+        for name in names
+        if name != CALIBRATION
+        for contender in contenders_of(WORKLOADS[name], servers)
+    )
     logs.mkdir(parents=True, exist_ok=True)
     results.about = {
         "began": time.strftime("%Y-%m-%d %H:%M:%S %z"),
@@ -95,8 +104,7 @@ def run(
                 run_calibration(results, label, logs, quick)
             else:
                 workload = WORKLOADS[name].quick() if quick else WORKLOADS[name]
-                chosen = [each for each in workload.contenders if not servers or each in servers]
-                for contender in chosen:
+                for contender in contenders_of(workload, servers):
                     run_one(results, label, workload, contender, logs, load_processes)
 
 
@@ -116,7 +124,7 @@ def run_one(
     load_processes: int,
 ) -> None:
     contender = CONTENDERS[name]
-    missing = contender.missing()
+    missing = contender.needs.missing()
     try:
         if missing:
             raise Failed(missing)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from benchmarks.wire import frame, handshake
 
 ACCEPTED = b"101"
-ERROR = b'"type":"error"'
+ERRORS = (b'"type":"error"', b'"error":{"code":')  # of the price server, of Centrifugo
 MOST_BYTES = 1 << 22  # of what a server sends before a client is subscribed
 
 # What a narrow client announces. With the loopback's own segments of 64 KiB and its buffers the
@@ -73,7 +73,7 @@ class Connection:
                 raise ConnectionError(f"the server refused a client, was {head[:75]!r}")
             self.upgraded = True
             self.seen = data = rest
-        if ERROR in self.seen:
+        if any(error in self.seen for error in ERRORS):
             raise ConnectionError(f"the server answered a client with {self.seen[-200:]!r}")
         while self.steps:
             wanted, message = self.steps[0]

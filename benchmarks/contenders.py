@@ -1,16 +1,19 @@
-"""The servers under measurement: how each is started, and what must be installed for it."""
+"""The servers under measurement: how each is started."""
 
-import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from benchmarks.dialects import Dialect, live_price, nchan, socket_io
-
-PEERS = Path(__file__).resolve().parent / "peers"
-NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+from benchmarks.dialects import Dialect, centrifugo, live_price, nchan, socket_io
+from benchmarks.installing import (
+    CENTRIFUGO,
+    CENTRIFUGO_NEEDS,
+    NGINX,
+    NGINX_NEEDS,
+    NODE_NEEDS,
+    PICOWS_NEEDS,
+    Needs,
+)
 
 # The two ASGI servers, as docs/performance.md says they should be started.
 UVICORN_WS = "quotes.websocket.transports.uvicorn:PriceWebSocketProtocol"
@@ -62,29 +65,11 @@ class Contender:
     name: str
     title: str
     programs: tuple[Program, ...]
-    missing: Callable[[], str]  # why it cannot run here; empty when it can
+    needs: Needs = Needs()  # noqa: RUF009  immutable
     dialect: Dialect = live_price
     prepare: tuple[Program, ...] = ()  # run to their end before the others
     files: tuple[str, ...] = ()  # of PEERS, filled in and put into {folder}
     ports: int = 1  # to which clients connect in turn
-
-
-def nothing() -> str:
-    return ""
-
-
-def node_missing() -> str:
-    if not shutil.which("node"):
-        return "Node.js is not installed"
-    if not (PEERS / "node_modules" / "ws").is_dir():
-        return "its packages are not installed: npm ci --prefix benchmarks/peers"
-    return ""
-
-
-def nginx_missing() -> str:
-    if not NGINX or not NCHAN_MODULE.exists():
-        return "nginx with nchan is not installed: apt-get install nginx libnginx-mod-nchan"
-    return ""
 
 
 def with_application(command: tuple[str, ...], application: str) -> tuple[str, ...]:
@@ -109,7 +94,6 @@ def ours(name: str, title: str, server: tuple[str, ...], web_processes: int = 1)
             *(Program("web", with_port(command, at), DJANGO) for at in range(web_processes)),
             Program("bridge", (*MANAGE, "bridge_prices"), DJANGO),
         ),
-        nothing,
         prepare=(Program("migrate", (*MANAGE, "migrate", "--verbosity", "0"), DJANGO),),
         ports=web_processes,
     )
@@ -123,13 +107,25 @@ def stock(name: str, title: str, server: tuple[str, ...]) -> Contender:
             Program("web", with_application(server, f"{STOCK_MODULE}.asgi:application"), STOCK),
             Program("bridge", (sys.executable, "-m", f"{STOCK_MODULE}.bridge"), STOCK),
         ),
-        nothing,
     )
 
 
 def node_ws(name: str, title: str, send: str) -> Contender:
     program = Program("web", ("node", "{peers}/ws_server.mjs"), {**NODE, "SEND": send})
-    return Contender(name, title, (program,), node_missing)
+    return Contender(name, title, (program,), NODE_NEEDS)
+
+
+def feeder(module: str, *arguments: str) -> Program:
+    """Return the process that feeds a peer that does not read Redis itself."""
+    command = (sys.executable, "-m", f"benchmarks.peers.{module}", "{redis_port}", "{port}")
+    return Program("bridge", (*command, *arguments))
+
+
+def centrifugo_with(name: str, title: str, engine: Mapping[str, str], *how: str) -> Contender:
+    environment = {"CENTRIFUGO_HTTP_SERVER_PORT": "{port}", **engine}
+    command = (str(CENTRIFUGO), "--config", "{peers}/centrifugo.json")
+    programs = (Program("web", command, environment), feeder("centrifugo_feed", *how))
+    return Contender(name, title, programs, CENTRIFUGO_NEEDS, dialect=centrifugo)
 
 
 CONTENDERS = {
@@ -145,7 +141,7 @@ CONTENDERS = {
             "socket.io",
             "Socket.IO 4",
             (Program("web", ("node", "{peers}/socketio_server.mjs"), NODE),),
-            node_missing,
+            NODE_NEEDS,
             dialect=socket_io,
         ),
         Contender(
@@ -153,14 +149,35 @@ CONTENDERS = {
             "nchan in nginx",
             (
                 Program("web", (NGINX or "nginx", "-c", "{folder}/nginx.conf", "-p", "{folder}")),
-                Program(
-                    "bridge",
-                    (sys.executable, "-m", "benchmarks.peers.nchan_feed", "{redis_port}", "{port}"),
-                ),
+                feeder("nchan_feed"),
             ),
-            nginx_missing,
+            NGINX_NEEDS,
             dialect=nchan,
             files=("nginx.conf",),
+        ),
+        centrifugo_with("centrifugo", "Centrifugo, memory engine", {}),
+        centrifugo_with(
+            "centrifugo-redis",
+            "Centrifugo, Redis engine",
+            {
+                "CENTRIFUGO_ENGINE_TYPE": "redis",
+                "CENTRIFUGO_ENGINE_REDIS_ADDRESS": "redis://127.0.0.1:{redis_port}",
+            },
+            "parallel",
+        ),
+        Contender(
+            "picows",
+            "picows on uvloop",
+            (
+                Program(
+                    "web",
+                    (
+                        *(sys.executable, "-m", "benchmarks.peers.picows_server"),
+                        *("{port}", "{redis_port}"),
+                    ),
+                ),
+            ),
+            PICOWS_NEEDS,
         ),
         stock("stock-uvicorn", "stock Channels, uvicorn", UVICORN),
         stock("stock-daphne", "stock Channels, Daphne", DAPHNE),

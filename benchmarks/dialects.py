@@ -42,3 +42,20 @@ def nchan(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
     if interval_ms:
         raise ValueError(f"nchan sends a frame per price, was {interval_ms!r}")
     return f"/live-price?symbols={','.join(symbols)}", []
+
+
+def centrifugo(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
+    """Speak Centrifugo's JSON protocol: a channel per symbol, all subscribed to in one frame.
+
+    Each command is answered by a line; the last answer shows that all were.
+    """
+    if interval_ms:
+        raise ValueError(f"Centrifugo sends a line per price, was {interval_ms!r}")
+    commands = [{"id": at, "subscribe": {"channel": name}} for at, name in enumerate(symbols, 2)]
+    last = len(symbols) + 1
+    steps = [
+        ("", json.dumps({"id": 1, "connect": {}})),
+        ('{"id":1,"connect":', "\n".join(map(json.dumps, commands))),
+        (f'{{"id":{last},"subscribe":', ""),
+    ]
+    return "/connection/websocket", steps

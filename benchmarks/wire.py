@@ -76,15 +76,26 @@ class FrameReader:
 
 
 def prices_in(payload: bytes) -> list[dict[str, Any]]:
-    """Return the prices of one message: a price, an array of prices, a Socket.IO event, or none."""
+    """Return the prices of one message: a price, an array of prices, an event of Socket.IO, lines
+    of Centrifugo, or none.
+    """
     if payload.startswith(b"42["):
         event, *arguments = json.loads(payload[2:])
         return arguments if event == "tick" else []
     if not payload.startswith((b"{", b"[")):
         return []  # the small change of Socket.IO's own protocol
+    if payload.startswith((b'{"push":', b'{"id":')):
+        return [price for line in payload.splitlines() for price in published(json.loads(line))]
     message = json.loads(payload)
     messages = message if isinstance(message, list) else [message]
-    return [price for price in messages if "type" not in price]
+    return [price for price in messages if "price" in price and "type" not in price]
+
+
+def published(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the prices of a line of Centrifugo: of a push, or of the answer to `subscribe`."""
+    if "push" in line:
+        return [line["push"]["pub"]["data"]]
+    return [each["data"] for each in line.get("subscribe", {}).get("publications", ())]
 
 
 def pings_in(chunk: memoryview) -> list[bytes]:

@@ -12,7 +12,9 @@ OURS = ("uvicorn", "daphne")
 SPREAD = "uvicorn-2"  # two web processes
 NODE = ("node-ws", "node-ws-send", "node-ws-cork")
 STOCK = ("stock-uvicorn", "stock-daphne")
-EVERYONE = (*OURS, "node-ws", "node-ws-cork", "socket.io", "nchan", *STOCK)
+CENTRIFUGO = ("centrifugo", "centrifugo-redis")
+PEERS = ("node-ws", "node-ws-cork", "socket.io", "picows", *CENTRIFUGO)
+EVERYONE = (*OURS, *PEERS, "nchan", *STOCK)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ WORKLOADS = {
             "w1",
             "W1: one symbol, every client, as fast as it goes",
             "fanout",
-            (*OURS, *NODE, "socket.io", "nchan", *STOCK),
+            (*OURS, *NODE, "socket.io", "picows", *CENTRIFUGO, "nchan", *STOCK),
             clients=1000,
             symbols=1,
             per_client=1,
@@ -61,7 +63,7 @@ WORKLOADS = {
             "w1-single",
             "W1 at a rate at which each tick travels alone: nothing to send together",
             "fanout",
-            (*OURS, *NODE, "socket.io", "nchan"),
+            (*OURS, *NODE, "socket.io", "picows", *CENTRIFUGO, "nchan"),
             clients=1000,
             symbols=1,
             per_client=1,
@@ -87,7 +89,7 @@ WORKLOADS = {
             "w2-latency",
             "W2: latency from publish to client",
             "fanout",
-            (*OURS, SPREAD, "node-ws", "node-ws-cork", "socket.io"),
+            (*OURS, SPREAD, *PEERS),
             clients=200,
             symbols=1000,
             per_client=100,
@@ -100,7 +102,7 @@ WORKLOADS = {
             "w2-max",
             "W2 as fast as it goes: the most that one web process carries",
             "fanout",
-            (*OURS, "node-ws", "node-ws-cork", "socket.io"),
+            (*OURS, *PEERS),
             clients=200,
             symbols=1000,
             per_client=100,
@@ -131,7 +133,7 @@ WORKLOADS = {
             "w3",
             "W3: memory of an idle connection with one subscription",
             "memory",
-            (*OURS, "node-ws", "socket.io", "nchan", *STOCK),
+            (*OURS, "node-ws", "socket.io", "picows", *CENTRIFUGO, "nchan", *STOCK),
             clients=5000,
             symbols=1000,
             per_client=1,
@@ -171,7 +173,7 @@ WORKLOADS = {
             "w6",
             "W6: latency from publish to client",
             "fanout",
-            (*OURS, SPREAD, "node-ws", "socket.io"),
+            (*OURS, SPREAD, "node-ws", "socket.io", "picows", *CENTRIFUGO),
             clients=200,
             symbols=1000,
             per_client=100,

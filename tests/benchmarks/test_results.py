@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from benchmarks.campaign import NAMES as NAMES_OF_CAMPAIGN
 from benchmarks.campaign import Results, text_of
-from benchmarks.contenders import PEERS
+from benchmarks.installing import PEERS
 from benchmarks.processes import cpu_s, open_ports, pss_bytes
 from benchmarks.report import COLUMNS, SHOWN, grid, table
 from benchmarks.summary import medians, percentile, spread

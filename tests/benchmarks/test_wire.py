@@ -58,6 +58,11 @@ def test_a_clients_frame_is_masked_with_zeros() -> None:
     assert frame(b"abc") == b"\x81\x83\0\0\0\0abc"
 
 
+# The answer to a subscription, and a push.
+CENTRIFUGO = (
+    '{"id":2,"subscribe":{"publications":[{"data":%s}]}}\n'
+    '{"push":{"channel":"AAPL","pub":{"data":%s,"offset":2}}}'
+)
 PRICE = {"symbol": "AAPL", "price": 189.45, "timestamp": 1712331900000}
 
 
@@ -69,6 +74,9 @@ PRICE = {"symbol": "AAPL", "price": 189.45, "timestamp": 1712331900000}
         ("42" + json.dumps(["tick", PRICE]), [PRICE]),
         ("42" + json.dumps(["subscribed", {}]), []),
         ('{"type":"subscribed","symbols":["AAPL"]}', []),
+        (CENTRIFUGO % (json.dumps(PRICE), json.dumps(PRICE)), [PRICE, PRICE]),
+        ('{"id":1,"connect":{"ping":600}}\n{"id":2,"subscribe":{}}', []),
+        ("{}", []),
         ("2", []),
         ('0{"sid":"x"}', []),
     ],
@@ -76,7 +84,7 @@ PRICE = {"symbol": "AAPL", "price": 189.45, "timestamp": 1712331900000}
 def test_prices_are_found_in_what_each_kind_of_server_sends(
     payload: str, found: list[dict[str, object]]
 ) -> None:
-    """A price, an array of prices, a Socket.IO event; nothing else is a price."""
+    """A price, an array, an event of Socket.IO, lines of Centrifugo; nothing else is a price."""
     assert prices_in(payload.encode()) == found
 
 
