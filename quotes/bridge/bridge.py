@@ -23,9 +23,10 @@ from quotes.bridge.flush import Flush
 from quotes.bridge.inbox_reader import InboxReader
 from quotes.bridge.log_trimmer import LogTrimmer
 from quotes.bridge.market import Market
+from quotes.bridge.patience import all_are_patient
 from quotes.bridge.silent_names import MAX_LISTED
 from quotes.bridge.untimed_keys import untimed_keys
-from quotes.bridge.writer import TickWriter
+from quotes.bridge.writer import PATIENT_GATHER_S, TickWriter
 from quotes.conf import conf
 from quotes.errors import quoted
 from quotes.runtime.background import BackgroundTasks, Work
@@ -231,6 +232,8 @@ class Bridge:
             held = await self._lease.renew(link, self._status())
             if held:
                 await redis_clock.measure(link)
+                is_patient = await all_are_patient(link, self._layer)
+                self.writer.least_gather_s = PATIENT_GATHER_S if is_patient else 0.0
                 await self._pause(self._lease.ttl_ms / 4000)
         if self.writer.lost or not held:
             self._numbering.is_current = False

@@ -20,6 +20,8 @@ MAX_IN_FLIGHT = 2
 # Time between two reads, and between the starts of two writes, of a bridge that is busy: each costs
 # as much as twenty ticks. One that is idle for most of the time does not wait.
 MAX_GATHER_S = 0.003
+# The same while nobody needs prices at once (`patience.py`).
+PATIENT_GATHER_S = 0.010
 # Timers come late by up to a millisecond: a shorter wait is none.
 LEAST_WAIT_S = 0.000_5
 # Ticks in one write, so that Redis serves others in between.
@@ -40,6 +42,7 @@ class TickWriter:
     Attributes:
         lost: whether the lease turned out to be another bridge's.
         room: set while more ticks may be decided on.
+        least_gather_s: for how long ticks gather at least, however idle the bridge is.
     """
 
     def __init__(
@@ -67,11 +70,12 @@ class TickWriter:
         self.room = asyncio.Event()
         self.room.set()
         self.lost = False
+        self.least_gather_s = 0.0
 
     def schedule(self) -> None:
         """Write pending ticks as soon as a write is due."""
         now = self._loop.time()
-        gather_s = MAX_GATHER_S * self._pacing.look(now)
+        gather_s = max(MAX_GATHER_S * self._pacing.look(now), self.least_gather_s)
         self.sub.gather_s = gather_s if gather_s > LEAST_WAIT_S else 0.0
         if self._market.pending and self._in_flight < MAX_IN_FLIGHT and self._timer is None:
             wait = self._began_at + gather_s - now

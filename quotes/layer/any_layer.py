@@ -72,6 +72,9 @@ class AnyLayer:
     def on_failure(self, hook: Callable[[Receiver, Exception], None]) -> None:
         """Do nothing: a consumer that fails ends its own connection."""
 
+    def set_patient(self, is_patient: bool) -> None:
+        """Do nothing: its publishers do not gather for the sake of members."""
+
     def on_reconnect(self, hook: Work) -> None:
         """Do nothing: nobody says when messages were missed."""
 

@@ -45,6 +45,7 @@ from quotes.layer.lanes import (
     lane_channel,
     lane_of,
     pack_entries,
+    patience_channel,
     unpack_message,
 )
 from quotes.layer.mailboxes import Mailboxes
@@ -302,6 +303,14 @@ class QuotesChannelLayer(BaseChannelLayer):
         """Call the hook with each receiver that fails to take a message of a group."""
         self.state.on_failure = hook
 
+    def set_patient(self, is_patient: bool) -> None:
+        """Let publishers see whether messages to this event loop may come some milliseconds later.
+
+        A publisher that gathers messages may do so for longer if all who listen are patient; see
+        `patience_channels`.
+        """
+        self.state.set_patient(is_patient)
+
     def detach(self, channel: str) -> None:
         """Take the channel out of all its groups and forget its receiver."""
         state = self.state
@@ -425,6 +434,13 @@ class QuotesChannelLayer(BaseChannelLayer):
     def lane_channels(self) -> list[str]:
         """Return the Redis channel of each lane."""
         return [lane_channel(self.prefix, lane) for lane in range(LANES)]
+
+    def patience_channels(self) -> list[str]:
+        """Return, for each lane, the Redis channel whose subscribers are patient ones of the lane.
+
+        Processes of releases that do not know it never subscribe to it, so they count as impatient.
+        """
+        return [patience_channel(self.prefix, lane) for lane in range(LANES)]
 
     def lanes_elsewhere(self, lanes: Iterable[int]) -> set[int]:
         """Return which of the lanes another host than the first carries."""

@@ -293,6 +293,11 @@ class LoopState:
         for link, wanted in by_link.items():
             await link.listen(wanted, within_s=None if until is None else max(0, until - now()))
 
+    def set_patient(self, is_patient: bool) -> None:
+        """Let publishers see whether this loop's members need their messages less soon."""
+        for link in self.links:
+            link.set_patient(is_patient)
+
     def _reconnected(self) -> None:
         """Run the reconnect hooks, each until it returns: messages may have been missed."""
         for hook in self.reconnect_hooks:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from quotes.layer.lanes import LANES, lane_channel, pack_entries
+from quotes.layer.lanes import LANES, lane_channel, pack_entries, patience_channel
 from quotes.runtime.background import BackgroundTasks
 from quotes.runtime.redis_link import PublishedMessages, RedisDown, RedisLink
 
@@ -31,6 +31,7 @@ class LaneLink:
 
     Attributes:
         confirmed: the lanes that Redis has confirmed to send.
+        is_patient: whether publishers see that messages may come some milliseconds later.
         link: the open connection, None while there is none.
     """
 
@@ -45,6 +46,7 @@ class LaneLink:
         self.url = url
         self.prefix = prefix
         self.lanes: set[int] = set()
+        self.is_patient = False
         self.confirmed: set[int] = set()
         self._lane_of = {lane_channel(prefix, lane).encode(): lane for lane in range(LANES)}
         self._left = [0] * LANES  # how often each lane was left
@@ -63,6 +65,21 @@ class LaneLink:
 
     def _channels(self, lanes: Iterable[int]) -> list[str]:
         return [lane_channel(self.prefix, lane) for lane in lanes]
+
+    def _patience_channels(self, lanes: Iterable[int]) -> list[str]:
+        return [patience_channel(self.prefix, lane) for lane in lanes]
+
+    def set_patient(self, is_patient: bool) -> None:
+        """Let publishers see whether messages may come some milliseconds later."""
+        if is_patient == self.is_patient:
+            return
+        self.is_patient = is_patient
+        if self.link is not None and self.lanes:
+            channels = self._patience_channels(sorted(self.lanes))
+            if is_patient:
+                self.link.begin_subscribe(*channels)
+            else:
+                self.link.unsubscribe(*channels)
 
     async def _connected(self) -> RedisLink:
         """Return the link, opened on first use.
@@ -143,6 +160,8 @@ class LaneLink:
         self._lost_at = None
         if gone := confirmed - self.lanes:  # left meanwhile
             link.unsubscribe(*self._channels(sorted(gone)))
+        if self.is_patient and self.lanes:
+            link.begin_subscribe(*self._patience_channels(sorted(self.lanes)))
 
     def _take(self, messages: PublishedMessages) -> None:
         # Of a lane that was left and is asked for again, messages of before may still come: others
@@ -188,7 +207,9 @@ class LaneLink:
         try:
             if self.link is None:
                 await self._connected()
-            elif fresh:
+            elif fresh := [lane for lane in fresh if lane in self.lanes]:  # others were left
+                if self.is_patient:
+                    self.link.begin_subscribe(*self._patience_channels(fresh))
                 await self.link.subscribe(*self._channels(fresh))
             else:
                 await self.link.ping()  # comes back behind another caller's subscription
@@ -218,7 +239,7 @@ class LaneLink:
         self.confirmed.discard(lane)
         self._left[lane] += 1
         if self.link is not None:
-            self.link.unsubscribe(*self._channels([lane]))
+            self.link.unsubscribe(*self._channels([lane]), *self._patience_channels([lane]))
 
     async def publish(self, lane: int, entries: Sequence[Any]) -> None:
         """Publish the entries in one Redis message.

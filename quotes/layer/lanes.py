@@ -82,6 +82,14 @@ def lane_channel(prefix: str, lane: int) -> str:
     return f"{prefix}lane:{lane}"
 
 
+def patience_channel(prefix: str, lane: int) -> str:
+    """Return the Redis channel to which processes listen that need a lane's messages less soon.
+
+    Nothing is published there: its subscribers are counted (`PUBSUB NUMSUB`).
+    """
+    return f"{prefix}lane:{lane}:patient"
+
+
 def host_index(lane: int, hosts: Sequence[str]) -> int:
     """Return which host carries a lane: the one with the highest hash for it (rendezvous)."""
     if len(hosts) == 1:

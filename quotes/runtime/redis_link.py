@@ -158,6 +158,10 @@ class RedisLink(asyncio.Protocol):
             self.abort()
             raise RedisDown(f"Redis is not ready: {error}") from error
 
+    def begin_subscribe(self, *channels: str) -> None:
+        """Begin to subscribe, without waiting for the server's confirmation."""
+        self._listen("SUBSCRIBE", channels)
+
     def unsubscribe(self, *channels: str) -> None:
         """Begin to unsubscribe; messages may still come for a moment."""
         self._listen("UNSUBSCRIBE", channels)

@@ -50,6 +50,9 @@ logger = logging.getLogger(__name__)
 _MIN_WAITING = 16
 # Bytes of a message; reading a larger one takes more than a tenth of a millisecond.
 _LARGE_MESSAGE = 8192
+# A client that gets its prices at intervals of at least this many ms is patient: bridges may gather
+# for up to 10 ms.
+_PATIENT_MS = 50
 
 
 class ClientSession:
@@ -285,6 +288,12 @@ class ClientSession:
         self.transport.abort()
 
     # -- from the feed --------------------------------------------------------------------------
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether the client gets its prices at intervals, or none."""
+        outbox = self.outbox
+        return outbox.interval_ms >= _PATIENT_MS or not self.subscriptions.requested
 
     def price_numbered(self, message: PriceMessage) -> None:
         self.subscriptions.receive_numbered(message)

@@ -73,6 +73,10 @@ class FeedListener(Protocol):
     One whose call raises is ended by `fail`; the others are called all the same.
     """
 
+    @property
+    def is_patient(self) -> bool:
+        """Whether prices may come some milliseconds later; never raises."""
+
     def feed_changed(self) -> None:
         """Send that the feed went down, or is back."""
 
@@ -210,10 +214,11 @@ class Feed:
     # -- its tasks ------------------------------------------------------------------------------
 
     async def _check_clients(self) -> None:
-        """Check the sessions' deadlines four times a second."""
+        """Check the sessions' deadlines, and how soon they need prices, four times a second."""
         loop = asyncio.get_running_loop()
         while not self._closed:
             self._tell(partial(_check_deadlines, now=loop.time()))
+            self.layer.set_patient(all(one.is_patient for one in self.listeners))
             await asyncio.sleep(_WATCH_INTERVAL_S)
 
     async def _read_days(self) -> None:
