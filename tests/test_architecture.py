@@ -82,6 +82,7 @@ STARTERS = {
 OWN_TASKS = {
     "quotes/runtime/background.py": "starts all others",
     "quotes/bridge/flush.py": "the writer learns of each flush's error, and ends the session",
+    "quotes/bridge/fenced_writes.py": "the writer learns of each write's error, as of a flush's",
     "quotes/layer/lane_link.py": "the caller waits for it, or its error is logged",
     "quotes/layer/channel_layer.py": "the caller waits in its own loop, or the error is logged",
     "quotes/kafka/backlog_reader.py": "goes on after any error, and `/readyz` names it",

@@ -1,77 +1,28 @@
 """One flush of the bridge: the latest prices, the group messages and the log of a batch of ticks.
 
-With the layer of this project all is one fenced script, so a client that joins a group before it
+With the layer of this project all is one fenced write, so a client that joins a group before it
 reads the latest price sees each tick once, in that price or as a message, and each tick is in the
 log once. With another layer, prices and log are written first and the messages sent one by one.
 """
 
 import asyncio
 import sys
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
+from quotes.bridge.fenced_writes import FencedWrites, Write
 from quotes.bridge.pending import PendingBatch
 from quotes.bridge.tick_order import Stream
 from quotes.layer.any_layer import Layer
-from quotes.layer.lanes import Entry, pack_entries
+from quotes.layer.lanes import LANES, Entry, pack_entries
 from quotes.runtime.redis_link import RedisLink
-from quotes.store.inbox import positions_key
 from quotes.store.latest import RECORD_FORMAT
-from quotes.store.lease import HOLD, AsyncLease
-from quotes.store.names import own_key
-from quotes.store.tick_log import (
-    ENTRY_BYTES,
-    RECORD,
-    SHOWN,
-    LogRow,
-    count_key,
-    log_key,
-    tick_message,
-)
-
-# KEYS: lease, last holder, latest, log, its count, positions in the inbox. ARGV: token, TTL in ms,
-# shard, position or "", count of ticks, count of keys to forget, count of fields and records, then
-# those keys, fields and records, and for each lane its number, its channel ("" if its message goes
-# by another Redis), and its message. Lua unpacks at most some 8,000 values.
-_SCRIPT = (
-    HOLD
-    + """
-local first = 8 + tonumber(ARGV[6])
-for i = 8, first - 1 do redis.call('HDEL', KEYS[3], ARGV[i]) end
-local last = first - 1 + tonumber(ARGV[7])
-for i = first, last, 4000 do
-  redis.call('HSET', KEYS[3], unpack(ARGV, i, math.min(i + 3999, last)))
-end
-if ARGV[5] ~= '0' then
-  local fields = {'n', redis.call('INCRBY', KEYS[5], ARGV[5])}
-  for i = last + 1, #ARGV, 3 do
-    fields[#fields + 1] = ARGV[i]
-    fields[#fields + 1] = ARGV[i + 2]
-  end
-  redis.call('XADD', KEYS[4], '*', unpack(fields))
-end
-if ARGV[4] ~= '' then redis.call('HSET', KEYS[6], ARGV[3], ARGV[4]) end
-for i = last + 1, #ARGV, 3 do
-  if ARGV[i + 1] ~= '' then redis.call('PUBLISH', ARGV[i + 1], ARGV[i + 2]) end
-end
-return 1
-"""
-)
+from quotes.store.lease import AsyncLease
+from quotes.store.tick_log import ENTRY_BYTES, KEY, RECORD, SHOWN, LogRow, tick_message
 
 Records = dict[str, bytes]  # instrument key -> record of its latest price
-# lane -> its entries: ticks, and names with messages
-Lanes = dict[int, list[LogRow | Entry]]
-
-
-class LatestChanges(NamedTuple):
-    """Changes of the latest prices.
-
-    Attributes:
-        forgotten: instrument keys whose records are deleted, before the others are written.
-    """
-
-    records: Records
-    forgotten: Sequence[str] = ()
+# by lane: its entries, which are ticks, and names with messages
+Lanes = list[list[LogRow | Entry]]
 
 
 class Flush:
@@ -86,88 +37,89 @@ class Flush:
     """
 
     def __init__(self, link: RedisLink, layer: Layer, *, lease: AsyncLease, shard: int) -> None:
-        self._link = link
         self._layer = layer
-        self._lease = lease
-        self._shard = shard
-        log = (log_key(shard), count_key(shard))
-        self._keys = (*lease.keys, own_key("latest"), *log, positions_key())
-        self._sha = b""
+        self._writes = FencedWrites(link, lease=lease, shard=shard)
         self.logged_bytes = 0
         self.alarm_at = sys.maxsize
         self.alarm = asyncio.Event()
         # Looked up once: a setting takes as long to read as a tick to decide on.
-        self._lane_channels = layer.lane_channels() if layer.is_direct else []
+        channels = layer.lane_channels() if layer.is_direct else map(str, range(LANES))
+        self._lane_names = list(channels)
+        self._is_one_step = layer.is_direct and len(layer.hosts) == 1
         self._previous: asyncio.Task[bool] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a batch may be started now; false until a large one before it is written."""
+        return self._writes.ready
 
     async def prepare(self) -> None:
         """Load the script; call this once, before anything is written."""
-        self._sha = await self._link.command("SCRIPT", "LOAD", _SCRIPT)
+        await self._writes.prepare()
 
     async def write_records(self, records: Records) -> None:
         """Write latest prices and nothing else."""
-        await self.script(PendingBatch([]), LatestChanges(records), {}, set())
+        await self._writes.script(Write(_alternating(records)))
 
     def start(self, batch: PendingBatch) -> "asyncio.Future[Any]":
         """Begin a flush; the future's result is false when another bridge has the lease."""
-        lanes: Lanes = {}
-        newest: dict[Stream, LogRow] = {}
+        lanes: Lanes = [[] for _ in self._lane_names]
+        newest: dict[str, LogRow] = {}
         forgotten: dict[str, None] = {}
+        ticks = shown = len(batch.ticks)
         for stream, row in batch.ticks:
-            entries = lanes.get(stream.lane)
-            if entries is None:
-                entries = lanes[stream.lane] = []
             if row is None:
-                entries.append((stream.group, _forget_message(stream)))
+                lanes[stream.lane].append((stream.group, _forget_message(stream)))
                 forgotten[stream.field] = None
-                newest.pop(stream, None)
+                newest.pop(stream.field, None)
+                ticks -= 1
             else:
-                entries.append(row)
+                lanes[stream.lane].append(row)
                 if row[SHOWN]:
-                    newest[stream] = row
+                    newest[row[KEY]] = row
+                else:
+                    shown -= 1
+        batch.shown = shown
+        self.logged_bytes += ENTRY_BYTES
         # A record ahead of its batch would let a client that reads it get the ticks in between
         # after it: so it is the last of this batch.
-        records = {one.field: RECORD_FORMAT % row[RECORD] for one, row in newest.items()}
-        changes = LatestChanges(records, list(forgotten))
-        layer = self._layer
-        if layer.is_direct and len(layer.hosts) == 1:
-            return self.script(batch, changes, lanes, set())
-        elsewhere = layer.lanes_elsewhere(lanes) if layer.is_direct else set(lanes)
-        task = asyncio.create_task(self._in_turn(self._previous, batch, changes, lanes, elsewhere))
+        records = _alternating({key: RECORD_FORMAT % row[RECORD] for key, row in newest.items()})
+        rest = (ticks, batch.position, list(forgotten))
+        if self._is_one_step:
+            published = self._messages(lanes, range(LANES))
+            return self._writes.write(Write(records, published, (), *rest))
+        used = {lane for lane, entries in enumerate(lanes) if entries}
+        elsewhere = self._layer.lanes_elsewhere(used) if self._layer.is_direct else used
+        published = self._messages(lanes, sorted(used - elsewhere))
+        logged = self._messages(lanes, sorted(elsewhere))
+        write = Write(records, published, logged, *rest)
+        task = asyncio.create_task(self._in_turn(self._previous, batch, write, lanes, elsewhere))
         self._previous = task
         return task
 
-    def script(
-        self, batch: PendingBatch, changes: LatestChanges, lanes: Lanes, elsewhere: set[int]
-    ) -> "asyncio.Future[Any]":
-        ticks = sum(row is not None for _, row in batch.ticks)
-        args: list[str | bytes | int] = [self._lease.token, self._lease.ttl_ms, self._shard]
-        records = changes.records
-        args += (batch.position or "", ticks, len(changes.forgotten), 2 * len(records))
-        args += changes.forgotten
-        for field_and_record in records.items():
-            args += field_and_record
-        for lane, entries in lanes.items():
-            channel = "" if lane in elsewhere else self._lane_channels[lane]
-            message = pack_entries(entries)
-            self.logged_bytes += len(message)
-            args += (lane, channel, message)
-        self.logged_bytes += ENTRY_BYTES
+    def _messages(self, lanes: Lanes, chosen: Iterable[int]) -> list[str | bytes]:
+        """Return the names of some lanes and their messages, in turn, which are to be logged."""
+        messages: list[str | bytes] = []
+        for lane in chosen:
+            if entries := lanes[lane]:
+                message = pack_entries(entries)
+                self.logged_bytes += len(message)
+                messages += (self._lane_names[lane], message)
         if self.logged_bytes >= self.alarm_at:
             self.alarm.set()
-        return self._link.command("EVALSHA", self._sha, len(self._keys), *self._keys, *args)
+        return messages
 
     async def _in_turn(
         self,
         previous: "asyncio.Task[bool] | None",
         batch: PendingBatch,
-        changes: LatestChanges,
+        write: Write,
         lanes: Lanes,
         elsewhere: set[int],
     ) -> bool:
         if previous is not None and not await previous:
             return False
-        if not await self.script(batch, changes, lanes, elsewhere):
+        if not await self._writes.script(write):
             return False
         if self._layer.is_direct:
             for lane in elsewhere:
@@ -186,3 +138,11 @@ class Flush:
 def _forget_message(stream: Stream) -> dict[str, Any]:
     """Return the group message of a stream that starts over."""
     return {"type": "quote.forget", "key": stream.field}
+
+
+def _alternating(records: Records) -> list[str | bytes]:
+    """Return instrument keys and records in turn."""
+    values: list[str | bytes] = [b""] * (2 * len(records))
+    values[::2] = records
+    values[1::2] = records.values()
+    return values

@@ -17,10 +17,12 @@ class PendingBatch:
     Attributes:
         position: the position in the inbox up to which this batch and those before it hold all
             ticks; None if it does not change.
+        shown: how many of them are for clients; the flush counts them.
     """
 
     ticks: list[PendingTick]
     position: bytes | None = None
+    shown: int = 0
 
 
 class PendingTicks:

@@ -14,7 +14,6 @@ from quotes.bridge.flush import Flush
 from quotes.bridge.market import Market
 from quotes.runtime.pacing import Pacing
 from quotes.runtime.redis_link import RedisLink
-from quotes.store.tick_log import SHOWN
 
 MAX_IN_FLIGHT = 2
 # Time between two reads, and between the starts of two writes, of a bridge that is busy: each costs
@@ -77,7 +76,7 @@ class TickWriter:
         now = self._loop.time()
         gather_s = max(MAX_GATHER_S * self._pacing.look(now), self.least_gather_s)
         self.sub.gather_s = gather_s if gather_s > LEAST_WAIT_S else 0.0
-        if self._market.pending and self._in_flight < MAX_IN_FLIGHT and self._timer is None:
+        if self._timer is None and self._may_write():
             wait = self._began_at + gather_s - now
             if wait <= LEAST_WAIT_S:
                 self.write()
@@ -90,18 +89,22 @@ class TickWriter:
     def write(self) -> None:
         """Begin to write pending ticks, unless enough writes are under way."""
         self._timer = None
-        if self._market.pending and self._in_flight < MAX_IN_FLIGHT:
+        if self._may_write():
             batch = self._market.pending.take(MAX_FLUSH)
             self._in_flight += 1
             self._began_at = self._loop.time()
             began = time.monotonic()
-            count = sum(row is None or row[SHOWN] for _, row in batch.ticks)
             try:
                 writing = self._flush.start(batch)
             except Exception as error:
                 self._end(error)
                 return
+            count = batch.shown
             writing.add_done_callback(lambda future: self._written(future, began, count))
+
+    def _may_write(self) -> bool:
+        """Return whether there is something to write, and few enough writes are under way."""
+        return bool(self._market.pending) and self._in_flight < MAX_IN_FLIGHT and self._flush.ready
 
     def _written(self, future: "asyncio.Future[Any]", began: float, count: int) -> None:
         self._in_flight -= 1

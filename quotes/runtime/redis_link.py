@@ -7,7 +7,7 @@ Everything off the path of a tick uses redis-py (`quotes/store/clients.py`).
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import hiredis
@@ -21,8 +21,9 @@ PING_INTERVAL_S = 1.0
 DEAD_AFTER_S = 3.0
 
 PublishedMessages = list[tuple[bytes, bytes]]
+Command = tuple[str | bytes | int, ...]
 
-_pack: Callable[[tuple[str | bytes | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
+_pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 
 
 class RedisDown(ConnectionError):
@@ -67,7 +68,8 @@ class RedisLink(asyncio.Protocol):
         # What `split_messages` left; None: hiredis reads everything. Replies may be large, so it
         # does where no messages come.
         self._rest: bytes | None = None if on_messages is None else b""
-        self._replies: deque[asyncio.Future[Any]] = deque()
+        # What the next replies are for; None: nobody wants the reply.
+        self._replies: deque[asyncio.Future[Any] | None] = deque()
         self.transport: asyncio.Transport | None = None
         self.closed = False
         self.reading = True
@@ -130,6 +132,24 @@ class RedisLink(asyncio.Protocol):
         self._replies.append(future)
         self.transport.write(_pack(args))
         return future
+
+    def pipeline(
+        self, commands: Sequence[Command], *, wanted: Collection[int]
+    ) -> list["asyncio.Future[Any]"]:
+        """Send commands in one write; return a future for each reply that is wanted, as `command`.
+
+        Args:
+            wanted: indices of commands, ascending; other replies are dropped, also errors.
+        """
+        futures: list[asyncio.Future[Any]] = [self.loop.create_future() for _ in wanted]
+        if self.closed or self.transport is None:
+            for future in futures:
+                future.set_exception(RedisDown("Redis closed the connection"))
+            return futures
+        due = iter(futures)
+        self._replies += [next(due) if i in wanted else None for i in range(len(commands))]
+        self.transport.write(b"".join(map(_pack, commands)))
+        return futures
 
     async def subscribe(self, *channels: str) -> None:
         """Return when the server has subscribed this link to the channels.
@@ -261,15 +281,15 @@ class RedisLink(asyncio.Protocol):
             self._watch.cancel()
         while self._replies:
             future = self._replies.popleft()
-            if not future.done():
+            if future is not None and not future.done():
                 future.set_exception(RedisDown("Redis closed the connection"))
                 future.exception()  # no warning if nobody awaits it
         if self.on_lost is not None:
             self.on_lost()
 
 
-def _answer(future: "asyncio.Future[Any]", item: Any) -> None:
-    if future.done():
+def _answer(future: "asyncio.Future[Any] | None", item: Any) -> None:
+    if future is None or future.done():
         return
     if isinstance(item, hiredis.ReplyError):
         future.set_exception(item)

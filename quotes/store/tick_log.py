@@ -1,7 +1,8 @@
 """The tick log: every tick that the bridge accepted, in a Redis Stream for each shard.
 
     quotes:log:1    stream  entries of a field `n`, how many ticks the log has taken in all, this
-                            entry's included, and a field for each lane with ticks: its message
+                            entry's included, and a field for each lane with ticks: its message,
+                            under a name that says nothing (0.1.0 wrote the lane's number)
     quotes:log:1:n  string  that number; it begins at 0 again only when Redis lost the log
 
 An entry holds the ticks of one flush of the bridge, those of an instrument in the order in which

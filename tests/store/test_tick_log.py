@@ -1,16 +1,18 @@
 """The tick log and the inbox: nothing acknowledged is lost, nothing is logged twice."""
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis import Redis
 
 from quotes.errors import InboxFull
+from quotes.history.recording.batches import read_entry
+from quotes.layer.lanes import pack_entries
 from quotes.publish import publishing
 from quotes.publish.publishing import publish_ticks
 from quotes.store.inbox import unread
-from quotes.store.tick_log import LoggedTick, decode_entry
+from quotes.store.tick_log import LoggedTick, RawEntry, decode_entry
 from tests.live import LiveServer
 from tests.ports import free_port
 from tests.ticks import MOMENT, message, tick
@@ -149,3 +151,18 @@ def test_acknowledged_ticks_outlive_a_crash_of_redis() -> None:
         client.close()
     assert numbers[-1] == acknowledged == 20_000
     assert all(after - before == 500 for before, after in pairwise(numbers))
+
+
+@pytest.mark.parametrize("names", [("3", "17"), ("quotes:lane:3", "quotes:lane:17"), ("0", "x")])
+def test_names_of_an_entrys_messages_say_nothing(redis: Redis, names: tuple[str, str]) -> None:
+    """Messages are read under the number of their lane, as once written, and under its channel."""
+    rows = [
+        ("A", MOMENT, 1, MOMENT, b"{}", True, MOMENT),
+        ("B", MOMENT, 1, MOMENT, b"{}", False, 0),
+    ]
+    messages = [pack_entries([row]) for row in rows]
+    redis.xadd("quotes:log:1", {"n": 2, names[0]: messages[0], names[1]: messages[1]})
+    assert logged(redis) == [LoggedTick(*row) for row in rows]
+    ((id, fields),) = cast(Any, redis.xrange("quotes:log:1"))
+    entry = read_entry(RawEntry(1, id.decode(), fields))
+    assert entry.n == 2 and entry.ticks == [LoggedTick(*row) for row in rows]
