@@ -10,19 +10,23 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from quotes.bridge.batches import (
+    Lanes,
+    alternating,
+    forget_message,
+    pack_batch,
+    records_of,
+    sort_batch,
+)
 from quotes.bridge.fenced_writes import FencedWrites, Write
 from quotes.bridge.pending import PendingBatch
-from quotes.bridge.tick_order import Stream
 from quotes.layer.any_layer import Layer
-from quotes.layer.lanes import LANES, Entry, pack_entries
+from quotes.layer.lanes import LANES, pack_entries
 from quotes.runtime.redis_link import RedisLink
-from quotes.store.latest import RECORD_FORMAT
 from quotes.store.lease import AsyncLease
-from quotes.store.tick_log import ENTRY_BYTES, KEY, RECORD, SHOWN, LogRow, tick_message
+from quotes.store.tick_log import ENTRY_BYTES, SHOWN, tick_message
 
 Records = dict[str, bytes]  # instrument key -> record of its latest price
-# by lane: its entries, which are ticks, and names with messages
-Lanes = list[list[LogRow | Entry]]
 
 
 class Flush:
@@ -59,55 +63,38 @@ class Flush:
 
     async def write_records(self, records: Records) -> None:
         """Write latest prices and nothing else."""
-        await self._writes.script(Write(_alternating(records)))
+        await self._writes.script(Write(alternating(records)))
 
     def start(self, batch: PendingBatch) -> "asyncio.Future[Any]":
         """Begin a flush; the future's result is false when another bridge has the lease."""
-        lanes: Lanes = [[] for _ in self._lane_names]
-        newest: dict[str, LogRow] = {}
-        forgotten: dict[str, None] = {}
-        ticks = shown = len(batch.ticks)
-        for stream, row in batch.ticks:
-            if row is None:
-                lanes[stream.lane].append((stream.group, _forget_message(stream)))
-                forgotten[stream.field] = None
-                newest.pop(stream.field, None)
-                ticks -= 1
-            else:
-                lanes[stream.lane].append(row)
-                if row[SHOWN]:
-                    newest[row[KEY]] = row
-                else:
-                    shown -= 1
-        batch.shown = shown
         self.logged_bytes += ENTRY_BYTES
-        # A record ahead of its batch would let a client that reads it get the ticks in between
-        # after it: so it is the last of this batch.
-        records = _alternating({key: RECORD_FORMAT % row[RECORD] for key, row in newest.items()})
-        rest = (ticks, batch.position, list(forgotten))
+        position = batch.position
         if self._is_one_step:
-            published = self._messages(lanes, range(LANES))
-            return self._writes.write(Write(records, published, (), *rest))
+            packed, records, forgotten, ticks, batch.shown = pack_batch(batch.ticks, LANES)
+            published = self._named(enumerate(packed))
+            return self._writes.write(Write(records, published, (), ticks, position, forgotten))
+        lanes, newest, forgotten, ticks, batch.shown = sort_batch(batch.ticks, LANES)
         used = {lane for lane, entries in enumerate(lanes) if entries}
         elsewhere = self._layer.lanes_elsewhere(used) if self._layer.is_direct else used
-        published = self._messages(lanes, sorted(used - elsewhere))
-        logged = self._messages(lanes, sorted(elsewhere))
-        write = Write(records, published, logged, *rest)
+        published, logged = (
+            self._named((lane, pack_entries(lanes[lane])) for lane in sorted(chosen))
+            for chosen in (used - elsewhere, elsewhere)
+        )
+        write = Write(records_of(newest), published, logged, ticks, position, forgotten)
         task = asyncio.create_task(self._in_turn(self._previous, batch, write, lanes, elsewhere))
         self._previous = task
         return task
 
-    def _messages(self, lanes: Lanes, chosen: Iterable[int]) -> list[str | bytes]:
-        """Return the names of some lanes and their messages, in turn, which are to be logged."""
-        messages: list[str | bytes] = []
-        for lane in chosen:
-            if entries := lanes[lane]:
-                message = pack_entries(entries)
+    def _named(self, messages: Iterable[tuple[int, bytes]]) -> list[str | bytes]:
+        """Return the names of lanes and their messages, in turn, which are to be logged."""
+        named: list[str | bytes] = []
+        for lane, message in messages:
+            if message:
                 self.logged_bytes += len(message)
-                messages += (self._lane_names[lane], message)
+                named += (self._lane_names[lane], message)
         if self.logged_bytes >= self.alarm_at:
             self.alarm.set()
-        return messages
+        return named
 
     async def _in_turn(
         self,
@@ -127,22 +114,9 @@ class Flush:
         else:
             await self._layer.group_send_many(
                 [
-                    (stream.group, _forget_message(stream) if row is None else tick_message(*row))
+                    (stream.group, forget_message(stream) if row is None else tick_message(*row))
                     for stream, row in batch.ticks
                     if row is None or row[SHOWN]
                 ]
             )
         return True
-
-
-def _forget_message(stream: Stream) -> dict[str, Any]:
-    """Return the group message of a stream that starts over."""
-    return {"type": "quote.forget", "key": stream.field}
-
-
-def _alternating(records: Records) -> list[str | bytes]:
-    """Return instrument keys and records in turn."""
-    values: list[str | bytes] = [b""] * (2 * len(records))
-    values[::2] = records
-    values[1::2] = records.values()
-    return values

@@ -16,11 +16,16 @@ from quotes.ticks import usual_frame
 
 @accelerated
 class StreamState:
-    """What changes in a stream with each tick, and its name; see `Stream` for the meanings."""
+    """What changes in a stream with each tick, and where it goes; `Stream` says what it means."""
 
-    __slots__ = ("epoch", "field", "frame", "from_key", "heard", "seq", "timestamp")
+    __slots__ = (
+        *("field", "group", "lane"),
+        *("epoch", "seq", "timestamp", "frame", "heard", "from_key"),
+    )
 
     field: str
+    group: str
+    lane: int
     epoch: int
     seq: int
     timestamp: int

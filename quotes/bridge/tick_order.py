@@ -41,7 +41,7 @@ class Stream(StreamState):
             repetition.
     """
 
-    __slots__ = ("group", "key", "lane")
+    __slots__ = ("key",)
 
     def __init__(self, key: InstrumentKey, *, epoch: int) -> None:
         self.key = key

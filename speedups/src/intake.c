@@ -8,21 +8,10 @@
 
 /* ---- StreamState ---------------------------------------------------------------------------- */
 
-/* What changes in a stream with each tick. An attribute that was not set is NULL; whether one has
- * the type that it should have is checked where it is read. */
-typedef struct {
-    PyObject_HEAD
-    PyObject *field;
-    PyObject *epoch;
-    PyObject *seq;
-    PyObject *timestamp;
-    PyObject *frame;
-    char heard;
-    char from_key;
-} StreamState;
-
 static PyMemberDef STATE_MEMBERS[] = {
     {"field", T_OBJECT_EX, offsetof(StreamState, field), 0, NULL},
+    {"group", T_OBJECT_EX, offsetof(StreamState, group), 0, NULL},
+    {"lane", T_OBJECT_EX, offsetof(StreamState, lane), 0, NULL},
     {"epoch", T_OBJECT_EX, offsetof(StreamState, epoch), 0, NULL},
     {"seq", T_OBJECT_EX, offsetof(StreamState, seq), 0, NULL},
     {"timestamp", T_OBJECT_EX, offsetof(StreamState, timestamp), 0, NULL},
@@ -36,6 +25,8 @@ static int state_traverse(PyObject *self, visitproc visit, void *arg) {
     StreamState *state = (StreamState *)self;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(state->field);
+    Py_VISIT(state->group);
+    Py_VISIT(state->lane);
     Py_VISIT(state->epoch);
     Py_VISIT(state->seq);
     Py_VISIT(state->timestamp);
@@ -46,6 +37,8 @@ static int state_traverse(PyObject *self, visitproc visit, void *arg) {
 static int state_clear(PyObject *self) {
     StreamState *state = (StreamState *)self;
     Py_CLEAR(state->field);
+    Py_CLEAR(state->group);
+    Py_CLEAR(state->lane);
     Py_CLEAR(state->epoch);
     Py_CLEAR(state->seq);
     Py_CLEAR(state->timestamp);

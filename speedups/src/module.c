@@ -3,12 +3,12 @@
 #include "speedups.h"
 
 /* The same number is in quotes/runtime/speedups.py. */
-#define API_VERSION 3
+#define API_VERSION 4
 
 static int module_exec(PyObject *module) {
     if (PyModule_AddIntConstant(module, "API_VERSION", API_VERSION) < 0 ||
         usual_frame_add(module) < 0 || intake_add(module) < 0 ||
-        redis_replies_add(module) < 0) {
+        redis_replies_add(module) < 0 || batches_add(module) < 0) {
         return -1;
     }
     return 0;

@@ -13,6 +13,21 @@ typedef struct {
     PyTypeObject *stream_state; /* intake.c */
 } ModuleState;
 
+/* StreamState of quotes/bridge/intake.py (intake.c). An attribute that was not set is NULL; whether
+ * one has the type that it should have is checked where it is read. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *field;
+    PyObject *seq;
+    PyObject *timestamp;
+    PyObject *frame;
+    PyObject *epoch;
+    PyObject *group;
+    PyObject *lane;
+    char heard;
+    char from_key;
+} StreamState;
+
 /* A message in the usual layout (usual_frame.c). */
 typedef struct {
     int64_t timestamp;     /* Unix milliseconds */
@@ -35,5 +50,6 @@ PyObject *usual_message_frame(PyObject *payload, PyObject *segment, const UsualM
 int usual_frame_add(PyObject *module);
 int intake_add(PyObject *module);
 int redis_replies_add(PyObject *module);
+int batches_add(PyObject *module);
 
 #endif
