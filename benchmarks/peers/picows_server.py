@@ -15,12 +15,13 @@ from typing import cast
 
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 
 from benchmarks.peers.feed import PREFIX, SUBSCRIBE, MessageReader
 from benchmarks.wire import frame
 
 BACKLOG = 4096
+READERS = 4  # connections to Redis for latest prices; requests wait for one
 
 
 class Client(WSListener):  # type: ignore[misc]
@@ -97,7 +98,10 @@ class Server(asyncio.Protocol):
 
 
 async def serve(port: int, redis_port: int) -> None:
-    server = Server(Redis(host="127.0.0.1", port=redis_port))
+    pool = BlockingConnectionPool(
+        max_connections=READERS, timeout=None, host="127.0.0.1", port=redis_port
+    )
+    server = Server(Redis(connection_pool=pool))
     loop = asyncio.get_running_loop()
     await loop.create_connection(lambda: server, "127.0.0.1", redis_port)
 
