@@ -29,6 +29,7 @@ from quotes.bridge.untimed_keys import untimed_keys
 from quotes.bridge.writer import PATIENT_GATHER_S, TickWriter
 from quotes.conf import conf
 from quotes.errors import quoted
+from quotes.runtime import speedups
 from quotes.runtime.background import BackgroundTasks, Work
 from quotes.runtime.failed_tasks import failed_tasks
 from quotes.runtime.redis_link import PublishedMessages, RedisDown, RedisLink
@@ -148,7 +149,8 @@ class Bridge:
             await self._inbox.catch_up()
             await self._read_all_keys(link, sub)
             self.bridging = True
-            logger.info("bridging %s*", conf.channel_prefix)
+            how = ", with speedups" if speedups.package is not None else ""
+            logger.info("bridging %s*%s", conf.channel_prefix, how)
             tasks.append(self._start("reading the inbox", self._inbox.run))
             await self._work(links, tasks)
             await self._tasks.end(tasks)

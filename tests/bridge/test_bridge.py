@@ -8,6 +8,7 @@ import pytest
 from redis import Redis
 
 from quotes.publish.publishing import forget_all_prices, forget_prices, publish_ticks, stale_ticks
+from quotes.runtime import speedups
 from quotes.runtime.clock import now_ms
 from quotes.store.latest import decode_latest
 from quotes.store.names import lease_key, own_key
@@ -49,6 +50,17 @@ async def test_paused_bridge_writes_nothing_when_it_wakes(live: LiveServer, redi
     # The other's lease runs out: what was refused is read from its key and shown once.
     await eventually(lambda: first.bridging, timeout_s=5)
     await eventually(lambda: decode_latest(redis.hget(own_key("latest"), "A")).seq == 2)  # type: ignore[arg-type]
+
+
+async def test_a_bridge_says_whether_it_uses_the_speedups(
+    live: LiveServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An operator who built the package sees in the log that it is used."""
+    with caplog.at_level(logging.INFO, "quotes.bridge.bridge"):
+        await live.stop_bridges()
+        await live.start_bridge()
+        await eventually(lambda: "bridging" in caplog.text)
+    assert ("bridging stock:*, with speedups" in caplog.text) == (speedups.package is not None)
 
 
 async def test_price_set_while_no_bridge_worked_is_shown(live: LiveServer, redis: Redis) -> None:
