@@ -8,13 +8,16 @@ import select
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 
 import hiredis
 
 PREFIX = b"stock:"
 SUBSCRIBE = b"PSUBSCRIBE %s*\r\n" % PREFIX
-READ_BYTES = 1 << 16
+READ_BYTES = 1 << 18
+TAIL_BYTES = 32  # of answers: what is looked for may be cut by the end of a read
+CHUNKS_END = b"\r\n0"  # bytes of what follows the last chunk of a body
 
 Messages = list[tuple[bytes, bytes]]  # symbol, price as it was published
 
@@ -51,18 +54,21 @@ def connect(port: int) -> socket.socket:
 def feed_http(
     redis_port: int,
     server_port: int,
-    requests: Callable[[Messages], bytes],
+    requests: Callable[[Messages], list[bytes]],
     refusals: tuple[bytes, ...],
+    *,
+    end: bytes = b"",
 ) -> None:
     """Publish every message to a server over one HTTP connection, until one of the two has gone.
-
-    Requests are pipelined: the next one does not wait for the answer to the last.
 
     Args:
         redis_port: of this machine.
         server_port: of this machine.
-        requests: return the requests that publish some messages.
+        requests: return what to send to publish some messages, in order.
         refusals: texts that only the answer to a refused request has.
+        end: of an answer's body, and in no other place of it. The next request then waits for the
+            answer to the last, and messages that come meanwhile go together. Empty: requests are
+            pipelined.
 
     Raises:
         ValueError: the server refused a price.
@@ -70,21 +76,27 @@ def feed_http(
     server, redis = connect(server_port), connect(redis_port)
     redis.sendall(SUBSCRIBE)
     reader = MessageReader()
+    due: deque[bytes] = deque()
+    waiting, answers = False, b""
     while True:
-        ready, _, _ = select.select([redis, server], [], [])
+        while due and not waiting:
+            server.sendall(due.popleft())
+            waiting = bool(end)
+        ready, _, _ = select.select([server] if waiting else [redis, server], [], [])
         if server in ready:
-            answers = server.recv(READ_BYTES)
-            if not answers:
+            data = server.recv(READ_BYTES)
+            if not data:
                 return
+            answers = answers[-TAIL_BYTES:] + data
             if any(refusal in answers for refusal in refusals):
                 raise ValueError(f"the server must accept every price, was {answers[:200]!r}")
-        if redis in ready:
+            if waiting and answers.rstrip(CHUNKS_END).endswith(end):
+                waiting, answers = False, b""
+        elif redis in ready:
             data = redis.recv(READ_BYTES)
             if not data:
                 return
-            messages = reader.feed(data)
-            if messages:
-                server.sendall(requests(messages))
+            due.extend(requests(reader.feed(data)))
 
 
 def ports() -> tuple[int, int]:

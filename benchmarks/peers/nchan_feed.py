@@ -8,13 +8,14 @@ from benchmarks.peers.feed import Messages, feed_http, ports
 REFUSALS = (b"HTTP/1.1 4", b"HTTP/1.1 5")
 
 
-def requests(messages: Messages) -> bytes:
-    """Return a request per message, which publishes it to its symbol's channel."""
-    return b"".join(
+def requests(messages: Messages) -> list[bytes]:
+    """Return a request per message, which publishes it to its symbol's channel, in one piece."""
+    found = b"".join(
         b"POST /publish/%s HTTP/1.1\r\nHost: nchan\r\nContent-Length: %d\r\n\r\n%s"
         % (symbol, len(price), price)
         for symbol, price in messages
     )
+    return [found] if found else []
 
 
 if __name__ == "__main__":

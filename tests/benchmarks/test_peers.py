@@ -11,7 +11,7 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.dialects import centrifugo
 from benchmarks.experiments import measure
 from benchmarks.installing import CENTRIFUGO_MODULE, Needs, centrifugo_missing
-from benchmarks.peers.centrifugo_feed import batch
+from benchmarks.peers.centrifugo_feed import MOST, batches
 from benchmarks.peers.feed import MessageReader
 from benchmarks.stage import Stage
 from benchmarks.workloads import WORKLOADS
@@ -54,18 +54,25 @@ def test_a_peer_sends_the_latest_price_first(name: str, tmp_path: Path) -> None:
         wait_until(lambda: stage.counts()[1:] == [CHECK.per_client] * 149)
 
 
-def test_a_read_becomes_one_batch_that_keeps_the_order_of_a_symbol() -> None:
+def commands_of(request: bytes) -> tuple[bool, list[str]]:
+    """Return whether a batch is published at once, and its channels."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head
+    values = json.loads(body)
+    return values["parallel"], [command["publish"]["channel"] for command in values["commands"]]
+
+
+def test_a_read_becomes_batches_that_keep_the_order_of_a_symbol() -> None:
     """Prices of different symbols may be published at once, several of one may not."""
-    first, second = (b"A", b'{"price":1.50}'), (b"B", b'{"price":2}')
-    for messages, parallel in [([first, second], True), ([first, second, first], False)]:
-        head, _, body = batch(messages, parallel=True).partition(b"\r\n\r\n")
-        assert f"Content-Length: {len(body)}".encode() in head
-        request = json.loads(body)
-        assert request["parallel"] is parallel
-        channels = [command["publish"]["channel"] for command in request["commands"]]
-        assert channels == [symbol.decode() for symbol, _ in messages]
-        assert b'"data":{"price":1.50}' in body  # as it was published
-    assert json.loads(batch([first], parallel=False).partition(b"\r\n\r\n")[2])["parallel"] is False
+    a, b = (b"A", b'{"price":1.50}'), (b"B", b'{"price":2}')
+    found = batches([a, b, b, a], parallel=True)
+    assert [commands_of(each) for each in found] == [(True, ["A", "B"]), (True, ["B", "A"])]
+    assert b'"data":{"price":1.50}' in found[0]  # as it was published
+    (one,) = batches([a, b, b, a], parallel=False)
+    assert commands_of(one) == (False, ["A", "B", "B", "A"])
+    many = batches([a] * (MOST + 1), parallel=False)
+    assert [len(commands_of(each)[1]) for each in many] == [MOST, 1]
+    assert batches([], parallel=True) == []
 
 
 def test_messages_are_read_whatever_the_chunks() -> None:
