@@ -49,23 +49,28 @@ _NO_VALUE = frozenset(b" - -- na n/a nan null none inf -inf infinity -infinity".
 _BOM = b"\xef\xbb\xbf"
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
 
-# The layout that nearly all publishers send: compact, the three keys in order, then numbers of
-# KNOWN_FIELDS. One match reads it, several times faster than a decoder. Prices from 0 down are not
-# of it: only the slower ways look whether such a price is a trade.
+# The layout that nearly all publishers send: compact, the three keys in order, then numbers under
+# names in small letters, which go to clients as they are. One match reads it, several times faster
+# than a decoder. Prices from 0 down are not of it: only the slower ways look whether such a price
+# is a trade.
 _PLAIN_NUMBER = rb"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,12})?"
 _USUAL_PRICE = rb"(?:[1-9][0-9]{0,14}(?:\.[0-9]{1,12})?|0\.(?=0*[1-9])[0-9]{1,12})"
+_USUAL_FIELD = rb',"(?!(?:%b)")[a-z][a-z0-9_]{0,31}":%b' % (
+    "|".join(sorted(RESERVED_FIELDS | {"symbol", "price", "timestamp", "segment"})).encode(),
+    _PLAIN_NUMBER,
+)
+_MAX_USUAL_FIELDS = 16
 USUAL_TICK = re.compile(
     rb'\{"symbol":"([A-Za-z0-9&_-]{1,64})","price":(%b),"timestamp":([1-9][0-9]{11,13})'
-    rb'((?:,"(?:%b)":%b){0,%d})\}'
-    % (_USUAL_PRICE, "|".join(sorted(KNOWN_FIELDS)).encode(), _PLAIN_NUMBER, len(KNOWN_FIELDS))
+    rb"((?:%b){0,%d})\}" % (_USUAL_PRICE, _USUAL_FIELD, _MAX_USUAL_FIELDS)
 )
 # What follows the price's key. The way without other fields is apart: most messages have none, and
 # a repetition costs as much to enter as all before it.
 _USUAL_TAIL = re.compile(
-    rb'%b,"timestamp":([1-9][0-9]{11,13})(?:\}|((?:,"(?:%b)":%b){1,%d})\})'
-    % (_USUAL_PRICE, "|".join(sorted(KNOWN_FIELDS)).encode(), _PLAIN_NUMBER, len(KNOWN_FIELDS))
+    rb'%b,"timestamp":([1-9][0-9]{11,13})(?:\}|((?:%b){1,%d})\})'
+    % (_USUAL_PRICE, _USUAL_FIELD, _MAX_USUAL_FIELDS)
 )
-_FIELD_NAME = re.compile(rb',"([a-z_]+)"')
+_FIELD_NAME = re.compile(rb',"([a-z0-9_]+)"')
 
 decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_string = msgspec.json.Decoder(str).decode

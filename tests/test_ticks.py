@@ -227,7 +227,9 @@ numbers = st.decimals(allow_nan=False, allow_infinity=False, places=3).map(str) 
     st.from_regex(r"[A-Z&_ -]{1,66}|M&M", fullmatch=True),
     numbers,
     st.from_regex(r"0?[0-9]{10,14}", fullmatch=True),
-    st.dictionaries(st.sampled_from(sorted(KNOWN_FIELDS)), numbers, max_size=3),
+    st.dictionaries(
+        st.sampled_from([*sorted(KNOWN_FIELDS), "sent_ns", "x9", "seq"]), numbers, max_size=3
+    ),
 )
 def test_usual_layout_is_read_like_any_other(
     symbol: str, price: str, timestamp: str, others: dict[str, str]
@@ -252,7 +254,9 @@ def test_usual_layout_is_read_like_any_other(
     st.sampled_from([MOMENT, MOMENT + 10**9, 5, 10**12]),
     st.lists(
         st.tuples(
-            st.sampled_from(["volume", "bid", "oi", "symbol", "more", "segment"]),
+            st.sampled_from(
+                ["volume", "bid", "more", "x_1", "symbol", "segment", "type", "seq", "epoch"]
+            ),
             st.sampled_from(["1", "2.50", "null", '"x"']),
         ),
         max_size=4,

@@ -18,7 +18,11 @@ _times = st.one_of(
     st.sampled_from(["99999999999", "100000000000", "99999999999999", "099999999999", "1e12"]),
 )
 _names = st.one_of(
-    st.sampled_from(sorted(KNOWN_FIELDS)), st.sampled_from(["ask_", "bidqty", "segment", "symbol"])
+    st.sampled_from(sorted(KNOWN_FIELDS)),
+    st.sampled_from(
+        ["ask_", "sent_ns", "x9", "type", "seq", "epoch", "epochs", "a" * 32, "a" * 33]
+    ),
+    st.sampled_from(["segment", "symbol", "price", "timestamp", "Vol", "_x", "9x", "", "prices"]),
 )
 _fields = st.lists(st.tuples(_names, _numbers), max_size=4) | st.permutations(
     [(name, "1.5") for name in sorted(KNOWN_FIELDS)]

@@ -2,7 +2,7 @@
  *
  *     {"symbol":"RELIANCE","price":2946.10,"timestamp":1712331900000,"volume":7}
  *
- * Compact, the three keys in order, then numbers of known fields, each at most once.
+ * Compact, the three keys in order, then numbers under names in small letters, each at most once.
  */
 
 #include "speedups.h"
@@ -32,13 +32,14 @@ int clamped_int64(PyObject *value, int64_t *found) {
 
 #define FIELD(name) {name, sizeof(name) - 1}
 
-/* KNOWN_FIELDS of quotes/ticks.py. A bit for each says which a message had. */
-static const Field FIELDS[] = {
-    FIELD("ask"),      FIELD("ask_qty"), FIELD("avg_price"), FIELD("bid"),
-    FIELD("bid_qty"),  FIELD("high"),    FIELD("last_qty"),  FIELD("low"),
-    FIELD("oi"),       FIELD("open"),    FIELD("prev_close"), FIELD("volume"),
+/* Keys that have a meaning of their own, and those of RESERVED_FIELDS, are not other fields. */
+static const Field EXCLUDED[] = {
+    FIELD("epoch"),   FIELD("price"),  FIELD("segment"),   FIELD("seq"),
+    FIELD("symbol"),  FIELD("timestamp"), FIELD("type"),
 };
-#define FIELD_COUNT (sizeof(FIELDS) / sizeof(FIELDS[0]))
+#define EXCLUDED_COUNT (sizeof(EXCLUDED) / sizeof(EXCLUDED[0]))
+#define MAX_FIELDS 16
+#define MAX_NAME 32
 
 static inline bool is_digit(char c) {
     return c >= '0' && c <= '9';
@@ -95,16 +96,31 @@ static inline const char *past(const char *at, const char *end, const char *text
 
 #define PAST(at, end, text) past(at, end, text, sizeof(text) - 1)
 
-/* Return which known field's name, a quote and a colon are at `at`, -1 if none; move `at` past. */
-static int field_at(const char **at, const char *end) {
-    for (size_t i = 0; i < FIELD_COUNT; i++) {
-        const char *name_end = past(*at, end, FIELDS[i].text, FIELDS[i].length);
-        if (name_end != NULL && (name_end = PAST(name_end, end, "\":")) != NULL) {
-            *at = name_end;
-            return (int)i;
+/* Find the name at `at`, which a quote and a colon follow; move `at` past these. */
+static bool name_at(const char **at, const char *end, Field *name) {
+    const char *start = *at, *found = start;
+    while (found < end && found - start <= MAX_NAME &&
+           ((*found >= 'a' && *found <= 'z') ||
+            (found > start && (is_digit(*found) || *found == '_')))) {
+        found++;
+    }
+    name->text = start;
+    name->length = (size_t)(found - start);
+    if (name->length == 0 || name->length > MAX_NAME || (found = PAST(found, end, "\":")) == NULL) {
+        return false;
+    }
+    *at = found;
+    return true;
+}
+
+static bool is_among(const Field *name, const Field *names, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (names[i].length == name->length &&
+            memcmp(names[i].text, name->text, name->length) == 0) {
+            return true;
         }
     }
-    return -1;
+    return false;
 }
 
 bool usual_message_read(const char *payload, Py_ssize_t length, const char *head,
@@ -129,16 +145,16 @@ bool usual_message_read(const char *payload, Py_ssize_t length, const char *head
     at += digits;
     found->timestamp = timestamp;
     found->others = at - payload;
-    unsigned seen = 0;
+    Field names[MAX_FIELDS];
+    size_t count = 0;
     while ((end - at) != 1 || *at != '}') {
-        if ((at = PAST(at, end, ",\"")) == NULL) {
+        Field *name = &names[count];
+        if (count == MAX_FIELDS || (at = PAST(at, end, ",\"")) == NULL ||
+            !name_at(&at, end, name) || is_among(name, EXCLUDED, EXCLUDED_COUNT) ||
+            is_among(name, names, count)) {
             return false;
         }
-        int field = field_at(&at, end);
-        if (field < 0 || (seen & (1u << field)) != 0) {
-            return false;
-        }
-        seen |= 1u << field;
+        count++;
         if (at < end && *at == '-') {
             at++;
         }

@@ -38,6 +38,19 @@ def test_any_part_of_a_message_is_read_alike(payload: bytes, data: st.DataObject
     assert package.usual_frame(cut, usual_head("A"), b"", latest_ms=MOMENT) == expected
 
 
+def test_as_many_fields_are_read_as_in_python() -> None:
+    """Sixteen fields are in the usual layout, one more is not; names have up to 32 characters."""
+    head = usual_head("A")
+    for count in (15, 16, 17):
+        for length in (1, 31, 32, 33):
+            names = [chr(97 + at) * length for at in range(count)]
+            fields = b"".join(b',"%b":1' % name.encode() for name in names)
+            payload = b'{"symbol":"A","price":1,"timestamp":%d%b}' % (MOMENT, fields)
+            expected = (MOMENT, payload) if count <= 16 and length <= 32 else None
+            assert in_python(payload, head, b"", latest_ms=MOMENT) == expected
+            assert package.usual_frame(payload, head, b"", latest_ms=MOMENT) == expected
+
+
 def test_each_known_field_is_read() -> None:
     """All of KNOWN_FIELDS together are in the usual layout, and each only once."""
     fields = b"".join(b',"%b":-1.5' % name.encode() for name in sorted(KNOWN_FIELDS))
