@@ -257,8 +257,7 @@ class Outbox:
     def flush(self) -> None:
         """Hand what is due to the transport, unless it has more than enough already."""
         self._is_due = False
-        if self._transport.unsent() > self.high_water:
-            self._conflating = True
+        if self._conflating and self._transport.unsent() > self.high_water:
             return  # `_drained` will flush
         if self._items:
             self._seal()
