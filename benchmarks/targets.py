@@ -70,6 +70,7 @@ TARGETS = [
     Target("w2-latency", "uvicorn", "server_us", 0.85, "node-ws"),
     Target("w2-max", "uvicorn", "deliveries_per_s", 2.5, "node-ws", least=True),
     Target("w2-max", "uvicorn", "server_us", 0.5, "node-ws"),
+    Target("w2-max", "uvicorn", "deliveries_per_s", 1.0, "node-ws-cork", least=True, aim=True),
     Target("w2-batched", "uvicorn", "server_us", 0.15, "node-ws", "w2"),
     Target("w2-batched", "daphne", "server_us", 0.25, "node-ws", "w2"),
     *both("w2-batched", "server_us", 0.95, 1.5, "node-ws"),
