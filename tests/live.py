@@ -63,12 +63,12 @@ class Client:
             if "type" not in frame:
                 return frame
 
-    async def heartbeat(self, feed: str) -> Frame:
-        """Return the next heartbeat that says that the feed is so."""
+    async def heartbeat(self, *feed: str) -> Frame:
+        """Return the next heartbeat that says that the feed is in one of these states."""
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 frame: Frame = json.loads(await self.receive_text())
-                if frame.get("type") == "heartbeat" and frame["feed"] == feed:
+                if frame.get("type") == "heartbeat" and frame["feed"] in feed:
                     return frame
 
 

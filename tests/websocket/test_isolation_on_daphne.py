@@ -59,7 +59,7 @@ async def bridged(opened: Opened, live: LiveServer) -> LiveServer:
     """A bridge of which the process knows."""
     async with opened() as client:
         if (await client.subscribe("Z"))["feed"] == "down":
-            await client.heartbeat("live")
+            await client.heartbeat("live", "quiet")
     return live
 
 
