@@ -12,6 +12,7 @@ import msgspec
 from quotes.layer.lane_link import LaneLink
 from quotes.layer.lanes import LANES, Message, RowDecoder, host_index, lane_of, unpack_entries
 from quotes.runtime.background import BackgroundTasks, Work
+from quotes.runtime.speedups import accelerated
 from quotes.runtime.warnings import RateLimitedWarnings
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,20 @@ Receiver = Callable[[Message], None]
 
 def _log_failure(receiver: Receiver, error: Exception) -> None:
     _warn("failed to take a message:", repr(receiver), error=error)
+
+
+@accelerated
+def hand_over(
+    receivers: tuple[Receiver, ...], message: Message
+) -> list[tuple[Receiver, Exception]]:
+    """Call each receiver with a message; return those that failed, and their errors."""
+    failed = []
+    for receive in receivers:
+        try:
+            receive(message)
+        except Exception as error:
+            failed.append((receive, error))
+    return failed
 
 
 class LocalGroup:
@@ -172,11 +187,8 @@ class LoopState:
         group.newest = group.delivered = message
         if self.withheld is not None and self.withheld(message):
             return
-        for receive in group._receivers or group.receivers:
-            try:
-                receive(message)
-            except Exception as error:
-                self.on_failure(receive, error)
+        for receive, error in hand_over(group._receivers or group.receivers, message):
+            self.on_failure(receive, error)
 
     # -- groups and lanes -----------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 # Between two looks at the process's load, so that each look covers many turns of the event loop.
 LOOK_EVERY_S = 0.1
 # The load below which nothing is gathered, and that from which on as much as possible is.
-IDLE_LOAD = 0.4
+IDLE_LOAD = 0.5
 BUSY_LOAD = 0.8
 # Gathering lowers the load that asked for it: the level falls only when the load asks for so much
 # less, and by so much at a time.

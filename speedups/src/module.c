@@ -3,12 +3,12 @@
 #include "speedups.h"
 
 /* The same number is in quotes/runtime/speedups.py. */
-#define API_VERSION 5
+#define API_VERSION 6
 
 static int module_exec(PyObject *module) {
     if (PyModule_AddIntConstant(module, "API_VERSION", API_VERSION) < 0 ||
         usual_frame_add(module) < 0 || intake_add(module) < 0 ||
-        redis_replies_add(module) < 0 || batches_add(module) < 0) {
+        redis_replies_add(module) < 0 || batches_add(module) < 0 || delivery_add(module) < 0) {
         return -1;
     }
     return 0;
@@ -17,12 +17,17 @@ static int module_exec(PyObject *module) {
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     ModuleState *state = PyModule_GetState(module);
     Py_VISIT(state->stream_state);
+    Py_VISIT(state->outbox_state);
     return 0;
 }
 
 static int module_clear(PyObject *module) {
     ModuleState *state = PyModule_GetState(module);
     Py_CLEAR(state->stream_state);
+    Py_CLEAR(state->outbox_state);
+    for (int i = 0; i < DELIVERY_NAMES; i++) {
+        Py_CLEAR(state->delivery_names[i]);
+    }
     return 0;
 }
 

@@ -8,9 +8,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Names that delivery.c uses. */
+enum {
+    NAME_PRODUCTS,
+    NAME_SLOT,
+    NAME_FRAME,
+    NAME_FLUSH,
+    NAME_SCHEDULE,
+    NAME_GATHER,
+    DELIVERY_NAMES,
+};
+
 /* The module's state: one for each interpreter that imports it. */
 typedef struct {
     PyTypeObject *stream_state; /* intake.c */
+    PyTypeObject *outbox_state; /* delivery.c */
+    PyObject *delivery_names[DELIVERY_NAMES];
 } ModuleState;
 
 /* StreamState of quotes/bridge/intake.py (intake.c). An attribute that was not set is NULL; whether
@@ -50,6 +63,7 @@ PyObject *usual_message_frame(PyObject *payload, PyObject *segment, const UsualM
 int usual_frame_add(PyObject *module);
 int intake_add(PyObject *module);
 int redis_replies_add(PyObject *module);
+int delivery_add(PyObject *module);
 int batches_add(PyObject *module);
 
 #endif

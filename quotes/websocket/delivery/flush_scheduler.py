@@ -28,6 +28,8 @@ class FlushScheduler:
         now: the loop's time at the beginning of the flush that is under way.
         next_flush: the loop's time before which frames are gathered.
         pacing: of the event loop's thread.
+        due: the outboxes that are due; always the same list. An outbox that it gets first has it
+            flushed by `schedule`.
         intervals: length in ms -> interval that has members, or did until it is over.
     """
 
@@ -37,12 +39,17 @@ class FlushScheduler:
         self.now = loop.time()
         self.pacing = pacing or Pacing()
         self.intervals: dict[int, PriceInterval] = {}
-        self._due: list[ScheduledOutbox] = []
+        self.due: list[ScheduledOutbox] = []
         self._is_scheduled = False
 
     def gather(self, outbox: ScheduledOutbox) -> None:
-        """Flush the outbox soon, with others; at once if the process is idle."""
-        self._due.append(outbox)
+        """Flush the outbox soon, with others."""
+        self.due.append(outbox)
+        if len(self.due) == 1:
+            self.schedule()
+
+    def schedule(self) -> None:
+        """Have the outboxes that are due flushed soon; at once if the process is idle."""
         if not self._is_scheduled:
             self._is_scheduled = True
             wait = self.next_flush - self.loop.time()
@@ -55,7 +62,8 @@ class FlushScheduler:
         """Flush the outboxes that were gathered."""
         self._is_scheduled = False
         self.now = self.loop.time()
-        due, self._due = self._due, []
+        due = self.due[:]
+        self.due.clear()
         for outbox in due:
             try:
                 outbox.flush()

@@ -17,6 +17,7 @@ from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.framing import Framing
 from quotes.websocket.delivery.intervals import IntervalMembership
 from quotes.websocket.delivery.isolation import end_failed
+from quotes.websocket.delivery.outbox_state import OutboxState
 from quotes.websocket.delivery.price_message import PROVISIONAL, PriceMessage
 from quotes.websocket.protocol import frame
 from quotes.websocket.transports.base import TEXT, FrameTransport
@@ -34,7 +35,7 @@ class _NothingMore(dict[str, PriceMessage]):
         pass
 
 
-class Outbox:
+class Outbox(OutboxState):
     """Frames that are due to one client.
 
     Prices are delivered at most once and in order, each instrument's newest last; a client that is
@@ -54,25 +55,16 @@ class Outbox:
     """
 
     __slots__ = (
-        "_conflating",
         "_every_tick",
         "_every_tick_size",
-        "_is_due",
         "_items",
         "_last",
         "_on_failure",
         "_on_gap",
         "_on_overflow",
         "_room",
-        "_scheduler",
-        "_size",
         "_transport",
-        "batch",
-        "frames",
-        "framing",
-        "high_water",
         "interval_membership",
-        "interval_ms",
         "lossless",
         "newest",
         "sent_at",
@@ -90,7 +82,8 @@ class Outbox:
         encoding: str = "json",
     ) -> None:
         self._transport = transport
-        self._scheduler = scheduler
+        self.scheduler: FlushScheduler = scheduler
+        self.due = scheduler.due
         self._on_overflow = on_overflow
         self._on_gap = on_gap
         self._on_failure = on_failure
@@ -106,11 +99,11 @@ class Outbox:
         self.interval_membership = IntervalMembership(self)
         self.frames: list[Any] = []  # due, in the transport's form
         self._items: list[PriceMessage] = []  # due in the next array
-        self._size = 0
+        self.size = 0
         self._room: asyncio.Event | None = None
-        self._is_due = False
+        self.is_due = False
         self.sent_at = scheduler.loop.time()
-        self._conflating = False
+        self.conflating = False
         self.newest: dict[str, PriceMessage] = {}  # instrument key -> message, in order of change
         self.skipped = 0
         transport.on_drain = self._drained
@@ -150,12 +143,12 @@ class Outbox:
         """Gather prices into arrays, or at intervals in ms, from now on; what is due goes first."""
         self.begin_change()
         self.flush()
-        if not self._conflating:
+        if not self.conflating:
             self._send_newest()
         self.interval_membership.leave()
         self.batch, self.interval_ms = batch, interval_ms
         if interval_ms:
-            self.interval_membership.interval = self._scheduler.join(self, interval_ms)
+            self.interval_membership.interval = self.scheduler.join(self, interval_ms)
         self.end_change()
 
     def receiver(self, key: str) -> Receiver:
@@ -186,32 +179,27 @@ class Outbox:
         self._last[key] = StreamPosition(epoch, seq)
         self.price(message)
 
-    def price(self, message: PriceMessage) -> None:
-        """Take a price: delivered in order; if the client is slow, the newest of its instrument."""
-        if self._conflating or self.interval_ms:
+    def gather_price(self, message: PriceMessage) -> None:
+        """Take a price of an interval, for an array, or for a slow client."""
+        if self.conflating or self.interval_ms:
             key = message.key
             if key in self.lossless:
                 self._gather(message)
                 return
-            if self.newest.pop(key, None) is not None and self._conflating:
+            if self.newest.pop(key, None) is not None and self.conflating:
                 self.skipped += 1
             self.newest[key] = message
             return
-        if self.batch:
-            self._items.append(message)
-            self._size += len(message.frame)
-        else:
-            products = message.products
-            framed = products.get(self.framing.slot) if products else None
-            if framed is None:
-                framed = self.framing.frame(message)
-            self.frames.append(framed)
-            self._size += len(framed)
-        if not self._is_due:
-            self._is_due = True
-            self._scheduler.gather(self)
-        if self._size > self.high_water:
-            self.flush()  # a client is slow only if it does not take what was written
+        self._items.append(message)
+        self.size += len(message.frame)
+        self._be_due()
+        if self.size > self.high_water:
+            self.flush()
+
+    def _be_due(self) -> None:
+        if not self.is_due:
+            self.is_due = True
+            self.scheduler.gather(self)
 
     def _gather(self, message: PriceMessage) -> None:
         """Keep one of every tick until the interval is over, or a slow client has caught up.
@@ -223,7 +211,7 @@ class Outbox:
         self._every_tick_size += len(message.frame)
         if self._every_tick_size > self.high_water:
             self.flush()
-            if not self._conflating:
+            if not self.conflating:
                 self._send_newest()
             elif self._every_tick_size > self.high_water:
                 self._on_gap()
@@ -231,15 +219,13 @@ class Outbox:
     def control(self, text: bytes) -> None:
         """Take a frame that is no price: JSON, never dropped, delivered in order."""
         self._seal()
-        if self._size > _MAX_HELD_BYTES + self.high_water:
+        if self.size > _MAX_HELD_BYTES + self.high_water:
             self._on_overflow()
             return
         framed = self._transport.frame(TEXT, text)
         self.frames.append(framed)
-        self._size += len(framed)
-        if not self._is_due:
-            self._is_due = True
-            self._scheduler.gather(self)
+        self.size += len(framed)
+        self._be_due()
 
     def _seal(self) -> None:
         """Make frames of the prices that wait for an array."""
@@ -256,30 +242,30 @@ class Outbox:
 
     def flush(self) -> None:
         """Hand what is due to the transport, unless it has more than enough already."""
-        self._is_due = False
-        if self._conflating and self._transport.unsent() > self.high_water:
+        self.is_due = False
+        if self.conflating and self._transport.unsent() > self.high_water:
             return  # `_drained` will flush
         if self._items:
             self._seal()
         if self.frames:
             frames, self.frames = self.frames, []
-            self._size = 0
+            self.size = 0
             self._write(frames)
-        if self._conflating and self._transport.unsent() <= self.high_water:
-            self._conflating = False
+        if self.conflating and self._transport.unsent() <= self.high_water:
+            self.conflating = False
             self._send_newest()
 
     def _drained(self) -> None:
         """Go on after the transport was full."""
-        if self._conflating or self.frames:
+        if self.conflating or self.frames:
             self._try_flush()
         self.check_room()
 
     async def room(self) -> None:
         """Return when the client has taken enough of what is due for the next answer."""
-        if self._size > self.high_water:
+        if self.size > self.high_water:
             self._try_flush()
-        while self._size > self.high_water:
+        while self.size > self.high_water:
             if self._room is None:
                 self._room = asyncio.Event()
             await self._room.wait()
@@ -291,8 +277,8 @@ class Outbox:
         if self._transport.unsent() <= self.high_water:
             self._try_flush()  # a transport that was lost reports no drain
         if ended:
-            self._size = 0
-        if self._size <= self.high_water and self._room is not None:
+            self.size = 0
+        if self.size <= self.high_water and self._room is not None:
             self._room.set()
             self._room = None
 
@@ -326,16 +312,16 @@ class Outbox:
             self._write(frames)
 
     def _write(self, frames: list[Any]) -> None:
-        self.sent_at = self._scheduler.now
+        self.sent_at = self.scheduler.now
         self._transport.write(frames)
         if self._transport.unsent() > self.high_water:
-            self._conflating = True
+            self.conflating = True
 
     def interval_over(self) -> None:
         """Send the newest prices of an interval; a client that is slow gets them when it can."""
         self.flush()
         membership = self.interval_membership
-        if self._conflating:
+        if self.conflating:
             if membership.is_shared:
                 self.begin_change()
                 self.end_change()
@@ -345,7 +331,7 @@ class Outbox:
         if membership.is_shared:
             if membership.products:
                 self._send_products(membership.products)
-        elif self._scheduler.now >= membership.settled_at and not (
+        elif self.scheduler.now >= membership.settled_at and not (
             self.framing.modes or self.lossless
         ):
             membership.share(*self.framing.shared(batch=self.batch))
@@ -364,7 +350,7 @@ class Outbox:
     def end_change(self) -> None:
         """Note that a change of subscriptions, or of the interval, is over."""
         self.interval_membership.changes -= 1
-        self.interval_membership.settle(self._scheduler.loop.time())
+        self.interval_membership.settle(self.scheduler.loop.time())
 
     def close(self) -> None:
         """Write what the client takes at once, leave the interval, and keep nothing from now on.
@@ -378,4 +364,4 @@ class Outbox:
     @property
     def is_behind(self) -> bool:
         """Whether the client has yet to take more than the high-water mark."""
-        return self._conflating or max(self._size, self._transport.unsent()) > self.high_water
+        return self.conflating or max(self.size, self._transport.unsent()) > self.high_water
