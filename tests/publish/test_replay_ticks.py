@@ -119,8 +119,11 @@ def test_wrong_options_are_named(redis: Redis, options: list[str], reason: str) 
     assert not redis.keys("stock:*")
 
 
-def test_today_moves_the_day(redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
+def test_today_moves_the_day(
+    redis: Redis, capsys: pytest.CaptureFixture[str], settings: Any
+) -> None:
     """--date today replays the first day as today's, at its times of day."""
+    settings.QUOTES_MAX_AHEAD_S = 86_400  # before 09:15 in India they are still to come
     replayed(capsys, "--date", "today", "--day", "2021-04-16", "--symbols", "M&M")
     first = scan_recording(SLICE, Selection(symbols=frozenset({"M&M"}))).first["M&M"]
     recorded = datetime.fromtimestamp(first.timestamp / 1000, IST)
