@@ -102,6 +102,16 @@ async def test_nobody_is_patient_where_listeners_are_not_known(link: RedisLink) 
     assert not await all_are_patient(link, QuotesChannelLayer(hosts=hosts))
 
 
+async def test_bridge_that_may_not_ask_gathers_no_longer(redis: Redis) -> None:
+    """An account without the right to count subscribers goes on, as without any patience."""
+    redis.acl_setuser("narrow", enabled=True, nopass=True, commands=["+@all", "-pubsub"])
+    narrow = await RedisLink.connect(settings.REDIS_URL.replace("://", "://narrow:x@"))
+    assert not await all_are_patient(narrow, QuotesChannelLayer())
+    await narrow.ping()
+    narrow.close()
+    redis.acl_deluser("narrow")
+
+
 class RecordedLink:
     """What a link is subscribed to."""
 
