@@ -1,0 +1,1 @@
+"""Kite's protocols, for programs that were written for Kite Connect."""
