@@ -19,6 +19,7 @@ from quotes.access.models import ApiKey
 from quotes.access.selectors import KEY_LOGIN, stamp_of, valid_keys
 from quotes.conf import conf
 
+KEY_START = "lp_"
 _KEY = re.compile(r"lp_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 

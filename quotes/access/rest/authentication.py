@@ -8,7 +8,7 @@ from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 
 from quotes.access.accounts import Identity
-from quotes.access.credentials.api_keys import api_key_find
+from quotes.access.credentials.api_keys import KEY_START, api_key_find
 from quotes.access.credentials.tokens import verify
 from quotes.access.errors import AccessDown, BadCredentials
 from quotes.access.models import ApiKey
@@ -34,16 +34,7 @@ class BearerAuthentication(BaseAuthentication):
         kind, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if kind.lower() != "bearer":
             return None
-        try:
-            identity = verify(token.strip())
-            account = read_accounts([identity.user], [identity.login]).check(identity)
-            user = user_of(account)
-            user.access_account = account
-            return user, identity
-        except BadCredentials as error:
-            raise AuthenticationFailed(str(error)) from error
-        except (AccessDown, DatabaseError) as error:
-            raise Unavailable from error
+        return _authenticate_token(token.strip())
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
@@ -56,13 +47,42 @@ class ApiKeyAuthentication(BaseAuthentication):
         kind, _, text = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if kind.lower() != "api-key":
             return None
-        try:
-            key = api_key_find(text=text.strip())
-        except BadCredentials as error:
-            raise AuthenticationFailed(str(error)) from error
-        except DatabaseError as error:
-            raise Unavailable from error
-        return key.user, key
+        return _authenticate_key(text.strip())
+
+
+def authenticate_credentials(text: str) -> tuple[Any, Identity | ApiKey]:
+    """Return the user of a token or an API key, and what proves it; every other door calls this.
+
+    The account that was read is kept on the user, as by `BearerAuthentication`.
+
+    Raises:
+        AuthenticationFailed: the text is neither, or not valid any more.
+        Unavailable: users cannot be looked up.
+    """
+    return _authenticate_key(text) if text.startswith(KEY_START) else _authenticate_token(text)
+
+
+def _authenticate_token(token: str) -> tuple[Any, Identity]:
+    try:
+        identity = verify(token)
+        account = read_accounts([identity.user], [identity.login]).check(identity)
+        user = user_of(account)
+        user.access_account = account
+        return user, identity
+    except BadCredentials as error:
+        raise AuthenticationFailed(str(error)) from error
+    except (AccessDown, DatabaseError) as error:
+        raise Unavailable from error
+
+
+def _authenticate_key(text: str) -> tuple[Any, ApiKey]:
+    try:
+        key = api_key_find(text=text)
+    except BadCredentials as error:
+        raise AuthenticationFailed(str(error)) from error
+    except DatabaseError as error:
+        raise Unavailable from error
+    return key.user, key
 
 
 AUTHENTICATION = [BearerAuthentication, ApiKeyAuthentication, SessionAuthentication]
