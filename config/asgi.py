@@ -16,6 +16,7 @@ django_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.urls import path, re_path  # noqa: E402
 
+from config import doors  # noqa: E402
 from instruments.conf import conf as instruments_conf  # noqa: E402
 from instruments.index import index  # noqa: E402
 from quotes.access.middleware.body_limit import BodyLimit  # noqa: E402
@@ -34,7 +35,11 @@ application = ProxyHeaders(
             "http": BodyLimit(django_application),
             "websocket": OriginCheck(
                 URLRouter(
-                    [path("live-price", LivePriceConsumer.as_asgi()), re_path("", refuse_path)]  # type: ignore[arg-type]
+                    [
+                        path("live-price", LivePriceConsumer.as_asgi()),
+                        *doors.websockets(),
+                        re_path("", refuse_path),  # type: ignore[arg-type]
+                    ]
                 )
             ),
         }

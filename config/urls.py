@@ -2,6 +2,7 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from config import doors
 from quotes.rest.health import healthz, readyz
 from quotes.rest.pages import favicon, live_prices, upgrade_required
 
@@ -19,6 +20,7 @@ urlpatterns = [
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("healthz", healthz),
     path("readyz", readyz),
+    *doors.urlpatterns(),
 ]
 handler404 = "config.errors.not_found"
 handler500 = "config.errors.server_error"

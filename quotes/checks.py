@@ -6,8 +6,9 @@ from django.core.checks import Error, register
 from django.core.exceptions import ImproperlyConfigured
 
 from instruments.conf import conf as instruments_conf
+from quotes.conf import DOORS
 from quotes.conf import conf as quotes_conf
-from quotes.errors import BadRetention
+from quotes.errors import BadRetention, quoted
 from quotes.history.maintenance.retention import parse_retention
 from quotes.history.queries.ranges import parse_limits
 from quotes.kafka.conf import conf as kafka_conf
@@ -25,4 +26,8 @@ def check_settings(**kwargs: Any) -> list[Error]:
         parse_limits(str(quotes_conf.history_max_days))
     except ImproperlyConfigured as error:
         problems.append(str(error))
+    for name in quotes_conf.doors.split(","):
+        if name.strip() and name.strip() not in DOORS:
+            known = ", ".join(DOORS)
+            problems.append(f"QUOTES_DOORS: a door must be one of {known}, was {quoted(name)}")
     return [Error(problem, id="quotes.E001") for problem in problems]

@@ -2,6 +2,9 @@
 
 from instruments.conf import Setting, SettingsGroup
 
+# The doors for programs that speak other protocols.
+DOORS = ("socketio", "kite", "openalgo", "udf")
+
 
 class QuotesSettings(SettingsGroup):
     prefix = "QUOTES"
@@ -128,6 +131,9 @@ class QuotesSettings(SettingsGroup):
         "", "Origins of other sites whose pages may connect, comma-separated."
     )
 
+    doors = Setting(
+        ",".join(DOORS), "Open doors for programs that speak other protocols, comma-separated."
+    )
     auth = Setting(
         "optional",
         "Whether callers must authenticate to see prices.",
@@ -203,6 +209,12 @@ class QuotesSettings(SettingsGroup):
     trusted_proxies = Setting(
         "", "Proxies whose X-Forwarded-For and -Proto are trusted: addresses or networks."
     )
+
+    @property
+    def open_doors(self) -> list[str]:
+        """The doors that are open, each once, in the order of DOORS; unknown ones are left out."""
+        named = {one.strip() for one in self.doors.split(",")}
+        return [door for door in DOORS if door in named]
 
     @property
     def max_ahead_ms(self) -> int:

@@ -97,4 +97,4 @@ def test_frames_that_come_unasked_are_as_documented() -> None:
         json.loads(text) for text in frames if "heartbeat" in text or "conflated" in text
     )
     assert list(heartbeat) == ["type", "timestamp", "feed", "last_tick"]
-    assert json.loads(frame("conflated", skipped=17)) == conflated
+    assert json.loads(frame("conflated", skipped=17).encode()) == conflated

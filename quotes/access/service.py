@@ -6,6 +6,7 @@ import logging
 from quotes.access.account_reader import AccountReader
 from quotes.access.accounts import Account, Identity, Limits
 from quotes.access.connection_counts import ConnectionCounts, Scope
+from quotes.access.credentials.api_keys import KEY_START, reader_identity
 from quotes.access.credentials.jwks import fetched
 from quotes.access.credentials.tokens import key_fetch, verify
 from quotes.access.entitlements import Entitlements
@@ -61,7 +62,13 @@ class AccessService:
         return self._anonymous[1]
 
     async def verify(self, token: str) -> Identity:
-        """Return the identity of a token; raise BadCredentials or AccessDown."""
+        """Return the identity of a token or an API key; raise BadCredentials or AccessDown."""
+        if token.startswith(KEY_START):
+            try:
+                async with asyncio.timeout(conf.auth_timeout_s):
+                    return await self._reader.run_in_thread(reader_identity, token)
+            except TimeoutError as error:
+                raise AccessDown from error
         fetch = key_fetch(token)
         if fetch is not None:
             await fetched(fetch)

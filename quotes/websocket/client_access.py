@@ -24,6 +24,7 @@ from quotes.errors import ProtocolError
 from quotes.websocket.protocol import (
     Authenticate,
     CloseCode,
+    ControlFrame,
     ErrorCode,
     Ping,
     Request,
@@ -40,8 +41,8 @@ _MAX_FAILURES = 10
 class Client(Protocol):
     """A client's session, as far as access is concerned. Only `reconsider` waits."""
 
-    def send_control(self, text: bytes) -> None:
-        """Send a frame that is no price: JSON, in order, never dropped."""
+    def send_control(self, control: ControlFrame) -> None:
+        """Send a frame that is no price: in order, never dropped."""
 
     def close(self, code: CloseCode, reason: str) -> None:
         """End the session, and close the connection behind the frames that are due."""
@@ -106,6 +107,11 @@ class ClientAccess:
         return self._identity.login if self._identity else ""
 
     @property
+    def username(self) -> str:
+        """The user's name; "" while there is none."""
+        return self._account.username if self._account else ""
+
+    @property
     def max_symbols(self) -> int:
         return self.limits.max_symbols
 
@@ -165,7 +171,7 @@ class ClientAccess:
         elif conf.auth == "required":
             self._next_at = time.monotonic() + conf.auth_timeout_s
 
-    def _acknowledgement(self, request: Request) -> bytes:
+    def _acknowledgement(self, request: Request) -> ControlFrame:
         assert self._identity and self._account
         delayed = self.entitlements.delayed
         return answer(
@@ -277,7 +283,7 @@ class ClientAccess:
         except Exception as error:
             client.fail(error)  # else it would go on to see what it may no longer see
 
-    def entitlements_frame(self, dropped: list[str]) -> bytes:
+    def entitlements_frame(self, dropped: list[str]) -> ControlFrame:
         """Return the frame that reports what the client may see, and what it is sent no more."""
         return frame(
             "status",

@@ -1,7 +1,8 @@
-"""The WebSocket consumer of /live-price: from ASGI events to a client's session."""
+"""The consumers of WebSockets: from ASGI events to a client's session."""
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from typing import Any
 
 from channels.consumer import AsyncConsumer
@@ -10,7 +11,8 @@ from channels.exceptions import StopConsumer
 from quotes.access.credentials.presented import SUBPROTOCOL
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.price_message import price_message
-from quotes.websocket.feed.feed import current_feed
+from quotes.websocket.dialect import Dialect
+from quotes.websocket.feed.feed import Feed, current_feed
 from quotes.websocket.handshake import open_access
 from quotes.websocket.refusals import HandshakeRefused, send_refusal
 from quotes.websocket.session import ClientSession
@@ -20,12 +22,12 @@ from quotes.websocket.transports.base import EXTENSION
 _MSGPACK = "live-price.msgpack"
 
 
-class LivePriceConsumer(AsyncConsumer):
+class SessionConsumer(AsyncConsumer):
     """Serves one WebSocket: passes its messages to a session, and ends that on every way out.
 
     With this project's channel layer prices do not pass through here: the layer hands them to the
     session directly. With any other layer they come as `quote.tick` events. A cancellation ends the
-    connection.
+    connection. Each door has a subclass.
     """
 
     session: ClientSession | None = None
@@ -83,15 +85,13 @@ class LivePriceConsumer(AsyncConsumer):
     async def connect(self) -> None:
         feed = await current_feed()
         try:
-            self.access = await open_access(self.scope, feed.access_service)
+            self.access = await self.open_access(feed)
         except HandshakeRefused as refused:
             await send_refusal(self.scope, self.base_send, refused)
             raise StopConsumer from refused
-        offered = self.scope.get("subprotocols", ())
         accept = {"type": "websocket.accept"}
-        for name in (SUBPROTOCOL, _MSGPACK):  # never the one that contains the token
-            if name in offered:
-                accept["subprotocol"] = name
+        if subprotocol := self.subprotocol():
+            accept["subprotocol"] = subprotocol
         await self.base_send(accept)
         # A server adapter of this project takes prepared frames; other servers get them by `send`.
         transport = self.scope.get("extensions", {}).get(EXTENSION) or AsgiTransport(
@@ -102,5 +102,35 @@ class LivePriceConsumer(AsyncConsumer):
             channel=self.channel_name,
             transport=transport,
             access=self.access,
-            encoding="msgpack" if _MSGPACK in offered else "json",
+            dialect=self.dialect(),
         )
+
+    # -- what differs between doors -------------------------------------------------------------
+
+    async def open_access(self, feed: Feed) -> ClientAccess:
+        """Return what the client may do; raise HandshakeRefused."""
+        return await open_access(self.scope, feed.access_service)
+
+    def subprotocol(self) -> str:
+        """Return the subprotocol to accept, or ""."""
+        return ""
+
+    def dialect(self) -> Dialect:
+        """Return the dialect of the client."""
+        return Dialect()
+
+
+class LivePriceConsumer(SessionConsumer):
+    """The consumer of /live-price."""
+
+    def subprotocol(self) -> str:
+        # Never the one that contains the token.
+        return next((one for one in (_MSGPACK, SUBPROTOCOL) if one in self._offered), "")
+
+    def dialect(self) -> Dialect:
+        return Dialect("msgpack" if _MSGPACK in self._offered else "json")
+
+    @property
+    def _offered(self) -> Collection[str]:
+        """The subprotocols that the client speaks."""
+        return self.scope.get("subprotocols", ())  # type: ignore[no-any-return]

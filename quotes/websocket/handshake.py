@@ -1,9 +1,10 @@
 """The handshake of a WebSocket: its credentials and its limits."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
-from quotes.access.credentials.presented import credentials_of
+from quotes.access.credentials.presented import Credentials, credentials_of
 from quotes.access.errors import AccessDown, BadCredentials, LimitReached
 from quotes.access.service import AccessService
 from quotes.websocket.client_access import ClientAccess
@@ -12,8 +13,16 @@ from quotes.websocket.refusals import HandshakeRefused
 logger = logging.getLogger(__name__)
 
 
-async def open_access(scope: Any, service: AccessService) -> ClientAccess:
+async def open_access(
+    scope: Any,
+    service: AccessService,
+    *,
+    find: Callable[[Any], Credentials | None] = credentials_of,
+) -> ClientAccess:
     """Return the access of a WebSocket whose handshake is under way; the caller ends it.
+
+    Args:
+        find: finds the credentials in the scope; raises BadCredentials for ones that cannot be.
 
     Raises:
         HandshakeRefused: 401 for bad credentials, 429 for too many connections, 503 if accounts
@@ -21,7 +30,7 @@ async def open_access(scope: Any, service: AccessService) -> ClientAccess:
     """
     address = (scope.get("client") or ("",))[0]
     try:
-        credentials = credentials_of(scope)
+        credentials = find(scope)
         access = ClientAccess(service, await service.count_connection(address))
         if credentials is not None:
             try:

@@ -94,6 +94,8 @@ class Since(msgspec.Struct, frozen=True):
 
 
 class Subscribe(SymbolRequest, frozen=True, kw_only=True):
+    """A request for prices or candles; instruments that the client has already are rejected."""
+
     underlying: str | None = None
     expiry: date | None = None
     strikes_around: Annotated[int, msgspec.Meta(ge=0, le=1000)] | None = None
@@ -122,6 +124,14 @@ class Subscribe(SymbolRequest, frozen=True, kw_only=True):
             return msgspec.convert(since, Since)
         except msgspec.ValidationError as error:
             raise ProtocolError(ErrorCode.BAD_REQUEST, f"since: {error}") from error
+
+
+class Resubscribe(Subscribe, frozen=True, kw_only=True):
+    """A request for prices that may be repeated.
+
+    Instruments that the client has already get the mode of the request, if it has one, and their
+    newest price once more.
+    """
 
 
 class Unsubscribe(SymbolRequest, frozen=True, kw_only=True):
@@ -264,20 +274,38 @@ def _wants_chain(request: Request) -> bool:
     return isinstance(request, Subscribe | Unsubscribe) and request.underlying is not None
 
 
-def frame(kind: str, *, id: str | int | None = None, **values: Any) -> bytes:
+class ControlFrame(msgspec.Struct, frozen=True, gc=False):
+    """A frame that is no price, before the client's dialect puts it into words.
+
+    Attributes:
+        kind: its `type` at /live-price.
+        values: its other keys; a value may be `msgspec.Raw` JSON.
+        id: of the request that it answers; None for a frame that answers none.
+    """
+
+    kind: str
+    values: dict[str, Any]
+    id: str | int | None = None
+
+    def encode(self) -> bytes:
+        """Return the JSON text of /live-price."""
+        head = {"type": self.kind} if self.id is None else {"type": self.kind, "id": self.id}
+        return _encode({**head, **self.values})
+
+
+def frame(kind: str, *, id: str | int | None = None, **values: Any) -> ControlFrame:
     """Return a frame that is no price: it has a `type`, and the `id` that it answers."""
-    head = {"type": kind} if id is None else {"type": kind, "id": id}
-    return _encode({**head, **values})
+    return ControlFrame(kind, values, id)
 
 
-def answer(request: Request, kind: str, **values: Any) -> bytes:
+def answer(request: Request, kind: str, **values: Any) -> ControlFrame:
     """Return the frame that answers a request: with its `id`, and its warnings if it has any."""
     if request.warnings:
         values["warnings"] = request.warnings
-    return frame(kind, id=request.id, **values)
+    return ControlFrame(kind, values, request.id)
 
 
-def error_frame(error: ProtocolError) -> bytes:
+def error_frame(error: ProtocolError) -> ControlFrame:
     """Return the frame of an error."""
     warnings = {"warnings": error.warnings} if error.warnings else {}
     return frame("error", id=error.id, code=error.code, message=str(error), **warnings)

@@ -19,6 +19,7 @@ from quotes.store.redis_clock import redis_clock
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.delivery.price_message import PriceMessage
+from quotes.websocket.dialect import Dialect
 from quotes.websocket.feed.chain_prices import Prices
 from quotes.websocket.feed.feed import Feed, Resolve
 from quotes.websocket.feed.market_status import status_frame
@@ -27,17 +28,18 @@ from quotes.websocket.protocol import (
     Authenticate,
     CloseCode,
     Configure,
+    ControlFrame,
     ErrorCode,
     ListSubscriptions,
     MarketStatusRequest,
     Ping,
     Request,
+    Resubscribe,
     Subscribe,
     Unsubscribe,
     answer,
     error_frame,
     frame,
-    parse_request,
 )
 from quotes.websocket.request_queue import RequestQueue
 from quotes.websocket.subscriptions.prices import PriceSubscriptions
@@ -67,7 +69,7 @@ class ClientSession:
         channel: the channel-layer channel of the connection.
         transport: takes its frames.
         access: what its client may do.
-        encoding: of prices, "json" or "msgpack"; all other frames are JSON.
+        dialect: how its client speaks; None: as at /live-price, in JSON.
     """
 
     def __init__(
@@ -77,18 +79,19 @@ class ClientSession:
         channel: str,
         transport: FrameTransport,
         access: ClientAccess,
-        encoding: str = "json",
+        dialect: Dialect | None = None,
     ) -> None:
         self.feed = feed
         self.access = access
         self.transport = transport
+        self.dialect = dialect or Dialect()
         self.outbox = Outbox(
             transport,
             feed.scheduler,
             on_overflow=self.too_slow,
             on_gap=self._fell_behind,
             on_failure=self.fail,
-            encoding=encoding,
+            framing=self.dialect.framing(transport),
         )
         self.subscriptions = PriceSubscriptions(feed, self.outbox, channel=channel, access=access)
         self.bucket = _message_bucket(access.limits)
@@ -105,6 +108,7 @@ class ClientSession:
         }
         self._in_turn: dict[type[Request], Callable[[Any], Awaitable[None]]] = {
             Subscribe: self._subscribe,
+            Resubscribe: self._subscribe,
             Unsubscribe: self.subscriptions.remove,
             Authenticate: self._authenticate,
         }
@@ -162,8 +166,8 @@ class ClientSession:
                 ErrorCode.BAD_REQUEST, f"a message can have at most {limit} bytes, was {size}"
             )
         if size <= _LARGE_MESSAGE:
-            return parse_request(text), size
-        return await self.feed.slices.call(partial(parse_request, text)), size
+            return self.dialect.read(text), size
+        return await self.feed.slices.call(partial(self.dialect.read, text)), size
 
     def _answer(self, request: Request) -> None:
         """Carry out a request that does not wait."""
@@ -273,8 +277,8 @@ class ClientSession:
 
     # -- from access ----------------------------------------------------------------------------
 
-    def send_control(self, text: bytes) -> None:
-        self.outbox.control(text)
+    def send_control(self, control: ControlFrame) -> None:
+        self.outbox.control(control)
 
     def limits_changed(self) -> None:
         self.bucket = _message_bucket(self.access.limits)
@@ -335,7 +339,7 @@ class ClientSession:
         if self.transport.unsent():
             if now - self.transport.progress_at() > conf.write_timeout_s:
                 self.too_slow()
-        elif now - self.outbox.sent_at >= conf.heartbeat_s:
+        elif now - self.outbox.sent_at >= self.dialect.heartbeat_s:
             self.outbox.control(self.feed.heartbeat())
         self.access.check_deadlines()
 
@@ -379,7 +383,7 @@ class ClientSession:
         self.end()
         self.outbox.close()
         try:
-            self.transport.close(code, reason)
+            self.transport.close(self.dialect.close_code(code), reason)
         except Exception:
             logger.exception("a client that cannot be closed is cut off")
             self.transport.abort()

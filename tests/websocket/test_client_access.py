@@ -1,6 +1,5 @@
 """A socket's access acts on its client through one small interface, and only after `attach`."""
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,7 @@ from quotes.access.service import AccessService
 from quotes.errors import ProtocolError
 from quotes.store.request_clients import RequestRedis
 from quotes.websocket.client_access import Client, ClientAccess
-from quotes.websocket.protocol import Authenticate, CloseCode
+from quotes.websocket.protocol import Authenticate, CloseCode, ControlFrame
 from quotes.websocket.session import ClientSession
 from tests.access.people import now_s
 from tests.waiting import eventually
@@ -31,9 +30,8 @@ class FakeClient:
         self.calls: list[Any] = []
         self.dropped: list[str] = []
 
-    def send_control(self, text: bytes) -> None:
-        frame = json.loads(text)
-        self.calls.append(frame.get("status") or frame["type"])
+    def send_control(self, control: ControlFrame) -> None:
+        self.calls.append(control.values.get("status") or control.kind)
 
     def close(self, code: CloseCode, reason: str) -> None:
         self.calls.append(code)

@@ -13,15 +13,18 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from quotes.access.accounts import Accounts, Identity
 from quotes.access.credentials.tickets import ticket_issue
 from quotes.access.entitlements import Entitlements
+from quotes.access.models import ApiKey
 from quotes.access.selectors import read_accounts
 from quotes.websocket.feed.feed import current_feed
 from quotes.websocket.session import ClientSession
 from tests.access.people import (
     access_token,
+    api_key,
     asha,
     expired_token,
     forged_token,
     now_s,
+    past,
     stray_token,
     unsigned_token,
 )
@@ -118,6 +121,39 @@ async def test_ticket_is_good_once(live: LiveServer, redis: Redis, database: In)
     async with websockets.connect(f"{live.url}?ticket={ticket}"):
         with pytest.raises(InvalidStatus) as refused:
             await websockets.connect(f"{live.url}?ticket={ticket}")
+    assert refused.value.response.status_code == 401
+
+
+async def test_key_opens_and_ends_the_socket(
+    live: LiveServer, required: None, database: In
+) -> None:
+    """An API key that may read opens a socket, which ends with the key."""
+    text = await database(lambda: api_key(asha("NSE_EQ"), scope="read"))
+    header = {"additional_headers": {"Authorization": f"Api-Key {text}"}}
+    async with live.client(**header) as opened, live.client() as other:
+        assert (await opened.receive())["user"] == "asha"
+        answer = await other.ask(action="authenticate", token=text)
+        assert answer["type"] == "authenticated"
+        assert answer["expires"] > (now_s() + 86_400) * 1000
+        await database(lambda: ApiKey.objects.get().delete())
+        for client in (opened, other):
+            with pytest.raises(ConnectionClosed) as closed:
+                await client.receive()
+            assert closed.value.rcvd is not None and closed.value.rcvd.code == 4501
+
+
+@pytest.mark.parametrize("text", ["lp_", "lp_0_1", "publisher's", "expired"])
+async def test_bad_key_is_refused(
+    text: str, live: LiveServer, required: None, database: In
+) -> None:
+    """So is one that is only for publishing, or has expired."""
+    if text == "publisher's":
+        text = await database(lambda: api_key(asha("*"), scope="publish"))
+    elif text == "expired":
+        text = await database(lambda: api_key(asha("*"), scope="read", expires_at=past()))
+    with pytest.raises(InvalidStatus) as refused:
+        async with live.client(additional_headers={"Authorization": f"Api-Key {text}"}):
+            pass
     assert refused.value.response.status_code == 401
 
 

@@ -9,6 +9,9 @@ from quotes.runtime.pacing import Pacing
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.delivery.price_message import PriceMessage
+from quotes.websocket.protocol import frame
+
+PONG = frame("pong").encode().decode()
 
 
 class MemoryTransport:
@@ -129,7 +132,7 @@ def test_client_that_reads_no_answer_is_cut_off() -> None:
         on_gap=lambda: None,
     )
     for _ in range(400):
-        outbox.control(b"x" * 1000)
+        outbox.control(frame("pong", text="x" * 980))
     assert overflowed
     loop.close()
 
@@ -197,11 +200,11 @@ async def test_shared_interval_gives_each_client_its_own_in_order_of_change() ->
     transport.drain()
     assert pass_interval(4, 6, 7, 9, 8) == ["B00007", "A00009"]
     outbox.high_water = 10  # what waits is more
-    outbox.control(b"{}")
+    outbox.control(frame("pong"))
     outbox.flush()
-    assert pass_interval(12, 13, 15) == ["B00007", "A00009", "{}"]
+    assert pass_interval(12, 13, 15) == ["B00007", "A00009", PONG]
     assert takers[-1] == outbox.price
-    assert pass_interval(16) == ["B00007", "A00009", "{}"]
+    assert pass_interval(16) == ["B00007", "A00009", PONG]
     transport.drain()
     transport.drain()
     assert transport.taken[5:7] == ["A00015", "B00016"]

@@ -12,6 +12,7 @@ from quotes.layer.groups import Receiver
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.delivery.price_message import PriceMessage
+from quotes.websocket.protocol import frame
 from tests.websocket.test_delivery import MemoryTransport
 
 KEYS = "ABCD"
@@ -188,7 +189,7 @@ def test_slow_client_takes_no_price_of_the_interval_twice(scheduler: FlushSchedu
     interval = client.membership.interval
     assert interval is not None
     client.outbox.high_water = 10
-    client.outbox.control(b"x" * 20)
+    client.outbox.control(frame("pong"))
     client.outbox.flush()
     client.groups.send(tick("A", 1))
     interval.over()

@@ -8,8 +8,7 @@ from functools import partial
 
 import pytest
 
-from quotes.websocket import protocol
-from quotes.websocket import session as session_module
+from quotes.websocket import dialect, protocol
 from quotes.websocket.feed import feed as feed_module
 from quotes.websocket.feed.feed import Feed, current_feed
 from tests.live import LiveServer
@@ -42,7 +41,7 @@ async def test_large_messages_are_read_in_many_turns(
             turn += 1
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(session_module, "parse_request", slow_parse)
+    monkeypatch.setattr(dialect, "parse_request", slow_parse)
     async with contextlib.AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(live.client()) for _ in range(CLIENTS)]
         counting = asyncio.create_task(count())

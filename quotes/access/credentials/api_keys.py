@@ -10,6 +10,7 @@ import secrets
 import time
 from typing import Any
 
+import msgspec
 from django.contrib.auth import get_permission_codename
 from django.utils.crypto import constant_time_compare
 
@@ -21,6 +22,9 @@ from quotes.conf import conf
 
 KEY_START = "lp_"
 _KEY = re.compile(r"lp_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+
+# When a key without an end expires, Unix seconds: the end of the year 9999.
+_NEVER = 253_402_300_799.0
 
 
 def _digest_of(secret: str) -> str:
@@ -99,6 +103,21 @@ def identity_of_key(row: ApiKey) -> Identity:
         expires = min(expires, row.expires_at.timestamp())
     login = f"{KEY_LOGIN}{row.prefix}:{row.user_id}"
     return Identity(row.user_id, login, stamp_of(row.user), expires)
+
+
+def reader_identity(text: str) -> Identity:
+    """Return the identity of the key with this text, which lets its user read; for a socket.
+
+    It ends with the key: the watch over connected users sees when the key is revoked.
+
+    Raises:
+        BadCredentials: the key is not valid, or only for publishing.
+    """
+    row = api_key_find(text=text)
+    if not may_read(row):
+        raise BadCredentials("the API key is for publishing only")
+    expires = row.expires_at.timestamp() if row.expires_at is not None else _NEVER
+    return msgspec.structs.replace(identity_of_key(row), expires=expires)
 
 
 def may_publish(row: ApiKey) -> bool:

@@ -15,7 +15,7 @@ _BEARER_SUBPROTOCOL = "bearer."
 
 
 class Credentials(NamedTuple):
-    """A ticket or a token, not verified yet. Its repr does not show it."""
+    """A ticket, or a token or API key, not verified yet. Its repr does not show it."""
 
     is_ticket: bool
     text: str
@@ -39,7 +39,7 @@ def credentials_of(scope: Any) -> Credentials | None:
     for name, value in scope.get("headers", ()):
         if name == b"authorization":
             kind, _, token = value.decode("latin-1").partition(" ")
-            if kind.lower() == "bearer":
+            if kind.lower() in ("bearer", "api-key"):
                 return Credentials(False, token.strip())
     for name in scope.get("subprotocols", ()):
         if name.startswith(_BEARER_SUBPROTOCOL):

@@ -17,6 +17,7 @@ import msgspec
 from quotes.ticks import MAX_DEPTH, Tick, decode_object, depth_of, encode_tick, joined, read_frame
 from quotes.websocket.delivery.day_fields import day_fields, with_change
 from quotes.websocket.delivery.price_message import CANDLE, DELAYED, PriceMessage
+from quotes.websocket.protocol import ControlFrame
 from quotes.websocket.transports.base import BINARY, TEXT, FrameTransport
 
 # Most prices in one array.
@@ -41,7 +42,7 @@ Product = Callable[[PriceMessage], Any]
 
 
 class Framing:
-    """How one client gets its prices.
+    """How one client gets its frames; this one is /live-price's, others derive from it.
 
     Attributes:
         opcode: of the client's price frames.
@@ -53,7 +54,7 @@ class Framing:
 
     __slots__ = ("encoding", "mode", "modes", "numbered", "opcode", "shape", "slot", "transport")
 
-    def __init__(self, transport: FrameTransport, encoding: str) -> None:
+    def __init__(self, transport: FrameTransport, encoding: str = "json") -> None:
         self.transport = transport
         self.encoding = encoding
         self.opcode = TEXT if encoding == "json" else BINARY
@@ -78,6 +79,10 @@ class Framing:
         """Drop an instrument's own mode."""
         if self.modes.pop(key, None) is not None:
             self._find_slot()
+
+    def control(self, frame: ControlFrame) -> Any | None:
+        """Return a frame that is no price in the transport's form; None if none is sent."""
+        return self.transport.frame(TEXT, frame.encode())
 
     def text(self, message: PriceMessage) -> bytes:
         """Return a price as JSON in the client's mode, whatever its encoding is."""

@@ -19,8 +19,8 @@ from quotes.websocket.delivery.intervals import IntervalMembership
 from quotes.websocket.delivery.isolation import end_failed
 from quotes.websocket.delivery.outbox_state import OutboxState
 from quotes.websocket.delivery.price_message import PROVISIONAL, PriceMessage
-from quotes.websocket.protocol import frame
-from quotes.websocket.transports.base import TEXT, FrameTransport
+from quotes.websocket.protocol import ControlFrame, frame
+from quotes.websocket.transports.base import FrameTransport
 
 # Frames that are no prices are never dropped; a client that lets more bytes pile up is closed. A
 # request is carried out only when most of the last answers were taken, so a client that reads is
@@ -44,7 +44,7 @@ class Outbox(OutboxState):
     event loop. What a call raises for many clients is handed to `fail`, which ends this one alone.
 
     Args:
-        encoding: "json" for text frames, "msgpack" for binary ones.
+        framing: how the client gets its frames; None: as JSON.
         on_overflow: called when the client does not take frames that may not be dropped.
         on_gap: called when a tick is missing of an instrument whose every tick the client wants.
         on_failure: called with an error because of which the client cannot be served.
@@ -79,7 +79,7 @@ class Outbox(OutboxState):
         on_overflow: Callable[[], None],
         on_gap: Callable[[], None],
         on_failure: Callable[[Exception], None] | None = None,
-        encoding: str = "json",
+        framing: Framing | None = None,
     ) -> None:
         self._transport = transport
         self.scheduler: FlushScheduler = scheduler
@@ -87,7 +87,7 @@ class Outbox(OutboxState):
         self._on_overflow = on_overflow
         self._on_gap = on_gap
         self._on_failure = on_failure
-        self.framing = Framing(transport, encoding)
+        self.framing = framing or Framing(transport)
         self.high_water = conf.high_water_bytes
         self.lossless: set[str] = set()  # instrument keys of which every tick is wanted
         self._last: dict[str, StreamPosition] = {}  # of these, the last tick that was taken
@@ -216,13 +216,15 @@ class Outbox(OutboxState):
             elif self._every_tick_size > self.high_water:
                 self._on_gap()
 
-    def control(self, text: bytes) -> None:
-        """Take a frame that is no price: JSON, never dropped, delivered in order."""
+    def control(self, control: ControlFrame) -> None:
+        """Take a frame that is no price: never dropped, delivered in order."""
         self._seal()
         if self.size > _MAX_HELD_BYTES + self.high_water:
             self._on_overflow()
             return
-        framed = self._transport.frame(TEXT, text)
+        framed = self.framing.control(control)
+        if framed is None:
+            return
         self.frames.append(framed)
         self.size += len(framed)
         self._be_due()
@@ -305,8 +307,9 @@ class Outbox(OutboxState):
         self.newest.clear()
         self._every_tick, self._every_tick_size = [], 0
         if self.skipped:
-            text = frame("conflated", skipped=self.skipped)
-            frames.append(self._transport.frame(TEXT, text))
+            framed = self.framing.control(frame("conflated", skipped=self.skipped))
+            if framed is not None:
+                frames.append(framed)
             self.skipped = 0
         if frames:
             self._write(frames)

@@ -41,7 +41,7 @@ from quotes.websocket.feed.missed_candles import WantedCandles, send_missed_cand
 from quotes.websocket.feed.named_instruments import NamedInstruments
 from quotes.websocket.feed.recent_ticks import RecentTicks
 from quotes.websocket.feed.stream_history import StreamHistory
-from quotes.websocket.protocol import frame
+from quotes.websocket.protocol import ControlFrame, frame
 from quotes.websocket.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)
@@ -202,7 +202,7 @@ class Feed:
         await self.requests.aclose()
         await self.client.aclose()
 
-    def heartbeat(self) -> bytes:
+    def heartbeat(self) -> ControlFrame:
         """Return a heartbeat frame."""
         return frame(
             "heartbeat",

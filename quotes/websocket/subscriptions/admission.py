@@ -37,11 +37,13 @@ class Admission(NamedTuple):
         wanted: what to subscribe to.
         names: the names of these, as the client wrote them.
         rejected: the items of `rejected`.
+        repeated: name -> what the client has already, and may ask for again.
     """
 
     wanted: list[NamedInstrument]
     names: list[str]
     rejected: list[dict[str, Any]]
+    repeated: dict[str, NamedInstrument]
 
 
 def admit(
@@ -50,6 +52,7 @@ def admit(
     subscribed: Subscribed,
     access: Access,
     allow_delayed: bool = True,
+    allow_repeated: bool = False,
 ) -> Steps[Admission]:
     """Return what names are admitted; yields between steps.
 
@@ -58,8 +61,10 @@ def admit(
         subscribed: the instruments that the client has already; they count for its limit.
         access: what the client may see.
         allow_delayed: whether that may be delayed prices.
+        allow_repeated: whether the client may ask for what it has already.
     """
     wanted: dict[str, NamedInstrument] = {}
+    repeated: dict[str, NamedInstrument] = {}
     admitted, rejected = [], []
     limit = access.max_symbols
     room = limit - len(subscribed)
@@ -70,6 +75,9 @@ def admit(
                 if isinstance(one, InstrumentsError):
                     raise one
                 field, code = one.field, one.key.segment
+                if allow_repeated and (field in subscribed or field in wanted):
+                    repeated[name] = one
+                    continue
                 if field in subscribed or field in wanted:
                     raise ProtocolError(ErrorCode.ALREADY_SUBSCRIBED, "already subscribed")
                 if code not in delays:
@@ -86,4 +94,4 @@ def admit(
             wanted[field] = one
             admitted.append(name)
         yield
-    return Admission(list(wanted.values()), admitted, rejected)
+    return Admission(list(wanted.values()), admitted, rejected, repeated)

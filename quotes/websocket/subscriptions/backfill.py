@@ -7,6 +7,8 @@ Either each tick that it missed since the position it sends (`since`), or the la
 import asyncio
 from collections.abc import Callable
 
+import msgspec
+
 from instruments.keys import InstrumentKey
 from quotes.conf import conf
 from quotes.errors import ProtocolError
@@ -115,10 +117,18 @@ class Backfill:
     def _send_history(
         self, key: InstrumentKey, name: str, rows: list[LogRow], *, reason: str = ""
     ) -> None:
-        texts = [self._outbox.framing.text(PriceMessage(*row)) for row in rows]
+        text = self._outbox.framing.text
         why = {"reason": reason} if reason else {}
-        head = frame("history", id=self._message.id, symbol=name, key=str(key), **why)
-        self._outbox.control(b'%b,"ticks":[%b]}' % (head[:-1], b",".join(texts)))
+        self._outbox.control(
+            frame(
+                "history",
+                id=self._message.id,
+                symbol=name,
+                key=str(key),
+                **why,
+                ticks=[msgspec.Raw(text(PriceMessage(*row))) for row in rows],
+            )
+        )
 
     def _send_resumed(self, key: InstrumentKey, name: str, reason: str, ticks: int) -> None:
         self._outbox.control(

@@ -1,5 +1,7 @@
 """One client's subscriptions to candles: past ones, then each as it forms and when it is final."""
 
+import msgspec
+
 from instruments.errors import InstrumentsError
 from instruments.index import index
 from instruments.keys import InstrumentKey
@@ -76,7 +78,7 @@ class CandleSubscriptions:
             access=self._access,
             allow_delayed=False,
         )
-        wanted, names, rejected = await self._feed.slices.run(admission)
+        wanted, names, rejected, _ = await self._feed.slices.run(admission)
         for one in wanted:
             self._want(one.key, interval.label, (one.name, request.segment))
             self._held[one.field, interval.label] = []
@@ -119,8 +121,16 @@ class CandleSubscriptions:
         self, message: Subscribe, name: str, key: InstrumentKey, interval: Interval, count: int
     ) -> None:
         candles = await self._feed.history.last_candles(key, interval, count)
-        head = frame("candles", id=message.id, symbol=name, key=str(key), interval=interval.label)
-        self._outbox.control(b'%b,"candles":[%b]}' % (head[:-1], b",".join(candles)))
+        self._outbox.control(
+            frame(
+                "candles",
+                id=message.id,
+                symbol=name,
+                key=str(key),
+                interval=interval.label,
+                candles=list(map(msgspec.Raw, candles)),
+            )
+        )
 
     async def remove(self, message: Unsubscribe) -> None:
         """Unsubscribe from candles, and acknowledge."""
@@ -229,7 +239,7 @@ class _SubscribedInstruments:
 
 def _candle_message(key: str, label: str, text: str) -> PriceMessage:
     """Return the message of one candle, from the JSON object of it."""
-    head = frame("candle", key=key, interval=label)
+    head = frame("candle", key=key, interval=label).encode()
     body = b"%b,%b" % (head[:-1], text.encode()[1:])
     return PriceMessage(_message_key(key, label), 0, 0, 0, body, kind=CANDLE)
 

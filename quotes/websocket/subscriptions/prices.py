@@ -18,9 +18,18 @@ from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.delayed import DelayedSubscriptions
 from quotes.websocket.feed.feed import Feed, Resolve
+from quotes.websocket.feed.first_prices import FirstPrices
 from quotes.websocket.feed.missed_candles import WantedCandles
 from quotes.websocket.feed.named_instruments import NamedInstrument
-from quotes.websocket.protocol import ErrorCode, Subscribe, Unsubscribe, answer, frame, rejection
+from quotes.websocket.protocol import (
+    ErrorCode,
+    Resubscribe,
+    Subscribe,
+    Unsubscribe,
+    answer,
+    frame,
+    rejection,
+)
 from quotes.websocket.subscriptions.admission import Admission, admit
 from quotes.websocket.subscriptions.backfill import Backfill
 from quotes.websocket.subscriptions.candles import CandleSubscriptions
@@ -108,12 +117,15 @@ class PriceSubscriptions:
         )
         if self._ended:
             return
-        wanted, taken, rejected = await self._feed.slices.run(self._admit(request, message))
+        admission = await self._feed.slices.run(self._admit(request, message))
+        wanted, taken, repeated = admission.wanted, admission.names, admission.repeated
         if chain is not None or self.chains.subscribed:
             self._note_chain(chain, request, message, {one.field for one in wanted})
         # Frames have the exchange's symbol and segment; clients map other names to them.
         keys = {
-            name: one.field for name, one in zip(taken, wanted, strict=True) if name != one.field
+            name: one.field
+            for name, one in (*zip(taken, wanted, strict=True), *repeated.items())
+            if name != one.field
         }
         backfill.names = {key: name for name, key in keys.items()}
 
@@ -122,17 +134,46 @@ class PriceSubscriptions:
                 answer(
                     message,
                     "subscribed",
-                    symbols=taken,
+                    symbols=[*taken, *repeated],
                     **({"keys": keys} if keys else {}),
                     **request.answer(),
                     **({"chain": chain.values()} if chain else {}),
-                    rejected=rejected,
+                    rejected=admission.rejected,
                     subscriptions=len(self.requested),
                     feed=self._feed.state.value,
                 )
             )
 
         await self._begin(wanted, acknowledge, backfill)
+        if repeated:
+            await self._repeat(list(repeated.values()), message.mode)
+
+    async def _repeat(self, instruments: list[NamedInstrument], mode: str | None) -> None:
+        """Set the mode of instruments that the client has, and send their newest prices again."""
+        live = [one for one in instruments if one.field not in self._delayed.keys]
+        newest = self._groups.newest_messages(live)
+        unread = [one for one, last in zip(live, newest, strict=True) if last is None]
+        until = self._feed.requests.deadline()
+        prices = await self._feed.latest.first.read(unread, until=until)
+        await self._feed.slices.run(self._repeat_steps(instruments, mode, prices))
+
+    def _repeat_steps(
+        self, instruments: list[NamedInstrument], mode: str | None, prices: FirstPrices
+    ) -> Steps[None]:
+        outbox = self._outbox
+        for chunk in chunks(instruments, _STEP):
+            if self._ended:
+                return
+            for one, last in zip(chunk, self._groups.newest_messages(chunk), strict=True):
+                field = one.field
+                if field not in self.requested:
+                    continue
+                outbox.want(field, mode=mode, every_tick=False)
+                first = last or prices.messages.get(field)
+                is_live = field not in self._delayed.keys and field not in outbox.lossless
+                if is_live and isinstance(first, PriceMessage):
+                    outbox.price(first)
+            yield
 
     def _note_chain(
         self,
@@ -158,6 +199,7 @@ class PriceSubscriptions:
             request,
             subscribed=self.requested,
             access=self._access,
+            allow_repeated=isinstance(message, Resubscribe),
         )
         self.requested.update([(one.field, one) for one in admission.wanted])
         if message.mode is not None or not message.conflate:
@@ -254,7 +296,8 @@ class PriceSubscriptions:
         find = self._feed.instruments.find
         found = [find(name, "", strict=False) for name in move.added]
         request = NamedRequest(move.added, found, "", [])
-        wanted, taken, rejected = await self._feed.slices.run(self._admit(request, one.request))
+        admission = await self._feed.slices.run(self._admit(request, one.request))
+        wanted, taken, rejected = admission.wanted, admission.names, admission.rejected
         one.owned.update([each.field for each in wanted])
         move = Move(taken, move.removed)
         try:

@@ -1,0 +1,1 @@
+"""OpenAlgo's protocol: programs written for OpenAlgo connect unchanged."""

@@ -1,0 +1,1 @@
+"""Socket.IO: the clients of the first version of this service connect unchanged."""

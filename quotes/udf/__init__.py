@@ -1,0 +1,1 @@
+"""TradingView's UDF: charting front ends show the charts of this server."""

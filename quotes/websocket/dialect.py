@@ -1,0 +1,43 @@
+"""The dialect of a client: how its messages are read and how its frames are made."""
+
+from quotes.conf import conf
+from quotes.websocket.delivery.framing import Framing
+from quotes.websocket.protocol import CloseCode, Request, parse_request
+from quotes.websocket.transports.base import FrameTransport
+
+
+class Dialect:
+    """How one client speaks; this one is /live-price's, and those of other doors derive from it.
+
+    Each client has its own, so a dialect may keep the client's state: its framing sees all frames
+    on their way to the client, in order.
+
+    Args:
+        encoding: of prices, "json" or "msgpack"; all other frames are JSON.
+    """
+
+    def __init__(self, encoding: str = "json") -> None:
+        self._encoding = encoding
+
+    @property
+    def heartbeat_s(self) -> float:
+        """The seconds without a frame after which the client gets a heartbeat."""
+        return conf.heartbeat_s
+
+    def framing(self, transport: FrameTransport) -> Framing:
+        """Return what makes the client's frames; called once, before any other method."""
+        return Framing(transport, self._encoding)
+
+    def read(self, text: str) -> Request:
+        """Return the request of a message.
+
+        A long message is read in a time slice of its own.
+
+        Raises:
+            ProtocolError: it is not valid; the client gets that as an `error` frame.
+        """
+        return parse_request(text)
+
+    def close_code(self, code: CloseCode) -> int:
+        """Return the WebSocket close code that means this to the client."""
+        return code
