@@ -241,6 +241,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 
+DEFAULT_EXCEPTION_REPORTER = "quotes.runtime.error_reports.CleanExceptionReporter"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -203,6 +203,7 @@ class QuotesSettings(SettingsGroup):
     rest_per_minute = Setting(
         600, "Maximum number of REST requests per minute and user or address.", least=1
     )
+    url_key_per_minute = Setting(120, "Maximum number of requests per minute and URL key.", least=1)
     login_per_minute = Setting(
         20, "Maximum number of token requests per minute and address.", least=1
     )

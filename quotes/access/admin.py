@@ -138,7 +138,10 @@ class ApiKeyAdmin(ModelAdmin):
 
     form = ApiKeyForm
 
-    list_display = ("name", "prefix", "user", "scope", "created_at", "expires_at", "is_active")
+    list_display = (
+        *("name", "prefix", "user", "scope", "segments"),
+        *("created_at", "expires_at", "is_active"),
+    )
     list_filter = ("scope", "is_active")
     list_select_related = ("user",)
     search_fields = ("name", "prefix", "user__username")

@@ -3,7 +3,7 @@
 Grants are stored by `models.py` and read by `selectors.py`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
@@ -52,6 +52,12 @@ class Entitlements:
         """Return the delay in minutes of an instrument's prices; None: they may not be seen."""
         return self.delays.get(key.segment or OTHER)
 
+    def within(self, codes: Collection[str]) -> "Entitlements":
+        """Return what is left of them in some segments; no codes: all of them."""
+        if not codes:
+            return self
+        return Entitlements({code: delay for code, delay in self.delays.items() if code in codes})
+
     @property
     def segments(self) -> list[str]:
         return [code for code in CODES if code in self.delays]
@@ -96,3 +102,16 @@ def parse_grants(text: str) -> list[Grant]:
             )
         grants.append(Grant(code, delay))
     return grants
+
+
+def parse_codes(text: str) -> frozenset[str]:
+    """Return the codes of a comma-separated list, whatever they are."""
+    return frozenset(filter(None, map(str.strip, text.split(","))))
+
+
+def check_codes(text: str) -> frozenset[str]:
+    """Return the segments of a comma-separated list, OTHER among them; raise ValueError."""
+    codes = parse_codes(text)
+    if unknown := sorted(codes.difference(CODES)):
+        raise ValueError(f"a segment must be one of {', '.join(CODES)}, was {quoted(unknown[0])}")
+    return codes

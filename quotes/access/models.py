@@ -6,11 +6,12 @@ Users and groups are Django's own; their reading together with these is `selecto
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
-from quotes.access.entitlements import CODES, EVERY, MAX_DELAY_MINUTES
+from quotes.access.entitlements import CODES, EVERY, MAX_DELAY_MINUTES, check_codes
 
 CHOICES = [(EVERY, "every segment"), *((code, code) for code in CODES)]
 
@@ -129,12 +130,21 @@ class ApiKey(models.Model):
         READ = "read", "Read prices"
         PUBLISH = "publish", "Publish prices"
         BOTH = "both", "Read and publish prices"
+        URL = "url", "Read prices by URL, for spreadsheets and charts"
 
     name = models.CharField(max_length=100, help_text="What uses it.")
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys"
     )
     scope = models.CharField(max_length=8, choices=Scope.choices, default=Scope.READ)
+    segments = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Only for reading by URL: the segments that the key may read, such as "
+        "NSE_EQ,NFO. Empty: all that its user may.",
+    )
     prefix = models.CharField(max_length=16, unique=True, editable=False)
     digest = models.CharField(max_length=64, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -147,6 +157,17 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix})"
+
+    def clean(self) -> None:
+        """Refuse segments that do not exist, or that a key of another scope would not keep to."""
+        try:
+            codes = check_codes(self.segments)
+        except ValueError as error:
+            raise ValidationError({"segments": str(error)}) from error
+        if codes and self.scope != self.Scope.URL:
+            raise ValidationError(
+                {"segments": "Only a key for reading by URL can be limited to segments."}
+            )
 
 
 class EndedLogin(models.Model):

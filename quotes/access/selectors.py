@@ -86,7 +86,8 @@ def _ended_keys(logins: Collection[str]) -> set[str]:
     if not wanted:
         return wanted
     prefixes = [login.removeprefix(KEY_LOGIN).partition(":")[0] for login in wanted]
-    rows = valid_keys().filter(prefix__in=prefixes).exclude(scope=ApiKey.Scope.PUBLISH)
+    scopes = (ApiKey.Scope.READ, ApiKey.Scope.BOTH)
+    rows = valid_keys().filter(prefix__in=prefixes, scope__in=scopes)
     return wanted - {
         f"{KEY_LOGIN}{prefix}:{user_id}"
         for prefix, user_id in rows.values_list("prefix", "user_id")

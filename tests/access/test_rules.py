@@ -142,6 +142,10 @@ KEY = "lp_0123456789ab_" + "k" * 43
         f'{{"refresh":"{TOKEN}"}}',
         f"Api-Key {KEY}",
         f"found {KEY} in a text",
+        f"GET /api/prices.csv?symbols=TCS&key={KEY} HTTP/1.1",
+        f"GET /udf/key/{KEY}/history?symbol=TCS",
+        f"GET /udf/config?a={KEY.replace('_', '%5F')}",
+        "GET /api/prices.csv?key=secret-ticket&columns=price",
     ],
 )
 def test_credentials_are_hidden_wherever_they_are(text: str) -> None:

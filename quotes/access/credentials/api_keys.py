@@ -55,7 +55,7 @@ def check_change(row: ApiKey, *, before: ApiKey | None, actor: Any) -> None:
     users = [row.user] if before is None else [before.user, row.user]
     if all(may_act_for(actor, user) for user in users):
         return
-    fixed = ("user_id", "scope", "expires_at")
+    fixed = ("user_id", "scope", "segments", "expires_at")
     if before is None or any(getattr(before, name) != getattr(row, name) for name in fixed):
         raise NotPermitted("choose yourself: keys of others need the permission to change users")
     if row.is_active and not before.is_active:
@@ -70,7 +70,9 @@ def api_key_create(*, row: ApiKey, actor: Any = None) -> str:
 
     Raises:
         NotPermitted: the actor may not act for the key's user.
+        ValidationError: its segments do not exist, or its scope allows none.
     """
+    row.clean()
     if actor is not None:
         check_change(row, before=None, actor=actor)
     secret = secrets.token_urlsafe(32)
@@ -111,11 +113,11 @@ def reader_identity(text: str) -> Identity:
     It ends with the key: the watch over connected users sees when the key is revoked.
 
     Raises:
-        BadCredentials: the key is not valid, or only for publishing.
+        BadCredentials: the key is not valid, or for publishing or reading by URL only.
     """
     row = api_key_find(text=text)
     if not may_read(row):
-        raise BadCredentials("the API key is for publishing only")
+        raise BadCredentials("the scope of the API key does not include reading")
     expires = row.expires_at.timestamp() if row.expires_at is not None else _NEVER
     return msgspec.structs.replace(identity_of_key(row), expires=expires)
 
@@ -126,3 +128,8 @@ def may_publish(row: ApiKey) -> bool:
 
 def may_read(row: ApiKey) -> bool:
     return row.scope in (ApiKey.Scope.READ, ApiKey.Scope.BOTH)
+
+
+def may_read_by_url(row: ApiKey) -> bool:
+    """Return whether a key may stand in a URL: that is all it may do."""
+    return row.scope == ApiKey.Scope.URL

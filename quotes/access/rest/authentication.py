@@ -47,7 +47,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         kind, _, text = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if kind.lower() != "api-key":
             return None
-        return _authenticate_key(text.strip())
+        return authenticate_key(text.strip())
 
 
 def authenticate_credentials(text: str) -> tuple[Any, Identity | ApiKey]:
@@ -59,7 +59,7 @@ def authenticate_credentials(text: str) -> tuple[Any, Identity | ApiKey]:
         AuthenticationFailed: the text is neither, or not valid any more.
         Unavailable: users cannot be looked up.
     """
-    return _authenticate_key(text) if text.startswith(KEY_START) else _authenticate_token(text)
+    return authenticate_key(text) if text.startswith(KEY_START) else _authenticate_token(text)
 
 
 def _authenticate_token(token: str) -> tuple[Any, Identity]:
@@ -75,7 +75,12 @@ def _authenticate_token(token: str) -> tuple[Any, Identity]:
         raise Unavailable from error
 
 
-def _authenticate_key(text: str) -> tuple[Any, ApiKey]:
+def authenticate_key(text: str) -> tuple[Any, ApiKey]:
+    """Return the user of an API key of any scope, and the key.
+
+    Raises:
+        AuthenticationFailed, Unavailable: as `authenticate_credentials`.
+    """
     try:
         key = api_key_find(text=text)
     except BadCredentials as error:

@@ -13,8 +13,8 @@ from rest_framework.request import Request
 
 from instruments.keys import InstrumentKey
 from quotes.access.accounts import Account
-from quotes.access.credentials.api_keys import may_publish, may_read
-from quotes.access.entitlements import OTHER, Entitlements, not_entitled
+from quotes.access.credentials.api_keys import may_publish, may_read, may_read_by_url
+from quotes.access.entitlements import OTHER, Entitlements, not_entitled, parse_codes
 from quotes.access.models import ApiKey
 from quotes.access.selectors import anonymous_entitlements, read_accounts
 from quotes.conf import conf
@@ -36,6 +36,15 @@ class MayRead(BasePermission):
         if isinstance(request.auth, ApiKey) and not may_read(request.auth):
             return False
         return conf.auth == "optional" or bool(request.user and request.user.is_authenticated)
+
+
+class MayReadByUrl(MayRead):
+    """As `MayRead`, and lets in URL keys: for views that only read prices."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if isinstance(request.auth, ApiKey) and may_read_by_url(request.auth):
+            return True
+        return super().has_permission(request, view)
 
 
 class MayPublish(BasePermission):
@@ -117,11 +126,19 @@ def readable_until(request: Any, key: InstrumentKey) -> int | None:
     return redis_clock.now_ms() - delay * 60_000
 
 
+def delay_of(request: Any, key: InstrumentKey) -> int | None:
+    """Return the minutes by which the caller sees an instrument's prices late; None: never."""
+    return _entitlements(request).delay_of(key)
+
+
 def _entitlements(request: Any) -> Entitlements:
     if not (request.user and request.user.is_authenticated):
         return anonymous_entitlements()
     account = account_of(request)
-    return account.entitlements if account else Entitlements()
+    if account is None:
+        return Entitlements()
+    key = request.auth if isinstance(request.auth, ApiKey) else None
+    return account.entitlements.within(parse_codes(key.segments) if key else ())
 
 
 def _delays(request: Any, keys: Iterable[InstrumentKey]) -> dict[InstrumentKey, int]:

@@ -7,7 +7,9 @@ from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from quotes.access.credentials.api_keys import may_read_by_url
 from quotes.access.middleware.proxy_headers import address_group, is_loopback
+from quotes.access.models import ApiKey
 from quotes.access.rest.permissions import account_of
 from quotes.conf import conf
 from quotes.store.names import own_key
@@ -47,6 +49,17 @@ class CallerThrottle(BaseThrottle):
         """Return the requests a minute that the caller may make."""
         account = account_of(request)
         return account.limits.rest_per_minute if account else conf.rest_per_minute
+
+
+class UrlKeyThrottle(CallerThrottle):
+    """Limits the requests a minute of a URL key, besides those of its user."""
+
+    def caller(self, request: Request) -> str:
+        key = request.auth
+        return f"key:{key.prefix}" if isinstance(key, ApiKey) and may_read_by_url(key) else ""
+
+    def limit(self, request: Request) -> int:
+        return conf.url_key_per_minute
 
 
 class LoginThrottle(CallerThrottle):
