@@ -14,14 +14,19 @@ import msgspec
 
 from instruments.errors import BadSymbol
 from instruments.keys import check_symbol
+from quotes.depth import depth_text
 from quotes.errors import BadTick, quoted
+from quotes.json_numbers import JSON_NUMBER, MAX_DIGITS, PLAIN_NUMBER, number_text
 from quotes.runtime.clock import IST_MS, MINUTE_MS
 from quotes.runtime.speedups import accelerated
 
 # Optional fields with a meaning: numbers, or null, which drops the field.
 PRICE_FIELDS = ("open", "high", "low", "prev_close", "bid", "ask", "avg_price")
-QUANTITY_FIELDS = ("volume", "bid_qty", "ask_qty", "last_qty", "oi")
-KNOWN_FIELDS = frozenset(PRICE_FIELDS + QUANTITY_FIELDS)
+QUANTITY_FIELDS = ("volume", "bid_qty", "ask_qty", "last_qty", "buy_qty", "sell_qty", "oi")
+TIME_FIELDS = ("last_trade_time",)  # Unix milliseconds
+KNOWN_FIELDS = frozenset(PRICE_FIELDS + QUANTITY_FIELDS + TIME_FIELDS)
+# The one field with a meaning that is no number; see `quotes/depth.py`.
+DEPTH_FIELD = "depth"
 
 # Keys of the server's own: a price frame has no `type`, and its numbering is the bridge's.
 RESERVED_FIELDS = frozenset({"type", "seq", "epoch"})
@@ -29,7 +34,6 @@ RESERVED_FIELDS = frozenset({"type", "seq", "epoch"})
 # Before this a timestamp is in seconds (1e11 ms is March 1973, 1e11 s is the year 5138).
 LEAST_TIMESTAMP = 100_000_000_000
 MAX_TICK_BYTES = 16_384
-MAX_DIGITS = 30
 # Deepest nesting of lists and objects in a value: clients' decoders and the encoders here have
 # limits of their own, and differ.
 MAX_DEPTH = 32
@@ -38,7 +42,6 @@ MAX_DEPTH = 32
 # may gain this much on its way to the bridge.
 _HEAD_BYTES = 512
 
-_PLAIN_NUMBER_START = frozenset(b"-0123456789")
 _NESTING_START = frozenset(b"[{")
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _BRACKETS = re.compile(rb"[\[\]{}]")
@@ -47,17 +50,17 @@ _NOT_FINITE = re.compile(rb'("(?:[^"\\]|\\.)*")|-?\b(?:NaN|Infinity)\b')
 # Texts that stand for no value in a field of KNOWN_FIELDS, in small letters.
 _NO_VALUE = frozenset(b" - -- na n/a nan null none inf -inf infinity -infinity".split(b" "))
 _BOM = b"\xef\xbb\xbf"
-_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
 
 # The layout that nearly all publishers send: compact, the three keys in order, then numbers under
 # names in small letters, which go to clients as they are. One match reads it, several times faster
 # than a decoder. Prices from 0 down are not of it: only the slower ways look whether such a price
 # is a trade.
-_PLAIN_NUMBER = rb"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,12})?"
 _USUAL_PRICE = rb"(?:[1-9][0-9]{0,14}(?:\.[0-9]{1,12})?|0\.(?=0*[1-9])[0-9]{1,12})"
 _USUAL_FIELD = rb',"(?!(?:%b)")[a-z][a-z0-9_]{0,31}":%b' % (
-    "|".join(sorted(RESERVED_FIELDS | {"symbol", "price", "timestamp", "segment"})).encode(),
-    _PLAIN_NUMBER,
+    "|".join(
+        sorted(RESERVED_FIELDS | {"symbol", "price", "timestamp", "segment", DEPTH_FIELD})
+    ).encode(),
+    PLAIN_NUMBER,
 )
 _MAX_USUAL_FIELDS = 16
 USUAL_TICK = re.compile(
@@ -87,7 +90,8 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
         timestamp: Unix milliseconds, UTC.
         segment: a segment's code or alias that narrows the symbol, or "".
         others: the JSON text of every other key and value, each after a comma, as received.
-        unknown: fields that were dropped because the publisher wrote no number: "", NaN.
+        unknown: fields that were dropped because the publisher wrote no number ("", NaN), or no
+            depth.
         has_time: False if the message had no timestamp, so that it is the time of arrival.
     """
 
@@ -141,7 +145,8 @@ def parse_any_tick(payload: bytes, *, now_ms: int, ahead_ms: int = 0, symbol: st
     """Return the tick of a message in any layout, more slowly than `parse_tick`.
 
     What plainly means a tick is one: a byte order mark before it is passed over, a time with a
-    fraction is cut to the millisecond, and a field without a number ("", NaN) is `unknown`.
+    fraction is cut to the millisecond, and a field without a number ("", NaN), or a depth of any
+    other form than ours, is `unknown`.
     """
     plain = plain_json(payload)
     if len(payload) > MAX_TICK_BYTES + _HEAD_BYTES:
@@ -172,7 +177,13 @@ def parse_any_tick(payload: bytes, *, now_ms: int, ahead_ms: int = 0, symbol: st
                 if text != b"null" or plain is not payload:
                     unknown.append(name)
             else:
-                fields[name] = _number(name, text)
+                fields[name] = number_text(name, text)
+        elif name == DEPTH_FIELD:
+            if (text := bytes(value)) != b"null":
+                try:
+                    fields[name] = depth_text(text)
+                except BadTick:
+                    unknown.append(name)  # no reason to lose the price
         elif name not in RESERVED_FIELDS:
             fields[name] = checked(name, value)
     if price is None:
@@ -181,7 +192,7 @@ def parse_any_tick(payload: bytes, *, now_ms: int, ahead_ms: int = 0, symbol: st
         _check_symbol(symbol)
     except BadSymbol as error:
         raise BadTick(str(error)) from error
-    digits = _number("price", price).decode()
+    digits = number_text("price", price).decode()
     others = joined(fields)
     if len(payload) > MAX_TICK_BYTES - _HEAD_BYTES:
         length = len(others) + len(segment_text(segment))
@@ -297,25 +308,12 @@ def _text_field(name: str, value: msgspec.Raw) -> str:
         raise BadTick(f"{name} must be text, was {quoted(bytes(value))}") from error
 
 
-def _number(name: str, text: bytes) -> bytes:
-    """Return the text of a JSON number, without the quotes that it may have."""
-    if text[0] in _PLAIN_NUMBER_START and len(text) <= MAX_DIGITS and b"e" not in text.lower():
-        return text  # the decoder has checked the syntax
-    if text[:1] == b'"':
-        text = text[1:-1]
-    if not _NUMBER.fullmatch(text):
-        raise BadTick(f"{name} must be a finite number, was {quoted(text.decode())}")
-    if len(text) > MAX_DIGITS or abs(Decimal(text.decode()).adjusted()) > MAX_DIGITS:
-        raise BadTick(f"{name} must have at most {MAX_DIGITS} digits, was {quoted(text.decode())}")
-    return text
-
-
 def _moment(value: bytes, now_ms: int, ahead_ms: int) -> int:
     text = value if value[0] != 34 else value[1:-1]
     if text.isdigit() and len(text) <= 18:
         return check_timestamp(int(text), now_ms, ahead_ms)
     # A program that computes with floats writes 1712331900000.0, or 1.7123319e12.
-    if len(text) <= MAX_DIGITS and _NUMBER.fullmatch(text):
+    if len(text) <= MAX_DIGITS and JSON_NUMBER.fullmatch(text):
         moment = Decimal(text.decode())
         if moment.adjusted() < 18:
             return check_timestamp(int(moment), now_ms, ahead_ms)

@@ -20,9 +20,11 @@ _times = st.one_of(
 _names = st.one_of(
     st.sampled_from(sorted(KNOWN_FIELDS)),
     st.sampled_from(
-        ["ask_", "sent_ns", "x9", "type", "seq", "epoch", "epochs", "a" * 32, "a" * 33]
+        ["ask_", "sent_ns", "x9", "type", "seq", "epoch", "epochs", "depth", "a" * 32, "a" * 33]
     ),
-    st.sampled_from(["segment", "symbol", "price", "timestamp", "Vol", "_x", "9x", "", "prices"]),
+    st.sampled_from(
+        ["segment", "symbol", "price", "timestamp", "Vol", "_x", "9x", "", "prices", "depths"]
+    ),
 )
 _fields = st.lists(st.tuples(_names, _numbers), max_size=4) | st.permutations(
     [(name, "1.5") for name in sorted(KNOWN_FIELDS)]

@@ -227,7 +227,7 @@ class Market:
             tick = parse_tick(payload, now_ms=now, ahead_ms=ahead, symbol=UNNAMED)
             if tick.unknown:
                 self.counters.unknown += len(tick.unknown)
-                self._warn("unknown", f"{quoted(channel)}: no number in {', '.join(tick.unknown)}")
+                self._warn("unknown", f"{quoted(channel)}: no value in {', '.join(tick.unknown)}")
             stream = self._names.get((channel, tick.symbol, tick.segment)) or self._find(
                 channel, tick
             )

@@ -12,6 +12,7 @@ import msgspec
 
 from quotes.errors import BadTick, KafkaRefused, quoted
 from quotes.ticks import (
+    DEPTH_FIELD,
     KNOWN_FIELDS,
     LEAST_TIMESTAMP,
     MAX_TICK_BYTES,
@@ -27,7 +28,7 @@ from quotes.ticks import (
 Headers = Sequence[tuple[str, str | bytes | None]]
 Location = Callable[["TopicMessage"], bytes | None]  # returns the JSON text found there, or None
 
-MAPPED = frozenset({"symbol", "price", "timestamp", "segment"}) | KNOWN_FIELDS
+MAPPED = frozenset({"symbol", "price", "timestamp", "segment", DEPTH_FIELD}) | KNOWN_FIELDS
 UNITS = {name: Decimal(text) for name, text in (("s", "1e3"), ("us", "1e-3"), ("ns", "1e-6"))}
 STEP = re.compile(r"([^.\[\]]+)|\[([0-9]+)\]")
 

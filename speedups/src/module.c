@@ -3,7 +3,7 @@
 #include "speedups.h"
 
 /* The same number is in quotes/runtime/speedups.py. */
-#define API_VERSION 6
+#define API_VERSION 7
 
 static int module_exec(PyObject *module) {
     if (PyModule_AddIntConstant(module, "API_VERSION", API_VERSION) < 0 ||

@@ -34,8 +34,8 @@ int clamped_int64(PyObject *value, int64_t *found) {
 
 /* Keys that have a meaning of their own, and those of RESERVED_FIELDS, are not other fields. */
 static const Field EXCLUDED[] = {
-    FIELD("epoch"),   FIELD("price"),  FIELD("segment"),   FIELD("seq"),
-    FIELD("symbol"),  FIELD("timestamp"), FIELD("type"),
+    FIELD("depth"),  FIELD("epoch"),  FIELD("price"),     FIELD("segment"),
+    FIELD("seq"),    FIELD("symbol"), FIELD("timestamp"), FIELD("type"),
 };
 #define EXCLUDED_COUNT (sizeof(EXCLUDED) / sizeof(EXCLUDED[0]))
 #define MAX_FIELDS 16

@@ -43,6 +43,17 @@ def test_one_tick_is_taken_with_its_digits(client: Client, redis: Redis) -> None
     assert inbox(redis) == 1
 
 
+def test_bad_depth_is_named_in_the_answer(client: Client, redis: Redis) -> None:
+    """A depth in its form is taken; another is dropped, and the price is taken without it."""
+    good = {"buy": [{"price": 1, "quantity": 2, "orders": 3}], "sell": []}
+    ticks = [message("A", depth=good), message("B", depth=[good])]
+    status, answer = post(client, f"[{','.join(ticks)}]")
+    assert (status, answer["accepted"]) == (200, 2)
+    assert answer["results"][1] == {"code": 200, "symbol": "B", "unknown": ["depth"]}
+    assert json.loads(redis.get("stock:A") or b"")["depth"] == good
+    assert "depth" not in json.loads(redis.get("stock:B") or b"")
+
+
 def test_of_many_the_good_are_taken_and_each_has_its_answer(client: Client, redis: Redis) -> None:
     """Results are in the order of the ticks; a bad one says why; a late one says so."""
     redis.hset("quotes:latest", "OLD", f"1 1 {MOMENT + 5} {message('OLD')}")

@@ -19,7 +19,8 @@ from quotes.history.files.import_rows import RowReader
 from quotes.history.files.importing import history_import
 from quotes.history.models import Candle, Gap, LogPosition, Series, Tick
 from quotes.history.queries.selectors import candles, ticks
-from quotes.ticks import MAX_DIGITS, encode_json, parse_tick
+from quotes.json_numbers import MAX_DIGITS
+from quotes.ticks import encode_json, parse_tick
 from tests.history.logs import HOURS, OPENING, log, log_row, record
 from tests.history.test_importing import export_file, progress
 

@@ -44,6 +44,17 @@ def test_foreign_fields_are_found() -> None:
     )
 
 
+def test_depth_may_be_found_elsewhere() -> None:
+    """A depth at another location is read as one under its own name is."""
+    read = FieldMap("symbol=key, price=last, depth=book.top")
+    value = b'{"last":1.5,"book":{"top":{"buy":[{"price":"1.45","quantity":7}]}}}'
+    reading = read(TopicMessage(value, b"A", at=MOMENT), now_ms=now_ms())
+    depth = b'{"buy":[{"price":1.45,"quantity":7,"orders":0}],"sell":[]}'
+    assert reading.frame == (
+        b'{"symbol":"A","price":1.5,"timestamp":%d,"depth":%b}' % (MOMENT, depth)
+    )
+
+
 @pytest.mark.parametrize(
     ("unit", "text"),
     [

@@ -20,8 +20,9 @@ from quotes.history.candles.sessions import Calendar
 from quotes.history.files.import_files import Cells
 from quotes.history.formats.columns import iso_time
 from quotes.history.queries.ranges import LEAST_MS, MOST_MS, parse_moment
+from quotes.json_numbers import MAX_DIGITS
 from quotes.runtime.clock import DAY_MS, date_of, midnight_of
-from quotes.ticks import MAX_DIGITS, RESERVED_FIELDS, checked, decode_object, joined
+from quotes.ticks import RESERVED_FIELDS, checked, decode_object, joined
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 # A price of a tick, whose exponent an export may have written out.

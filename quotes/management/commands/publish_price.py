@@ -3,10 +3,12 @@
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import msgspec
 from django.core.management.base import CommandError, CommandParser
 from redis.exceptions import RedisError
 
 from instruments.errors import InstrumentsError
+from quotes.depth import depth_text
 from quotes.errors import QuotesError
 from quotes.kafka.availability import kafka_sink
 from quotes.publish.json_lines import publish_price_file, stale_warning
@@ -45,6 +47,11 @@ class Command(CommandWithExamples):
         fields = parser.add_argument_group("more fields of the price, as clients receive them")
         for name in sorted(KNOWN_FIELDS):
             fields.add_argument(f"--{name.replace('_', '-')}", type=Decimal, metavar="N")
+        fields.add_argument(
+            "--depth",
+            metavar="JSON",
+            help='{"buy":[{"price":..,"quantity":..,"orders":..}],"sell":[]}',
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         single = options["symbol"] is not None and options["price"] is not None
@@ -66,6 +73,8 @@ class Command(CommandWithExamples):
                 return
             names = ("symbol", "price", "timestamp", "segment", *KNOWN_FIELDS)
             values = {name: options[name] for name in names}
+            if options["depth"] is not None:
+                values["depth"] = msgspec.Raw(depth_text(options["depth"].encode()))
             now, ahead_ms = redis_clock.now_ms(), redis_clock.max_ahead_ms()
             tick = make_tick(**values, now_ms=now, ahead_ms=ahead_ms)
             listing_of(tick)
