@@ -72,6 +72,11 @@ class InstrumentIndex:
         """The version of the master that answers now; -1 before the first was read."""
         return self._snapshot.version
 
+    @property
+    def snapshot(self) -> MasterSnapshot:
+        """The master as it was last read, for rules of one's own; it does not change."""
+        return self._snapshot
+
     def resolve(self, name: str, *, segment: str = "", strict: bool = False) -> InstrumentKey:
         """Return the key of the one stream that a name means.
 

@@ -11,12 +11,15 @@ from typing import Any
 _HIDDEN = "[hidden]"
 _SECRETS = re.compile(
     r"""(?ix)
-    (?: (?<= token=) | (?<= ticket=) | (?<= bearer\.) | (?<= bearer\ ) | (?<= api-key\ ) )
+    (?: (?<= token=) | (?<= ticket=) | (?<= apikey=) | (?<= api_key=)
+      | (?<= bearer\.) | (?<= bearer\ ) | (?<= api-key\ ) )
         [A-Za-z0-9._~+/=%-]+
     | (?<= bearer%20) [A-Za-z0-9._~+/=%-]+
     | \beyJ [A-Za-z0-9_-]{8,} \. [A-Za-z0-9_-]* (?: \. [A-Za-z0-9_-]* )?
     | (?<= [?&]key=) [^&\s"'<>]+
     | \blp (?: _ | %5F ) [0-9a-f]{12} (?: _ | %5F ) [A-Za-z0-9_%-]+
+    | (?<= "apikey":") [^"]+ | (?<= "apikey":\ ") [^"]+
+    | (?<= "api_key":") [^"]+ | (?<= "api_key":\ ") [^"]+
     | (?<= "token":") [^"]+ | (?<= "refresh":") [^"]+ | (?<= "password":") [^"]+
     """
 )

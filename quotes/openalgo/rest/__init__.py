@@ -1,0 +1,1 @@
+"""OpenAlgo's REST API."""
