@@ -137,6 +137,10 @@ class InstrumentIndex:
         found = {one for route in resolving.routes_of(snapshot, code) for one in route.segments}
         return tuple(one for one in snapshot.precedence if one in found)
 
+    def instruments(self, segment: str) -> list[MasterEntry]:
+        """Return all active instruments of a segment, by its code."""
+        return list(self._snapshot.symbols.get(segment, {}).values())
+
     def describe(self, key: InstrumentKey) -> MasterEntry | None:
         """Return what the master says of an instrument, None if it does not know it."""
         return self._snapshot.symbols.get(key.segment, {}).get(key.symbol)

@@ -110,6 +110,11 @@ class QuotesSettings(SettingsGroup):
         2.0, "Seconds without a sign of the bridge before the feed is reported as down.", least=0.1
     )
     max_symbols = Setting(3000, "Maximum number of symbols per connection.", least=1)
+    max_segment_symbols = Setting(
+        100_000,
+        "Maximum number of symbols per connection by subscriptions to whole segments.",
+        least=1,
+    )
     max_message_bytes = Setting(262144, "Maximum size of a client's message, in bytes.", least=256)
     max_messages_per_s = Setting(
         50.0,

@@ -32,6 +32,7 @@ class Limits:
     """Limits of one user; the defaults are the settings."""
 
     max_symbols: int = field(default_factory=lambda: conf.max_symbols)
+    max_segment_symbols: int = field(default_factory=lambda: conf.max_segment_symbols)
     max_connections: int = field(default_factory=lambda: conf.max_connections_per_user)
     max_messages_per_s: float = field(default_factory=lambda: conf.max_messages_per_s)
     max_message_bytes: int = field(default_factory=lambda: conf.max_message_bytes)

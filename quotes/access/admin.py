@@ -107,6 +107,7 @@ class UserClassAdmin(ModelAdmin):
     list_display = (
         "name",
         "max_symbols",
+        "max_segment_symbols",
         "max_connections",
         "max_messages_per_s",
         "max_message_bytes",

@@ -25,12 +25,14 @@ class Grant(NamedTuple):
         segment: a segment's code, OTHER or EVERY.
         delay_minutes: how late prices come; 0: in real time.
         valid_from, valid_until: the first and the last Indian date; None: no limit.
+        is_whole: whether one subscription may be to all instruments of the segment.
     """
 
     segment: str
     delay_minutes: int = 0
     valid_from: date | None = None
     valid_until: date | None = None
+    is_whole: bool = False
 
     def holds_on(self, day: date) -> bool:
         return (self.valid_from is None or self.valid_from <= day) and (
@@ -44,9 +46,11 @@ class Entitlements:
 
     Attributes:
         delays: a segment's code or OTHER -> the delay of its prices in minutes, 0: real time.
+        whole: the segments of which one subscription may be to all instruments.
     """
 
     delays: dict[str, int] = field(default_factory=dict)
+    whole: frozenset[str] = frozenset()
 
     def delay_of(self, key: InstrumentKey) -> int | None:
         """Return the delay in minutes of an instrument's prices; None: they may not be seen."""
@@ -76,11 +80,15 @@ def not_entitled(key: InstrumentKey) -> str:
 def entitlements_of(grants: Iterable[Grant], *, today: date) -> Entitlements:
     """Return what grants allow on an Indian date; of several for a segment the soonest counts."""
     delays: dict[str, int] = {}
+    whole: set[str] = set()
     for grant in grants:
         if grant.holds_on(today):
-            for code in CODES if grant.segment == EVERY else (grant.segment,):
+            codes = CODES if grant.segment == EVERY else (grant.segment,)
+            for code in codes:
                 delays[code] = min(delays.get(code, grant.delay_minutes), grant.delay_minutes)
-    return Entitlements(delays)
+            if grant.is_whole:
+                whole.update(codes)
+    return Entitlements(delays, frozenset(whole))
 
 
 def parse_grants(text: str) -> list[Grant]:

@@ -43,6 +43,12 @@ class SegmentGrant(models.Model):
     )
     valid_from = models.DateField(null=True, blank=True, help_text="The first day; Indian date.")
     valid_until = models.DateField(null=True, blank=True, help_text="The last day; Indian date.")
+    is_whole = models.BooleanField(
+        "all symbols at once",
+        default=False,
+        db_default=False,
+        help_text='Lets one subscription be to all of its symbols, "symbols":"*".',
+    )
 
     class Meta:
         ordering: ClassVar[list[str]] = ["segment", "delay_minutes"]
@@ -68,6 +74,8 @@ class SegmentGrant(models.Model):
         text = self.segment
         if self.delay_minutes:
             text += f", {self.delay_minutes} min late"
+        if self.is_whole:
+            text += ", all symbols at once"
         if self.valid_from:
             text += f", from {self.valid_from:%d %b %Y}"
         if self.valid_until:
@@ -81,6 +89,12 @@ class UserClass(models.Model):
     name = models.CharField(max_length=50, unique=True)
     max_symbols = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1)], help_text="Of one connection."
+    )
+    max_segment_symbols = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Of one connection, by subscriptions to all symbols of a segment.",
     )
     max_connections = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1)], help_text="Of one user."

@@ -22,7 +22,8 @@ from quotes.runtime.clock import today_in_india
 # The logins of sockets that were opened with an API key: this, its prefix, ":", and its user's id.
 KEY_LOGIN = "key:"
 
-_GRANT_FIELDS = ("segment", "delay_minutes", "valid_from", "valid_until")
+_EVERYTHING = Grant("*", is_whole=True)
+_GRANT_FIELDS = ("segment", "delay_minutes", "valid_from", "valid_until", "is_whole")
 
 
 def stamp_of(user: Any) -> str:
@@ -59,7 +60,7 @@ def read_accounts(
     everybody = parse_grants(conf.anonymous_segments) if conf.auth == "optional" else []
     found: dict[int | str, Account] = {}
     for user_id, row in rows.items():
-        own = [Grant("*")] if row.is_superuser else grants.get(user_id, [])
+        own = [_EVERYTHING] if row.is_superuser else grants.get(user_id, [])
         account = Account(
             user_id,
             row.get_username(),

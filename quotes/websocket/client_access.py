@@ -174,6 +174,7 @@ class ClientAccess:
     def _acknowledgement(self, request: Request) -> ControlFrame:
         assert self._identity and self._account
         delayed = self.entitlements.delayed
+        whole = [code for code in self.entitlements.segments if code in self.entitlements.whole]
         return answer(
             request,
             "authenticated",
@@ -181,8 +182,10 @@ class ClientAccess:
             expires=int(self._identity.expires * 1000),
             segments=self.entitlements.segments,
             **({"delayed": delayed} if delayed else {}),
+            **({"whole_segments": whole} if whole else {}),
             limits={
                 "max_symbols": self.limits.max_symbols,
+                **({"max_segment_symbols": self.limits.max_segment_symbols} if whole else {}),
                 "max_connections": self.limits.max_connections,
                 "max_messages_per_s": self.limits.max_messages_per_s,
                 "max_message_bytes": self.limits.max_message_bytes,
@@ -210,6 +213,24 @@ class ClientAccess:
         if delay is None:
             raise ProtocolError(ErrorCode.NOT_ENTITLED, not_entitled(key))
         return delay
+
+    def check_whole(self, segment: str) -> None:
+        """Raise ProtocolError 403 unless the client may have all instruments of a segment at once.
+
+        They come in real time or not at all.
+        """
+        entitlements = self.entitlements
+        delay = entitlements.delays.get(segment)
+        if delay is None:
+            raise ProtocolError(ErrorCode.NOT_ENTITLED, f"not entitled to {segment}")
+        if segment not in entitlements.whole:
+            raise ProtocolError(
+                ErrorCode.NOT_ENTITLED, f"not entitled to all symbols of {segment} at once"
+            )
+        if delay:
+            raise ProtocolError(
+                ErrorCode.NOT_ENTITLED, f"entitled to delayed prices of {segment} only"
+            )
 
     async def authenticate(self, message: Authenticate) -> None:
         """Carry out the request: a first token, or a newer one of the same user.

@@ -13,6 +13,8 @@ import msgspec
 
 from quotes.errors import ProtocolError, quoted
 
+# In place of symbols: all of the segment.
+ALL_SYMBOLS = "*"
 _MAX_ID_LENGTH = 64
 _MAX_WARNINGS = 5
 
@@ -62,14 +64,21 @@ class SymbolRequest(Request, frozen=True, kw_only=True):
     """A request that names instruments: one, many or both."""
 
     symbol: str | None = None
-    symbols: list[str] | None = None
+    symbols: list[str] | Literal["*"] | None = None
     segment: str = ""
+
+    @property
+    def is_whole_segment(self) -> bool:
+        """Whether it names all instruments of its segment."""
+        return ALL_SYMBOLS in (self.symbol, self.symbols) or self.symbols == [ALL_SYMBOLS]
 
     @property
     def names(self) -> list[str]:
         """The names, each once, in the order of the request."""
+        if self.is_whole_segment:
+            return []
         names = [] if self.symbol is None else [self.symbol]
-        return list(dict.fromkeys(names + (self.symbols or [])))
+        return list(dict.fromkeys([*names, *(self.symbols or ())]))
 
 
 class CandleHistory(msgspec.Struct, frozen=True):
@@ -241,7 +250,10 @@ def parse_request(text: str) -> Request:
     except msgspec.ValidationError as error:
         message = f"{action}: {error}"
         raise ProtocolError(ErrorCode.BAD_REQUEST, message, id=id, warnings=warnings) from error
-    if isinstance(request, SymbolRequest) and not request.names and not _wants_chain(request):
+    if isinstance(request, SymbolRequest) and request.is_whole_segment:
+        if reason := _bad_segment_request(request):
+            raise ProtocolError(ErrorCode.BAD_REQUEST, reason, id=id, warnings=warnings)
+    elif isinstance(request, SymbolRequest) and not request.names and not _wants_chain(request):
         message = f"{action} needs a symbol or a list of symbols"
         raise ProtocolError(ErrorCode.BAD_REQUEST, message, id=id, warnings=warnings)
     return request
@@ -268,6 +280,18 @@ def _unknown_keys(values: dict[str, Any], keys: frozenset[str], where: str = "")
         hint = f", did you mean '{near}'?" if near in keys else ""
         found.append(f"unknown key '{where}{name}' is ignored{hint}")
     return found
+
+
+def _bad_segment_request(request: SymbolRequest) -> str:
+    """Return why a request for all instruments of a segment is not valid, or ""."""
+    if not request.segment:
+        return f'"{ALL_SYMBOLS}" needs a segment, as in {{"segment":"NSE_EQ","symbols":"*"}}'
+    if request.symbol is not None and request.symbols is not None:
+        return f'"{ALL_SYMBOLS}" must be the only symbol'
+    for name in ("underlying", "candles", "history", "since"):
+        if getattr(request, name, None) is not None:
+            return f'"{ALL_SYMBOLS}" cannot be combined with {name}'
+    return ""
 
 
 def _wants_chain(request: Request) -> bool:

@@ -221,10 +221,7 @@ class ClientSession:
         )
 
     def _list_subscriptions(self, message: ListSubscriptions) -> None:
-        symbols = list(self.subscriptions.requested)
-        self.outbox.control(
-            answer(message, "subscriptions", symbols=symbols, subscriptions=len(symbols))
-        )
+        self.outbox.control(answer(message, "subscriptions", **self.subscriptions.listed()))
 
     def _ping(self, message: Ping) -> None:
         self.outbox.control(

@@ -52,6 +52,7 @@ def admit(
     subscribed: Subscribed,
     access: Access,
     allow_delayed: bool = True,
+    uncounted: int = 0,
     allow_repeated: bool = False,
 ) -> Steps[Admission]:
     """Return what names are admitted; yields between steps.
@@ -61,13 +62,14 @@ def admit(
         subscribed: the instruments that the client has already; they count for its limit.
         access: what the client may see.
         allow_delayed: whether that may be delayed prices.
+        uncounted: how many of `subscribed` do not count for the limit.
         allow_repeated: whether the client may ask for what it has already.
     """
     wanted: dict[str, NamedInstrument] = {}
     repeated: dict[str, NamedInstrument] = {}
     admitted, rejected = [], []
     limit = access.max_symbols
-    room = limit - len(subscribed)
+    room = limit + uncounted - len(subscribed)
     delays: dict[str, int] = {}  # segment -> delay in minutes, of those that the client may see
     for chunk in chunks(list(zip(request.names, request.found, strict=True)), _STEP):
         for name, one in chunk:

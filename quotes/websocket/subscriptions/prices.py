@@ -37,6 +37,7 @@ from quotes.websocket.subscriptions.live_prices import LivePrices
 from quotes.websocket.subscriptions.membership import GroupMembership
 from quotes.websocket.subscriptions.naming import NamedRequest, find_instruments, subscribed_as
 from quotes.websocket.subscriptions.option_chains import ChainSubscription, Move, OptionChains
+from quotes.websocket.subscriptions.segments import SegmentSubscriptions
 
 # A request for more instruments than this waits for others of its kind (`Feed.large_requests`).
 _LARGE_REQUEST = 200
@@ -71,14 +72,36 @@ class PriceSubscriptions:
         self._candles = CandleSubscriptions(feed, outbox, self._groups, access=access)
         self._ended = False
         self._delayed = DelayedSubscriptions(feed.delayed, outbox.price)
+        self._segments = SegmentSubscriptions(
+            feed,
+            outbox,
+            access,
+            requested=self.requested,
+            begin=lambda wanted: self._begin(wanted, lambda: None),
+            leave=self._leave,
+            is_over=lambda: self._ended,
+        )
         if feed.layer.is_direct:
             outbox.interval_membership.keys = self._groups.direct.keys()
             outbox.interval_membership.route = self._route
+
+    def count(self) -> int:
+        """Return how many instruments count for the client's limit of symbols."""
+        return len(self.requested) - len(self._segments)
+
+    def listed(self) -> dict[str, Any]:
+        """Return what the answer to `list` says."""
+        has = self._segments.has if len(self._segments) else lambda field: False
+        symbols = [field for field in self.requested if not has(field)]
+        return {"symbols": symbols, **self._segments.listed(), "subscriptions": len(symbols)}
 
     async def add(self, message: Subscribe) -> None:
         """Subscribe to what a message asks for: acknowledgement, latest prices, live prices."""
         if message.candles is not None:
             await self._candles.add(message)
+            return
+        if message.is_whole_segment:
+            await self._segments.add(message, count=self.count)
             return
         names, chain = message.names, None
         if message.underlying is not None:
@@ -113,7 +136,7 @@ class PriceSubscriptions:
             names,
             message.segment,
             subscribed=self.requested,
-            room=self._access.max_symbols - len(self.requested),
+            room=self._access.max_symbols - self.count(),
         )
         if self._ended:
             return
@@ -139,7 +162,7 @@ class PriceSubscriptions:
                     **request.answer(),
                     **({"chain": chain.values()} if chain else {}),
                     rejected=admission.rejected,
-                    subscriptions=len(self.requested),
+                    subscriptions=self.count(),
                     feed=self._feed.state.value,
                 )
             )
@@ -199,6 +222,7 @@ class PriceSubscriptions:
             request,
             subscribed=self.requested,
             access=self._access,
+            uncounted=len(self._segments),
             allow_repeated=isinstance(message, Resubscribe),
         )
         self.requested.update([(one.field, one) for one in admission.wanted])
@@ -244,6 +268,7 @@ class PriceSubscriptions:
         renamed = await self._feed.slices.run(self._renamed(resolve))
         async with self._place(len(renamed)):
             dropped = await self._follow(renamed)
+        await self._segments.follow_master()
         return dropped + await self._candles.follow_master(resolve)
 
     def _renamed(self, resolve: Resolve) -> Steps[list[tuple[str, NamedInstrument]]]:
@@ -312,12 +337,16 @@ class PriceSubscriptions:
         values = {**one.values(), "added": move.added, "removed": move.removed}
         if rejected:
             values["rejected"] = rejected
-        self._outbox.control(frame("chain", **values, subscriptions=len(self.requested)))
+        self._outbox.control(frame("chain", **values, subscriptions=self.count()))
 
     async def reconsider(self) -> list[str]:
         """Apply changed entitlements; return the instrument keys of what was dropped."""
+        dropped_segments = await self._segments.reconsider()
         dropped, moved = [], []
+        is_of_segment = self._segments.has if len(self._segments) else lambda field: False
         for field, one in list(self.requested.items()):
+            if is_of_segment(field):
+                continue
             delay = self._access.entitlements.delay_of(one.key)
             if delay == self._delayed.minutes.get(field, 0):
                 continue
@@ -330,7 +359,7 @@ class PriceSubscriptions:
             await self._move(one.field, one)
         if moved:
             await self._begin(moved, lambda: None)
-        return dropped + await self._candles.reconsider()
+        return [*dropped_segments, *dropped, *await self._candles.reconsider()]
 
     async def _move(self, field: str, one: NamedInstrument) -> None:
         """Leave an instrument for what is to begin in its place, in the same mode."""
@@ -348,6 +377,8 @@ class PriceSubscriptions:
         groups = []
         if self.chains.subscribed:
             self.chains.left(fields)
+        if self._segments.owned:
+            self._segments.forget(fields)
         for field in fields:
             one = self.requested.pop(field)
             self._outbox.forget(field)
@@ -362,6 +393,8 @@ class PriceSubscriptions:
         """Unsubscribe from what a message names, and acknowledge."""
         if message.candles is not None:
             return await self._candles.remove(message)
+        if message.is_whole_segment:
+            return await self._segments.remove(message, count=self.count)
         names, rejected, groups = await self._feed.slices.run(self._remove(message))
         await self._groups.leave(groups)
         self._outbox.control(
@@ -370,7 +403,7 @@ class PriceSubscriptions:
                 "unsubscribed",
                 symbols=names,
                 rejected=rejected,
-                subscriptions=len(self.requested),
+                subscriptions=self.count(),
             )
         )
 
@@ -437,7 +470,7 @@ class PriceSubscriptions:
         self._delayed.end()
         self._groups.end()
         if self._feed.layer.is_direct:
-            self.requested = {}
+            self.requested.clear()
 
     async def leave_groups(self) -> None:
         """Leave the groups of a layer that cannot leave all at once."""
