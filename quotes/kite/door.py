@@ -2,5 +2,7 @@
 
 from django.urls import URLPattern, URLResolver
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from quotes.kite.rest.urls import urlpatterns as rest_patterns
+
+urlpatterns: list[URLPattern | URLResolver] = [*rest_patterns]
 websockets: list[URLPattern] = []

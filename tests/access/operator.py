@@ -4,6 +4,7 @@ python -m tests.access.operator
 ["user", "asha", ["NSE_EQ"], []]  ->  {"access": ..., "refresh": ..., "id": 1}
 """
 
+import io
 import json
 import os
 import sys
@@ -29,6 +30,11 @@ from tests.access import people  # noqa: E402
 
 def migrate() -> None:
     call_command("migrate", verbosity=0)
+
+
+def call(command: str, *arguments: str) -> None:
+    """Run a management command."""
+    call_command(command, *arguments, stdout=io.StringIO())
 
 
 def user(name: str, segments: list[str], groups: list[str]) -> dict[str, Any]:
@@ -119,7 +125,7 @@ def refresh_together(refresh: str) -> int:
 DEEDS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        *(migrate, user, tokens, deactivate, deactivate_by_sql, change_password, delete),
+        *(migrate, call, user, tokens, deactivate, deactivate_by_sql, change_password, delete),
         *(revoke_grant, end_grant, leave_group, delete_group, api_key),
         *(delete_key, deactivate_key, refresh_together),
     )

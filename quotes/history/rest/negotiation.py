@@ -85,12 +85,12 @@ def stream(request: Request, pieces: Iterator[bytes]) -> HttpResponseBase:
     """Return a response whose pieces are made while it is sent."""
     content: Any = pieces
     if isinstance(_django_request(request), ASGIRequest):
-        content = _iterate_in_thread(pieces)
+        content = iterate_in_thread(pieces)
     response = StreamingHttpResponse(content, content_type=_content_type(request))
     return _finish(request, response)
 
 
-async def _iterate_in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def iterate_in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Yield the pieces; make each in the request's thread once the previous one was taken."""
     following = sync_to_async(partial(next, pieces, None))
     while (piece := await following()) is not None:

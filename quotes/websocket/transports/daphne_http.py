@@ -29,6 +29,9 @@ _HTTPChannel: Any = http.HTTPChannel
 class PriceHTTPChannel(_HTTPChannel):
     """Twisted's channel of one connection, with deadlines and a limit of the body's size."""
 
+    # A request for 1,000 instruments names them in its first line. Uvicorn takes as much.
+    MAX_LENGTH = totalHeadersSize = 65_536
+
     _request_deadline: Any = None  # of the headers or the body that are coming
     _write_deadline: Any = None
     _has_begun = _is_refused = _is_lost = False
