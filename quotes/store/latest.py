@@ -103,6 +103,43 @@ def latest_prices(keys: Iterable[InstrumentKey]) -> dict[InstrumentKey, LatestPr
     }
 
 
+def latest_of_segment(
+    segment: str, *, limit: int, after: str = "", client: redis.Redis
+) -> dict[InstrumentKey, LatestPrice]:
+    """Return the latest prices of a segment by symbol: of more than `limit`, the first.
+
+    Only what the bridge wrote. No more than twice as many are held at a time.
+
+    Args:
+        segment: its code.
+        after: only those whose symbols come after this one.
+
+    Raises:
+        redis.RedisError: Redis does not answer in time.
+    """
+    first = f"{segment}:{after}" if after else ""
+    found: dict[str, bytes] = {}
+    cursor: Any = 0
+    while True:
+        page: Any
+        cursor, page = client.hscan(
+            own_key("latest"), cursor, match=f"{segment}:*", count=SCAN_COUNT
+        )
+        for field, record in page.items():
+            name = field.decode(errors="replace")
+            if name > first:
+                found[name] = record
+        if len(found) > 2 * limit or not cursor:
+            found = dict(sorted(found.items())[:limit])
+        if not cursor:
+            break
+    return {
+        InstrumentKey.parse(name): latest
+        for name, record in found.items()
+        if (latest := find_latest(name, record)) is not None
+    }
+
+
 # -- snapshots: what the bridge wrote, and what publishers' keys hold beyond it --------------------
 
 

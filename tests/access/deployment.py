@@ -32,6 +32,13 @@ class Web:
         self, method: str, path: str, body: Any = None, **headers: str
     ) -> tuple[int, dict[str, Any]]:
         """Return the status and the JSON of an answer."""
+        status, text = self.request_text(method, path, body, **headers)
+        return status, json.loads(text or "{}")
+
+    def request_text(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, str]:
+        """Return the status and the text of an answer."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
@@ -41,9 +48,9 @@ class Web:
         )
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
-                return answer.status, json.loads(answer.read() or b"{}")
+                return answer.status, answer.read().decode()
         except HTTPError as error:
-            return error.code, json.loads(error.read() or b"{}")
+            return error.code, error.read().decode()
 
     def answers(self) -> bool:
         try:

@@ -94,6 +94,10 @@ def api_key(name: str) -> str:
     return people.api_key(User.objects.get(username=name), scope="both")
 
 
+def url_key(name: str) -> str:
+    return people.api_key(User.objects.get(username=name), scope="url")
+
+
 def delete_key(name: str) -> None:
     ApiKey.objects.get(user__username=name).delete()
 
@@ -127,7 +131,7 @@ DEEDS: dict[str, Callable[..., Any]] = {
     for function in (
         *(migrate, call, user, tokens, deactivate, deactivate_by_sql, change_password, delete),
         *(revoke_grant, end_grant, leave_group, delete_group, api_key),
-        *(delete_key, deactivate_key, refresh_together),
+        *(url_key, delete_key, deactivate_key, refresh_together),
     )
 }
 

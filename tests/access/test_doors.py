@@ -106,6 +106,7 @@ ROWS: dict[str, tuple[str, dict[str, int]]] = {
     "GET /api/candles/": ("?instruments=NSE_EQ:RELIANCE&interval=day", PRICES),
     "GET /api/prices/": ("?symbols=NSE_EQ:RELIANCE", KNOWN),
     "POST /api/prices/": (message("NSE_EQ:RELIANCE"), PUBLISHERS),
+    "GET /api/prices.csv": ("?symbols=NSE_EQ:RELIANCE", KNOWN),
     "GET /api/prices/<path:symbol>/": ("NSE_EQ:RELIANCE", PRICES),
     "GET /quote": ("?i=NSE:RELIANCE", KITE),
     "GET /quote/ohlc": ("?i=NSE:RELIANCE", KITE),

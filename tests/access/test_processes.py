@@ -255,6 +255,7 @@ async def test_no_token_is_in_any_log(deployment: Deployment, redis: Redis) -> N
     """Every way in, good and bad, over both servers that log all they can: no credential shows."""
     secrets = deployment.do("user", "meera", ["NSE_EQ"], [])
     secrets["key"] = deployment.do("api_key", "meera")
+    secrets["URL key"] = deployment.do("url_key", "meera")
     access = secrets["access"]
     bearer = {"Authorization": f"Bearer {access}"}
     for number, web in enumerate(deployment.webs):
@@ -285,6 +286,10 @@ async def test_no_token_is_in_any_log(deployment: Deployment, redis: Redis) -> N
             assert (await client.ask(action="subscribe", token=access, symbol=5))["code"] == 400
         for header in (f"Bearer {access}", f"Bearer {bad}", f"Api-Key {secrets['key']}"):
             web.request("GET", f"/api/prices/TCS/?token={access}", Authorization=header)
+        for key in (secrets["URL key"], secrets["URL key"].replace("_", "%5F"), secrets["key"]):
+            for address in ("/api/prices.csv?symbols=NSE_EQ:TCS&key=", "/no/such/page?key="):
+                status, text = web.request_text("GET", address + key)
+                assert status in (200, 401, 404) and key not in text
         web.request("POST", "/api/token/verify/", {"token": access})
         body = {"username": "meera", "password": "not her password"}
         assert web.request("POST", "/api/token/", body)[0] == 401

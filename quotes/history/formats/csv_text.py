@@ -33,14 +33,15 @@ def csv_text(batches: Batches, *, ticks: bool, times: str) -> Iterator[bytes]:
                 for index in moments:
                     cells[index] = iso_time(cells[index])
             name, *others = cells
-            lines.append(",".join((_name_cell(name), *map(_cell, others))))
+            lines.append(",".join((name_cell(name), *map(csv_cell, others))))
         # The empty text at the end adds a line end after the last row.
         yield "\r\n".join(chain(lines, ("",))).encode()
 
 
 @lru_cache(maxsize=10_000)
-def _name_cell(name: str) -> str:
-    return _cell(f"'{name}" if _FORMULA.match(name) else name)
+def name_cell(name: str) -> str:
+    """Return the cell of a text that is not to be taken for a formula."""
+    return csv_cell(f"'{name}" if _FORMULA.match(name) else name)
 
 
 def plain_name(cell: str) -> str:
@@ -48,7 +49,8 @@ def plain_name(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
-def _cell(value: Any) -> str:
+def csv_cell(value: Any) -> str:
+    """Return the cell of a number, a boolean or a harmless text; None makes an empty one."""
     if value is None:
         return ""
     if isinstance(value, bool):

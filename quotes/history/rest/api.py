@@ -14,6 +14,12 @@ from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from instruments.renderers import ExactJSONRenderer
+from quotes.access.rest.url_keys import (
+    URL_AUTHENTICATION,
+    URL_PERMISSIONS,
+    URL_THROTTLES,
+    keep_private,
+)
 from quotes.errors import QuotesError
 from quotes.history.formats.arrow import arrow_stream, parquet_file, require_pyarrow
 from quotes.history.formats.csv_text import csv_text
@@ -77,6 +83,7 @@ class HistoryView(APIView):
         if isinstance(response, Response):  # an error, which is always JSON
             request.accepted_renderer = ExactJSONRenderer()
             request.accepted_media_type = ExactJSONRenderer.media_type
+        keep_private(response)
         return super().finalize_response(request, cast(Response, response), *args, **kwargs)
 
     def _respond(self, request: Request, wanted: HistoryRequest) -> HttpResponseBase:
@@ -146,6 +153,10 @@ class HistoryView(APIView):
 
 
 class CandlesView(HistoryView):
+    authentication_classes = URL_AUTHENTICATION
+    permission_classes = URL_PERMISSIONS
+    throttle_classes = URL_THROTTLES
+
     @extend_schema(
         operation_id="candles_list",
         parameters=[schema.KEY, CandlesParameters],
@@ -168,6 +179,9 @@ class TicksView(HistoryView):
 
 
 class ManyCandlesView(HistoryView):
+    authentication_classes = URL_AUTHENTICATION
+    permission_classes = URL_PERMISSIONS
+    throttle_classes = URL_THROTTLES
     many = True
 
     @extend_schema(

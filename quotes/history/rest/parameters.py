@@ -77,6 +77,7 @@ class HistoryParameters(Query):
 
 
 class CandlesParameters(HistoryParameters):
+    key = serializers.CharField(required=False, help_text="A URL key.")
     interval = serializers.CharField(
         max_length=10,
         help_text=f"{', '.join(LABELS.values())}, or a name of Kite: minute, 3minute, "
