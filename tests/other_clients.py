@@ -21,7 +21,7 @@ import pytest
 # It pins an autobahn that Daphne does not work with, so it cannot share our environment.
 PYTHON_KITE = "kiteconnect==5.2.2"
 PYTHON_OPENALGO = "openalgo==1.0.47"
-PYTHON_SOCKETIO = "python-socketio[asyncio_client]==5.18.1"
+PYTHON_SOCKETIO = "python-socketio[asyncio-client]==5.18.1"
 NODE_KITE = "kiteconnect@5.3.0"
 NODE_SOCKETIO = "socket.io-client@4.8.4"
 
