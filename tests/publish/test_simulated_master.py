@@ -24,6 +24,11 @@ def test_empty_master_gets_what_is_simulated() -> None:
     index.refresh()
     for one in simulated_instruments(DAY):
         assert index.resolve(one.symbol, strict=True).symbol == one.symbol
+        entry = index.describe(index.resolve(one.symbol))
+        assert entry is not None and entry.instrument_token is not None
+        assert entry.instrument_token < 2**31
+        assert index.by_token(entry.instrument_token) == entry.key
+    assert index.by_token(738561) == index.resolve("RELIANCE")
     assert str(index.resolve("NIFTY 50")) == "NSE_INDEX:NIFTY 50"
     assert index.futures("NFO", "RELIANCE", today=DAY)
     for root, spot in (("NIFTY", "NIFTY 50"), ("BANKNIFTY", "NIFTY BANK")):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instruments.keys import check_symbol
+from quotes.depth import read_depth
 from quotes.publish.simulation.instruments import (
     SimulatedInstrument,
     near_month,
@@ -64,7 +65,9 @@ def test_every_tick_is_one_of_a_real_market(
     for tick in ticks:
         today = datetime.fromtimestamp(tick.timestamp / 1000, IST).date()
         instrument = listed(today)[tick.symbol]
-        values = {name: Decimal(text.decode()) for name, text in tick.fields.items()}
+        values = {
+            name: Decimal(text.decode()) for name, text in tick.fields.items() if name != "depth"
+        }
         assert tick.price > 0 and tick.price % instrument.tick_size == 0
         assert all(values[name] > 0 for name in PRICE_FIELDS if name in values)
         for name in ("open", "high", "low", "prev_close", "bid", "ask"):
@@ -82,6 +85,16 @@ def test_every_tick_is_one_of_a_real_market(
         assert values["avg_price"] < values["high"] + Decimal("0.01")
         for name in ("bid_qty", "ask_qty", "last_qty", "volume"):
             assert values[name] > 0 and values[name] % instrument.lot == 0
+        depth = read_depth(tick.fields["depth"])
+        bids, offers = ([Decimal(one.price) for one in side] for side in (depth.buy, depth.sell))
+        assert (bids[0], offers[0]) == (values["bid"], values["ask"])
+        assert (int(depth.buy[0].quantity), int(depth.sell[0].quantity)) == (
+            values["bid_qty"],
+            values["ask_qty"],
+        )
+        assert bids == sorted(bids, reverse=True) and offers == sorted(offers) and bids[-1] > 0
+        assert all(int(one.quantity) > 0 < int(one.orders) for one in depth.buy + depth.sell)
+        assert values["last_trade_time"] == tick.timestamp
         assert values["volume"] > volumes.get((tick.symbol, today), 0)
         volumes[tick.symbol, today] = values["volume"]
 

@@ -15,6 +15,7 @@ from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from random import Random
 
+from quotes.depth import MAX_LEVELS
 from quotes.publish.simulation.instruments import (
     BANK_LEVEL,
     NIFTY_LEVEL,
@@ -23,7 +24,7 @@ from quotes.publish.simulation.instruments import (
     simulated_instruments,
 )
 from quotes.runtime.clock import date_of
-from quotes.ticks import Tick, joined
+from quotes.ticks import DEPTH_FIELD, Tick, joined
 
 TRADING_S = 6.25 * 3600
 # Standard deviations of a trading day's change, as fractions of the price.
@@ -220,9 +221,35 @@ class SimulatedQuote:
             fields["ask_qty"] = b"%d" % self.ask_qty
             fields["last_qty"] = b"%d" % self.last_qty
             fields["avg_price"] = str(average).encode()
+            fields |= self._waiting(timestamp)
         if self.instrument.expiry:
             fields["oi"] = b"%d" % self.oi
         return Tick(self.instrument.symbol, str(self.last * size), timestamp, "", joined(fields))
+
+    def _waiting(self, timestamp: int) -> dict[str, bytes]:
+        """Return the fields of the orders that wait around the last trade."""
+        size, lot = self.instrument.tick_size, self.instrument.lot
+
+        def side(price: int, quantity: int, step: int) -> tuple[bytes, int]:
+            entries, waiting = [], 0
+            text = b'{"price":%b,"quantity":%d,"orders":%d}'
+            for level in range(MAX_LEVELS if step > 0 else min(MAX_LEVELS, price)):
+                # The first entry is the best bid or offer; the others differ, without a pattern.
+                lots = quantity // lot + (quantity // lot * 7 + level * 5) % 11 * min(level, 1)
+                at = str((price + level * step) * size).encode()
+                entries.append(text % (at, lots * lot, 1 + lots // 3))
+                waiting += lots * lot
+            return b",".join(entries), waiting
+
+        buy, buy_qty = side(self.bid, self.bid_qty, -1)
+        sell, sell_qty = side(self.ask, self.ask_qty, 1)
+        return {
+            # Most orders wait further away.
+            "buy_qty": b"%d" % (buy_qty * 12),
+            "sell_qty": b"%d" % (sell_qty * 12),
+            "last_trade_time": b"%d" % timestamp,
+            DEPTH_FIELD: b'{"buy":[%b],"sell":[%b]}' % (buy, sell),
+        }
 
 
 def on_tick(price: float, instrument: SimulatedInstrument) -> int:
