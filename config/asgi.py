@@ -30,18 +30,21 @@ if instruments_conf.follow_master:
     index.follow(master_changed)
 
 application = ProxyHeaders(
-    ProtocolTypeRouter(
-        {
-            "http": BodyLimit(django_application),
-            "websocket": OriginCheck(
-                URLRouter(
-                    [
-                        path("live-price", LivePriceConsumer.as_asgi()),
-                        *doors.websockets(),
-                        re_path("", refuse_path),  # type: ignore[arg-type]
-                    ]
-                )
-            ),
-        }
+    doors.Mounts(
+        doors.mounts(),
+        ProtocolTypeRouter(
+            {
+                "http": BodyLimit(django_application),
+                "websocket": OriginCheck(
+                    URLRouter(
+                        [
+                            path("live-price", LivePriceConsumer.as_asgi()),
+                            *doors.websockets(),
+                            re_path("", refuse_path),  # type: ignore[arg-type]
+                        ]
+                    )
+                ),
+            }
+        ),
     )
 )

@@ -5,6 +5,7 @@ The setting QUOTES_DOORS names those that are open. The modules of a closed door
 
 from importlib import import_module
 from itertools import chain
+from typing import Any
 
 from django.urls import URLPattern, URLResolver
 
@@ -19,6 +20,33 @@ def urlpatterns() -> list[URLPattern | URLResolver]:
 def websockets() -> list[URLPattern]:
     """Return the addresses of WebSockets of all open doors."""
     return list(chain.from_iterable(_door(name).websockets for name in conf.open_doors))
+
+
+def mounts() -> dict[str, Any]:
+    """Return the ASGI applications of all open doors: path -> application."""
+    found: dict[str, Any] = {}
+    for name in conf.open_doors:
+        found |= getattr(_door(name), "mounts", {})
+    return found
+
+
+class Mounts:
+    """ASGI application: gives requests and WebSockets below a path to what is mounted there.
+
+    Args:
+        others: takes all others.
+    """
+
+    def __init__(self, mounted: dict[str, Any], others: Any) -> None:
+        self._mounted = {path.rstrip("/"): application for path, application in mounted.items()}
+        self._others = others
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
+        if scope["type"] in ("http", "websocket"):
+            for path, application in self._mounted.items():
+                if (scope["path"] + "/").startswith(path + "/"):
+                    return await application(scope, receive, send)
+        return await self._others(scope, receive, send)
 
 
 def _door(name: str):  # type: ignore[no-untyped-def]

@@ -212,6 +212,10 @@ class QuotesSettings(SettingsGroup):
     login_per_minute = Setting(
         20, "Maximum number of token requests per minute and address.", least=1
     )
+    siblings_folder = Setting(
+        "",
+        "Private folder in which web processes of one port reach each other; `serve` sets it.",
+    )
     trusted_proxies = Setting(
         "", "Proxies whose X-Forwarded-For and -Proto are trusted: addresses or networks."
     )

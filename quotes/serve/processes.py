@@ -41,12 +41,21 @@ class ServeOptions:
 
 
 def planned_children(
-    options: ServeOptions, listeners: Sequence[socket.socket], embedded: EmbeddedServer | None
+    options: ServeOptions,
+    listeners: Sequence[socket.socket],
+    embedded: EmbeddedServer | None,
+    siblings_folder: str = "",
 ) -> list[Child]:
-    """Return the processes to run; the web servers accept on the listeners, one each or shared."""
+    """Return the processes to run; the web servers accept on the listeners, one each or shared.
+
+    Args:
+        siblings_folder: where the web servers reach each other; empty if there is one.
+    """
     # PORT: the children print and compare the port that is really used.
     port = str(listeners[0].getsockname()[1])
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PORT": port}
+    if siblings_folder:
+        environment["QUOTES_SIBLINGS_FOLDER"] = siblings_folder
     if options.demo:
         # Its market never closes.
         environment.setdefault("QUOTES_CANDLES_ALL_HOURS", "true")

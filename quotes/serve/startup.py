@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -58,7 +59,11 @@ def serve(options: ServeOptions) -> None:
         for listener in listeners:
             stack.enter_context(listener)
         address = listeners[0].getsockname()[:2]
-        children = planned_children(options, listeners, embedded)
+        siblings_folder = ""
+        if options.workers > 1:  # only this user may enter it
+            folder = tempfile.TemporaryDirectory(prefix="live-price-", ignore_cleanup_errors=True)
+            siblings_folder = stack.enter_context(folder)
+        children = planned_children(options, listeners, embedded, siblings_folder)
         console = Console(sys.stdout, [OWN_NAME, *(child.name for child in children)])
 
         async def started() -> None:

@@ -227,6 +227,15 @@ def parse_request(text: str) -> Request:
         raise ProtocolError(
             ErrorCode.BAD_REQUEST, f"a message must be a JSON object, was {quoted(values)}"
         )
+    return request_of(values)
+
+
+def request_of(values: dict[str, Any]) -> Request:
+    """Return the request of a message whose JSON is decoded; it takes the object over.
+
+    Raises:
+        ProtocolError: as `parse_request` does.
+    """
     id = values.get("id")
     if (
         not isinstance(id, str | int | None)

@@ -11,11 +11,9 @@ from redis.exceptions import NoPermissionError
 
 from tests.ports import free_port
 from tests.programs import ROOT, Program
-from tests.serve.test_serve import START_S, database_url
+from tests.serve.conftest import START_S
 from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until
-
-assert database_url  # a fixture
 
 ACL = re.findall(r"^user (\w+) on >PASSWORD (.*)$", (ROOT / "docs/operations.md").read_text(), re.M)
 

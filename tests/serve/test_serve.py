@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -26,44 +25,10 @@ from quotes.serve.listening import open_listeners
 from quotes.serve.processes import ServeOptions, planned_children
 from quotes.serve.startup import ready_lines, shown_host
 from tests.ports import free_port
-from tests.programs import ROOT, Program, descendants, gone, processes
+from tests.programs import Program, descendants, gone, processes
+from tests.serve.conftest import START_S
 from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until
-
-# A start loads Django three times over; a busy machine takes its time for that.
-START_S = 40
-
-
-@pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database with every migration, of history too."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('serve') / 'db.sqlite3'}"
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url, "HISTORY_DATABASE_URL": url},
-        check=True,
-    )
-    return url
-
-
-@pytest.fixture
-def serve(database_url: str, tmp_path: Path) -> Callable[..., Program]:
-    """Start manage.py serve without bridge and recorder, with a Redis port that is free."""
-
-    def start(*options: str, **environment: str) -> Program:
-        environment = {
-            "DATABASE_URL": database_url,
-            "HISTORY_DATABASE_URL": database_url,
-            "REDIS_URL": f"redis://localhost:{free_port()}/0",
-            "QUOTES_EMBEDDED_FOLDER": str(tmp_path / "valkey"),
-            "PORT": str(free_port()),
-            **environment,
-        }
-        command = [sys.executable, "manage.py", "serve", "--no-bridge", "--no-recorder", *options]
-        return Program(command, **environment)
-
-    return start
 
 
 def status_of(url: str) -> int:

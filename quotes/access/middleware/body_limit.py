@@ -6,6 +6,7 @@ when it is whole: there `quotes.websocket.transports.daphne_http` has the deadli
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -31,15 +32,19 @@ class BodyLimit:
     The length is that of the header, or what comes. The time is QUOTES_BODY_TIMEOUT_S as a whole,
     and a second more for every QUOTES_MIN_BYTES_PER_S bytes that came; only the time spent waiting
     for the client is counted.
+
+    Args:
+        max_bytes: of a request to this path; by default what the API or an upload may have.
     """
 
-    def __init__(self, application: Any) -> None:
+    def __init__(self, application: Any, *, max_bytes: Callable[[str], int] = _max_bytes) -> None:
         self._application = application
+        self._max_bytes = max_bytes
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
         if scope["type"] != "http":
             return await self._application(scope, receive, send)
-        limit = _max_bytes(scope["path"])
+        limit = self._max_bytes(scope["path"])
         too_long = f"a request may have at most {limit} bytes"
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if not length.isdigit() or int(length) > limit:

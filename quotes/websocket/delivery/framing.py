@@ -21,7 +21,7 @@ from quotes.websocket.protocol import ControlFrame
 from quotes.websocket.transports.base import BINARY, TEXT, FrameTransport
 
 # Most prices in one array.
-_MAX_ARRAY = 500
+MAX_ARRAY = 500
 # Behind a mode: with the tick's epoch and number.
 _NUMBERED = "#"
 _QUOTE_FIELDS = frozenset(
@@ -127,11 +127,11 @@ class Framing:
         return slot, framed
 
     def arrays(self, payloads: list[bytes]) -> list[Any]:
-        """Return the frames of arrays of payloads, each of at most _MAX_ARRAY."""
+        """Return the frames of arrays of payloads, each of at most MAX_ARRAY."""
         frame_of, opcode = self.transport.frame, self.opcode
         return [
-            frame_of(opcode, payload_array(payloads[at : at + _MAX_ARRAY], self.encoding))
-            for at in range(0, len(payloads), _MAX_ARRAY)
+            frame_of(opcode, payload_array(payloads[at : at + MAX_ARRAY], self.encoding))
+            for at in range(0, len(payloads), MAX_ARRAY)
         ]
 
     def _find_slot(self) -> None:

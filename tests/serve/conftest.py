@@ -1,0 +1,47 @@
+"""Fixtures of the tests of `serve`: the command, and a database that it accepts."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.ports import free_port
+from tests.programs import ROOT, Program
+
+# A start loads Django three times over; a busy machine takes its time for that.
+START_S = 40
+
+
+@pytest.fixture(scope="session")
+def database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database with every migration, of history too."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('serve') / 'db.sqlite3'}"
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": url, "HISTORY_DATABASE_URL": url},
+        check=True,
+    )
+    return url
+
+
+@pytest.fixture
+def serve(database_url: str, tmp_path: Path) -> Callable[..., Program]:
+    """Start manage.py serve without bridge and recorder, with a Redis port that is free."""
+
+    def start(*options: str, **environment: str) -> Program:
+        environment = {
+            "DATABASE_URL": database_url,
+            "HISTORY_DATABASE_URL": database_url,
+            "REDIS_URL": f"redis://localhost:{free_port()}/0",
+            "QUOTES_EMBEDDED_FOLDER": str(tmp_path / "valkey"),
+            "PORT": str(free_port()),
+            **environment,
+        }
+        command = [sys.executable, "manage.py", "serve", "--no-bridge", "--no-recorder", *options]
+        return Program(command, **environment)
+
+    return start
