@@ -25,6 +25,7 @@ from quotes.websocket.protocol import (
     Authenticate,
     CloseCode,
     ControlFrame,
+    EnterAnonymously,
     ErrorCode,
     Ping,
     Request,
@@ -97,6 +98,8 @@ class ClientAccess:
         self._expires_at = _NEVER  # of the token's end
         self._warned = False
         self._ended = False
+        self._must_enter = False  # whether even an anonymous client must say that it is one
+        self._enter_s = 0.0
 
     @property
     def user(self) -> int | str:
@@ -168,6 +171,8 @@ class ClientAccess:
         self.client = client
         if self._identity is not None:
             client.send_control(self._acknowledgement(Request()))
+        elif self._must_enter:
+            self._next_at = time.monotonic() + self._enter_s
         elif conf.auth == "required":
             self._next_at = time.monotonic() + conf.auth_timeout_s
 
@@ -192,14 +197,21 @@ class ClientAccess:
             },
         )
 
+    def require_entry(self, within_s: float) -> None:
+        """Require that the client authenticates, or enters anonymously, within some seconds.
+
+        For a door whose clients begin with that; called before `attach`.
+        """
+        self._must_enter, self._enter_s = True, within_s
+
     # -- calls of the session -------------------------------------------------------------------
 
     def allows(self, request: Request) -> bool:
         """Return whether a request is allowed now, or only after authenticating."""
         return (
             self._identity is not None
-            or isinstance(request, Authenticate | Ping)
-            or conf.auth != "required"
+            or isinstance(request, Authenticate | EnterAnonymously | Ping)
+            or not (conf.auth == "required" or self._must_enter)
         )
 
     def check(self, request: Request) -> None:
@@ -257,6 +269,18 @@ class ClientAccess:
             raise ProtocolError(ErrorCode.UNAVAILABLE, str(error)) from error
         if not self._ended:
             client.send_control(self._acknowledgement(message))
+
+    def enter_anonymously(self, message: EnterAnonymously) -> None:
+        """Let the client go on without a user.
+
+        Raises:
+            ProtocolError: callers must authenticate, or the client has a user.
+        """
+        if conf.auth == "required" or self._identity is not None:
+            raise ProtocolError(ErrorCode.BAD_TOKEN, "not a token or an API key of this server")
+        self._must_enter, self._next_at = False, _NEVER
+        if self.client is not None:
+            self.client.send_control(answer(message, "anonymous"))
 
     def check_deadlines(self) -> None:
         """Warn before the token expires, and close after it has; or if no token came in time."""

@@ -1,6 +1,7 @@
 """The dialect of a client: how its messages are read and how its frames are made."""
 
 from quotes.conf import conf
+from quotes.runtime.time_slices import Steps
 from quotes.websocket.delivery.framing import Framing
 from quotes.websocket.protocol import CloseCode, Request, parse_request
 from quotes.websocket.transports.base import FrameTransport
@@ -37,6 +38,20 @@ class Dialect:
             ProtocolError: it is not valid; the client gets that as an `error` frame.
         """
         return parse_request(text)
+
+    # Whether requests are translated before they are carried out.
+    translates = False
+
+    def translated(self, request: Request) -> Steps[Request]:
+        """Return what carries a request out, once its turn has come; in steps.
+
+        A request that names many instruments in the client's own words becomes one in ours here.
+
+        Raises:
+            ProtocolError: it cannot be carried out.
+        """
+        yield from ()
+        return request
 
     def close_code(self, code: CloseCode) -> int:
         """Return the WebSocket close code that means this to the client."""

@@ -140,13 +140,30 @@ class Resubscribe(Subscribe, frozen=True, kw_only=True):
 
     Instruments that the client has already get the mode of the request, if it has one, and their
     newest price once more.
+
+    Attributes:
+        known_only: reject names that neither the master nor Redis has.
     """
+
+    known_only: bool = False
 
 
 class Unsubscribe(SymbolRequest, frozen=True, kw_only=True):
     underlying: str | None = None
     expiry: date | None = None
     candles: str | None = None
+
+
+class UnsubscribeModes(Unsubscribe, frozen=True, kw_only=True):
+    """A request to get instruments no longer in some modes, each a subscription of its own.
+
+    Only a door whose framing sends an instrument in several modes reads such a request.
+
+    Attributes:
+        modes: name -> modes.
+    """
+
+    modes: dict[str, list[str]]
 
 
 class ListSubscriptions(Request, frozen=True, kw_only=True):
@@ -170,6 +187,10 @@ class Configure(Request, frozen=True, kw_only=True):
 
 class Authenticate(Request, frozen=True, kw_only=True):
     token: str
+
+
+class EnterAnonymously(Request, frozen=True, kw_only=True):
+    """A request to go on without a user, where a door has to know who its client is."""
 
 
 # action -> request

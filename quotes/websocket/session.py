@@ -29,6 +29,7 @@ from quotes.websocket.protocol import (
     CloseCode,
     Configure,
     ControlFrame,
+    EnterAnonymously,
     ErrorCode,
     ListSubscriptions,
     MarketStatusRequest,
@@ -37,6 +38,7 @@ from quotes.websocket.protocol import (
     Resubscribe,
     Subscribe,
     Unsubscribe,
+    UnsubscribeModes,
     answer,
     error_frame,
     frame,
@@ -110,6 +112,8 @@ class ClientSession:
             Subscribe: self._subscribe,
             Resubscribe: self._subscribe,
             Unsubscribe: self.subscriptions.remove,
+            UnsubscribeModes: self.subscriptions.remove,
+            EnterAnonymously: self._enter_anonymously,
             Authenticate: self._authenticate,
         }
         self.requests = RequestQueue(
@@ -185,6 +189,9 @@ class ClientSession:
         try:
             await self.outbox.room()
             async with self.turn:
+                if self.dialect.translates and not self.ended:
+                    self.access.check(request)
+                    request = await self.feed.slices.run(self.dialect.translated(request))
                 if self.ended:
                     return
                 if type(request) in self._at_once:
@@ -271,6 +278,9 @@ class ClientSession:
         await self.access.authenticate(message)  # sends the acknowledgement, before any price
         if not self.ended:
             await self.subscriptions.reconsider()
+
+    async def _enter_anonymously(self, message: EnterAnonymously) -> None:
+        self.access.enter_anonymously(message)
 
     # -- from access ----------------------------------------------------------------------------
 

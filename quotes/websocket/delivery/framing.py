@@ -6,7 +6,7 @@ the form of a transport).
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from operator import attrgetter
@@ -74,6 +74,13 @@ class Framing:
         """Set whether each price has its epoch and number, from now on."""
         self.numbered = numbered
         self._find_slot()
+
+    def drop_modes(self, key: str, modes: Collection[str]) -> bool:
+        """Drop modes of an instrument; return whether the client still gets it in another.
+
+        Where an instrument has one mode, as here, it is subscribed or not.
+        """
+        return False
 
     def forget(self, key: str) -> None:
         """Drop an instrument's own mode."""

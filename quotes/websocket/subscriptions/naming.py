@@ -51,13 +51,20 @@ class NamedRequest(NamedTuple):
 
 
 async def find_instruments(
-    feed: Feed, names: Sequence[str], segment: str, *, subscribed: Container[str], room: int
+    feed: Feed,
+    names: Sequence[str],
+    segment: str,
+    *,
+    subscribed: Container[str],
+    room: int,
+    known_only: bool = False,
 ) -> NamedRequest:
     """Return the instruments of a request's names.
 
     Args:
         subscribed: the instruments that the client has; their names are not looked up further.
         room: how many more it may have; of more unlisted names the rest is not looked up further.
+        known_only: whether a name that nobody has is an error, rather than a stream that may come.
 
     Redis is read if the master does not have all of them; while it does not answer, no name counts
     as published, or as unknown.
@@ -69,6 +76,8 @@ async def find_instruments(
         return NamedRequest(names, found, segment, [])
     published = await _published(feed, unlisted)
     unknown = await feed.slices.run(_match(feed.instruments, segment, found, unlisted, published))
+    if known_only and unknown:
+        _refuse(set(unknown), found, unlisted)
     if unknown and not feed.suggestion_budget.take(time.monotonic()):
         return NamedRequest(names, found, segment, unknown_items({name: [] for name in unknown}))
     suggested = await feed.slices.run(suggestion_steps(unknown, segment))
@@ -153,6 +162,13 @@ def _match(
                 found[at] = instruments.find(match.name, segment, strict=False)
         yield
     return unknown
+
+
+def _refuse(unknown: Container[str], found: _Found, unlisted: _UnlistedNames) -> None:
+    """Put an error into `found` for each name that nobody has."""
+    for at, each in unlisted.items():
+        if each.name in unknown:
+            found[at] = UnknownSymbol("neither the instrument master nor a publisher has it")
 
 
 def subscribed_as(

@@ -26,6 +26,7 @@ from quotes.websocket.protocol import (
     Resubscribe,
     Subscribe,
     Unsubscribe,
+    UnsubscribeModes,
     answer,
     frame,
     rejection,
@@ -137,6 +138,7 @@ class PriceSubscriptions:
             message.segment,
             subscribed=self.requested,
             room=self._access.max_symbols - self.count(),
+            known_only=isinstance(message, Resubscribe) and message.known_only,
         )
         if self._ended:
             return
@@ -412,6 +414,7 @@ class PriceSubscriptions:
         names, rejected, groups = [], [], []
         segment = index.segment_code(message.segment)
         requested = message.names
+        modes = message.modes if isinstance(message, UnsubscribeModes) else {}
         if message.underlying is not None:
             chains = self.chains.named(message)
             for one in chains:
@@ -429,8 +432,9 @@ class PriceSubscriptions:
                 if not field or field in fields:
                     rejected.append(rejection(name, ErrorCode.UNKNOWN_SYMBOL, "not subscribed"))
                     continue
-                fields.append(field)
                 names.append(name)
+                if not (modes and self._outbox.framing.drop_modes(field, modes.get(name, ()))):
+                    fields.append(field)
             groups += self._groups.leave_at_once(self._forget(fields))
             yield
         return names, rejected, groups

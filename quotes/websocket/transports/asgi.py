@@ -15,6 +15,19 @@ _LOW_WATER_BYTES = 16_384
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
+class _Together:
+    """Several frames that are due as one; its length is theirs."""
+
+    __slots__ = ("_size", "frames")
+
+    def __init__(self, frames: list[str | bytes]) -> None:
+        self.frames = frames
+        self._size = sum(map(len, frames))
+
+    def __len__(self) -> int:
+        return self._size
+
+
 class AsgiTransport:
     """Writes through `send`, which waits for a slow client on servers that do so.
 
@@ -29,7 +42,7 @@ class AsgiTransport:
         self.on_drain: Callable[[], None] = lambda: None
         self.on_flood: Callable[[], None] = lambda: None
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[str | bytes | dict[str, Any]] = deque()
+        self._queue: deque[str | bytes | _Together | dict[str, Any]] = deque()
         self._held = 0
         self._took_at = self._loop.time()
         self._wake: asyncio.Future[None] | None = None
@@ -38,7 +51,10 @@ class AsgiTransport:
     def frame(self, opcode: int, payload: bytes) -> str | bytes:
         return payload.decode() if opcode == TEXT else payload
 
-    def write(self, frames: list[str | bytes]) -> None:
+    def together(self, frames: list[str | bytes]) -> _Together:
+        return _Together(frames)
+
+    def write(self, frames: list[str | bytes | _Together]) -> None:
         if not self._held:
             self._took_at = self._loop.time()
         self._queue.extend(frames)
@@ -79,7 +95,9 @@ class AsgiTransport:
             while True:
                 while self._queue:
                     item = self._queue.popleft()
-                    if not isinstance(item, dict):
+                    if isinstance(item, _Together):
+                        self._queue.extendleft(reversed(item.frames))
+                    elif not isinstance(item, dict):
                         key = "text" if isinstance(item, str) else "bytes"
                         await self._send({"type": "websocket.send", key: item})
                         self._held -= len(item)

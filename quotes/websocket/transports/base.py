@@ -27,6 +27,9 @@ class FrameTransport(Protocol):
     def frame(self, opcode: int, payload: bytes) -> Any:
         """Return a frame, TEXT or BINARY, in the form that `write` takes."""
 
+    def together(self, frames: list[Any]) -> Any:
+        """Return frames as one in the form that `write` takes, sent one after another."""
+
     def write(self, frames: list[Any]) -> None:
         """Take frames, to be sent in this order."""
 
@@ -112,6 +115,9 @@ class WireTransport:
 
     def frame(self, opcode: int, payload: bytes) -> bytes:
         return wire_frame(opcode, payload)
+
+    def together(self, frames: list[bytes]) -> bytes:
+        return b"".join(frames)
 
     def unsent(self) -> int:
         raise NotImplementedError
