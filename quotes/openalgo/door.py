@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from quotes.openalgo.consumers import OpenAlgoConsumer
 from quotes.openalgo.rest.history import HistoryView, IntervalsView
 from quotes.openalgo.rest.master import ExpiryView, InstrumentsView, SearchView, SymbolView
 from quotes.openalgo.rest.prices import DepthView, MultiQuotesView, QuotesView
@@ -26,4 +27,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # For AmiBroker's plug-in, which takes a host and a port and no path.
     path("api/v1/", include(_api)),
 ]
-websockets: list[URLPattern] = []
+websockets: list[URLPattern] = [
+    path("openalgo", OpenAlgoConsumer.as_asgi()),
+]

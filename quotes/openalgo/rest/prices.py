@@ -1,13 +1,10 @@
 """`quotes`, `multiquotes` and `depth`: latest prices."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import redis
-from redis.exceptions import RedisError
 from rest_framework import serializers
-from rest_framework.exceptions import APIException, NotFound
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,22 +13,12 @@ from quotes.access.rest.permissions import refusal, require_now
 from quotes.openalgo.rest.base import InstrumentBody, PostView, failure, success
 from quotes.openalgo.rest.instruments import find_instrument, find_instruments
 from quotes.openalgo.symbols import OpenAlgoName
-from quotes.openalgo.values import Fields, Level, fields_of, levels, number
-from quotes.store.latest import Wanted, read_snapshot
-from quotes.store.names import own_key
-from quotes.store.redis_clock import redis_clock
-from quotes.store.request_clients import cause_of, request_client
-from quotes.ticks import Tick, read_frame
-from quotes.websocket.delivery.day_fields import DayFields
+from quotes.openalgo.values import Fields, Level, levels, number
+from quotes.rest.quotes import read_quotes
+from quotes.store.latest import Wanted
+from quotes.ticks import Tick
 
 _MAX_SYMBOLS = 1000
-
-
-class PricesDown(APIException):
-    """Answers 503: Redis does not answer."""
-
-    status_code = 503
-    wait = 2  # DRF makes it the Retry-After header
 
 
 class ManyInstrumentsBody(serializers.Serializer[Any]):
@@ -87,15 +74,15 @@ class MultiQuotesView(PostView):
         if not wanted:
             invalid = [_item(name, error=errors[name]) for name in names]
             return failure(errors[names[0]], 400, invalid_symbols=invalid)
-        prices = read_prices(list(wanted.values()))
+        prices = read_quotes(list(wanted.values()))
         results = []
         for name in names:
             if name in errors:
                 results.append(_item(name, error=errors[name]))
-            elif (price := prices.get(wanted[name])) is None:
+            elif (price := prices.get(wanted[name].key)) is None:
                 results.append(_item(name, error=_no_price(name)))
             else:
-                results.append(_item(name, data=quote(*price)))
+                results.append(_item(name, data=quote(price.tick, price.fields)))
         return success(results=results)
 
 
@@ -108,50 +95,14 @@ def quote(tick: Tick, fields: Fields) -> dict[str, Any]:
     }
 
 
-def read_prices(wanted: Sequence[Wanted]) -> dict[Wanted, tuple[Tick, Fields]]:
-    """Return the newest tick of each instrument that has one, and its fields with those of its day.
-
-    Raises:
-        PricesDown: Redis does not answer.
-    """
-    try:
-        with request_client() as client:
-            redis_clock.measure_if_due(client)
-            snapshot = read_snapshot(wanted, client=client)
-            days = _read_days([str(one.key) for one in wanted], client)
-    except RedisError as error:
-        raise PricesDown(
-            f"prices cannot be read at the moment, try again: {cause_of(error)}"
-        ) from error
-    found = {}
-    for one in wanted:
-        latest = snapshot.newest(one.key)
-        if latest is not None:
-            tick = read_frame(latest.frame)
-            found[one] = (tick, fields_of(str(one.key), tick, days))
-    return found
-
-
 def _read_one(request: Request, terms: dict[str, Any]) -> tuple[Tick, Fields]:
     name = OpenAlgoName(terms["exchange"], terms["symbol"])
     wanted = find_instrument(name)
     require_now(request, wanted.key)
-    found = read_prices([wanted]).get(wanted)
+    found = read_quotes([wanted]).get(wanted.key)
     if found is None:
         raise NotFound(_no_price(name))
-    return found
-
-
-def _read_days(keys: list[str], client: redis.Redis) -> DayFields:
-    """Return the statistics of the days of instruments."""
-    days = DayFields()
-    records: Any = client.hmget(own_key("day"), keys)
-    for key, record in zip(keys, records, strict=True):
-        try:
-            days.take(key, record)
-        except (msgspec.DecodeError, ValueError):
-            continue  # whatever it holds, the others are read
-    return days
+    return found.tick, found.fields
 
 
 def _no_price(name: OpenAlgoName) -> str:

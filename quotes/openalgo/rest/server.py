@@ -5,10 +5,8 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from quotes.openalgo.protocol import BROKER
 from quotes.openalgo.rest.base import OpenAlgoView, PostView, failure, success
-
-# What clients show as the name of the broker.
-BROKER = "live-price"
 
 
 class PingView(PostView):
