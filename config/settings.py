@@ -110,6 +110,7 @@ INSTALLED_APPS = [
     "quotes",
     "quotes.history",
     "quotes.access",
+    "quotes.kite",
 ]
 
 MIDDLEWARE = [
