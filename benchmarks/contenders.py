@@ -2,9 +2,9 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from benchmarks.dialects import Dialect, centrifugo, live_price, nchan, socket_io
+from benchmarks.dialects import Dialect, centrifugo, first_version, live_price, nchan, socket_io
 from benchmarks.installing import (
     CENTRIFUGO,
     CENTRIFUGO_NEEDS,
@@ -12,6 +12,7 @@ from benchmarks.installing import (
     NGINX_NEEDS,
     NODE_NEEDS,
     PICOWS_NEEDS,
+    PYTHON_SOCKETIO_NEEDS,
     Needs,
 )
 
@@ -99,6 +100,18 @@ def ours(name: str, title: str, server: tuple[str, ...], web_processes: int = 1)
     )
 
 
+def socketio(name: str, title: str, server: tuple[str, ...]) -> Contender:
+    """Return this server with clients of Socket.IO."""
+    contender = ours(name, title, server)
+    # The load client counts prices and answers no ping.
+    patient = {"QUOTES_SOCKETIO_PING_S": "600"}
+    programs = tuple(
+        replace(program, environment={**program.environment, **patient})
+        for program in contender.programs
+    )
+    return replace(contender, programs=programs, dialect=first_version)
+
+
 def stock(name: str, title: str, server: tuple[str, ...]) -> Contender:
     return Contender(
         name,
@@ -134,6 +147,8 @@ CONTENDERS = {
         ours("uvicorn", "this server, uvicorn", UVICORN),
         ours("daphne", "this server, Daphne", DAPHNE),
         ours("uvicorn-2", "this server, uvicorn, two web processes", UVICORN, web_processes=2),
+        socketio("uvicorn-socketio", "this server's Socket.IO, uvicorn", UVICORN),
+        socketio("daphne-socketio", "this server's Socket.IO, Daphne", DAPHNE),
         node_ws("node-ws", "Node ws, frame encoded once", "frame"),
         node_ws("node-ws-send", "Node ws, send() per client", "send"),
         node_ws("node-ws-cork", "Node ws, corked per turn", "cork"),
@@ -142,6 +157,21 @@ CONTENDERS = {
             "Socket.IO 4",
             (Program("web", ("node", "{peers}/socketio_server.mjs"), NODE),),
             NODE_NEEDS,
+            dialect=socket_io,
+        ),
+        Contender(
+            "python-socketio",
+            "python-socketio, uvicorn",
+            (
+                Program(
+                    "web",
+                    (
+                        *(sys.executable, "-m", "benchmarks.peers.python_socketio_server"),
+                        *("{port}", "{redis_port}"),
+                    ),
+                ),
+            ),
+            PYTHON_SOCKETIO_NEEDS,
             dialect=socket_io,
         ),
         Contender(

@@ -37,6 +37,17 @@ def socket_io(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
     return "/socket.io/?EIO=4&transport=websocket", steps
 
 
+def first_version(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
+    """Speak Socket.IO to the price server, as clients of its first version do."""
+    steps: Steps = [("0{", "40")]
+    if interval_ms:
+        settings = {"batch": True, "interval_ms": interval_ms}
+        steps.append(("40{", "42" + json.dumps(["configure", settings])))
+    subscribe = "42" + json.dumps(["subscribe", {"symbols": list(symbols)}])
+    steps += [('"configured"' if interval_ms else "40{", subscribe), ('"subscribed"', "")]
+    return "/socket.io/?EIO=4&transport=websocket", steps
+
+
 def nchan(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
     """Ask nchan for channels by name; it acknowledges nothing but the handshake."""
     if interval_ms:

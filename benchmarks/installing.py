@@ -67,6 +67,12 @@ def picows_missing() -> str:
     return "picows is not installed: pip install -r benchmarks/peers/requirements.txt"
 
 
+def python_socketio_missing() -> str:
+    if find_spec("socketio"):
+        return ""
+    return "python-socketio is not installed: pip install -r benchmarks/peers/requirements.txt"
+
+
 NODE_NEEDS = Needs(
     node_missing,
     ("npm", "ci", "--prefix", str(PEERS), "--no-audit", "--no-fund", "--silent"),
@@ -80,3 +86,4 @@ CENTRIFUGO_NEEDS = Needs(
     timeout_s=GO_S,
 )
 PICOWS_NEEDS = Needs(picows_missing)
+PYTHON_SOCKETIO_NEEDS = Needs(python_socketio_missing)

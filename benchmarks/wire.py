@@ -81,7 +81,10 @@ def prices_in(payload: bytes) -> list[dict[str, Any]]:
     """
     if payload.startswith(b"42["):
         event, *arguments = json.loads(payload[2:])
-        return arguments if event == "tick" else []
+        if event not in ("tick", "stockUpdate"):
+            return []
+        (prices,) = arguments
+        return prices if isinstance(prices, list) else arguments
     if not payload.startswith((b"{", b"[")):
         return []  # the small change of Socket.IO's own protocol
     if payload.startswith((b'{"push":', b'{"id":')):

@@ -13,8 +13,9 @@ SPREAD = "uvicorn-2"  # two web processes
 NODE = ("node-ws", "node-ws-send", "node-ws-cork")
 STOCK = ("stock-uvicorn", "stock-daphne")
 CENTRIFUGO = ("centrifugo", "centrifugo-redis")
+SOCKETIO = ("uvicorn-socketio", "daphne-socketio", "socket.io", "python-socketio")
 PEERS = ("node-ws", "node-ws-cork", "socket.io", "picows", *CENTRIFUGO)
-EVERYONE = (*OURS, *PEERS, "nchan", *STOCK)
+EVERYONE = (*OURS, *SOCKETIO, *(one for one in PEERS if one not in SOCKETIO), "nchan", *STOCK)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ WORKLOADS = {
             "w1",
             "W1: one symbol, every client, as fast as it goes",
             "fanout",
-            (*OURS, *NODE, "socket.io", "picows", *CENTRIFUGO, "nchan", *STOCK),
+            (*OURS, *NODE, *SOCKETIO, "picows", *CENTRIFUGO, "nchan", *STOCK),
             clients=1000,
             symbols=1,
             per_client=1,

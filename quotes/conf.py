@@ -212,6 +212,10 @@ class QuotesSettings(SettingsGroup):
     login_per_minute = Setting(
         20, "Maximum number of token requests per minute and address.", least=1
     )
+    socketio_ping_s = Setting(25.0, "Seconds between two pings to a Socket.IO client.", least=0.1)
+    socketio_pong_s = Setting(
+        20.0, "Seconds in which a Socket.IO client answers a ping.", least=0.1
+    )
     siblings_folder = Setting(
         "",
         "Private folder in which web processes of one port reach each other; `serve` sets it.",

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any
 
 from quotes.access.credentials.presented import Credentials
 from quotes.access.errors import AccessDown, AccessError, BadCredentials
@@ -21,9 +21,6 @@ from quotes.websocket.transports.base import FrameCounter
 
 logger = logging.getLogger(__name__)
 
-# Engine.IO's own defaults: seconds between two pings, and for the answer to one.
-PING_S: Final = 25.0
-PONG_S: Final = 20.0
 _MAX_NAMESPACE = 100
 
 # The tasks of connections that end, so that they are not collected before.
@@ -63,7 +60,7 @@ class Connection:
         self._counter = FrameCounter(self._loop.time)
         self._relay: asyncio.Task[None] | None = None
         self._channel = ""
-        self._ping_timer = self._loop.call_later(PING_S, self._ping)
+        self._ping_timer = self._loop.call_later(conf.socketio_ping_s, self._ping)
         self._join_timer = self._loop.call_later(conf.handshake_timeout_s, self._never_joined)
 
     def open(self, *, upgrades: list[str]) -> None:
@@ -73,8 +70,8 @@ class Connection:
                 packets.opening(
                     self.sid,
                     upgrades=upgrades,
-                    ping_s=PING_S,
-                    pong_s=PONG_S,
+                    ping_s=conf.socketio_ping_s,
+                    pong_s=conf.socketio_pong_s,
                     size=conf.max_message_bytes,
                 )
             ]
@@ -180,11 +177,11 @@ class Connection:
 
     def _ping(self) -> None:
         self.transport.write([packets.packet(packets.PING)])
-        self._ping_timer = self._loop.call_later(PONG_S, self._silent)
+        self._ping_timer = self._loop.call_later(conf.socketio_pong_s, self._silent)
 
     def _ponged(self) -> None:
         self._ping_timer.cancel()
-        self._ping_timer = self._loop.call_later(PING_S, self._ping)
+        self._ping_timer = self._loop.call_later(conf.socketio_ping_s, self._ping)
 
     def _silent(self) -> None:
         """End a client that did not answer a ping."""

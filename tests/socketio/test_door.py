@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -257,10 +258,14 @@ async def test_bad_requests_get_the_codes_of_engine_io(
     assert answer.status == status and json.loads(answer.body)["code"] == code
 
 
-def connections() -> int:
-    """Return how many connections the door has in this event loop."""
+def open_connections() -> list[Any]:
+    """Return the connections of the door in this event loop."""
     (mounted,) = application._application._mounted.values()
-    return len(mounted._application.connections)
+    return list(mounted._application.connections.values())
+
+
+def connections() -> int:
+    return len(open_connections())
 
 
 async def counted() -> int:
