@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
+from hypothesis import given
+from hypothesis import strategies as st
 from redis import Redis
 from redis.exceptions import AuthenticationError
 
@@ -323,24 +325,58 @@ GOOD = struct.pack(">HHIi", 1, 8, RELIANCE_TOKEN, 123400)
 
 
 @pytest.mark.parametrize(
-    "frame",
+    ("frame", "bad_frames", "bad_packets", "heartbeats"),
     [
-        *(b"", b"\0", b"\0\0", b"\xff", b"\xff\xff", b"garbage", os.urandom(2000), GOOD[:-1]),
-        *(GOOD + b"\0", struct.pack(">HH", 1, 7) + b"1234567", struct.pack(">HH", 1, 0)),
-        struct.pack(">HHIi", 1, 8, 5 * 256 + 12, 1),  # a low byte of no segment
-        *(struct.pack(">HH", 1, n) + bytes(n) for n in (9, 27, 29, 33, 45, 183, 185, 400)),
-        struct.pack(">HHI", 2, 7, 1) + b"123" + GOOD[2:],  # an odd packet before a good one
-        *("", "null", "[]", "{", '{"type":"error"}', '{"type":5,"data":{}}', '{"data":"x"}'),
-        *('{"type":"error","data":"no"}', '{"type":"order","data":{}}', "[" * 100_000),
+        *((one, 0, 0, 1) for one in (b"", b"\0", b"\xff", b"\0\0")),
+        *((one, 1, 0, 0) for one in (b"\xff\xff", b"garbage", bytes(range(256)), GOOD[:-1])),
+        *((one, 1, 0, 0) for one in (GOOD + b"\0", b"\0\1", b"\0\2" + GOOD[2:])),
+        *(
+            (struct.pack(">HH", 1, n) + bytes(n), 0, 1, 0)
+            for n in (0, 1, 7, 9, 27, 29, 33, 43, 45, 183, 185, 400)
+        ),
+        (struct.pack(">HHIi", 1, 8, 5 * 256 + 12, 1), 0, 1, 0),  # a low byte of no segment
+        (struct.pack(">HH", 2, 3) + b"123" + GOOD[2:], 0, 1, 0),  # a good packet behind a bad one
+        *((one, 1, 0, 0) for one in ("", "null", "[]", "{", '{"type":"error"}', '{"data":"x"}')),
+        *(('{"type":5,"data":{}}', 0, 0, 0), ("[" * 100_000, 1, 0, 0), ("\0", 1, 0, 0)),
+        *((f'{{"type":"{one}","data":"no"}}', 0, 0, 0) for one in ("error", "message", "order")),
     ],
 )
-async def test_no_frame_ends_the_source(
-    frame: bytes | str, master: None, upstream: Upstream, start: Any
+def test_odd_frames_are_passed_over(
+    frame: bytes | str, bad_frames: int, bad_packets: int, heartbeats: int
 ) -> None:
-    """A frame or a packet that is none is passed over and counted; the line stays up."""
+    """A frame or a packet that is none is counted; what follows is read."""
+    taken: list[Packet] = []
+    connection = KiteConnection(
+        "Kite 1", url="", api_key="", token=AccessToken(), take=taken.extend, tell=print
+    )
+    connection.read(frame)
+    counters = connection.counters
+    found = counters.bad_frames, counters.bad_packets, counters.heartbeats
+    assert found == (bad_frames, bad_packets, heartbeats)
+    connection.read(GOOD)
+    assert taken[-1] == Packet(token=RELIANCE_TOKEN, mode="ltp", last_price=123400)
+
+
+@given(st.lists(st.binary(max_size=400) | st.text(max_size=100)))
+def test_no_frame_fails(frames: list[bytes | str]) -> None:
+    """Whatever comes, reading goes on."""
+    before = READER.counters.frames
+    for frame in frames:
+        READER.read(frame)
+    assert READER.counters.frames == before + len(frames)
+
+
+READER = KiteConnection(
+    "Kite 1", url="", api_key="", token=AccessToken(), take=lambda packets: None, tell=print
+)
+
+
+async def test_garbage_does_not_end_the_line(master: None, upstream: Upstream, start: Any) -> None:
+    """After frames that are none, prices come over the same line."""
     async with start("RELIANCE") as run:
         await eventually(lambda: upstream.subscribed)
-        await upstream.send_raw(frame)
+        for frame in (os.urandom(2000), b"", "", "[" * 100_000, GOOD + b"\0"):
+            await upstream.send_raw(frame)
         await upstream.send_raw(GOOD)
         await eventually(lambda: "RELIANCE" in run.prices())
         assert run.prices() == {"RELIANCE": "1234.00"}

@@ -559,6 +559,15 @@ def test_bad_requests_for_candles_are_refused(path: str, says: str, master: None
     assert says in error(path, 400, "InputException")
 
 
+def test_many_candles_are_compressed(master: None) -> None:
+    """A long answer is compressed for clients that accept it."""
+    Candle.objects.bulk_create([candle(OPENS + n * MINUTE_MS) for n in range(100)])
+    address = f"{HISTORY}/minute?from=2024-04-05&to=2024-04-05"
+    response = client.get(address, headers={"Accept-Encoding": "gzip, deflate"})
+    assert response["Content-Encoding"] == "gzip"
+    assert json.loads(gzip.decompress(response.content)) == client.get(address).json()
+
+
 def test_candles_of_another_instrument_stay_away(master: None) -> None:
     """A token's candles are of its own instrument alone."""
     Candle.objects.bulk_create([candle(OPENS, M_AND_M)])

@@ -51,11 +51,10 @@ class Site:
         path = "/instruments/historical/738561/day?from=2024-04-05&to=2024-04-05"
         return web.request("GET", path, **headers)[0] == 200
 
-    def run(self, *command: str | Path) -> Any:
+    def run(self, *command: str | Path, folder: Path | None = None) -> Any:
         """Run a client in its own environment; return what it prints, numbers exactly."""
-        done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, timeout=50, check=False
-        )
+        options: Any = {"capture_output": True, "text": True, "timeout": 50, "check": False}
+        done = subprocess.run(command, cwd=folder or self.folder, **options)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout.splitlines()[-1], parse_float=Decimal)
 
@@ -184,9 +183,8 @@ def test_the_official_javascript_client_reads_quotes(site: Site, published: None
             days: await kite.getHistoricalData(738561, "day", "2024-04-05", "2024-04-05"),
         }));
     """
-    site.folder = folder
     root = f"http://127.0.0.1:{site.webs['uvicorn'].port}"
     arguments = ("--input-type=module", "-e", program, root, "asha", site.token, *NAMES)
-    found = site.run("node", *arguments)
+    found = site.run("node", *arguments, folder=folder)
     assert sorted(found["ltp"]) == ["738561", "NFO:M&M26AUGFUT", "NSE:M&M", "NSE:RELIANCE"]
     assert found["bfo"] > 30 and len(found["days"]) == 1

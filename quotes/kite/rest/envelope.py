@@ -10,11 +10,12 @@ exceptions of DRF, Django and this project: the views raise them as other views 
 import logging
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
 from django.http import Http404, HttpResponse
+from django.middleware.gzip import GZipMiddleware
 from rest_framework.exceptions import (
     APIException,
     AuthenticationFailed,
@@ -82,6 +83,12 @@ def success_text(data: bytes) -> HttpResponse:
     response = HttpResponse(body, content_type="application/json")
     response["Cache-Control"] = "no-store"
     return response
+
+
+def compressed(request: Request, response: HttpResponse) -> HttpResponse:
+    """Return a long answer compressed, for clients that accept it; it must hold no secret."""
+    compress = GZipMiddleware(lambda unused: response)
+    return cast(HttpResponse, compress.process_response(request._request, response))
 
 
 def answer_error(error: Exception, context: dict[str, Any]) -> Response:

@@ -23,7 +23,7 @@ from quotes.history.queries.ranges import TimeRange, check_length, parse_moment
 from quotes.history.queries.selectors import candles
 from quotes.history.rest.parameters import visible
 from quotes.history.rows import CandleRow, number_text
-from quotes.kite.rest.envelope import KiteView, success_text
+from quotes.kite.rest.envelope import KiteView, compressed, success_text
 from quotes.runtime.clock import DAY_MS, IST_MS, date_of_day
 
 # Kite's names, and how many days one request may cover.
@@ -59,7 +59,7 @@ class HistoricalView(KiteView):
         kind, most_days = INTERVALS[interval]
         span = _range(request, kind, most_days)
         span = visible(span, kind, [readable_until(request, key)])
-        return success_text(_candles_json(key, kind, span, has_oi=has_oi))
+        return compressed(request, success_text(_candles_json(key, kind, span, has_oi=has_oi)))
 
 
 def _flag(request: Request, name: str) -> bool:

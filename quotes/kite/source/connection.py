@@ -144,7 +144,7 @@ class KiteConnection:
                 self.state, self.is_up = "up", True
                 self._tell(f"{self.name}: connected, {len(self.modes):,} instruments")
                 while True:
-                    self._read(await self._frame(socket))
+                    self.read(await self._frame(socket))
                     if time.monotonic() - began > _SETTLED_S:
                         self._backoff.reset()
             except ConnectionClosed as error:
@@ -162,7 +162,7 @@ class KiteConnection:
             socket.transport.abort()
             raise _Silent from None
 
-    def _read(self, frame: str | bytes) -> None:
+    def read(self, frame: str | bytes) -> None:
         """Take a frame; whatever it holds, the connection goes on."""
         counters = self.counters
         counters.frames += 1
