@@ -5,7 +5,7 @@ frame to what the client wrote.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import count
 from typing import Any
@@ -80,6 +80,7 @@ class OpenAlgoDialect(Dialect):
 
     Attributes:
         user: the name of the client's user, once it has authenticated.
+        actions: action -> what makes a request of a message's values and the request's number.
     """
 
     heartbeat_s = math.inf  # OpenAlgo has none; the server's pings keep a connection open
@@ -91,7 +92,7 @@ class OpenAlgoDialect(Dialect):
         self._ids = count(1)
         self._answers: dict[int, _Answer] = {}  # number of a request -> what answers it
         self._error_names: dict[int, str] = {}  # of messages that cannot be carried out
-        self._actions: dict[str, Callable[[_Values, int], Request]] = {
+        self.actions: dict[str, Callable[[_Values, int], Request]] = {
             "authenticate": self._authenticate,
             "auth": self._authenticate,
             "subscribe": self._subscribe,
@@ -115,9 +116,9 @@ class OpenAlgoDialect(Dialect):
         id = next(self._ids)
         try:
             values = read_values(text)
-            action = self._actions.get(action_of(values))
+            action = self.actions.get(action_of(values))
             if action is None:
-                actions = ", ".join(self._actions)
+                actions = ", ".join(self.actions)
                 raise BadMessage(INVALID_ACTION, f"action must be one of {actions}")
             return action(values, id)
         except BadMessage as error:
@@ -200,7 +201,11 @@ class OpenAlgoDialect(Dialect):
                 return UnsubscribeModes(symbols=list(found.names), modes=modes, id=id)  # type: ignore[arg-type]
         elif isinstance(request, UnsubscribeAll):
             keys = list(self._framing.modes)
-            self._answers[id] = partial(self._all_unsubscribed, request, keys)
+            items = []
+            for chunk in chunks(keys, _STEP):
+                items += [_item(*_names_shown(key)) for key in chunk]
+                yield
+            self._answers[id] = partial(self._all_unsubscribed, request, items)
             if keys:
                 return Unsubscribe(symbols=keys, id=id)
         else:
@@ -267,9 +272,8 @@ class OpenAlgoDialect(Dialect):
         return _unsubscribe_answer(message, good, bad, request.echo)
 
     def _all_unsubscribed(
-        self, request: UnsubscribeAll, keys: list[str], frame: ControlFrame
+        self, request: UnsubscribeAll, items: list[dict[str, Any]], frame: ControlFrame
     ) -> _Values:
-        items = [_item(*_names_shown(key)) for key in keys]
         return _unsubscribe_answer(f"{len(items)} unsubscribed", items, [], request.echo)
 
 
@@ -289,10 +293,10 @@ def _names_of(items: list[Item]) -> Steps[_Names]:
     return found
 
 
-def _names_shown(key: str) -> Iterator[str]:
+def _names_shown(key: str) -> tuple[str, str]:
     """Return the symbol and the exchange that the messages of an instrument have."""
     name = name_of(index.snapshot, InstrumentKey.parse(key))
-    return iter((name.symbol, name.exchange))
+    return name.symbol, name.exchange
 
 
 def _item(symbol: str, exchange: str, *, error: str = "", **more: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 A new URL, admin page or action without a row here fails.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
@@ -20,6 +21,7 @@ from instruments.index import index
 from instruments.models import Instrument
 from quotes.access.changes import login_end
 from quotes.access.credentials.logins import LoginRefreshToken
+from quotes.openalgo.dialect import OpenAlgoDialect
 from quotes.publish.publishing import publish_ticks
 from quotes.websocket.protocol import ACTIONS
 from tests.access.people import (
@@ -32,7 +34,7 @@ from tests.access.people import (
     unsigned_token,
 )
 from tests.conftest import In
-from tests.instruments.factories import nifty_option, reliance
+from tests.instruments.factories import equity, nifty_option, reliance, snapshot_of
 from tests.live import LiveServer
 from tests.ticks import message, tick
 
@@ -277,6 +279,40 @@ def told(frame: dict[str, Any]) -> Any:
         return frame["code"]
     rejected = frame.get("rejected", [])
     return f"{rejected[0]['code']} in rejected" if rejected and "feed" in frame else frame["type"]
+
+
+# What OpenAlgo's protocol answers to: anonymous callers and bad tokens, unentitled, entitled.
+OPENALGO_ACTIONS: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
+    "authenticate": ({"api_key": "TOKEN"}, ("AUTHENTICATION_ERROR", "success", "success")),
+    "subscribe": ({"symbol": "TCS", "exchange": "NSE"}, ("NOT_AUTHENTICATED", "error", "success")),
+    "unsubscribe": (
+        {"symbol": "TCS", "exchange": "NSE"},
+        ("NOT_AUTHENTICATED", "success", "success"),
+    ),
+    "unsubscribe_all": ({}, ("NOT_AUTHENTICATED", "success", "success")),
+    "ping": ({}, ("success", "success", "success")),
+    "get_broker_info": ({}, ("NOT_AUTHENTICATED", "success", "success")),
+    "get_supported_brokers": ({}, ("success", "success", "success")),
+}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("caller", CALLERS)
+async def test_every_action_of_openalgo_answers_every_caller_as_it_should(
+    caller: str, live: LiveServer, database: In, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each action has a row; the key or token comes with the first message."""
+    monkeypatch.setattr(index, "_snapshot", snapshot_of(equity("TCS")))
+    assert set(OPENALGO_ACTIONS) == set(OpenAlgoDialect().actions) - {"auth"}
+    token = await database(TOKENS[caller]) or "another server's"
+    column = 0 if caller not in GOOD else 2 if caller in ("entitled", "superuser") else 1
+    async with websockets.connect(f"ws://127.0.0.1:{live.port}/openalgo") as client:
+        for action, (more, answers) in OPENALGO_ACTIONS.items():
+            text = json.dumps({"action": action, **more}).replace("TOKEN", token)
+            await client.send(text)
+            answer = json.loads(await client.recv())
+            assert answer.get("code", answer["status"]) == answers[column], action
+            assert token not in json.dumps(answer)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,6 +1,6 @@
 """What a program does with the package `openalgo`; run by the Python that has it.
 
-    python program.py ROOT KEY
+    python program.py ROOT KEY [WRONG_KEY]
 
 Prints a word when it waits for the next price, and in the end all that came, as JSON.
 """
@@ -112,21 +112,24 @@ def frame(found: Any) -> Any:
     return [[str(when), *map(float, row)] for when, *row in found.itertuples()]
 
 
-def main(root: str, key: str) -> dict[str, Any]:
+def refused(root: str, socket: str, key: str) -> dict[str, Any]:
+    """Return what comes of a wrong key; the client waits for five seconds to be let in."""
+    if not key:
+        return {}
+    wrong = api(api_key=key, host=root, ws_url=socket)
+    return {"entered": wrong.connect(), "wrong": wrong.quotes(**RELIANCE)}
+
+
+def main(root: str, key: str, wrong_key: str = "") -> dict[str, Any]:
     socket = root.replace("http", "ws", 1)
-    wrong = api(api_key=key[:-1], host=root, ws_url=socket)
-    entered: list[bool] = []
-    # It waits for five seconds for an answer that it understands.
-    stranger = threading.Thread(target=lambda: entered.append(wrong.connect()))
+    found: dict[str, Any] = {}
+    stranger = threading.Thread(target=lambda: found.update(refused(root, socket, wrong_key)))
     stranger.start()
     client = api(api_key=key, host=root, ws_url=socket, verbose=1)
-    found = {
-        "stream": stream(client),
-        "requests": request(client),
-        "wrong": wrong.quotes(**RELIANCE),
-    }
+    streamed = stream(client)
+    requests = request(client)
     stranger.join()
-    return {**found, "entered": entered}
+    return {**found, "stream": streamed, "requests": requests}
 
 
 if __name__ == "__main__":

@@ -92,7 +92,9 @@ def test_the_python_client_streams_and_reads(server: str, site: Site, redis: Red
     show("NIFTY2681822050CE", "100.05", 0)
     wait_until(lambda: redis.hlen("quotes:latest") == 2)
     root = f"http://127.0.0.1:{web.port}/openalgo"
-    with Program([str(python), str(FOLDER / "program.py"), root, site.key]) as program:
+    # One server is enough for the five seconds that the client waits in vain.
+    keys = [site.key, *([site.key[:-1]] if server == "uvicorn" else [])]
+    with Program([str(python), str(FOLDER / "program.py"), root, *keys]) as program:
         program.wait_for("SUBSCRIBED", timeout_s=45)
         show("RELIANCE", "2951.25", 1)
         program.wait_for("UNSUBSCRIBED")
@@ -101,8 +103,9 @@ def test_the_python_client_streams_and_reads(server: str, site: Site, redis: Red
         found = json.loads(program.lines[-1].partition(" ")[2])
     check_stream(found["stream"], moment)
     check_requests(found["requests"])
-    assert found["wrong"]["code"] == 403 and "invalid apikey" in found["wrong"]["message"]
-    assert found["entered"] == [False]
+    if server == "uvicorn":
+        assert found["entered"] is False and found["wrong"]["code"] == 403
+        assert "invalid apikey" in found["wrong"]["message"]
     assert site.key not in web.program.text and site.key[:-1] not in web.program.text
 
 

@@ -15,6 +15,7 @@ from instruments.models import Instrument
 from quotes.access.models import ApiKey
 from quotes.history.candles.intervals import Interval
 from quotes.history.models import Candle
+from quotes.openalgo.rest import master
 from quotes.publish.publishing import publish_ticks
 from quotes.store.names import own_key
 from tests.access.people import access_token, api_key, asha, expired_token, forged_token
@@ -404,14 +405,21 @@ def test_expiries_of_an_underlying() -> None:
     assert post("expiry", symbol="NO", exchange="NSE", instrumenttype="options", status=400)
 
 
-def test_master_is_listed_as_json_and_csv() -> None:
+def test_master_is_listed_as_json_and_csv(monkeypatch: pytest.MonkeyPatch) -> None:
     """The only GET: its key is in the query."""
     get = Client().get
-    found = get(f"{ROOT}instruments", {"apikey": FOREIGN, "exchange": "NFO"}).json()
+    whole = {"apikey": FOREIGN}
+    found = json.loads(get(f"{ROOT}instruments", whole | {"exchange": "NFO"}).getvalue())
     assert len(found["data"]) == 4 and found["data"][0]["exchange"] == "NFO"
-    assert len(get(f"{ROOT}instruments", {"apikey": FOREIGN}).json()["data"]) == 9
+    assert found["status"] == "success" and found["message"] == "Found 4 instruments"
+    assert len(json.loads(get(f"{ROOT}instruments", whole).getvalue())["data"]) == 9
+    monkeypatch.setattr(master, "_ROWS", 2)
+    assert len(json.loads(get(f"{ROOT}instruments", whole).getvalue())["data"]) == 9
+    assert (
+        json.loads(get(f"{ROOT}instruments", whole | {"exchange": "MCX"}).getvalue())["data"] == []
+    )
     answer = get(f"{ROOT}instruments", {"apikey": FOREIGN, "exchange": "NSE", "format": "csv"})
-    head, row = answer.content.decode().splitlines()
+    head, row = answer.getvalue().decode().splitlines()
     assert head.startswith("symbol,brsymbol,name,exchange") and row.startswith("RELIANCE,RELIANCE,")
     assert answer["Content-Type"] == "text/csv"
     for query in ({}, {"apikey": FOREIGN, "exchange": "X"}, {"apikey": FOREIGN, "format": "xml"}):

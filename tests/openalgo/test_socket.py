@@ -375,7 +375,7 @@ names = ["symbol", "symbols", "instruments", "exchange", "mode", "depth", "reque
 def test_any_message_is_read_or_refused(told: Any, data: st.DataObject) -> None:
     """No message is a failure of the server's."""
     dialect = OpenAlgoDialect()
-    actions = [*dialect._actions, *ACTIONS, ""]
+    actions = [*dialect.actions, *ACTIONS, ""]
     if isinstance(told, dict):
         told["action"] = data.draw(st.sampled_from(actions))
     try:

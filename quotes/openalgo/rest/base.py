@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import DatabaseError
+from django.http import HttpResponse
 from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import (
@@ -93,10 +94,10 @@ class OpenAlgoView(APIView):
 class PostView(OpenAlgoView):
     """Answers a POST with a JSON body."""
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         return self.answer(request, self.checked(request.data))
 
-    def answer(self, request: Request, terms: dict[str, Any]) -> Response:
+    def answer(self, request: Request, terms: dict[str, Any]) -> HttpResponse:
         """Carry out a request whose body is valid."""
         raise NotImplementedError
 

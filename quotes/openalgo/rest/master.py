@@ -8,25 +8,30 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from django.core.handlers.asgi import ASGIRequest
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Length
-from django.http import HttpResponse
+from django.http import StreamingHttpResponse
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from instruments.index import index
-from instruments.loading import FIELDS, plain
+from instruments.loading import FIELDS, LoadPacer, plain
 from instruments.market import DERIVATIVE_SEGMENTS
 from instruments.models import Instrument
+from instruments.renderers import ENCODER
 from instruments.snapshot import MasterEntry
 from instruments.symbols import MONTHS
+from quotes.history.rest.negotiation import iterate_in_thread
 from quotes.openalgo.rest.base import InstrumentBody, OpenAlgoView, PostView, failure, success
 from quotes.openalgo.rest.instruments import described, unknown
 from quotes.openalgo.symbols import SEGMENTS, OpenAlgoName, find
+from quotes.runtime.time_slices import chunks
 
 _MOST_FOUND = 500
 _MOST_WORDS = 8
+_ROWS = 100  # in a piece of the list of instruments
 _TYPES = ("FUT", "CE", "PE")
 _COLUMNS = (
     *("symbol", "brsymbol", "name", "exchange", "brexchange", "token", "expiry", "strike"),
@@ -96,13 +101,16 @@ class InstrumentsView(OpenAlgoView):
         """Return the instruments of an exchange, or of all."""
         terms = self.checked(request.query_params.dict())
         exchange = terms.get("exchange", "")
-        rows = [described(entry) for entry in _listed([exchange] if exchange else list(SEGMENTS))]
+        symbols = index.snapshot.symbols
+        exchanges = [exchange] if exchange else list(SEGMENTS)
+        tables = [symbols.get(SEGMENTS[one], {}) for one in exchanges]
+        entries = [entry for table in tables for entry in table.values()]
         if terms["format"] == "csv":
-            return _csv(rows, exchange or "all")
-        return success(
-            message=f"Found {len(rows)} instruments",
-            data=[{name: row[name] for name in _COLUMNS} for row in rows],
-        )
+            response = _streamed(request, _csv_pieces(entries), "text/csv")
+            name = f"instruments_{exchange or 'all'}.csv"
+            response["Content-Disposition"] = f'attachment; filename="{name}"'
+            return response
+        return _streamed(request, _json_pieces(entries), "application/json")
 
 
 def _find(exchange: str, symbol: str) -> MasterEntry | None:
@@ -174,15 +182,32 @@ def _plain(value: Any) -> Any:
     return plain(value) if isinstance(value, Decimal) else value
 
 
-def _listed(exchanges: list[str]) -> Iterator[MasterEntry]:
-    for exchange in exchanges:
-        yield from index.snapshot.symbols.get(SEGMENTS[exchange], {}).values()
+def _streamed(request: Request, pieces: Iterator[bytes], kind: str) -> StreamingHttpResponse:
+    content: Any = pieces
+    if isinstance(request._request, ASGIRequest):
+        content = iterate_in_thread(pieces)
+    headers = {"Cache-Control": "no-store"}
+    return StreamingHttpResponse(content, content_type=kind, headers=headers)
 
 
-def _csv(rows: list[dict[str, Any]], name: str) -> HttpResponse:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    headers = {"Content-Disposition": f'attachment; filename="instruments_{name}.csv"'}
-    return HttpResponse(text.getvalue(), content_type="text/csv", headers=headers)
+def _json_pieces(entries: list[MasterEntry]) -> Iterator[bytes]:
+    """Yield the answer in pieces, with rests: the event loop sends prices meanwhile."""
+    pace = LoadPacer()
+    yield b'{"status":"success","message":"Found %d instruments","data":[' % len(entries)
+    for number, some in enumerate(chunks(entries, _ROWS)):
+        rows = [{name: row[name] for name in _COLUMNS} for row in map(described, some)]
+        pace()
+        yield (b"," if number else b"") + ENCODER.encode(rows)[1:-1]
+    yield b"]}"
+
+
+def _csv_pieces(entries: list[MasterEntry]) -> Iterator[bytes]:
+    """As `_json_pieces`, for CSV."""
+    pace = LoadPacer()
+    yield ",".join(_COLUMNS).encode() + b"\n"
+    for some in chunks(entries, _ROWS):
+        text = io.StringIO()
+        writer = csv.DictWriter(text, _COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writerows(map(described, some))
+        pace()
+        yield text.getvalue().encode()
