@@ -8,7 +8,7 @@ AmiBroker's plug-in looks for texts in it.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -22,7 +22,7 @@ from quotes.websocket.delivery.day_fields import day_fields
 from quotes.websocket.delivery.framing import Framing
 from quotes.websocket.delivery.price_message import DELAYED, PriceMessage
 from quotes.websocket.protocol import ControlFrame
-from quotes.websocket.transports.base import TEXT, FrameTransport
+from quotes.websocket.transports.base import TEXT, FrameTransport, JoiningTransport
 
 _AND = "+"  # between the modes of one instrument
 _ORDER = list(MODE_NUMBERS)
@@ -36,11 +36,12 @@ Answer = Callable[[ControlFrame], Mapping[str, Any] | None]
 class OpenAlgoFraming(Framing):
     """The frames of one client: `modes` has all modes of an instrument, as in `ltp+full`."""
 
-    __slots__ = ("_answer",)
+    __slots__ = ("_answer", "_together")
 
     def __init__(self, transport: FrameTransport, answer: Answer) -> None:
         super().__init__(transport)
         self._answer = answer
+        self._together = cast(JoiningTransport, transport).together  # as those of WebSockets are
 
     def set_mode(self, mode: str, key: str | None = None) -> None:
         """Add modes of an instrument; there are none that are the client's."""
@@ -73,7 +74,7 @@ class OpenAlgoFraming(Framing):
     def _made(self, message: PriceMessage, modes: list[str]) -> Any:
         if len(modes) == 1:
             return self.transport.frame(TEXT, market_data(message, MODE_NUMBERS[modes[0]]))
-        return self.transport.together([self._single(message, one) for one in modes])
+        return self._together([self._single(message, one) for one in modes])
 
     def _single(self, message: PriceMessage, mode: str) -> Any:
         """Return the frame of one mode, which others may have alone."""

@@ -88,10 +88,8 @@ def test_every_tick_is_one_of_a_real_market(
         depth = read_depth(tick.fields["depth"])
         bids, offers = ([Decimal(one.price) for one in side] for side in (depth.buy, depth.sell))
         assert (bids[0], offers[0]) == (values["bid"], values["ask"])
-        assert (int(depth.buy[0].quantity), int(depth.sell[0].quantity)) == (
-            values["bid_qty"],
-            values["ask_qty"],
-        )
+        waiting = [Decimal(side[0].quantity) for side in (depth.buy, depth.sell)]
+        assert waiting == [values["bid_qty"], values["ask_qty"]]
         assert bids == sorted(bids, reverse=True) and offers == sorted(offers) and bids[-1] > 0
         assert all(int(one.quantity) > 0 < int(one.orders) for one in depth.buy + depth.sell)
         assert values["last_trade_time"] == tick.timestamp

@@ -27,9 +27,6 @@ class FrameTransport(Protocol):
     def frame(self, opcode: int, payload: bytes) -> Any:
         """Return a frame, TEXT or BINARY, in the form that `write` takes."""
 
-    def together(self, frames: list[Any]) -> Any:
-        """Return frames as one in the form that `write` takes, sent one after another."""
-
     def write(self, frames: list[Any]) -> None:
         """Take frames, to be sent in this order."""
 
@@ -44,6 +41,13 @@ class FrameTransport(Protocol):
 
     def abort(self) -> None:
         """End the connection at once."""
+
+
+class JoiningTransport(FrameTransport, Protocol):
+    """A transport for clients that may get several frames of one price."""
+
+    def together(self, frames: list[Any]) -> Any:
+        """Return frames as one in the form that `write` takes, sent one after another."""
 
 
 # A client is closed after this many messages, or other frames, in a row above its rate.
