@@ -11,9 +11,8 @@ from typing import Any
 _HIDDEN = "[hidden]"
 _SECRETS = re.compile(
     r"""(?ix)
-    (?: (?<= token=) | (?<= ticket=) | (?<= apikey=) | (?<= api_key=)
-      | (?<= bearer\.) | (?<= bearer\ ) | (?<= api-key\ ) )
-        [A-Za-z0-9._~+/=%-]+
+    (?: (?<= token=) | (?<= ticket=) | (?<= apikey=) | (?<= api_key=) ) [^&\s"'<>]+
+    | (?: (?<= bearer\.) | (?<= bearer\ ) | (?<= api-key\ ) ) [A-Za-z0-9._~+/=%-]+
     | (?<= bearer%20) [A-Za-z0-9._~+/=%-]+
     | \beyJ [A-Za-z0-9_-]{8,} \. [A-Za-z0-9_-]* (?: \. [A-Za-z0-9_-]* )?
     | (?<= [?&]key=) [^&\s"'<>]+

@@ -110,6 +110,7 @@ ROWS: dict[str, tuple[str, dict[str, int]]] = {
     "POST /api/prices/": (message("NSE_EQ:RELIANCE"), PUBLISHERS),
     "GET /api/prices.csv": ("?symbols=NSE_EQ:RELIANCE", KNOWN),
     "GET /api/prices/<path:symbol>/": ("NSE_EQ:RELIANCE", PRICES),
+    "GET /kite": ("", row(426, bad=426)),
     "GET /quote": ("?i=NSE:RELIANCE", KITE),
     "GET /quote/ohlc": ("?i=NSE:RELIANCE", KITE),
     "GET /quote/ltp": ("?i=NSE:RELIANCE", KITE),

@@ -135,6 +135,9 @@ KEY = "lp_0123456789ab_" + "k" * 43
     [
         f"GET /live-price?token={TOKEN} HTTP/1.1",
         "GET /live-price?a=1&ticket=secret-ticket&b=2",
+        f"GET /kite?api_key=asha&access_token={TOKEN}&uid=1 HTTP/1.1",
+        f'"WebSocket /kite?api_key=asha&access_token={KEY}" 403',
+        "GET /kite?api_key=asha&access_token=!$(secret-ticket)",
         f"authorization: Bearer {TOKEN}",
         "Authorization: Bearer opaque.secret-ticket",
         f"sec-websocket-protocol: live-price, bearer.{TOKEN}",
