@@ -36,12 +36,12 @@ Answer = Callable[[ControlFrame], Mapping[str, Any] | None]
 class OpenAlgoFraming(Framing):
     """The frames of one client: `modes` has all modes of an instrument, as in `ltp+full`."""
 
-    __slots__ = ("_answer", "_together")
+    __slots__ = ("_answer", "_transport")
 
     def __init__(self, transport: FrameTransport, answer: Answer) -> None:
         super().__init__(transport)
         self._answer = answer
-        self._together = cast(JoiningTransport, transport).together  # as those of WebSockets are
+        self._transport = cast(JoiningTransport, transport)  # as those of WebSockets are
 
     def set_mode(self, mode: str, key: str | None = None) -> None:
         """Add modes of an instrument; there are none that are the client's."""
@@ -74,7 +74,7 @@ class OpenAlgoFraming(Framing):
     def _made(self, message: PriceMessage, modes: list[str]) -> Any:
         if len(modes) == 1:
             return self.transport.frame(TEXT, market_data(message, MODE_NUMBERS[modes[0]]))
-        return self._together([self._single(message, one) for one in modes])
+        return self._transport.together([self._single(message, one) for one in modes])
 
     def _single(self, message: PriceMessage, mode: str) -> Any:
         """Return the frame of one mode, which others may have alone."""
