@@ -7,6 +7,7 @@ from quotes.openalgo.rest.history import HistoryView, IntervalsView
 from quotes.openalgo.rest.master import ExpiryView, InstrumentsView, SearchView, SymbolView
 from quotes.openalgo.rest.prices import DepthView, MultiQuotesView, QuotesView
 from quotes.openalgo.rest.server import NotFoundView, PingView
+from quotes.rest.pages import upgrade_required
 
 _api = [
     path("quotes", QuotesView.as_view()),
@@ -23,10 +24,11 @@ _api = [
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("openalgo", upgrade_required),
     path("openalgo/api/v1/", include(_api)),
     # For AmiBroker's plug-in, which takes a host and a port and no path.
     path("api/v1/", include(_api)),
 ]
 websockets: list[URLPattern] = [
-    path("openalgo", OpenAlgoConsumer.as_asgi()),
+    path(address, OpenAlgoConsumer.as_asgi()) for address in ("openalgo", "openalgo/")
 ]

@@ -7,6 +7,7 @@ A message is made once per process and kept with the price, for all clients. It 
 AmiBroker's plug-in looks for texts in it.
 """
 
+import weakref
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ import msgspec
 
 from instruments.index import index
 from instruments.keys import InstrumentKey
+from instruments.snapshot import MasterSnapshot
 from quotes.openalgo.protocol import BROKER, MODE_NUMBERS
 from quotes.openalgo.symbols import name_of
 from quotes.openalgo.values import depth_text, fields_of, joined_object, last_price, quote
@@ -27,7 +29,10 @@ from quotes.websocket.transports.base import TEXT, FrameTransport, JoiningTransp
 _AND = "+"  # between the modes of one instrument
 _ORDER = list(MODE_NUMBERS)
 
+_MOST_NAMES = 200_000
+
 encode = msgspec.json.Encoder().encode
+_BROKER = encode(BROKER)
 
 # Returns the message of a frame that is no price; None if none is sent.
 Answer = Callable[[ControlFrame], Mapping[str, Any] | None]
@@ -98,18 +103,42 @@ def market_data(message: PriceMessage, mode: int) -> bytes:
     """Return the JSON text of a price in a mode."""
     tick = read_frame(message.frame)
     if mode == 1:
-        values = last_price(tick, tick.fields)
+        values = last_price(tick, tick.fields if b'"last_trade_time"' in tick.others else {})
     else:
         days = None if message.kind == DELAYED else day_fields
         fields = fields_of(message.key, tick, days)
         values = quote(tick, fields)
         if mode == 3:
             values["depth"] = depth_text(fields)
-    name = name_of(index.snapshot, InstrumentKey.parse(message.key))
-    return b'{"type":"market_data","symbol":%b,"exchange":"%b","mode":%d,"data":%b,"broker":%b}' % (
-        encode(name.symbol),
-        name.exchange.encode(),
+    return b'{"type":"market_data",%b,"mode":%d,"data":%b,"broker":%b}' % (
+        _names.text(message.key),
         mode,
         joined_object(values),
-        encode(BROKER),
+        _BROKER,
     )
+
+
+class _Names:
+    """The JSON text of each instrument's symbol and exchange, by the newest master."""
+
+    def __init__(self) -> None:
+        # A strong reference would keep a whole master that another has replaced.
+        self._snapshot: weakref.ref[MasterSnapshot] | None = None
+        self._texts: dict[str, bytes] = {}
+
+    def text(self, key: str) -> bytes:
+        snapshot = index.snapshot
+        if self._snapshot is None or self._snapshot() is not snapshot:
+            self._snapshot = weakref.ref(snapshot)
+            self._texts = {}
+        found = self._texts.get(key)
+        if found is None:
+            name = name_of(snapshot, InstrumentKey.parse(key))
+            found = b'"symbol":%b,"exchange":"%b"' % (encode(name.symbol), name.exchange.encode())
+            if len(self._texts) < _MOST_NAMES:
+                self._texts[key] = found
+        return found
+
+
+# Those of this process: messages are made once for all of its event loops.
+_names = _Names()

@@ -152,6 +152,7 @@ OPENALGO_ROWS = {
     "GET <path:rest>": ("funds", OPENALGO_NOTHING),
     "POST <path:rest>": ("{}", OPENALGO_NOTHING),
 }
+ROWS["GET /openalgo"] = ("", row(426, bad=426))
 ROWS |= {
     door.replace(" ", f" {root}"): told
     for door, told in OPENALGO_ROWS.items()

@@ -100,9 +100,19 @@ def test_quote_has_the_tick_and_its_day(redis: Redis) -> None:
 def test_answers_are_compact(redis: Redis) -> None:
     """AmiBroker's plug-in looks for texts without spaces, and numbers with their digits."""
     publish_ticks([tick("NSE_EQ:RELIANCE", "2950.50")], client=redis)
-    body = {"apikey": FOREIGN, "symbol": "RELIANCE", "exchange": "NSE"}
-    answer = Client().post("/api/v1/quotes", body, content_type="application/json")
-    assert b'"status":"success"' in answer.content and b'"ltp":2950.50' in answer.content
+    Candle.objects.bulk_create([candle(OPENS)])
+    texts = {
+        "quotes": (b'"ltp":2950.50', b'"open":0,'),
+        "history": (b'"data":[{"timestamp":%d,' % (OPENS // 1000), b'"close":100.00,'),
+        "ping": (b'"message":"pong"',),
+    }
+    for path, parts in texts.items():
+        body = (
+            f'{{"apikey":"{FOREIGN}","symbol":"RELIANCE","exchange":"NSE","interval":"1m",'
+            '"start_date":"2024-04-05","end_date":"2024-04-05"}'
+        )
+        answer = Client().post(f"/api/v1/{path}", body, content_type="application/json")
+        assert all(part in answer.content for part in (b'"status":"success"', *parts)), path
 
 
 @pytest.mark.parametrize(

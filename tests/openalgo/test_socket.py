@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -22,14 +23,20 @@ from quotes.openalgo.dialect import OpenAlgoDialect
 from quotes.openalgo.framing import market_data
 from quotes.runtime.clock import date_of, now_ms
 from quotes.websocket.delivery.price_message import PriceMessage
-from quotes.websocket.feed.feed import current_feed
+from quotes.websocket.feed.feed import current_feed, master_changed
 from quotes.websocket.protocol import ACTIONS, Request
 from tests.access.people import access_token, api_key, asha, expired_token
 from tests.conftest import In
-from tests.instruments.factories import nifty50_index, nifty_call, reliance, snapshot_of
+from tests.instruments.factories import (
+    nifty50_index,
+    nifty_call,
+    nifty_option,
+    reliance,
+    snapshot_of,
+)
 from tests.live import LiveServer
 from tests.ticks import MOMENT, message, publish
-from tests.waiting import DEADLINE_S
+from tests.waiting import DEADLINE_S, eventually
 from tests.websocket.test_delayed import log
 
 FOREIGN = "0123456789abcdef" * 4  # the form of an OpenAlgo server's keys
@@ -205,6 +212,56 @@ async def test_prices_come_under_the_name_that_was_sent(
         assert answer["status"] == "success"
         found = await one.receive()
         assert {key: found[key] for key in told} == told and str(found["data"]["ltp"]) == "1.50"
+
+
+def test_names_follow_the_master(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A price has the name that the newest master gives its instrument."""
+    frame = message("NIFTY24APR18000CE", "1", segment="NFO").encode()
+    price = PriceMessage("NFO:NIFTY24APR18000CE", 1, 1, MOMENT, frame)
+    for rows, symbol in (([nifty_call()], CALL["symbol"]), ([], "NIFTY24APR18000CE")):
+        monkeypatch.setattr(index, "_snapshot", snapshot_of(*rows))
+        assert json.loads(market_data(price, 1))["symbol"] == symbol
+
+
+async def test_client_follows_a_name_that_an_import_brings(
+    live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In all of its modes."""
+    monkeypatch.setattr(index, "_snapshot", snapshot_of())
+    async with client(live) as one:
+        await one.enter()
+        await one.subscribe(RELIANCE, mode=1)
+        await one.subscribe(RELIANCE, mode=3)
+        monkeypatch.setattr(index, "_snapshot", snapshot_of(reliance()))
+        master_changed()
+        feed = await current_feed()
+        (session,) = feed.listeners
+        requested = session.subscriptions.requested  # type: ignore[attr-defined]
+        await eventually(lambda: set(requested) == {"NSE_EQ:RELIANCE"})
+        publish(redis, "NSE_EQ:RELIANCE", message("RELIANCE", "7"))
+        found = [await one.receive() for _ in range(2)]
+        assert [(each["mode"], each["data"]["ltp"]) for each in found] == [(1, 7), (3, 7)]
+
+
+async def test_many_symbols_in_one_message(
+    live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are subscribed and unsubscribed in steps, each with a status of its own."""
+    strikes = [str(strike) for strike in range(10_000, 11_000)]
+    rows = [nifty_option(f"NIFTY24APR{one}CE", date(2024, 4, 25), one) for one in strikes]
+    monkeypatch.setattr(index, "_snapshot", snapshot_of(*rows))
+    symbols = [{"symbol": f"NIFTY25APR24{one}CE", "exchange": "NFO"} for one in strikes]
+    async with client(live) as one:
+        await one.enter()
+        answer = await one.subscribe(*symbols, mode=2)
+        assert answer["status"] == "success"
+        assert [each["symbol"] for each in answer["subscriptions"]] == [
+            each["symbol"] for each in symbols
+        ]
+        publish(redis, "NFO:NIFTY24APR10999CE", message("NIFTY24APR10999CE", "1"))
+        assert (await one.receive())["symbol"] == "NIFTY25APR2410999CE"
+        answer = await one.ask(action="unsubscribe_all")
+        assert len(answer["successful"]) == 1000
 
 
 async def test_quote_has_the_statistics_of_the_day(live: LiveServer, redis: Redis) -> None:

@@ -251,3 +251,22 @@ async def test_asgi_client_that_cannot_be_served_is_cut_off(
     transport.write(["{}"])
     await eventually(lambda: aborted == [True] and transport._task.done())
     assert "as a mistake would" in caplog.text
+
+
+async def test_frames_that_are_due_as_one_are_sent_in_order() -> None:
+    """Through ASGI each is a message of its own; their bytes count until they are sent."""
+    sent: list[Any] = []
+    may_send = asyncio.Event()
+
+    async def send(event: dict[str, Any]) -> None:
+        await may_send.wait()
+        sent.append(event.get("text"))
+
+    transport = AsgiTransport(send, on_abort=lambda: None)
+    both = transport.together([transport.frame(TEXT, b"one"), transport.frame(TEXT, b"two")])
+    transport.write([both, "three"])
+    assert (len(both), transport.unsent()) == (6, 11)
+    may_send.set()
+    await eventually(lambda: len(sent) == 3)
+    assert sent == ["one", "two", "three"] and transport.unsent() == 0
+    transport.abort()
