@@ -10,6 +10,7 @@ monthly contract has none. Each name is written in one way only: another spellin
 found, because a client looks for its prices under the name that it sent.
 """
 
+from datetime import date
 from typing import NamedTuple
 
 from instruments import market, vendors
@@ -105,6 +106,11 @@ def symbol_of(entry: MasterEntry) -> str:
     strike = "" if entry.strike is None else format_strike(entry.strike)
     day = f"{entry.expiry:%d}{month}{entry.expiry:%y}"
     return f"{entry.underlying}{day}{strike}{entry.instrument_type}"
+
+
+def day_text(day: date) -> str:
+    """Return a day of expiry as OpenAlgo's master has it: 28-MAR-24."""
+    return f"{day:%d}-{MONTHS[day.month - 1]}-{day:%y}"
 
 
 def find(snapshot: MasterSnapshot, exchange: str, symbol: str) -> MasterEntry | None:

@@ -593,6 +593,29 @@ async def test_limit_of_symbols_counts_instruments(live: LiveServer, settings: A
         )
 
 
+@pytest.mark.django_db(transaction=True)
+async def test_limit_of_connections_is_an_error(
+    live: LiveServer, settings: Any, required: None, database: In
+) -> None:
+    """A user with as many connections as allowed does not get in, and stays connected."""
+    settings.QUOTES_MAX_CONNECTIONS_PER_USER = 1
+    key = await database(lambda: api_key(asha("NSE_EQ"), ApiKey.Scope.READ))
+    async with client(live) as one, client(live) as other:
+        assert (await one.enter(key))["user_id"] == "asha"
+        answer = await other.enter(key)
+        assert answer["code"] == "AUTHENTICATION_ERROR" and "at most 1" in answer["message"]
+        assert (await other.ask(action="ping"))["type"] == "pong"
+
+
+async def test_too_many_messages_are_an_error(live: LiveServer, settings: Any) -> None:
+    """Each is answered so; the connection stays open."""
+    settings.QUOTES_MAX_MESSAGES_PER_S = 1
+    async with client(live) as one:
+        await one.enter()
+        answers = [await one.ask(action="ping") for _ in range(8)]
+        assert answers[0]["type"] == "pong" and answers[-1]["code"] == "RATE_LIMIT_EXCEEDED"
+
+
 async def test_silent_connection_gets_no_message(live: LiveServer, settings: Any) -> None:
     """OpenAlgo has no heartbeat: a client would not know what to do with one."""
     settings.QUOTES_HEARTBEAT_S = 0.1

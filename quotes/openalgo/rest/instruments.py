@@ -9,7 +9,7 @@ from rest_framework.exceptions import APIException
 from instruments.errors import InstrumentsError, UnknownSymbol, quoted
 from instruments.snapshot import MasterEntry
 from quotes.openalgo.naming import requested_name
-from quotes.openalgo.symbols import EXCHANGES, OpenAlgoName, symbol_of
+from quotes.openalgo.symbols import EXCHANGES, OpenAlgoName, day_text, symbol_of
 from quotes.store.latest import Wanted
 from quotes.store.requested_names import resolve_names
 
@@ -64,7 +64,6 @@ def described(entry: MasterEntry) -> dict[str, Any]:
     We are no broker: the broker's names are the exchange's, and the token is the exchange's. The
     largest quantity of an order is not in our master; OpenAlgo's default is 1.
     """
-    is_derivative = entry.expiry is not None
     return {
         "id": entry.id,
         "symbol": symbol_of(entry),
@@ -73,7 +72,7 @@ def described(entry: MasterEntry) -> dict[str, Any]:
         "exchange": EXCHANGES[entry.segment],
         "brexchange": EXCHANGES[entry.segment],
         "token": "" if entry.exchange_token is None else str(entry.exchange_token),
-        "expiry": f"{entry.expiry:%d-%b-%y}".upper() if is_derivative else "",
+        "expiry": "" if entry.expiry is None else day_text(entry.expiry),
         "strike": entry.strike or Decimal(0),
         "lotsize": entry.lot_size or 1,
         "instrumenttype": entry.instrument_type,

@@ -26,7 +26,7 @@ from instruments.symbols import MONTHS
 from quotes.history.rest.negotiation import iterate_in_thread
 from quotes.openalgo.rest.base import InstrumentBody, OpenAlgoView, PostView, failure, success
 from quotes.openalgo.rest.instruments import described, unknown
-from quotes.openalgo.symbols import SEGMENTS, OpenAlgoName, find
+from quotes.openalgo.symbols import SEGMENTS, OpenAlgoName, day_text, find
 from quotes.runtime.time_slices import chunks
 
 _MOST_FOUND = 500
@@ -90,7 +90,7 @@ class ExpiryView(PostView):
         days = index.expiries(SEGMENTS[exchange], symbol, futures=kind == "futures")
         return success(
             message=f"Found {len(days)} expiry dates for {symbol} {kind} in {exchange}",
-            data=[f"{day:%d-%b-%y}".upper() for day in days],
+            data=list(map(day_text, days)),
         )
 
 
