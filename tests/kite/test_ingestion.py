@@ -148,7 +148,7 @@ async def test_packets_become_ticks_of_our_instruments(
         assert upstream.queries == [{"api_key": ["key"], "access_token": [TOKEN]}]
         now = now_ms() // 1000
         await upstream.send(
-            full(exchange_time=now), Packet(token=NIFTY_TOKEN, mode="quote", last_price=2251370)
+            full(exchange_time=now), Packet(token=NIFTY_TOKEN, mode="full", last_price=2251370)
         )
         await eventually(lambda: len(run.ticks) == 2)
         first, second = run.ticks
@@ -252,12 +252,29 @@ async def test_nothing_to_take_is_an_error(master: None, upstream: Upstream) -> 
     index.__init__()  # type: ignore[misc]
 
 
+async def test_packets_of_the_default_mode_are_passed_over_at_first(
+    master: None, upstream: Upstream, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A price of long ago in the default mode, without its time, is not taken for one of now."""
+    async with start("RELIANCE") as run:
+        await eventually(lambda: upstream.subscribed == {RELIANCE_TOKEN: "full"})
+        await upstream.send(Packet(token=RELIANCE_TOKEN, mode="quote", last_price=1))
+        await upstream.send(full())
+        await eventually(lambda: run.ticks)
+        assert run.prices() == {"RELIANCE": "2925.50"}
+        # Later on whatever comes is better than nothing.
+        (connection,) = run.ingestion.connections
+        monkeypatch.setattr(connection, "_settled_at", 0.0)
+        await upstream.send(Packet(token=RELIANCE_TOKEN, mode="quote", last_price=1))
+        await eventually(lambda: run.prices() == {"RELIANCE": "0.01"})
+
+
 # -- losses ----------------------------------------------------------------------------------------
 
 
 async def test_a_restart_of_kite_is_survived(master: None, upstream: Upstream, start: Any) -> None:
     """After a restart everything is subscribed again, and ticks go on."""
-    async with start("RELIANCE", "NIFTY 50") as run:
+    async with start("RELIANCE", "NIFTY 50", mode="ltp") as run:
         for price in (1000, 2000, 3000):
             await eventually(lambda: len(upstream.subscribed) == 2)
             await upstream.send(Packet(token=RELIANCE_TOKEN, mode="ltp", last_price=price))
@@ -373,7 +390,7 @@ READER = KiteConnection(
 
 async def test_garbage_does_not_end_the_line(master: None, upstream: Upstream, start: Any) -> None:
     """After frames that are none, prices come over the same line."""
-    async with start("RELIANCE") as run:
+    async with start("RELIANCE", mode="ltp") as run:
         await eventually(lambda: upstream.subscribed)
         for frame in (os.urandom(2000), b"", "", "[" * 100_000, GOOD + b"\0"):
             await upstream.send_raw(frame)
@@ -387,7 +404,7 @@ async def test_what_kite_says_is_in_the_log(
     master: None, upstream: Upstream, start: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A text of Kite's is logged; packets of instruments that nobody wants are counted."""
-    async with start("RELIANCE") as run:
+    async with start("RELIANCE", mode="ltp") as run:
         await eventually(lambda: upstream.subscribed)
         await upstream.send_raw('{"type":"error","data":"limit reached"}')
         await eventually(lambda: "Kite says: 'limit reached'" in caplog.text)
@@ -446,7 +463,7 @@ async def test_what_has_come_is_published_before_the_end(
         slow.extend(ticks)
         return len(ticks)
 
-    async with start("RELIANCE", publish=publish) as run:
+    async with start("RELIANCE", mode="ltp", publish=publish) as run:
         await eventually(lambda: upstream.subscribed)
         for price in range(1, 20):
             await upstream.send(Packet(token=RELIANCE_TOKEN, mode="ltp", last_price=price))
@@ -464,12 +481,14 @@ async def test_redis_that_refuses_for_good_ends_the_source(
 
     path = tmp_path / "token"
     path.write_text(TOKEN)
-    run = Run(upstream, Source(names=("RELIANCE",)), AccessToken(path), publish=refuse)
+    source = Source(names=("RELIANCE",), mode="ltp")
+    run = Run(upstream, source, AccessToken(path), publish=refuse)
     task = asyncio.create_task(run.ingestion.run())
     await eventually(lambda: upstream.subscribed)
     await upstream.send(Packet(token=RELIANCE_TOKEN, mode="ltp", last_price=1))
     with pytest.raises(AuthenticationError):
-        await task
+        async with asyncio.timeout(10):
+            await task
     index.__init__()  # type: ignore[misc]
 
 

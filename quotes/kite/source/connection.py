@@ -30,6 +30,9 @@ DEFAULT_MODE = "quote"
 # A frame of 3,000 full packets has 558,002 bytes.
 _MAX_FRAME_BYTES = 4 << 20
 _OPEN_TIMEOUT_S = 10.0
+# A subscription begins in the default mode, whose packets have no time: the price of long ago that
+# comes first would be taken for one of now, and what follows in the wanted mode for an older one.
+_MODES_AFTER_S = 2.0
 _LOOK_EVERY_S = 0.5
 _SETTLED_S = 10.0
 
@@ -86,6 +89,7 @@ class KiteConnection:
         self._refused_s = refused_s
         self._sent: Modes = {}  # what the other side knows
         self._sending = asyncio.Lock()
+        self._settled_at = 0.0  # until then packets may be of another mode than is wanted
         self._socket: ClientConnection | None = None
         self._warn = RateLimitedWarnings(logger)
 
@@ -186,6 +190,8 @@ class KiteConnection:
                 counters.bad_packets += 1
                 self._warn("packet", f"{self.name}: passed over a packet of Kite: {error}")
         counters.packets += len(packets)
+        if time.monotonic() < self._settled_at:
+            packets = [one for one in packets if one.mode == self._sent.get(one.token, one.mode)]
         self._take(packets)
 
     def _read_text(self, frame: str) -> None:
@@ -211,6 +217,7 @@ class KiteConnection:
             new = [token for token in wanted if token not in sent]
             if gone:
                 await socket.send(_message("unsubscribe", gone))
+            self._settled_at = time.monotonic() + _MODES_AFTER_S
             if new:
                 await socket.send(_message("subscribe", new))
             changed: dict[str, list[int]] = {}
