@@ -175,6 +175,11 @@ def test_fields_come_from_the_tick_or_its_day_or_are_zero(master: None, redis: R
     assert found["depth"]["buy"][0] == DEPTH["buy"][0]
     assert found["depth"]["buy"][1:] == [{"price": 0, "quantity": 0, "orders": 0}] * 4
     assert found["depth"]["sell"] == DEPTH["sell"][:5]
+    show(redis, tick("RELIANCE", "2925.50", MOMENT, bid=2925, bid_qty=3, ask=0, ask_qty=1))
+    best = data("/quote?i=NSE:RELIANCE")["NSE:RELIANCE"]["depth"]
+    assert best["buy"][0] == {"price": 2925, "quantity": 3, "orders": 0}
+    assert best["sell"] == [{"price": 0, "quantity": 0, "orders": 0}] * 5
+    show(redis, tick("RELIANCE", "2925.50", MOMENT, **more))
     ohlc = data("/quote/ohlc?i=NSE:RELIANCE")["NSE:RELIANCE"]
     assert ohlc == {name: found[name] for name in ("instrument_token", "last_price", "ohlc")}
 

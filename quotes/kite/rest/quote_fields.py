@@ -91,15 +91,27 @@ def _net_change(tick: Tick, fields: Fields) -> Decimal | int:
 
 
 def _depth(fields: Fields) -> dict[str, Any]:
-    try:
-        depth = read_depth(fields.get(DEPTH_FIELD, b"{}"))
-    except BadTick:
-        depth = Depth()
-    return {"buy": _side(depth.buy), "sell": _side(depth.sell)}
+    """Return both sides of the depth; without one, the best bid and ask that the tick has."""
+    text = fields.get(DEPTH_FIELD)
+    if text is None:
+        sides = {"buy": _best(fields, "bid"), "sell": _best(fields, "ask")}
+    else:
+        try:
+            depth = read_depth(text)
+        except BadTick:  # a bridge of the release before lets any value pass
+            depth = Depth()
+        sides = {"buy": _side(depth.buy), "sell": _side(depth.sell)}
+    return {name: side + [_NO_ENTRY] * (MAX_LEVELS - len(side)) for name, side in sides.items()}
+
+
+def _best(fields: Fields, name: str) -> list[dict[str, Any]]:
+    if not _number(fields, name):
+        return []
+    return [{"price": _price(fields, name), "quantity": _whole(fields, f"{name}_qty"), "orders": 0}]
 
 
 def _side(entries: tuple[DepthEntry, ...]) -> list[dict[str, Any]]:
-    found = [
+    return [
         {
             "price": msgspec.Raw(one.price.encode()),
             "quantity": _whole_of(one.quantity),
@@ -107,7 +119,6 @@ def _side(entries: tuple[DepthEntry, ...]) -> list[dict[str, Any]]:
         }
         for one in entries
     ]
-    return found + [_NO_ENTRY] * (MAX_LEVELS - len(found))
 
 
 def _time_text(timestamp: int) -> str | None:
