@@ -11,7 +11,7 @@ from redis import Redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from instruments.index import index
+from instruments.index import FollowingFailure, index
 from quotes.access.changes import login_end
 from quotes.access.credentials.logins import LoginRefreshToken
 from quotes.access.models import ApiKey, SegmentGrant
@@ -466,6 +466,27 @@ async def test_without_a_token_a_client_is_anonymous_or_refused(
     settings.QUOTES_AUTH = "required"
     for query in ("x=1", "api_key=anybody", "api_key=anybody&access_token="):
         assert await refusal(live, query) == 403
+
+
+async def test_handshakes_wait_for_the_master(
+    live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that comes back before a new process has read the master loses no subscription."""
+    is_read = asyncio.Event()
+    monkeypatch.setattr(index, "wait", lambda timeout_s: is_read.is_set())
+    publish(redis, "NSE:RELIANCE", message("NSE:RELIANCE", "1"))
+    asyncio.get_running_loop().call_later(0.1, is_read.set)
+    async with kite(live) as client:
+        assert is_read.is_set()
+        await client.send("subscribe", [RELIANCE])
+        assert (await client.tick())["last_price"] == 1
+    is_read.clear()
+    monkeypatch.setattr("quotes.kite.ticker.consumer._MASTER_WAIT_S", 0.1)
+    assert await refusal(live, "api_key=anybody") == 503
+    is_read.set()
+    monkeypatch.setattr(index, "failure", FollowingFailure("OperationalError", 1, 0.0))
+    monkeypatch.setattr(index._snapshot, "version", -1)
+    assert await refusal(live, "api_key=anybody") == 503
 
 
 @pytest.mark.django_db(transaction=True)

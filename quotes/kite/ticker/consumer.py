@@ -1,8 +1,11 @@
 """The consumer of /kite: who connects, by the URL, and how such a client is served."""
 
+import asyncio
+import time
 from typing import Any
 from urllib.parse import unquote
 
+from instruments.index import index
 from quotes.access.credentials.presented import Credentials
 from quotes.access.errors import BadCredentials
 from quotes.conf import conf
@@ -13,6 +16,9 @@ from quotes.websocket.feed.feed import Feed
 from quotes.websocket.handshake import open_access
 from quotes.websocket.refusals import HandshakeRefused
 
+_MASTER_WAIT_S = 10.0
+_MASTER_PAUSE_S = 0.05
+
 
 class KiteConsumer(SessionConsumer):
     """Serves one of Kite's clients.
@@ -22,6 +28,7 @@ class KiteConsumer(SessionConsumer):
     """
 
     async def open_access(self, feed: Feed) -> ClientAccess:
+        await _master_read()
         try:
             access = await open_access(self.scope, feed.access_service, find=credentials_of)
         except HandshakeRefused as refused:
@@ -40,6 +47,25 @@ class KiteConsumer(SessionConsumer):
         await super().connect()
         if self.session is not None:
             self.session.outbox.batch = True  # what is due together leaves as one frame
+
+
+async def _master_read() -> None:
+    """Return when this process has read the instrument master.
+
+    Clients subscribe as soon as they are connected, and are not told which tokens are unknown.
+
+    Raises:
+        HandshakeRefused: 503, as it is not read yet; the client tries again.
+    """
+    deadline = time.monotonic() + _MASTER_WAIT_S
+    while not index.wait(0):
+        if time.monotonic() > deadline:
+            break
+        await asyncio.sleep(_MASTER_PAUSE_S)
+    else:
+        if index.version >= 0 or index.failure is None:
+            return
+    raise HandshakeRefused(503, "the instrument master is not read yet, try again")
 
 
 def credentials_of(scope: Any) -> Credentials | None:
