@@ -194,7 +194,7 @@ AXES_CLIENT_IP_CALLABLE = "quotes.access.middleware.lockout.address_of"
 AXES_VERBOSE = False
 
 # Pages of other sites, for the API alone; sockets are for `quotes/websocket/origins.py`.
-CORS_URLS_REGEX = r"^/(api|openalgo)/"
+CORS_URLS_REGEX = r"^/(api|openalgo|udf)/|^/widgets\.json$"
 CORS_ALLOWED_ORIGINS = [
     origin.strip().rstrip("/")
     for origin in os.environ.get("QUOTES_ALLOWED_ORIGINS", "").split(",")

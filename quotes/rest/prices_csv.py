@@ -13,7 +13,6 @@ from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
-from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -31,6 +30,7 @@ from quotes.access.rest.url_keys import (
 from quotes.errors import quoted
 from quotes.history.formats.columns import iso_time
 from quotes.history.formats.csv_text import name_cell
+from quotes.rest.negotiation import OneFormat
 from quotes.rest.quotes import Quote, read_quotes, segment_quotes
 from quotes.runtime.clock import india_time
 from quotes.store.latest import Wanted
@@ -119,21 +119,11 @@ class PricesCsvQuery(Query):
     )
 
 
-class _AnyFormat(BaseContentNegotiation):
-    """Answers with the one format that there is, whatever the request accepts."""
-
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        return parsers[0]
-
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
-        return renderers[0], renderers[0].media_type
-
-
 class PricesCsvView(APIView):
     authentication_classes = URL_AUTHENTICATION
     permission_classes = URL_PERMISSIONS
     throttle_classes = URL_THROTTLES
-    content_negotiation_class = _AnyFormat
+    content_negotiation_class = OneFormat
 
     @extend_schema(
         operation_id="prices_csv",

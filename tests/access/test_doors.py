@@ -89,6 +89,8 @@ OPENALGO_NOTHING = row(404, bad=404)
 PAGES = row(403, bad=302)  # of admin, for who has permissions; a token is no session
 ADMIN = PAGES | {"superuser": 200, "unentitled": 302, "entitled": 302, "publisher": 302}
 
+UDF_RANGE = "resolution=1D&from=1712275200&to=1712361600"
+
 # method and address -> who gets what; {} stands for what an address is asked with
 ROWS: dict[str, tuple[str, dict[str, int]]] = {
     "GET /": ("", EVERYBODY),
@@ -99,6 +101,24 @@ ROWS: dict[str, tuple[str, dict[str, int]]] = {
     "GET /api/schema/": ("", DOCUMENTS),
     "GET /api/docs/": ("", DOCUMENTS),
     "GET /api/segments/": ("", KNOWN),
+    "GET /widgets.json": ("", KNOWN),
+    "GET /udf/config": ("", KNOWN),
+    "GET /udf/symbols": ("?symbol=NSE_EQ:RELIANCE", KNOWN),
+    "GET /udf/symbol_info": ("?group=NSE_EQ", KNOWN),
+    "GET /udf/search": ("?query=REL", KNOWN),
+    "GET /udf/history": (f"?symbol=NSE_EQ:RELIANCE&{UDF_RANGE}", PRICES),
+    "GET /udf/time": ("", KNOWN),
+    "GET /udf/marks": ("?symbol=NSE_EQ:RELIANCE", KNOWN),
+    "GET /udf/timescale_marks": ("?symbol=NSE_EQ:RELIANCE", KNOWN),
+    "GET /udf/quotes": ("?symbols=NSE_EQ:RELIANCE", KNOWN),
+    # With a URL key that is none, whatever else the caller brings.
+    **{
+        f"GET /udf/key/<str:url_key>/{name}": ("lp_none", row(401))
+        for name in (
+            *("config", "symbols", "symbol_info", "search", "history", "time"),
+            *("marks", "timescale_marks", "quotes"),
+        )
+    },
     "GET /api/market-status/": ("", KNOWN),
     "GET /api/instruments/": ("", KNOWN),
     "GET /api/instruments/<path:key>/": ("NSE_EQ:RELIANCE", KNOWN),
@@ -232,7 +252,12 @@ def test_every_address_answers_every_caller_as_it_should(
         if answer.status_code in (401, 403) and answer["Content-Type"] == "application/json":
             found = answer.json()
             is_of_other_shape = "api/v1/" in door or "error_type" in found
-            assert found["status"] == "error" if is_of_other_shape else found["code"] == expected
+            if "/udf/" in door or "widgets" in door:
+                assert found["s"] == "error" and found["errmsg"]
+            elif is_of_other_shape:
+                assert found["status"] == "error"
+            else:
+                assert found["code"] == expected
             assert not token or token not in answer.content.decode()
 
 

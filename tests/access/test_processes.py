@@ -290,6 +290,9 @@ async def test_no_token_is_in_any_log(deployment: Deployment, redis: Redis) -> N
             for address in ("/api/prices.csv?symbols=NSE_EQ:TCS&key=", "/no/such/page?key="):
                 status, text = web.request_text("GET", address + key)
                 assert status in (200, 401, 404) and key not in text
+            for address in (f"/udf/key/{key}/config", f"/udf/key/{key}/nosuch"):
+                status, text = web.request_text("GET", address)
+                assert status in (200, 401, 404) and key not in text
         web.request("POST", "/api/token/verify/", {"token": access})
         body = {"username": "meera", "password": "not her password"}
         assert web.request("POST", "/api/token/", body)[0] == 401

@@ -88,12 +88,7 @@ def last_candles(
     if series is None:
         return []
     if interval > Interval.DAY:
-        days = 7 if interval is Interval.WEEK else 31
-        first = 0
-        newest = last_candles(key=key, interval=Interval.DAY, count=1, before_ms=before_ms)
-        if newest:
-            first = newest[0].start - (count + 1) * days * Interval.DAY.step_ms
-        return list(_candles_of_one(key, series, interval, first, before_ms))[-count:]
+        return _last_periods(key, series, interval, count, before_ms)
     own: list[CandleRow] = []
     if series.own is not None:
         rows = Candle.objects.filter(series_id=series.own, interval=interval, start__lt=before_ms)
@@ -115,6 +110,28 @@ def last_candles(
             return joined[-count:]
         back *= 2
     return list(_candles_of_one(key, series, interval, first, before_ms))[-count:]
+
+
+def _last_periods(
+    key: InstrumentKey, series: InstrumentSeries, interval: Interval, count: int, before_ms: int
+) -> list[CandleRow]:
+    """Return the last weeks or months that start before a moment, by time."""
+    length_ms = (count + 1) * (7 if interval is Interval.WEEK else 31) * DAY_MS
+    found: list[CandleRow] = []
+    first = before_ms
+    while len(found) < count:
+        # Between two periods with candles there may be many without.
+        older = last_candles(key=key, interval=Interval.DAY, count=1, before_ms=first)
+        if older:
+            first = period_of(interval, max(0, older[0].start - length_ms))[0]
+        elif found or first <= 0:
+            break
+        else:
+            first = 0
+        found = list(_candles_of_one(key, series, interval, first, before_ms))
+        if not older:
+            break
+    return found[-count:]
 
 
 def _candles_of_one(

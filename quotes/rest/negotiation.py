@@ -1,0 +1,19 @@
+"""Content negotiation of views that answer in one format."""
+
+from typing import Any
+
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.request import Request
+
+
+class OneFormat(BaseContentNegotiation):
+    """Answers with the one format that there is, whatever the request accepts.
+
+    Programs that read a fixed format often accept others, or nothing that fits.
+    """
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type
