@@ -8,15 +8,16 @@ it does not know better: `/quote` has prices.
 import csv
 import io
 import threading
+import time
+import weakref
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
 from instruments.index import index
-from instruments.loading import LoadPacer
 from instruments.market import CASH_SEGMENTS, INDEX_SEGMENTS
-from instruments.snapshot import MasterEntry
+from instruments.snapshot import MasterEntry, MasterSnapshot
 from quotes.kite.rest.names import EXCHANGE_OF, EXCHANGES
 from quotes.runtime.time_slices import chunks
 
@@ -35,10 +36,17 @@ class Dump(NamedTuple):
     Attributes:
         version: of the master that it was made of.
         compressed: CSV in gzip.
+        made_of: returns the master that it was made of, None if that is no longer in memory.
     """
 
     version: int
     compressed: bytes
+    made_of: Callable[[], MasterSnapshot | None]
+
+    @property
+    def is_newest(self) -> bool:
+        """Whether it was made of the master that the process has now."""
+        return self.made_of() is index.snapshot
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the CSV in pieces."""
@@ -64,10 +72,10 @@ class InstrumentDumps:
         """Return the dump of an exchange, or of all; raise KeyError without such an exchange."""
         segments = EXCHANGES[exchange] if exchange else tuple(EXCHANGE_OF)
         dump = self._made.get(exchange)
-        if dump is None or dump.version != index.version:
+        if dump is None or not dump.is_newest:
             with self._making:
                 dump = self._made.get(exchange)
-                if dump is None or dump.version != index.version:
+                if dump is None or not dump.is_newest:
                     dump = self._made[exchange] = _make(segments)
         return dump
 
@@ -75,7 +83,6 @@ class InstrumentDumps:
 def _make(segments: tuple[str, ...]) -> Dump:
     snapshot = index.snapshot
     entries = [one for code in segments for one in snapshot.symbols.get(code, {}).values()]
-    pace = LoadPacer()
     compress = zlib.compressobj(wbits=_GZIP)
     text = io.StringIO()
     write = csv.writer(text, lineterminator="\n").writerow
@@ -88,9 +95,9 @@ def _make(segments: tuple[str, ...]) -> Dump:
         parts.append(compress.compress(text.getvalue().encode()))
         text.seek(0)
         text.truncate()
-        pace()
+        time.sleep(0)  # the event loop would otherwise wait 5 ms for its turn
     parts.append(compress.compress(text.getvalue().encode()))
-    return Dump(snapshot.version, b"".join([*parts, compress.flush()]))
+    return Dump(snapshot.version, b"".join([*parts, compress.flush()]), weakref.ref(snapshot))
 
 
 def _row(entry: MasterEntry) -> tuple[object, ...]:
