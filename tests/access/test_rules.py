@@ -149,6 +149,7 @@ KEY = "lp_0123456789ab_" + "k" * 43
         f"GET /udf/key/{KEY}/history?symbol=TCS",
         f"GET /udf/config?a={KEY.replace('_', '%5F')}",
         "GET /api/prices.csv?key=secret-ticket&columns=price",
+        "POST /socket.io/?EIO=4&transport=polling&sid=secret-ticket",
     ],
 )
 def test_credentials_are_hidden_wherever_they_are(text: str) -> None:
