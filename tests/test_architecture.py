@@ -88,6 +88,7 @@ OWN_TASKS = {
     "quotes/kafka/backlog_reader.py": "goes on after any error, and `/readyz` names it",
     "quotes/kafka/registry.py": "the caller waits for the answer, or the error",
     "quotes/websocket/request_queue.py": "one client's, which ends with its error",
+    "quotes/websocket/transports/uvicorn.py": "one client's, which uvicorn waits for at its end",
     "quotes/websocket/transports/asgi.py": "one client's, which ends with its error",
     "quotes/socketio/application.py": "a poll's, which ends with its answer",
     "quotes/socketio/connection.py": "one client's, which ends with its error, or it is logged",

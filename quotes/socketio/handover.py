@@ -4,8 +4,8 @@ The processes of `serve` share a port, so the kernel may hand a client's poll, o
 any of them. The id of a connection begins with the name of its process. That listens on a Unix
 socket of this name in QUOTES_SIBLINGS_FOLDER, which only this user may enter; the one that the
 request came to passes the events of ASGI to it and back. Prices on the way to a WebSocket pass as
-prepared frames. If the process is gone, so is the connection: the client gets Engine.IO's error 1
-and connects again.
+prepared frames; on uvicorn the WebSocket itself is passed instead. If the process is gone, so is
+the connection: the client gets Engine.IO's error 1 and connects again.
 """
 
 import asyncio
@@ -20,7 +20,9 @@ from weakref import WeakKeyDictionary
 
 from quotes.conf import conf
 from quotes.socketio.link import FRAMES, Link, LinkedSocket, event_of
+from quotes.websocket.transports import passing
 from quotes.websocket.transports.base import EXTENSION
+from quotes.websocket.transports.passing import HANDOVER, ConnectionListener, Handover
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ _OPEN_S = 5.0
 # While many connect at once, the queue of a socket may be full for a moment.
 _TRIES = 20
 _PAUSE_S = 0.05
+# Ends the name under which a process takes WebSockets as they are.
+_SOCKETS = ".s"
 # Of the scope, what the other process needs to know.
 _PASSED = ("type", "method", "path", "query_string", "scheme")
 
@@ -54,9 +58,7 @@ class Siblings:
         self._names: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[str]] = (
             WeakKeyDictionary()
         )
-        self._servers: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Server] = (
-            WeakKeyDictionary()
-        )
+        self._listeners: list[Any] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def own_name(self) -> str:
@@ -76,7 +78,9 @@ class Siblings:
                 server = await loop.create_unix_server(
                     lambda: Link(self._opened), path, backlog=_BACKLOG
                 )
-                self._servers[loop] = server  # uvloop closes one that nobody keeps
+                self._listeners += [server]  # uvloop closes one that nobody keeps
+                if passing.taker is not None:
+                    self._listeners += [ConnectionListener(path + _SOCKETS, passing.taker)]
             except (OSError, ValueError) as error:
                 logger.error("cannot take requests of other web processes: %s", error)
         return name
@@ -86,7 +90,10 @@ class Siblings:
         name = sid[:_NAME_LENGTH]
         if not conf.siblings_folder or not _NAME.fullmatch(name) or name == await self.own_name():
             return False
-        link = await _opened_link(str(Path(conf.siblings_folder, name)))
+        path = str(Path(conf.siblings_folder, name))
+        if await _passed_socket(path + _SOCKETS, scope):
+            return True
+        link = await _opened_link(path)
         if link is None:
             return False
         return await _Passage(link, scope, receive, send).run()
@@ -198,6 +205,19 @@ class _Passage:
         else:
             with contextlib.suppress(Exception):  # servers differ in what they raise
                 await self._send({"type": "websocket.close", "code": 1012})
+
+
+async def _passed_socket(path: str, scope: Any) -> bool:
+    """Pass the socket itself, where both servers can do that; return whether it was passed."""
+    handover: Handover | None = (scope.get("extensions") or {}).get(HANDOVER)
+    if handover is None:
+        return False
+    for _ in range(_TRIES):
+        try:
+            return handover.pass_to(path)
+        except BlockingIOError:
+            await asyncio.sleep(_PAUSE_S)
+    return False
 
 
 async def _opened_link(path: str) -> Link | None:

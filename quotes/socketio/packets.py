@@ -8,6 +8,7 @@ the header off again.
     https://github.com/socketio/engine.io-protocol, https://github.com/socketio/socket.io-protocol
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -144,12 +145,20 @@ def disconnected() -> bytes:
     return packet(MESSAGE + DISCONNECT)
 
 
-def payload_of(frame: bytes) -> bytes:
-    """Return a packet without the header of its frame."""
-    length = frame[1]
-    return frame[2:] if length < 126 else frame[4:] if length == 126 else frame[10:]
+def payloads_of(frames: Iterable[bytes]) -> Iterator[bytes]:
+    """Return packets without the headers of their frames; several may stand together."""
+    for data in frames:
+        at = 0
+        while at < len(data):
+            length, begin = data[at + 1], at + 2
+            if length == 126:
+                length, begin = int.from_bytes(data[begin : begin + 2], "big"), begin + 2
+            elif length == 127:
+                length, begin = int.from_bytes(data[begin : begin + 8], "big"), begin + 8
+            at = begin + length
+            yield data[begin:at]
 
 
-def body_of(frames: list[bytes]) -> bytes:
+def body_of(frames: Iterable[bytes]) -> bytes:
     """Return these packets as the body of an answer to a poll."""
-    return SEPARATOR.join(map(payload_of, frames))
+    return SEPARATOR.join(payloads_of(frames))

@@ -30,7 +30,7 @@ class PlainSocket(AsgiTransport):
     """A WebSocket of a server that takes no prepared frames: each is sent as text."""
 
     def write(self, frames: list[Any]) -> None:
-        super().write([packets.payload_of(frame).decode() for frame in frames])
+        super().write([payload.decode() for payload in packets.payloads_of(frames)])
 
 
 class ClientTransport:
@@ -65,6 +65,9 @@ class ClientTransport:
 
     def frame(self, opcode: int, payload: bytes) -> bytes:
         return wire_frame(opcode, payload)
+
+    def together(self, frames: list[bytes]) -> bytes:
+        return b"".join(frames)
 
     def write(self, frames: list[bytes]) -> None:
         if self.is_closing:

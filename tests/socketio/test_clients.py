@@ -71,7 +71,7 @@ class OtherClient:
         """Return what comes with the next event of one of these names."""
         while True:
             name, value = await self.next()
-            if name in names:
+            if name in names and value not in ("heartbeat", "market_status"):  # of notices
                 return value
 
     def leave(self) -> None:

@@ -124,3 +124,4 @@ def test_body_of_a_poll_has_no_headers(length: int) -> None:
     text = "4" + "x" * (length - 1)
     frames = [packets.packet(text), packets.packet("2")]
     assert packets.body_of(frames) == f"{text}\x1e2".encode()
+    assert packets.body_of([b"".join(frames), frames[1]]) == f"{text}\x1e2\x1e2".encode()

@@ -60,6 +60,10 @@ def _unchunked(data: bytes) -> bytes:
     return b"".join(parts)
 
 
+# Come whenever the feed or a market changes.
+_UNASKED = ('42["notice",{"type":"heartbeat"', '42["notice",{"type":"market_status"')
+
+
 def events_in(packets: Sequence[str]) -> list[Any]:
     """Return the events among packets: name and argument."""
     return [json.loads(one[2:]) for one in packets if one.startswith("42")]
@@ -96,10 +100,13 @@ class PollingClient:
         return await request(self.port, self.path)
 
     async def poll(self) -> list[str]:
-        """Return the packets of the next poll; pings are answered."""
-        answer = await self.get()
-        assert answer.status == 200, answer
-        return answer.body.split("\x1e")
+        """Return the packets of the next poll, without changes of feed and markets."""
+        while True:
+            answer = await self.get()
+            assert answer.status == 200, answer
+            packets = [one for one in answer.body.split("\x1e") if not one.startswith(_UNASKED)]
+            if packets:
+                return packets
 
     async def events(self, count: int) -> list[Any]:
         """Return the next events."""
@@ -116,10 +123,13 @@ class SocketClient:
         self.connection = connection
 
     async def packet(self) -> str:
+        """Return the next packet that tells of no change of feed or market."""
         async with asyncio.timeout(DEADLINE_S):
-            text = await self.connection.recv()
-        assert isinstance(text, str)
-        return text
+            while True:
+                text = await self.connection.recv()
+                assert isinstance(text, str)
+                if not text.startswith(_UNASKED):
+                    return text
 
     async def join(self, auth: str = "") -> None:
         assert (await self.packet()).startswith("0{")

@@ -8,6 +8,7 @@ websockets-sansio protocol, so it refuses versions that it was not tested with.
 import asyncio
 import contextlib
 import socket
+from functools import partial
 from typing import Any
 
 import h11
@@ -18,8 +19,10 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Opcode
 
 from quotes.conf import conf
+from quotes.websocket.transports import passing
 from quotes.websocket.transports.base import EXTENSION, FLOOD_CLOSE_S, SMALL_FRAGMENT, WireTransport
 from quotes.websocket.transports.deadlines import REQUEST_TIMEOUT, write_time_s
+from quotes.websocket.transports.passing import HANDOVER, pass_connection
 
 _TESTED_VERSIONS = ("0.54.",)
 
@@ -75,9 +78,16 @@ class UvicornTransport(WireTransport):
 
 
 class PriceWebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's protocol, which announces a frame transport in each connection's scope."""
+    """uvicorn's protocol, which announces a frame transport in each connection's scope.
+
+    It is the `Handover` of its connection as well.
+    """
 
     _is_stopped = False
+
+    def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        passing.taker = passing.taker or partial(_take, config, server_state, app_state)
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -94,6 +104,18 @@ class PriceWebSocketProtocol(WebSocketsSansIOProtocol):
             self.prices = UvicornTransport(self)
             scope: Any = self.scope
             scope["extensions"][EXTENSION] = self.prices
+            if not self.transport.get_extra_info("sslcontext"):
+                scope["extensions"][HANDOVER] = self
+
+    def pass_to(self, path: str) -> bool:
+        connection = self.transport.get_extra_info("socket")
+        if self.handshake_complete or self.transport.is_closing() or connection is None:
+            return False
+        if not pass_connection(path, self.request.serialize(), connection.fileno()):
+            return False
+        self.handshake_complete = True  # for uvicorn: nothing more is sent
+        self.transport.abort()  # this process' descriptor alone: the connection stays open
+        return True
 
     def handle_ping(self) -> None:
         pong = b"".join(self.conn.data_to_send())  # those of further pings of this read with it
@@ -167,6 +189,26 @@ class PriceWebSocketProtocol(WebSocketsSansIOProtocol):
             self.prices.on_drain()
 
 
+def _take(
+    config: Any, server_state: Any, app_state: Any, request: bytes, connection: socket.socket
+) -> None:
+    """Serve the WebSocket of a connection that another process passes on."""
+    loop = asyncio.get_running_loop()
+    protocol = PriceWebSocketProtocol(config, server_state, app_state)
+
+    async def begin() -> None:
+        try:
+            await loop.connect_accepted_socket(lambda: protocol, connection)
+        except OSError:
+            connection.close()  # the client is gone
+            return
+        protocol.data_received(request)
+
+    task = loop.create_task(begin())
+    server_state.tasks.add(task)
+    task.add_done_callback(server_state.tasks.discard)
+
+
 class PriceHTTPProtocol(H11Protocol):
     """Ends a connection whose request's headers, or whose reading of an answer, take too long.
 
@@ -180,6 +222,9 @@ class PriceHTTPProtocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        passing.taker = passing.taker or partial(
+            _take, self.config, self.server_state, self.app_state
+        )
         # Whatever the operating system does not take at once is a matter of the deadline.
         transport.set_write_buffer_limits(high=0)
         self._wait()
