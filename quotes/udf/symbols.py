@@ -11,7 +11,7 @@ from instruments.keys import InstrumentKey
 from instruments.models import Instrument
 from instruments.searching import instrument_of
 from instruments.snapshot import MasterEntry
-from instruments.symbols import readings
+from instruments.symbols import MONTHS, readings
 from quotes.runtime.clock import midnight_of, ms_of_day
 from quotes.udf.hours import UdfHours, closing_time, udf_hours
 from quotes.udf.resolutions import INTRADAY, RESOLUTIONS
@@ -60,7 +60,8 @@ def terms_of(row: MasterEntry | Instrument) -> Terms:
     """Return the terms that the master has."""
     text = row.name or row.symbol
     if row.expiry is not None:
-        text = f"{row.underlying or row.symbol} {row.expiry.day} {row.expiry:%b %Y}"
+        month = MONTHS[row.expiry.month - 1].capitalize()
+        text = f"{row.underlying or row.symbol} {row.expiry.day} {month} {row.expiry.year}"
         strike = f"{row.strike.normalize():f} " if row.strike is not None else ""
         text += f" {strike}{row.instrument_type}"
     return Terms(row.key, text, row.instrument_type, row.tick_size, row.expiry)

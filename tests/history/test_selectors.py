@@ -1,11 +1,16 @@
 """Reads of recorded ticks and candles."""
 
+from datetime import date, timedelta
+
 import pytest
 from redis import Redis
 
 from instruments.keys import InstrumentKey
 from quotes.history.candles.intervals import Interval
+from quotes.history.models import Candle
 from quotes.history.queries.selectors import candles, last_candles, last_ticks, ticks, ticks_after
+from quotes.runtime.clock import midnight_of
+from tests.history.factories import candle
 from tests.history.logs import MINUTE, OPENING, log, log_row, record
 from tests.history.test_recorder import AAPL, RELIANCE
 
@@ -53,3 +58,20 @@ def test_pages_of_ticks_and_candles_leave_nothing_out(redis: Redis) -> None:
         starts += [row.start for row in some]
         mark = (some[-1].key, some[-1].start)
     assert starts == [OPENING + n * MINUTE for n in range(8)]
+
+
+def test_last_weeks_and_months_are_found_beyond_a_long_gap() -> None:
+    """As many as were requested, whole, however long nothing traded between two of them."""
+    traded = [date(2019, 3, 5), date(2019, 3, 8), date(2021, 6, 30), date(2024, 4, 4)]
+    Candle.objects.bulk_create(candle(midnight_of(day), interval=Interval.DAY) for day in traded)
+    weeks = [midnight_of(day - timedelta(days=day.weekday())) for day in traded[1:]]
+    months = [midnight_of(day.replace(day=1)) for day in traded[1:]]
+    for interval, starts in ((Interval.WEEK, weeks), (Interval.MONTH, months)):
+        for count in range(1, 5):
+            found = last_candles(key=RELIANCE, interval=interval, count=count)
+            assert [row.start for row in found] == starts[-count:]
+        assert found[0].volume == 20
+        before = last_candles(key=RELIANCE, interval=interval, count=2, before_ms=starts[-1])
+        assert [row.start for row in before] == starts[:2]
+        assert last_candles(key=RELIANCE, interval=interval, count=2, before_ms=starts[0]) == []
+    assert last_candles(key=AAPL, interval=Interval.WEEK, count=2) == []

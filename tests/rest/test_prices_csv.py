@@ -82,7 +82,7 @@ def test_prices_are_a_table_with_exact_digits(shares: None) -> None:
     )
 
 
-def test_columns_come_in_the_order_asked_for(shares: None) -> None:
+def test_columns_come_in_the_requested_order(shares: None) -> None:
     """Any of them, further ones as well; spaces around names do not matter."""
     query = (
         "symbols=%20RELIANCE%20,reliance&refresh=7&columns=local_time,%20price,timestamp,ask_qty"

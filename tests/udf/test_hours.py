@@ -117,7 +117,7 @@ SPECIAL = st.one_of(
     st.dictionaries(st.dates(date(2024, 1, 1), date(2025, 12, 31)), SPECIAL, max_size=8),
     st.dates(date(2024, 1, 1), date(2025, 12, 31)),
 )
-def test_any_hours_are_told_as_they_are(
+def test_any_hours_are_written_as_they_are(
     sessions: list[Session], special: dict[date, SpecialDay], today: date
 ) -> None:
     """Of any table of sessions and special days; without a session today: around the clock."""
@@ -129,8 +129,8 @@ def test_any_hours_are_told_as_they_are(
     for day in days(today - timedelta(days=200), today + timedelta(days=100)):
         traded = trading_hours(hours, day)
         expected = [] if traded is None else [f"{edge:%H%M}" for edge in traded]
-        told = [edge for period in chart_periods(found, day) for edge in period]
-        assert told[:1] + told[-1:] == expected
+        written = [edge for period in chart_periods(found, day) for edge in period]
+        assert written[:1] + written[-1:] == expected
 
 
 @pytest.mark.django_db

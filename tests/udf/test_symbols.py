@@ -1,4 +1,4 @@
-"""What charts are told of instruments, and what their search field finds."""
+"""The fields of instruments for charts, and what their search field finds."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -261,7 +261,7 @@ def test_bad_request_says_what_is_wrong(
     ],
 )
 def test_search_finds_the_likeliest_first(query: dict[str, Any], first: list[str]) -> None:
-    """The symbol, those that begin so, those that have it somewhere; filtered as asked."""
+    """The symbol itself, those that begin so, then those that have it somewhere."""
     found = get("search", **query)
     assert [one["ticker"] for one in found][: len(first)] == first and bool(found) == bool(first)
     for one in found:
@@ -292,7 +292,7 @@ def test_group_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(get("symbol_info", group="NFO", status=400)["errmsg"]) > 10
 
 
-def test_delay_is_told(required: None) -> None:
+def test_delay_is_shown(required: None) -> None:
     """To a user who sees the segment late."""
     user = asha("NSE_EQ")
     SegmentGrant.objects.create(user=user, segment="NFO", delay_minutes=15)
