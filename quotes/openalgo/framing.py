@@ -65,7 +65,7 @@ class OpenAlgoFraming(Framing):
 
     def frame(self, message: PriceMessage) -> Any:
         modes = self.modes.get(message.key, _ORDER[0])
-        slot = f"{self.transport.form}.openalgo.{modes}"
+        slot = self._slot_of(message.key, modes)
         found = message.product(slot)
         if found is None:
             found = self._made(message, modes.split(_AND))
@@ -83,12 +83,20 @@ class OpenAlgoFraming(Framing):
 
     def _single(self, message: PriceMessage, mode: str) -> Any:
         """Return the frame of one mode, which others may have alone."""
-        slot = f"{self.transport.form}.openalgo.{mode}"
+        slot = self._slot_of(message.key, mode)
         found = message.product(slot)
         if found is None:
             found = self._made(message, [mode])
             message.keep(slot, found)
         return found
+
+    def _slot_of(self, key: str, modes: str) -> str:
+        """Return the key under which messages keep the frame of some modes.
+
+        A frame that was made before the day was read, or with another master, is not used again.
+        """
+        day = "day" if key in day_fields.days else ""
+        return f"{self.transport.form}.openalgo.{modes}.{day}{index.version}"
 
     def _modes_of(self, key: str) -> list[str]:
         modes = self.modes.get(key)

@@ -22,6 +22,7 @@ from quotes.openalgo import consumers, framing
 from quotes.openalgo.dialect import OpenAlgoDialect
 from quotes.openalgo.framing import market_data
 from quotes.runtime.clock import date_of, now_ms
+from quotes.websocket.delivery.day_fields import day_fields
 from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.feed import current_feed, master_changed
 from quotes.websocket.protocol import ACTIONS, Request
@@ -277,6 +278,23 @@ async def test_quote_has_the_statistics_of_the_day(live: LiveServer, redis: Redi
             publish(redis, "RELIANCE", message("RELIANCE", "10", moment := moment + 1))
             data = (await one.receive())["data"]
         assert str(data["open"]) == "9.50" and data["close"] == 9 and data["high"] == 12
+
+
+async def test_price_is_made_again_once_its_day_is_read(live: LiveServer, redis: Redis) -> None:
+    """A client that comes later gets the day's fields with the same price."""
+    moment = now_ms()
+    day = f'{{"date":"{date_of(moment)}","open":9.50,"high":12,"low":8,"prev_close":9,"volume":5}}'
+    redis.hset("quotes:day", "NSE_EQ:RELIANCE", day)
+    day_fields.keep(set())
+    async with client(live) as one, client(live) as other:
+        publish(redis, "RELIANCE", message("RELIANCE", "10", moment))
+        await one.enter()
+        await one.subscribe(RELIANCE, mode=2)
+        assert (await one.receive())["data"]["open"] == 0
+        await eventually(lambda: "NSE_EQ:RELIANCE" in day_fields.days)
+        await other.enter()
+        await other.subscribe(RELIANCE, mode=2)
+        assert str((await other.receive())["data"]["open"]) == "9.50"
 
 
 # -- answers ---------------------------------------------------------------------------------------

@@ -132,10 +132,10 @@ def _search(query: str, exchange: str) -> Iterator[MasterEntry]:
         rows = rows.filter(segment=SEGMENTS[exchange])
     for word in words:
         rows = rows.filter(_matches(word))
-    known = {entry.key for entry in first}
+    keys = {entry.key for entry in first}
     for row in _ranked(rows, query)[:_MOST_FOUND]:
         entry = _entry_of(row)
-        if entry.key not in known:
+        if entry.key not in keys:
             yield entry
 
 
