@@ -4,7 +4,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from benchmarks.dialects import Dialect, centrifugo, first_version, live_price, nchan, socket_io
+from benchmarks.dialects import (
+    Dialect,
+    centrifugo,
+    first_version,
+    kite,
+    live_price,
+    nchan,
+    socket_io,
+)
 from benchmarks.installing import (
     CENTRIFUGO,
     CENTRIFUGO_NEEDS,
@@ -71,6 +79,7 @@ class Contender:
     prepare: tuple[Program, ...] = ()  # run to their end before the others
     files: tuple[str, ...] = ()  # of PEERS, filled in and put into {folder}
     ports: int = 1  # to which clients connect in turn
+    counter: str = "count"  # the meter that counts its prices
 
 
 def with_application(command: tuple[str, ...], application: str) -> tuple[str, ...]:
@@ -112,6 +121,18 @@ def socketio(name: str, title: str, server: tuple[str, ...]) -> Contender:
     return replace(contender, programs=programs, dialect=first_version)
 
 
+def with_kite(name: str, title: str, server: tuple[str, ...]) -> Contender:
+    """Return this server with Kite's clients, who need a master that has tokens."""
+    contender = ours(name, title, server)
+    dump = "{folder}/instruments.csv"
+    master = (
+        Program("master", (sys.executable, "-m", "benchmarks.kite", dump)),
+        Program("master", (*MANAGE, "import_instruments", dump), DJANGO),
+    )
+    prepare = (*contender.prepare, *master)
+    return replace(contender, dialect=kite, prepare=prepare, counter="kite")
+
+
 def stock(name: str, title: str, server: tuple[str, ...]) -> Contender:
     return Contender(
         name,
@@ -149,6 +170,8 @@ CONTENDERS = {
         ours("uvicorn-2", "this server, uvicorn, two web processes", UVICORN, web_processes=2),
         socketio("uvicorn-socketio", "this server's Socket.IO, uvicorn", UVICORN),
         socketio("daphne-socketio", "this server's Socket.IO, Daphne", DAPHNE),
+        with_kite("uvicorn-kite", "this server's /kite, uvicorn", UVICORN),
+        with_kite("daphne-kite", "this server's /kite, Daphne", DAPHNE),
         node_ws("node-ws", "Node ws, frame encoded once", "frame"),
         node_ws("node-ws-send", "Node ws, send() per client", "send"),
         node_ws("node-ws-cork", "Node ws, corked per turn", "cork"),

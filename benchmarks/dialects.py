@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Protocol
 
+from benchmarks.kite import QUOTE_START, token_of
+
 Steps = list[tuple[str, str]]
 
 
@@ -46,6 +48,17 @@ def first_version(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]
     subscribe = "42" + json.dumps(["subscribe", {"symbols": list(symbols)}])
     steps += [('"configured"' if interval_ms else "40{", subscribe), ('"subscribed"', "")]
     return "/socket.io/?EIO=4&transport=websocket", steps
+
+
+def kite(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
+    """Speak to the price server as Kite's clients do, in the mode quote.
+
+    It acknowledges nothing: the first packet shows that the client is subscribed.
+    """
+    if interval_ms:
+        raise ValueError(f"Kite's clients get each price at once, was {interval_ms!r}")
+    subscribe = json.dumps({"a": "subscribe", "v": list(map(token_of, symbols))})
+    return "/kite?api_key=load&access_token=", [("", subscribe), (QUOTE_START.decode(), "")]
 
 
 def nchan(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:

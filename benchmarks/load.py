@@ -10,11 +10,13 @@ import sys
 import time
 from array import array
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks.connections import Connection
 from benchmarks.control import Commands, Values, answer
 from benchmarks.counters import Counters
+from benchmarks.kite import QUOTE_START
 from benchmarks.meters import FirstPrices, LatencyMeter, Meter, OrderCheck, PriceCounter
 from benchmarks.wire import PONG, frame, pings_in
 
@@ -22,6 +24,7 @@ BUFFER_BYTES = 1 << 18
 CONNECTING = 128  # handshakes under way at once
 METERS: dict[str, Callable[[int], Meter]] = {
     "count": PriceCounter,
+    "kite": partial(PriceCounter, pattern=QUOTE_START),
     "latency": LatencyMeter,
     "first": FirstPrices,
     "check": OrderCheck,

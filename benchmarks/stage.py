@@ -155,6 +155,8 @@ class Stage:
             meter: another than the workload's; with "first" they do not subscribe yet.
         """
         meter = meter or self.workload.meter
+        if meter == "count":
+            meter = self.contender.counter
         started: list[Worker] = []
         for share in range(self.load_processes):
             connections = []

@@ -14,6 +14,7 @@ NODE = ("node-ws", "node-ws-send", "node-ws-cork")
 STOCK = ("stock-uvicorn", "stock-daphne")
 CENTRIFUGO = ("centrifugo", "centrifugo-redis")
 SOCKETIO = ("uvicorn-socketio", "daphne-socketio", "socket.io", "python-socketio")
+KITE = ("uvicorn-kite", "daphne-kite")
 PEERS = ("node-ws", "node-ws-cork", "socket.io", "picows", *CENTRIFUGO)
 EVERYONE = (*OURS, *SOCKETIO, *(one for one in PEERS if one not in SOCKETIO), "nchan", *STOCK)
 
@@ -52,7 +53,7 @@ WORKLOADS = {
             "w1",
             "W1: one symbol, every client, as fast as it goes",
             "fanout",
-            (*OURS, *NODE, *SOCKETIO, "picows", *CENTRIFUGO, "nchan", *STOCK),
+            (*OURS, *KITE, *NODE, *SOCKETIO, "picows", *CENTRIFUGO, "nchan", *STOCK),
             clients=1000,
             symbols=1,
             per_client=1,
@@ -77,7 +78,7 @@ WORKLOADS = {
             "w2",
             "W2: watch lists, a frame per tick",
             "fanout",
-            EVERYONE,
+            (*EVERYONE, *KITE),
             clients=200,
             symbols=1000,
             per_client=100,

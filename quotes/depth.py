@@ -19,6 +19,7 @@ MAX_LEVELS = 5
 # several times faster than a decoder.
 _USUAL_ENTRY = rb'\{"price":%b,"quantity":%b,"orders":%b\}' % ((PLAIN_NUMBER,) * 3)
 _USUAL_SIDE = rb"\[(?:%b(?:,%b){0,%d})?\]" % (_USUAL_ENTRY, _USUAL_ENTRY, MAX_LEVELS - 1)
+_ENTRY = re.compile(r'"price":([^,]+),"quantity":([^,]+),"orders":([^}]+)')
 _USUAL_DEPTH = re.compile(rb'\{"buy":%b,"sell":%b\}' % (_USUAL_SIDE, _USUAL_SIDE))
 
 
@@ -72,11 +73,18 @@ def read_depth(text: bytes) -> Depth:
     Raises:
         BadTick: it is no depth; the text says why.
     """
+    if _USUAL_DEPTH.fullmatch(text):
+        buy, _, sell = text.decode().partition('"sell"')
+        return Depth(_usual_side(buy), _usual_side(sell))
     try:
         raw = _decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise BadTick(f"depth must have buy and sell, lists of prices ({error})") from error
     return Depth(_side("buy", raw.buy), _side("sell", raw.sell))
+
+
+def _usual_side(text: str) -> tuple[DepthEntry, ...]:
+    return tuple([DepthEntry(*numbers) for numbers in _ENTRY.findall(text)])
 
 
 def _side(name: str, entries: list[_RawEntry] | None) -> tuple[DepthEntry, ...]:

@@ -8,6 +8,7 @@ clients read signed ones; what is greater is sent as the greatest. Prices may be
 """
 
 from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import lru_cache
 from operator import attrgetter
 from struct import Struct
 
@@ -46,6 +47,7 @@ _FULL_SIZE = _FULL.size + 2 * DEPTH_LEVELS * _ENTRY.size
 _U16 = Struct(">H")
 
 _exact = Context(prec=100, rounding=ROUND_HALF_UP)
+_SURE_DIGITS = len(str(MAX_NUMBER))  # a number of fewer digits fits
 _MAX_EXPONENT = 12  # a number of more digits than this is beyond 31 bits at every scale
 
 
@@ -144,6 +146,7 @@ def scale(token: int) -> int:
     return found
 
 
+@lru_cache(maxsize=20_000)
 def scaled(text: str, digits: int) -> int:
     """Return a decimal number times 10 to the power of `digits`, as the integer of a packet.
 
@@ -164,6 +167,8 @@ def scaled(text: str, digits: int) -> int:
 
 def quantity(text: str) -> int:
     """Return the text of a number as the quantity of a packet: whole, from 0 to 2 ** 31 - 1."""
+    if len(text) < _SURE_DIGITS and text.isdigit():
+        return int(text)
     return max(0, scaled(text, 0))
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from instruments.index import index
 from instruments.keys import InstrumentKey
-from quotes.kite.packets import HEARTBEAT, encode, is_served
+from quotes.kite.packets import HEARTBEAT, MODES, encode, is_served
 from quotes.kite.ticker.prices import packet_of
 from quotes.kite.ticker.texts import text_of
 from quotes.websocket.delivery.day_fields import day_fields
@@ -19,21 +19,45 @@ DEFAULT_MODE = "quote"
 # Most packets in one frame: 93 KB of full ones.
 _MAX_PACKETS = 500
 
-# mode -> the key under which messages keep the packet that all clients share
-_SLOTS = {mode: f"kite.{mode}" for mode in ("ltp", "quote", "full")}
 
-
-class _Sized(msgspec.Struct, frozen=True, gc=False):
-    """A packet behind its length, as frames hold it.
+class _Tokens:
+    """Kite's tokens of instruments, by the newest version of the master.
 
     Attributes:
-        version: of the master that had the token.
-        has_day: whether the statistics of the day were there; no mode ltp needs them.
+        slots: mode -> the key under which messages keep the packet that all clients share.
     """
 
+    def __init__(self) -> None:
+        self._version = index.version
+        self._tokens: dict[str, int] = {}  # instrument key -> token; 0 if it has none
+        self.slots: dict[str, str] = {}
+        self.follow_master()
+
+    def follow_master(self) -> None:
+        """Forget the tokens of another version of the master, and packets with them."""
+        if index.version != self._version or not self.slots:
+            self._version = index.version
+            self._tokens = {}
+            self.slots = {mode: f"kite.{self._version}.{mode}" for mode in MODES}
+
+    def of(self, key: str) -> int:
+        """Return the token of an instrument; 0 if no packet can be made of it."""
+        self.follow_master()
+        token = self._tokens.get(key)
+        if token is None:
+            entry = index.describe(InstrumentKey.parse(key))
+            token = (entry.instrument_token if entry is not None else None) or 0
+            self._tokens[key] = token = token if is_served(token) else 0
+        return token
+
+
+_tokens = _Tokens()
+
+
+class _ProvisionalPacket(msgspec.Struct, frozen=True, gc=False):
+    """A packet that lacks the day of its instrument, which is not read yet; behind its length."""
+
     payload: bytes
-    version: int
-    has_day: bool
 
 
 # form of transport -> the last packets that became frames, and these: clients with the same
@@ -56,21 +80,27 @@ class KiteFraming(Framing):
 
     def payload(self, message: PriceMessage) -> bytes:
         """Return a price's packet behind its length; b"" if its instrument has no token."""
+        products = message.products
+        if products:
+            found = products.get(_tokens.slots[self.modes.get(message.key, self.mode)])
+            if found.__class__ is bytes:
+                return found
+            if found is not None and message.key not in day_fields.days:
+                return found.payload  # type: ignore[no-any-return]
+        return self._made(message)
+
+    def _made(self, message: PriceMessage) -> bytes:
+        """Return a price's packet, made now, and keep it."""
         key = message.key
         mode = self.modes.get(key, self.mode)
-        slot = _SLOTS[mode]
-        products = message.products
-        found: _Sized | None = products.get(slot) if products else None
-        if (
-            found is None
-            or found.version != index.version
-            or not (found.has_day or key not in day_fields.days)
-        ):
-            found = _Sized(
-                _sized_packet(message, mode), index.version, mode == "ltp" or key in day_fields.days
-            )
-            message.keep(slot, found)
-        return found.payload
+        token = _tokens.of(key)
+        made = b""
+        if token:
+            packet = encode(packet_of(message, mode, token))
+            made = len(packet).to_bytes(2) + packet
+        is_final = mode == "ltp" or key in day_fields.days or not token
+        message.keep(_tokens.slots[mode], made if is_final else _ProvisionalPacket(made))
+        return made
 
     def frame(self, message: PriceMessage) -> Any:
         """Return the frame of one price."""
@@ -79,16 +109,17 @@ class KiteFraming(Framing):
 
     def arrays(self, payloads: list[bytes]) -> list[Any]:
         """Return the frames of packets, each of at most _MAX_PACKETS."""
-        last = _last_frames.get(self.transport.form)
+        _tokens.follow_master()
+        transport = self.transport
+        last = _last_frames.get(transport.form)
         if last is not None and last[0] == payloads:
             return last[1][:]
-        packets = [one for one in payloads if one]
-        frames = [
-            self.transport.frame(BINARY, b"%b%b" % (len(some).to_bytes(2), b"".join(some)))
-            for at in range(0, len(packets), _MAX_PACKETS)
-            if (some := packets[at : at + _MAX_PACKETS])
-        ]
-        _last_frames[self.transport.form] = payloads, frames
+        packets = list(filter(None, payloads))
+        frames = []
+        for at in range(0, len(packets), _MAX_PACKETS):
+            some = packets[at : at + _MAX_PACKETS]
+            frames.append(transport.frame(BINARY, len(some).to_bytes(2) + b"".join(some)))
+        _last_frames[transport.form] = payloads, frames
         return frames[:]
 
     def control(self, frame: ControlFrame) -> Any | None:
@@ -108,12 +139,3 @@ class KiteFraming(Framing):
     def _find_slot(self) -> None:
         self.shape = "kite"
         self.slot = ""  # of no message: prices are gathered into frames
-
-
-def _sized_packet(message: PriceMessage, mode: str) -> bytes:
-    entry = index.describe(InstrumentKey.parse(message.key))
-    token = entry.instrument_token if entry is not None else None
-    if token is None or not is_served(token):
-        return b""
-    packet = encode(packet_of(message, mode, token))
-    return len(packet).to_bytes(2) + packet

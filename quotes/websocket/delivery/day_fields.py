@@ -6,6 +6,7 @@ a second behind at most: what comes in between is seen in the prices that pass.
 """
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date as Date
 from decimal import Decimal, InvalidOperation
@@ -18,6 +19,7 @@ from quotes.runtime.clock import day_number, day_of_date
 from quotes.ticks import Tick
 
 _EXTREMES = ("high", "low")
+_NO_FIELDS: Mapping[str, bytes] = {}
 
 
 class _StoredDay(msgspec.Struct, frozen=True):
@@ -77,22 +79,32 @@ class DayFields:
     def enriched(self, key: str, tick: Tick, fields: dict[str, bytes]) -> dict[str, bytes]:
         """Return the fields of a quote with those that the publisher did not send.
 
+        See `of_tick`.
+        """
+        day = self.of_tick(key, tick)
+        if not day:
+            return with_change(tick, fields)
+        found = {name: text for name, text in day.items() if name not in fields}
+        prev_close = fields.get("prev_close") or day.get("prev_close")
+        return fields | found | _change(tick, prev_close, fields)
+
+    def of_tick(self, key: str, tick: Tick) -> Mapping[str, bytes]:
+        """Return the fields of a tick's day, with the tick itself; empty if they are not here.
+
         From now on the instrument is wanted. A tick of another day than the one that was read gets
         no field of that day.
         """
         self.wanted.add(key)
         day = self.days.get(key)
         if day is None or day_number(tick.timestamp) != day.number:
-            return with_change(tick, fields)
+            return _NO_FIELDS
         price = tick.price
         for name, beyond in zip(_EXTREMES, (Decimal.__gt__, Decimal.__lt__), strict=True):
             if beyond(price, Decimal(day.fields[name].decode())) and can_trade_at(
                 InstrumentKey.parse(key), price
             ):
                 day.fields[name] = tick.price_text.encode()
-        found = {name: text for name, text in day.fields.items() if name not in fields}
-        prev_close = fields.get("prev_close") or day.fields.get("prev_close")
-        return fields | found | _change(tick, prev_close, fields)
+        return day.fields
 
 
 def with_change(tick: Tick, fields: dict[str, bytes]) -> dict[str, bytes]:
