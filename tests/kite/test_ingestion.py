@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import transaction
+from django.db import OperationalError, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
@@ -601,3 +601,25 @@ def test_mistakes_are_told_at_once(
     with pytest.raises(CommandError, match=says) as told:
         call_command("ingest_kite", "--api-key", "key", *arguments)
     assert "abc" not in str(told.value) and "pass@" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [
+        (OperationalError("no such table"), "no such table; run manage.py migrate first"),
+        (BadSelection("names.txt cannot be read"), "names.txt cannot be read"),
+        (AuthenticationError("WRONGPASS"), "WRONGPASS"),
+    ],
+)
+def test_what_ends_the_source_is_told_in_a_sentence(
+    failure: Exception, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not get better by waiting ends the command without a traceback."""
+
+    def fail(source: Source) -> None:
+        raise failure
+
+    monkeypatch.setenv("KITE_ACCESS_TOKEN", TOKEN)
+    monkeypatch.setattr(Source, "read", fail)
+    with pytest.raises(CommandError, match=says):
+        call_command("ingest_kite", "RELIANCE", "--api-key", "key")

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import DatabaseError
 from redis.exceptions import RedisError
 
 from instruments.errors import InstrumentsError
@@ -139,6 +140,10 @@ class Command(CommandWithExamples):
             )
             try:
                 self._line(asyncio.run(ingestion.run()))
+            except DatabaseError as error:
+                raise CommandError(
+                    f"the database cannot be read: {error}; run manage.py migrate first"
+                ) from error
             except (QuotesError, InstrumentsError, RedisError) as error:
                 raise CommandError(_with_cure(str(error), source)) from error
 
