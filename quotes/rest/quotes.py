@@ -68,9 +68,12 @@ def segment_quotes(segment: str, *, limit: int, after: str = "") -> list[Quote]:
         PricesUnavailable: Redis does not answer in time.
     """
     try:
-        with request_client() as client:
-            latest = latest_of_segment(segment, limit=limit, after=after, client=client)
-            return list(_with_days(latest, client).values())
+        latest = latest_of_segment(segment, limit=limit, after=after)
+        quotes: list[Quote] = []
+        for some in chunks(list(latest.items()), _CHUNK):
+            with request_client() as client:
+                quotes += _with_days(dict(some), client).values()
+        return quotes
     except RedisError as error:
         raise _unavailable(error) from error
 
@@ -78,12 +81,13 @@ def segment_quotes(segment: str, *, limit: int, after: str = "") -> list[Quote]:
 def _with_days(
     latest: dict[InstrumentKey, LatestPrice], client: redis.Redis
 ) -> dict[InstrumentKey, Quote]:
+    if not latest:
+        return {}
     days = DayFields()
-    for some in chunks(list(latest), _CHUNK):
-        records: Any = client.hmget(own_key("day"), [str(key) for key in some])
-        for key, record in zip(some, records, strict=True):
-            with contextlib.suppress(msgspec.MsgspecError):  # the price is shown without its day
-                days.take(str(key), record)
+    records: Any = client.hmget(own_key("day"), [str(key) for key in latest])
+    for key, record in zip(latest, records, strict=True):
+        with contextlib.suppress(msgspec.MsgspecError):  # the price is shown without its day
+            days.take(str(key), record)
     found = {}
     for key, price in latest.items():
         with contextlib.suppress(BadTick):  # another than the bridge wrote it

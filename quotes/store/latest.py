@@ -4,6 +4,7 @@ The bridge writes a record of each instrument's latest price. Publishers' own ke
 prices: a bridge is about to show these, or none works.
 """
 
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from decimal import Decimal
@@ -34,6 +35,8 @@ RECORD_FORMAT: Final = b"%d %d %d %b"
 _TOO_LARGE = 2**63
 
 SCAN_COUNT: Final = 1000  # keys or records that are read, or written, in one command
+# Records that are looked through in one command for those of a segment: a request waits for it.
+_SEGMENT_COUNT: Final = 5000
 
 
 class LatestPrice(msgspec.Struct, frozen=True, gc=False):
@@ -104,11 +107,12 @@ def latest_prices(keys: Iterable[InstrumentKey]) -> dict[InstrumentKey, LatestPr
 
 
 def latest_of_segment(
-    segment: str, *, limit: int, after: str = "", client: redis.Redis
+    segment: str, *, limit: int, after: str = ""
 ) -> dict[InstrumentKey, LatestPrice]:
     """Return the latest prices of a segment by symbol: of more than `limit`, the first.
 
-    Only what the bridge wrote. No more than twice as many are held at a time.
+    Only what the bridge wrote. No more than twice as many are held at a time. Each step has the
+    deadline of a request: all of a large market may take longer than one.
 
     Args:
         segment: its code.
@@ -117,27 +121,35 @@ def latest_of_segment(
     Raises:
         redis.RedisError: Redis does not answer in time.
     """
-    first = f"{segment}:{after}" if after else ""
-    found: dict[str, bytes] = {}
+    # UTF-8 sorts as its characters do, so that names are compared as they come.
+    first = f"{segment}:{after}".encode() if after else b""
+    last: bytes | None = None  # names after it are not among the first
+    found: dict[bytes, bytes] = {}
     cursor: Any = 0
     while True:
         page: Any
-        cursor, page = client.hscan(
-            own_key("latest"), cursor, match=f"{segment}:*", count=SCAN_COUNT
-        )
-        for field, record in page.items():
-            name = field.decode(errors="replace")
-            if name > first:
-                found[name] = record
+        with request_client() as client:
+            cursor, page = client.hscan(
+                own_key("latest"), cursor, match=f"{segment}:*", count=_SEGMENT_COUNT
+            )
+        found |= {
+            name: record
+            for name, record in page.items()
+            if name > first and (last is None or name < last)
+        }
         if len(found) > 2 * limit or not cursor:
             found = dict(sorted(found.items())[:limit])
+            if len(found) == limit:
+                last = next(reversed(found))
         if not cursor:
             break
-    return {
-        InstrumentKey.parse(name): latest
-        for name, record in found.items()
-        if (latest := find_latest(name, record)) is not None
-    }
+    prices = {}
+    for raw, record in found.items():
+        field = raw.decode(errors="replace")
+        with contextlib.suppress(BadSymbol):  # another than the bridge wrote it
+            if (latest := find_latest(field, record)) is not None:
+                prices[InstrumentKey.parse(field)] = latest
+    return prices
 
 
 # -- snapshots: what the bridge wrote, and what publishers' keys hold beyond it --------------------

@@ -11,7 +11,6 @@ pre-open is not. A segment without hours trades around the clock.
 
 from collections.abc import Iterator
 from datetime import date, time
-from functools import lru_cache
 from typing import NamedTuple
 
 from instruments.index import index
@@ -36,24 +35,25 @@ def udf_hours(segment: str) -> UdfHours:
     """Return the hours of a segment by the master of this process."""
     if conf.candles_all_hours:
         return UdfHours(ALL_DAY)
-    return _known_hours(segment, today_in_india(), index.version)
+    hours, today = index.hours.get(segment), today_in_india()
+    if hours is None:
+        return UdfHours(ALL_DAY)
+    kept = _kept.get(segment)
+    if kept is None or kept[0] is not hours or kept[1] != today:
+        kept = _kept[segment] = (hours, today, make_hours(hours, today))
+    return kept[2]
 
 
-@lru_cache(maxsize=64)
-def _known_hours(segment: str, today: date, version: int) -> UdfHours:
-    """Return the hours as they were read with a version of the master; costs some 20 ms."""
-    return make_hours(index.hours.get(segment), today)
+# Segment -> its hours as the master has them, the day, and their texts, which take some 20 ms.
+_kept: dict[str, tuple[Hours, date, UdfHours]] = {}
 
 
-def make_hours(hours: Hours | None, today: date) -> UdfHours:
+def make_hours(hours: Hours, today: date) -> UdfHours:
     """Return the texts of hours.
 
     Args:
-        hours: None: the segment trades around the clock.
         today: the Indian date; `session` is that of today, or of Monday at a weekend.
     """
-    if hours is None:
-        return UdfHours(ALL_DAY)
     usual = _session_text(Hours(hours.sessions), _weekday(today))
     if not usual:
         return UdfHours(ALL_DAY)

@@ -36,7 +36,7 @@ def search(*, text: str, kind: str, exchange: str, limit: int) -> list[Terms]:
         BadHistoryQuery: the type is none.
     """
     condition = _of_exchange(exchange) & _of_kind(kind)
-    text = text.strip().upper()
+    text = "".join(filter(str.isprintable, text)).strip().upper()
     prefix, colon, rest = text.partition(":")
     if colon:
         try:

@@ -154,6 +154,7 @@ def test_segment_is_all_of_its_prices(redis: Redis, monkeypatch: pytest.MonkeyPa
     put(redis, "NSE_EQ", "TCS")
     put(redis, "", "AAPL")
     redis.hset(own_key("latest"), mapping={"NFO:ODD": "nonsense", "NFO:ODD2": "1 2 3 {}"})
+    redis.hset(own_key("latest"), b"NFO:\xff\x00", "1 2 3 {}")
     rows = rows_of("segment=NFO&columns=symbol,price,instrument")
     assert [row["symbol"] for row in rows] == [f"ROOT26AUG{100 + one}CE" for one in range(30)]
     assert rows[3] == {
