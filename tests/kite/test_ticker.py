@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -41,6 +42,7 @@ from tests.waiting import DEADLINE_S, eventually
 
 Tick = dict[str, Any]
 
+S0 = "NSE_EQ:S0"
 BARRIER = token_of(19)  # has a price, which each request for it brings once more
 
 NO_DEPTH = [{"quantity": 0, "price": 0.0, "orders": 0}] * 5
@@ -383,6 +385,41 @@ async def test_three_thousand_tokens_fit_into_one_message(
         assert seen == {token_of(n): n + 0.05 for n in range(1, 3000)}
         publish(redis, "S0", message("S0", "7"))
         assert (await client.tick())["instrument_token"] == token_of(0)
+
+
+async def test_slow_reader_gets_the_newest(live: LiveServer, redis: Redis) -> None:
+    """A client that pauses gets the newest price of each instrument once it goes on."""
+    async with kite(live) as client:
+        await client.send("mode", ["full", [token_of(0), token_of(1)]])
+        await client.silence()
+        transport = client.connection.transport
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        transport.pause_reading()
+        count = 6000
+        ticks = [tick(f"S{n % 2}", str(n), MOMENT + n) for n in range(1, count + 1)]
+        publish_ticks(ticks, client=redis)
+        await eventually(lambda: str(count).encode() in (redis.hget("quotes:latest", S0) or b""))
+        transport.resume_reading()
+        prices: dict[int, list[float]] = {token_of(0): [0.0], token_of(1): [0.0]}
+        while {one[-1] for one in prices.values()} != {count, count - 1}:
+            found = await client.tick()
+            prices[found["instrument_token"]].append(found["last_price"])
+        assert all(one == sorted(set(one)) for one in prices.values())
+        assert sum(map(len, prices.values())) < count
+
+
+async def test_unsubscribing_forgets_the_mode(live: LiveServer, redis: Redis) -> None:
+    """What is subscribed again begins as a quote; nothing comes in between."""
+    async with kite(live) as client:
+        await client.send("mode", ["full", [RELIANCE]])
+        await client.send("unsubscribe", [RELIANCE])
+        await client.silence()
+        publish(redis, "NSE:RELIANCE", full("NSE:RELIANCE", "1573.70"))
+        await eventually(lambda: redis.hget("quotes:latest", "NSE_EQ:RELIANCE"))
+        await client.silence()
+        await client.send("subscribe", [RELIANCE])
+        assert await client.tick() == QUOTE_TICK
 
 
 async def test_packets_follow_the_master(
