@@ -17,6 +17,7 @@ from quotes.access.changes import login_end
 from quotes.access.credentials.logins import LoginRefreshToken
 from quotes.access.models import ApiKey, SegmentGrant
 from quotes.publish.publishing import publish_ticks
+from quotes.runtime.clock import now_ms
 from quotes.websocket.delivery.day_fields import day_fields
 from tests.access.people import access_token, api_key, asha, expired_token, forged_token, past
 from tests.conftest import In
@@ -39,6 +40,7 @@ from tests.kite.instruments import (
 from tests.live import LiveServer
 from tests.ticks import MOMENT, message, publish, tick
 from tests.waiting import DEADLINE_S, eventually
+from tests.websocket.test_delayed import log
 
 Tick = dict[str, Any]
 
@@ -578,16 +580,23 @@ async def test_a_token_that_expires_ends_the_connection(
 
 @pytest.mark.django_db(transaction=True)
 async def test_delayed_prices_are_packets_too(
-    live: LiveServer, redis: Redis, database: In, required: None, monkeypatch: pytest.MonkeyPatch
+    live: LiveServer, redis: Redis, database: In, required: None
 ) -> None:
-    """A user who is entitled to delayed prices gets no live one."""
+    """A user who is entitled to delayed prices gets no live one; a change of mode repeats one."""
+    at = now_ms() - 16 * 60_000
+    await eventually(lambda: redis.delete("quotes:log:1"))  # else it has newer ticks
+    log(redis, at, "1500.50", key="NSE_EQ:RELIANCE")
     user = await database(asha, "NSE_EQ", delay_minutes=15)
     token = await database(access_token, user)
     async with kite(live, f"api_key=asha&access_token={token}") as client:
-        await client.send("mode", ["full", [RELIANCE]])
+        await client.send("mode", ["ltp", [RELIANCE]])
+        assert (await client.tick())["last_price"] == 1500.5
         publish(redis, "NSE:RELIANCE", full("NSE:RELIANCE", "1573.70"))
         await eventually(lambda: redis.hget("quotes:latest", "NSE_EQ:RELIANCE"))
         await client.send("mode", ["full", [RELIANCE]])
+        again = await client.tick()
+        assert (again["mode"], again["last_price"]) == ("full", 1500.5)
+        assert again["exchange_timestamp"] == at // 1000
         assert [await client.receive() for _ in range(2)] == [b"\0"] * 2
 
 

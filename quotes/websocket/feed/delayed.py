@@ -183,6 +183,10 @@ class DelayedSubscriptions:
         self.minutes[str(key)] = minutes
         self._readers.reader(minutes).join(str(key), self._receiver)
 
+    def repeat(self, field: str) -> None:
+        """Take an instrument's last tick of that time once more, if it has one."""
+        self._readers.reader(self.minutes[field]).join(field, self._receiver)
+
     def leave(self, field: str) -> None:
         """Take no more ticks of an instrument, nor of the key that its name had before."""
         del self.keys[field]

@@ -194,9 +194,11 @@ class PriceSubscriptions:
                 if field not in self.requested:
                     continue
                 outbox.want(field, mode=mode, every_tick=False)
+                if field in self._delayed.keys:
+                    self._delayed.repeat(field)
+                    continue
                 first = last or prices.messages.get(field)
-                is_live = field not in self._delayed.keys and field not in outbox.lossless
-                if is_live and isinstance(first, PriceMessage):
+                if field not in outbox.lossless and isinstance(first, PriceMessage):
                     outbox.price(first)
             yield
 
