@@ -12,6 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
 
+from config import doors
 from config.asgi import application
 from quotes.publish.publishing import publish_ticks
 from quotes.websocket.feed.feed import current_feed
@@ -168,6 +169,52 @@ async def test_modes_intervals_and_candles_are_those_of_live_price(
         publish(redis, "MSFT", message("MSFT", "8"))
         (price,) = await client.event("stockUpdate")
         assert price["price"] == 8
+
+
+async def test_prices_at_intervals_are_events_too(live: LiveServer, redis: Redis) -> None:
+    """Made once for all clients of a shape, whether they go through the interval or not."""
+    async with socket_client(live.port) as one, socket_client(live.port) as two:
+        for client in (one, two):
+            assert (await client.ask("configure", {"interval_ms": 20}))["interval_ms"] == 20
+            await client.ask("subscribe", "S")
+        at = MOMENT
+        while not connected_interval(live):  # after a second without a change of subscriptions
+            at += 1
+            publish(redis, "S", message("S", "1", at))
+            await one.event("stockUpdate")
+            await two.event("stockUpdate")
+        publish(redis, "S", f'{{"symbol":"S","price":2.50,"timestamp":{at + 1}}}')
+        for client in (one, two):
+            while "2.50" not in (packet := await client.packet()):
+                pass
+            assert packet.startswith('42["stockUpdate",{"symbol":"S","price":2.50,')
+
+
+def connected_interval(live: LiveServer) -> bool:
+    """Return whether the prices of each client go through an interval."""
+    sessions = [one.session for one in open_connections()]
+    return all(one.outbox.interval_membership.is_shared for one in sessions)
+
+
+async def test_door_can_be_closed(settings: Any) -> None:
+    """Its path is then nobody's; paths that only begin alike are not its own."""
+    assert set(doors.mounts()) == {"/socket.io/"}
+    settings.QUOTES_DOORS = "kite"
+    assert not doors.mounts()
+    asked: list[str] = []
+
+    async def mounted(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope["path"])
+
+    async def others(scope: Any, receive: Any, send: Any) -> None:
+        asked.append("")
+
+    mounts = doors.Mounts({"/socket.io/": mounted}, others)
+    paths = ("/socket.io/", "/socket.io", "/socket.io/x", "/socket.iox/", "/", "/a/socket.io/")
+    for path in paths:
+        await mounts({"type": "http", "path": path}, None, None)
+    await mounts({"type": "lifespan"}, None, None)
+    assert asked == ["/socket.io/", "/socket.io", "/socket.io/x", "", "", "", ""]
 
 
 async def test_tokens(database: In, live: LiveServer, redis: Redis, required: None) -> None:

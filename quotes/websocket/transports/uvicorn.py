@@ -87,7 +87,7 @@ class PriceWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        passing.taker = passing.taker or partial(_take, config, server_state, app_state)
+        passing.taker = partial(_take, config, server_state, app_state)
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -222,9 +222,7 @@ class PriceHTTPProtocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        passing.taker = passing.taker or partial(
-            _take, self.config, self.server_state, self.app_state
-        )
+        passing.taker = partial(_take, self.config, self.server_state, self.app_state)
         # Whatever the operating system does not take at once is a matter of the deadline.
         transport.set_write_buffer_limits(high=0)
         self._wait()
