@@ -59,7 +59,7 @@ class Refused(HandshakeRefused):
 class SocketIO:
     """Serves one path. Connections belong to an event loop, and to the process that began them.
 
-    A request of a connection of a sibling process is passed to that (`handover.py`).
+    Requests for connections of sibling processes are passed on (`handover.py`).
     """
 
     def __init__(self) -> None:
@@ -156,15 +156,15 @@ class SocketIO:
             if transport.is_polled:
                 connection.end()
                 raise Refused(_BAD_REQUEST, "one poll at a time")
-            ready = asyncio.ensure_future(transport.ready())
+            ready = transport.begin_poll()
             gone = asyncio.ensure_future(receive())
             try:
                 await asyncio.wait((ready, gone), return_when=asyncio.FIRST_COMPLETED)
-                if gone.done() or not ready.done():
+                if gone.done():
                     connection.end()  # the client left without its answer
                     return
             finally:
-                ready.cancel()
+                transport.end_poll()
                 gone.cancel()
         await _answer(send, 200, connection.transport.take(), headers)
 
@@ -193,9 +193,16 @@ class SocketIO:
 
     def _polled(self, sid: str) -> Connection:
         """Return a connection that polls; raise Refused if it has its WebSocket already."""
-        connection = self.connections[sid]
+        connection = self._found(sid)
         if connection.transport.socket is not None:
             raise Refused(_BAD_REQUEST)
+        return connection
+
+    def _found(self, sid: str) -> Connection:
+        """Return a connection that may have ended since; raise Refused."""
+        connection = self.connections.get(sid)
+        if connection is None:
+            raise Refused(_SESSION_UNKNOWN)
         return connection
 
     # -- WebSockets -----------------------------------------------------------------------------
@@ -204,7 +211,7 @@ class SocketIO:
         """Serve a WebSocket: of a new connection, or of one that upgrades."""
         await receive()  # websocket.connect
         if sid:
-            connection = self.connections[sid]
+            connection = self._found(sid)
             if connection.transport.socket is not None or connection.transport.is_upgrading:
                 raise Refused(_BAD_REQUEST)
         else:

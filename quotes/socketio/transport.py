@@ -104,7 +104,11 @@ class ClientTransport:
     # -- the connection -------------------------------------------------------------------------
 
     def end(self, *, disconnect: bool = False, code: int = 1000, reason: str = "") -> None:
-        """Close behind what was written; tell the client not to come back, if it shall not."""
+        """Close behind what was written.
+
+        Args:
+            disconnect: whether the client is not to connect again by itself.
+        """
         if self.is_closing:
             return
         if disconnect:
@@ -145,17 +149,18 @@ class ClientTransport:
         """Whether a poll waits."""
         return self._poll is not None
 
-    async def ready(self) -> None:
-        """Return when there is something to answer a poll with."""
+    def begin_poll(self) -> asyncio.Future[None]:
+        """Return what is done when a poll can be answered; `end_poll` must follow."""
         self._poll = self._loop.create_future()
-        try:
-            if not (self._frames or self.is_upgrading or self.is_closing or self.socket):
-                await self._poll
-        finally:
-            self._poll = None
+        if self._frames or self.is_upgrading or self.is_closing or self.socket is not None:
+            self._poll.set_result(None)
+        return self._poll
+
+    def end_poll(self) -> None:
+        self._poll = None
 
     def take(self) -> bytes:
-        """Return the body of the answer to a poll: all that waits, or a packet without meaning."""
+        """Return the body of the answer to a poll: all that waits, or a single packet."""
         frames, self._frames, self._size = self._frames, [], 0
         if frames:
             self._loop.call_soon(self._drained)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from channels.layers import InMemoryChannelLayer
 from redis import Redis
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -14,7 +15,10 @@ from websockets.typing import Origin
 
 from config import doors
 from config.asgi import application
+from instruments.keys import InstrumentKey
+from quotes.layer.any_layer import adapted
 from quotes.publish.publishing import publish_ticks
+from quotes.store.group_names import price_group
 from quotes.websocket.feed.feed import current_feed
 from tests.access.people import access_token, asha, expired_token
 from tests.conftest import In
@@ -344,3 +348,17 @@ def two_tokens() -> tuple[str, str]:
     """Return a good token of a user, and one that has expired."""
     user = asha("*")
     return access_token(user), expired_token(user)
+
+
+async def test_prices_come_by_any_channel_layer(live: LiveServer, redis: Redis) -> None:
+    """One that does not hand messages over is asked for them."""
+    feed = await current_feed()
+    feed.layer = adapted(InMemoryChannelLayer())
+    async with socket_client(live.port) as client:
+        assert (await client.ask("subscribe", "S"))["symbols"] == ["S"]
+        text = '{"symbol":"S","price":2.50,"timestamp":1712331900000}'
+        tick = {"key": "S", "epoch": 1, "seq": 1, "timestamp": 1712331900000, "frame": text}
+        group = price_group(InstrumentKey.parse("S"))
+        await feed.layer.group_send_many([(group, {"type": "quote.tick", **tick})])
+        assert await client.packet() == f'42["stockUpdate",{text}]'
+    await eventually(lambda: connections() == 0)
