@@ -8,7 +8,7 @@ from redis import Redis
 from quotes.runtime.clock import now_ms
 from quotes.ticks import Tick, parse_tick
 
-# 2024-04-05 14:45:00 UTC, the time of the first version's example.
+# 2024-04-05 15:45:00 UTC, the time of the first version's example.
 MOMENT = 1_712_331_900_000
 
 

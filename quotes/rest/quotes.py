@@ -4,8 +4,8 @@ What a socket sends in the mode `quote`, for requests: fields that the publisher
 from the statistics of the day that the recorder keeps.
 """
 
-import contextlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,12 +16,15 @@ from instruments.keys import InstrumentKey
 from quotes.errors import BadTick
 from quotes.rest.prices import PricesUnavailable
 from quotes.runtime.time_slices import chunks
+from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.latest import LatestPrice, Wanted, latest_of_segment, read_snapshot
 from quotes.store.names import own_key
 from quotes.store.redis_clock import redis_clock
 from quotes.store.request_clients import cause_of, request_client
 from quotes.ticks import Tick, read_frame
 from quotes.websocket.delivery.day_fields import DayFields
+
+_warn = RateLimitedWarnings(logging.getLogger(__name__))
 
 _CHUNK = 1000  # instruments whose days are read in one round trip
 
@@ -40,8 +43,11 @@ class Quote(NamedTuple):
     fields: dict[str, bytes]
 
 
-def read_quotes(wanted: Sequence[Wanted]) -> dict[InstrumentKey, Quote]:
+def read_quotes(wanted: Sequence[Wanted], *, has_day: bool = True) -> dict[InstrumentKey, Quote]:
     """Return the quote of each instrument that has a price.
+
+    Args:
+        has_day: whether fields of the day are wanted; without, they are the publisher's alone.
 
     Raises:
         PricesUnavailable: Redis does not answer.
@@ -52,7 +58,7 @@ def read_quotes(wanted: Sequence[Wanted]) -> dict[InstrumentKey, Quote]:
             snapshot = read_snapshot(wanted, client=client)
             keys = dict.fromkeys(one.key for one in wanted)
             latest = {key: found for key in keys if (found := snapshot.newest(key)) is not None}
-            return _with_days(latest, client)
+            return _with_days(latest, client) if has_day else _quotes(latest, DayFields())
     except RedisError as error:
         raise _unavailable(error) from error
 
@@ -81,18 +87,33 @@ def segment_quotes(segment: str, *, limit: int, after: str = "") -> list[Quote]:
 def _with_days(
     latest: dict[InstrumentKey, LatestPrice], client: redis.Redis
 ) -> dict[InstrumentKey, Quote]:
-    if not latest:
-        return {}
+    """Return the quotes of prices with what the recorder wrote of their days."""
+    return _quotes(latest, _read_days(latest, client)) if latest else {}
+
+
+def _read_days(keys: Iterable[InstrumentKey], client: redis.Redis) -> DayFields:
     days = DayFields()
-    records: Any = client.hmget(own_key("day"), [str(key) for key in latest])
-    for key, record in zip(latest, records, strict=True):
-        with contextlib.suppress(msgspec.MsgspecError):  # the price is shown without its day
-            days.take(str(key), record)
+    names = list(map(str, keys))
+    records: Any = client.hmget(own_key("day"), names)
+    for name, record in zip(names, records, strict=True):
+        try:
+            days.take(name, record)
+        except (msgspec.MsgspecError, ValueError) as error:  # the price is shown without its day
+            _warn("day", f"cannot read the day of {name}: {error!r}")
+    return days
+
+
+def _quotes(
+    latest: dict[InstrumentKey, LatestPrice], days: DayFields
+) -> dict[InstrumentKey, Quote]:
     found = {}
     for key, price in latest.items():
-        with contextlib.suppress(BadTick):  # another than the bridge wrote it
+        try:
             tick = read_frame(price.frame)
-            found[key] = Quote(key, tick, days.enriched(str(key), tick, tick.fields))
+        except BadTick as error:  # another program than the bridge wrote it
+            _warn("latest", f"passed over the latest price of {key}: {error}")
+            continue
+        found[key] = Quote(key, tick, days.enriched(str(key), tick, tick.fields))
     return found
 
 
