@@ -1,6 +1,7 @@
 """Heartbeats: a feed that is down never looks like a quiet market."""
 
 import asyncio
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -45,6 +46,26 @@ async def test_feed_going_down_and_coming_back_is_sent_at_once(live: LiveServer)
         assert (await client.ask(action="ping"))["feed"] == "down"
         await live.start_bridge()
         await client.heartbeat("quiet")
+
+
+async def test_watch_ends_though_its_cancellation_is_lost(
+    live: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Redis client may swallow a cancellation; a server that stops does not wait for it."""
+    feed = await current_feed()
+    reading = asyncio.Event()
+
+    async def swallow() -> list[Any]:
+        reading.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(feed.bridges, "_statuses", swallow)
+    await reading.wait()
+    del feeds[asyncio.get_running_loop()]
+    async with asyncio.timeout(3):
+        await feed.close()
 
 
 async def test_subscribing_while_redis_is_away_works_when_it_is_back(

@@ -74,11 +74,16 @@ class BridgeWatch:
         self.last_tick: int | None = None
         self.ready = asyncio.get_running_loop().create_future()
         self._shards = 1
+        self._is_stopped = False
         self.sessions: dict[int, str] | None = None
 
+    def stop(self) -> None:
+        """Let `run` return: a cancellation can be lost in the Redis client."""
+        self._is_stopped = True
+
     async def run(self) -> None:
-        """Watch until cancelled."""
-        while True:
+        """Watch until cancelled, or stopped."""
+        while not self._is_stopped:
             try:
                 async with asyncio.timeout(conf.feed_timeout_s):
                     statuses = await self._statuses()

@@ -195,6 +195,7 @@ class Feed:
     async def close(self) -> None:
         """End the tasks and the connections."""
         self._closed = True
+        self.bridges.stop()
         await self._tasks.close()
         await self.history.close()
         await self.delayed.close()
