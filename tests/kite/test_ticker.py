@@ -157,6 +157,8 @@ FULL_TICK = {
         "sell": [{"price": 1573.7, "quantity": 172, "orders": 3}, *NO_DEPTH[:4]],
     },
 }
+DAY = {"date": "2024-04-05", "open": 90, "high": 100.5, "low": 80, "prev_close": 85}
+OHLC = {"open": 90.0, "high": 100.5, "low": 80.0, "close": 85.0}
 QUOTE_KEYS = (
     *("tradable", "instrument_token", "last_price", "last_traded_quantity"),
     *("average_traded_price", "volume_traded", "total_buy_quantity", "total_sell_quantity", "ohlc"),
@@ -322,8 +324,7 @@ async def test_what_is_not_published_comes_from_the_day_or_is_zero(
     live: LiveServer, redis: Redis
 ) -> None:
     """The recorder's statistics of the day stand in for what a publisher does not send."""
-    day = {"date": "2024-04-05", "open": 90, "high": 100.5, "low": 80, "prev_close": 85}
-    redis.hset("quotes:day", "NSE_EQ:RELIANCE", json.dumps({**day, "volume": 1000}))
+    redis.hset("quotes:day", "NSE_EQ:RELIANCE", json.dumps({**DAY, "volume": 1000}))
     publish(redis, "NSE:RELIANCE", message("NSE:RELIANCE", "95", bid=94.5, bid_qty=7, ask=95.5))
     async with kite(live) as client:
         await client.send("mode", ["full", [RELIANCE]])
@@ -331,11 +332,21 @@ async def test_what_is_not_published_comes_from_the_day_or_is_zero(
         assert first["depth"]["buy"] == [{"price": 94.5, "quantity": 7, "orders": 0}, *NO_DEPTH[:4]]
         assert first["depth"]["sell"][0] == {"price": 95.5, "quantity": 0, "orders": 0}
         assert first["last_trade_time"] == first["oi"] == first["average_traded_price"] == 0
+        assert first["ohlc"] == OHLC
+        assert first["volume_traded"] == 1000
+
+
+async def test_a_day_that_is_read_later_completes_the_price(live: LiveServer, redis: Redis) -> None:
+    """A price that was sent without its day is made again once that is here."""
+    publish(redis, "NSE:RELIANCE", message("NSE:RELIANCE", "95"))
+    async with kite(live) as client:
+        await client.send("subscribe", [RELIANCE])
+        zero = {"open": 0.0, "high": 0.0, "low": 0.0, "close": 0.0}
+        assert (await client.tick())["ohlc"] == zero
+        redis.hset("quotes:day", "NSE_EQ:RELIANCE", json.dumps({**DAY, "volume": 1000}))
         await eventually(lambda: "NSE_EQ:RELIANCE" in day_fields.days)
-        await client.send("subscribe", [RELIANCE])  # the price is the same, the day is known now
-        again = await client.tick()
-        assert again["ohlc"] == {"open": 90.0, "high": 100.5, "low": 80.0, "close": 85.0}
-        assert again["volume_traded"] == 1000
+        await client.send("subscribe", [RELIANCE])
+        assert (await client.tick())["ohlc"] == OHLC
 
 
 async def test_a_heartbeat_comes_after_each_second_of_silence(live: LiveServer) -> None:

@@ -73,6 +73,8 @@ class KiteFraming(Framing):
 
     __slots__ = ()
 
+    waits_for_days = True
+
     def __init__(self, transport: FrameTransport) -> None:
         super().__init__(transport)
         self.opcode = BINARY

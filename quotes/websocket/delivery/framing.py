@@ -50,7 +50,10 @@ class Framing:
         slot: the key under which messages keep the frame that all clients of one form of transport
             and one shape share; empty if the client's frames differ by instrument.
         modes: instrument key -> mode, where it is not the client's.
+        waits_for_days: whether a first price waits until its instrument's day is read.
     """
+
+    waits_for_days = False
 
     __slots__ = ("encoding", "mode", "modes", "numbered", "opcode", "shape", "slot", "transport")
 

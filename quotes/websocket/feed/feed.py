@@ -6,7 +6,7 @@ One per event loop. Each task does one thing, so that a failure of one holds up 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -202,6 +202,10 @@ class Feed:
         await self.access_service.close()
         await self.requests.aclose()
         await self.client.aclose()
+
+    async def read_days(self, keys: Sequence[str]) -> None:
+        """Read the days of instruments, where they are not here and Redis answers."""
+        await self._day_reader.read_missing(keys, self.requests)
 
     def heartbeat(self) -> ControlFrame:
         """Return a heartbeat frame."""

@@ -144,6 +144,8 @@ class PriceSubscriptions:
             return
         admission = await self._feed.slices.run(self._admit(request, message))
         wanted, taken, repeated = admission.wanted, admission.names, admission.repeated
+        if self._outbox.framing.waits_for_days and message.mode != "ltp":
+            await self._feed.read_days([one.field for one in (*wanted, *repeated.values())])
         if chain is not None or self.chains.subscribed:
             self._note_chain(chain, request, message, {one.field for one in wanted})
         # Frames have the exchange's symbol and segment; clients map other names to them.
