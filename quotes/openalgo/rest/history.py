@@ -21,7 +21,7 @@ from quotes.history.rows import CandleRow, number_text
 from quotes.openalgo.rest.base import InstrumentBody, PostView, success
 from quotes.openalgo.rest.instruments import find_instrument
 from quotes.openalgo.symbols import OpenAlgoName
-from quotes.runtime.clock import midnight_of
+from quotes.runtime.clock import IST_MS, midnight_of
 
 # OpenAlgo's name -> interval, in groups as `intervals` answers
 _GROUPS: dict[str, dict[str, Interval]] = {
@@ -35,7 +35,6 @@ _GROUPS: dict[str, dict[str, Interval]] = {
     "months": {"M": Interval.MONTH},
 }
 _INTERVALS = {name: interval for group in _GROUPS.values() for name, interval in group.items()}
-_IST_MS = 19_800_000
 
 
 class HistoryBody(InstrumentBody):
@@ -95,7 +94,7 @@ def _candle(row: CandleRow) -> bytes:
 
     A day's and longer begin at 00:00 UTC of their Indian date.
     """
-    start = row.start if row.interval < Interval.DAY else row.start + _IST_MS
+    start = row.start if row.interval < Interval.DAY else row.start + IST_MS
     return b'{"timestamp":%d,"open":%b,"high":%b,"low":%b,"close":%b,"volume":%d,"oi":%d}' % (
         start // 1000,
         number_text(row.open),
