@@ -48,9 +48,9 @@ async def check(client: OtherClient, prices: Prices, *, is_back: bool = False) -
         The processes that the connections belong to.
     """
     flow = asyncio.create_task(prices.flow())
-    name, ids = await client.next()
+    name, ids = await client.next(timeout_s=START_S)
     while is_back and name == "disconnect":
-        name, ids = await client.next()
+        name, ids = await client.next(timeout_s=START_S)
     assert name == "ready"
     flow.cancel()
     assert client.process.stdin is not None

@@ -60,9 +60,9 @@ class OtherClient:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
 
-    async def next(self) -> tuple[str, Any]:
+    async def next(self, *, timeout_s: float = DEADLINE_S) -> tuple[str, Any]:
         assert self.process.stdout is not None
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(timeout_s):
             line = await self.process.stdout.readline()
         name, value = json.loads(line)
         return name, value
