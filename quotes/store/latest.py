@@ -15,6 +15,7 @@ import redis
 import redis.asyncio
 
 from instruments.errors import BadSymbol, InstrumentsError
+from instruments.index import index
 from instruments.keys import InstrumentKey
 from quotes.errors import BadTick, quoted
 from quotes.runtime.redis_link import RedisLink
@@ -156,10 +157,26 @@ def latest_of_segment(
 
 
 class Wanted(NamedTuple):
-    """An instrument, and the name by which a caller requested it."""
+    """An instrument, and the name by which a caller requested it.
+
+    Publishers' keys are read under this name, and under the instrument's bare symbol where that
+    means it: most publishers write `stock:RELIANCE`, however a client names the share.
+    """
 
     key: InstrumentKey
     name: str
+
+
+def _named(wanted: Sequence[Wanted]) -> list[Wanted]:
+    """Return what is wanted under each name of a publisher's key that is read of it."""
+    named = list(wanted)
+    for one in wanted:
+        symbol = one.key.symbol
+        if one.name != symbol and one.key.segment:
+            with contextlib.suppress(InstrumentsError):
+                if index.resolve(symbol) == one.key:
+                    named.append(Wanted(one.key, symbol))
+    return named
 
 
 class PriceSnapshot(NamedTuple):
@@ -189,6 +206,7 @@ def read_snapshot(wanted: Sequence[Wanted], *, client: redis.Redis) -> PriceSnap
     Publishers' keys without a timestamp that are ahead, which are rare, take one more.
     """
     pipeline = client.pipeline(transaction=True)
+    wanted = _named(wanted)
     _queue_reads(pipeline, wanted)
     snapshot, untimed = _snapshot(wanted, pipeline.execute())
     _add_untimed(snapshot, untimed, first_seen(_values_of(untimed), client=client))
@@ -198,6 +216,7 @@ def read_snapshot(wanted: Sequence[Wanted], *, client: redis.Redis) -> PriceSnap
 async def aread_snapshot(wanted: Sequence[Wanted], *, client: redis.asyncio.Redis) -> PriceSnapshot:
     """As `read_snapshot`, for an event loop."""
     pipeline = client.pipeline(transaction=True)
+    wanted = _named(wanted)
     _queue_reads(pipeline, wanted)
     snapshot, untimed = _snapshot(wanted, await pipeline.execute())
     _add_untimed(snapshot, untimed, await afirst_seen(_values_of(untimed), client=client))
@@ -280,6 +299,9 @@ def _add_if_ahead(snapshot: PriceSnapshot, wanted: Wanted, tick: Tick, *, latest
     """Add the tick of a publisher's key unless the latest price is as new."""
     key, name = wanted
     latest = snapshot.latest.get(str(key))
+    other = snapshot.ahead.get(str(key))  # of another name
+    if other is not None and other.timestamp >= tick.timestamp:
+        return
     if latest is None or tick.timestamp > latest.timestamp or latest.timestamp > latest_ms:
         frame = _frame_of(key, tick, tick.timestamp)
         # The number of the record is that of another tick.
