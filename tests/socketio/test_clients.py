@@ -87,6 +87,7 @@ async def other_client(*command: str | Path, folder: Path = HERE) -> AsyncIterat
         cwd=folder,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        limit=1 << 24,  # a line may list what many clients got
     )
     try:
         yield OtherClient(process)
