@@ -49,5 +49,5 @@ class Mounts:
         return await self._others(scope, receive, send)
 
 
-def _door(name: str):  # type: ignore[no-untyped-def]
+def _door(name: str) -> Any:
     return import_module(f"quotes.{name}.door")

@@ -2,18 +2,16 @@
 
 from typing import Any
 
-from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 
 
-class OneFormat(BaseContentNegotiation):
+class OneFormat(DefaultContentNegotiation):
     """Answers with the one format that there is, whatever the request accepts.
 
-    Programs that read a fixed format often accept others, or nothing that fits.
+    Programs that read a fixed format often accept others, or nothing that fits. Bodies are parsed
+    by their type, as usual.
     """
-
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        return parsers[0]
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
         return renderers[0], renderers[0].media_type

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -134,3 +134,41 @@ class Deployment:
         self.operator.stdout.close()
         for web in self.webs:
             web.program.__exit__(kind, error, trace)
+
+
+# The master of `deployment_with_history`.
+MASTERS = [
+    ROOT / "tests" / "instruments" / "data" / name for name in ("kite.csv", "kite-derivatives.csv")
+]
+
+
+@contextlib.contextmanager
+def deployment_with_history(
+    folder: Path, redis_url: str, closes: Sequence[str]
+) -> Iterator[Deployment]:
+    """A deployment that requires authentication and logs all, with a master and candles.
+
+    Args:
+        folder: empty.
+        closes: of the minutes of RELIANCE from 09:15 on 5 April 2024; the first volume is 15.
+    """
+    history = folder / "candles.csv"
+    minutes = [
+        f"NSE_EQ:RELIANCE,2024-04-05 09:{minute},1m,2900,2999.5,2899.1,{close},{minute},5"
+        for minute, close in enumerate(closes, 15)
+    ]
+    head = "instrument,start,interval,open,high,low,close,volume,oi"
+    history.write_text("\n".join([head, *minutes]))
+    with Deployment(
+        folder,
+        redis_url,
+        HISTORY_DATABASE_URL=f"sqlite:///{folder / 'history.sqlite3'}",
+        INSTRUMENTS_FOLLOW_MASTER="true",
+        QUOTES_AUTH="required",
+        LOG_LEVEL="DEBUG",
+    ) as deployment:
+        deployment.do("call", "migrate", "--database=history", "--verbosity=0")
+        for path in MASTERS:
+            deployment.do("call", "import_instruments", str(path))
+        deployment.do("call", "import_history", str(history))
+        yield deployment

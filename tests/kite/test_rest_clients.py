@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tests.access.deployment import Deployment, Web
+from tests.access.deployment import MASTERS, Deployment, Web, deployment_with_history
 from tests.kite.factories import show
 from tests.kite.test_rest import DAY, MOMENT
 from tests.other_clients import NODE_KITE, PYTHON_KITE, node_client, python_client
@@ -20,9 +20,6 @@ from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until
 
 FOLDER = Path(__file__).parent
-MASTERS = [
-    FOLDER.parent / "instruments" / "data" / name for name in ("kite.csv", "kite-derivatives.csv")
-]
 # A name with an ampersand and one with a space are what a query can get wrong.
 NAMES = ("NSE:RELIANCE", "NSE:M&M", "NSE:NIFTY 50", "NFO:M&M26AUGFUT", "NSE:NOSUCH", "738561")
 DEPTH = {"buy": [{"price": 2925.5, "quantity": 3, "orders": 2}], "sell": []}
@@ -63,25 +60,8 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory, redis_server: ValkeyProcess) -> Iterator[Site]:
     redis_server.start()
     folder: Path = tmp_path_factory.mktemp("kite")
-    history = folder / "candles.csv"
-    minutes = [
-        f"NSE_EQ:RELIANCE,2024-04-05 09:{n},1m,2900,2999.5,2899.1,{2900 + n}.00,{n},5"
-        for n in range(15, 45)
-    ]
-    head = "instrument,start,interval,open,high,low,close,volume,oi"
-    history.write_text("\n".join([head, *minutes]))
-    with Deployment(
-        folder,
-        redis_server.url,
-        HISTORY_DATABASE_URL=f"sqlite:///{folder / 'history.sqlite3'}",
-        INSTRUMENTS_FOLLOW_MASTER="true",
-        QUOTES_AUTH="required",
-        LOG_LEVEL="DEBUG",
-    ) as deployment:
-        deployment.do("call", "migrate", "--database=history", "--verbosity=0")
-        for path in MASTERS:
-            deployment.do("call", "import_instruments", str(path))
-        deployment.do("call", "import_history", str(history))
+    closes = [f"{2900 + minute}.00" for minute in range(15, 45)]
+    with deployment_with_history(folder, redis_server.url, closes) as deployment:
         (folder / "cwd").mkdir()
         found = Site(deployment, folder / "cwd")
         found.wait()

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from quotes.runtime.clock import date_of, now_ms
-from tests.access.deployment import Deployment, Web
+from tests.access.deployment import Deployment, Web, deployment_with_history
 from tests.other_clients import PYTHON_OPENALGO, python_client
 from tests.programs import Program
 from tests.ticks import message, publish
@@ -18,9 +18,6 @@ from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until
 
 FOLDER = Path(__file__).parent
-MASTERS = [
-    FOLDER.parent / "instruments" / "data" / name for name in ("kite.csv", "kite-derivatives.csv")
-]
 OPTION = "NIFTY18AUG2622050CE"
 DEPTH = {
     "buy": [{"price": 2950.45, "quantity": 5, "orders": 2}],
@@ -47,25 +44,8 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory, redis_server: ValkeyProcess) -> Iterator[Site]:
     redis_server.start()
     folder: Path = tmp_path_factory.mktemp("openalgo")
-    history = folder / "candles.csv"
-    minutes = [
-        f"NSE_EQ:RELIANCE,2024-04-05 09:{n},1m,2900,2999.5,2899.1,{2900 + n}.05,{n},5"
-        for n in range(15, 18)
-    ]
-    head = "instrument,start,interval,open,high,low,close,volume,oi"
-    history.write_text("\n".join([head, *minutes]))
-    with Deployment(
-        folder,
-        redis_server.url,
-        HISTORY_DATABASE_URL=f"sqlite:///{folder / 'history.sqlite3'}",
-        INSTRUMENTS_FOLLOW_MASTER="true",
-        QUOTES_AUTH="required",
-        LOG_LEVEL="DEBUG",
-    ) as deployment:
-        deployment.do("call", "migrate", "--database=history", "--verbosity=0")
-        for path in MASTERS:
-            deployment.do("call", "import_instruments", str(path))
-        deployment.do("call", "import_history", str(history))
+    closes = [f"{2900 + minute}.05" for minute in range(15, 18)]
+    with deployment_with_history(folder, redis_server.url, closes) as deployment:
         found = Site(deployment)
         for web in found.webs.values():
             wait_until(lambda web=web: web.answers() and found.has_master(web))  # type: ignore[misc]

@@ -9,7 +9,6 @@ exceptions of DRF, Django and this project: the views raise them as other views 
 
 import logging
 import math
-from collections.abc import Iterable
 from typing import Any, cast
 
 from django.core.exceptions import SuspiciousOperation
@@ -23,8 +22,6 @@ from rest_framework.exceptions import (
     PermissionDenied,
     Throttled,
 )
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -35,6 +32,7 @@ from instruments.rest import sentences
 from quotes.access.rest.authentication import AUTHENTICATION
 from quotes.errors import QuotesError
 from quotes.kite.rest.authentication import KiteAuthentication
+from quotes.rest.negotiation import OneFormat
 from quotes.runtime.redaction import scrub
 
 logger = logging.getLogger(__name__)
@@ -42,19 +40,6 @@ logger = logging.getLogger(__name__)
 TOKEN, PERMISSION, INPUT = "TokenException", "PermissionException", "InputException"
 NETWORK, GENERAL = "NetworkException", "GeneralException"
 _RETRY_AFTER_S = 2
-
-
-class OneFormat(BaseContentNegotiation):
-    """Answers in the one format that a view has, whatever `Accept` says, as Kite does."""
-
-    def select_parser(self, request: Request, parsers: Iterable[Any]) -> Any:
-        return next(iter(parsers))
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[Any], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        renderer = next(iter(renderers))
-        return renderer, str(renderer.media_type)
 
 
 class KiteView(APIView):

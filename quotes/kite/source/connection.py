@@ -40,7 +40,7 @@ Modes = dict[int, str]  # instrument token -> mode
 
 
 class ConnectionCounters:
-    """What came over one connection, all its lives together."""
+    """What came over one connection since the start, whatever it was lost in between."""
 
     def __init__(self) -> None:
         self.connects = self.losses = 0
@@ -227,7 +227,7 @@ class KiteConnection:
             for mode, tokens in changed.items():
                 await socket.send(_message("mode", [mode, tokens]))
 
-    # -- between lives ----------------------------------------------------------------------------
+    # -- between connections ----------------------------------------------------------------------
 
     def _refusal(self, status: int) -> tuple[float, str]:
         """Return how long to wait after a refusal by HTTP status, and what it means."""

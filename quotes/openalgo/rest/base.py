@@ -18,7 +18,6 @@ from rest_framework.exceptions import (
     Throttled,
     ValidationError,
 )
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler, set_rollback
@@ -30,6 +29,7 @@ from quotes.errors import QuotesError
 from quotes.history.rest.api import HistoryUnavailable
 from quotes.openalgo.rest.authentication import OpenAlgoAuthentication
 from quotes.openalgo.symbols import SEGMENTS
+from quotes.rest.negotiation import OneFormat
 
 logger = logging.getLogger(__name__)
 
@@ -45,20 +45,14 @@ class InstrumentBody(serializers.Serializer[Any]):
     )
 
 
-class AlwaysJson(DefaultContentNegotiation):
-    """Answers JSON whatever the caller accepts: `format` in a query is a parameter of the view."""
-
-    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
-        return renderers[0], renderers[0].media_type
-
-
 class OpenAlgoView(APIView):
     """Answers in OpenAlgo's envelope, whatever happens; it is in no OpenAPI schema of ours."""
 
     schema = None
     authentication_classes: Sequence[type[BaseAuthentication]] = (OpenAlgoAuthentication,)
     parser_classes = (BoundedJSONParser,)
-    content_negotiation_class = AlwaysJson
+    # `format` in a query is a parameter of the view.
+    content_negotiation_class = OneFormat
     body: type[serializers.Serializer[Any]] = serializers.Serializer
 
     def checked(self, values: Any) -> dict[str, Any]:
