@@ -125,7 +125,7 @@ class KiteConnection:
             self._report_loss(reason, pause_s)
             await self._pause(pause_s, token)
 
-    # -- one life ---------------------------------------------------------------------------------
+    # -- one connection --------------------------------------------------------------------------
 
     async def _converse(self, token: str) -> None:
         """Connect and read until the connection ends."""
