@@ -57,16 +57,8 @@ class Chromium:
         self.last_id = 0
 
     def __enter__(self) -> "Chromium":
-        self.process = subprocess.Popen(
-            [self.path, f"--user-data-dir={self.folder.name}", *OPTIONS],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
         try:
-            port_file = Path(self.folder.name, "DevToolsActivePort")
-            wait_until(lambda: port_file.exists() and port_file.read_text().count("\n"))
-            port = port_file.read_text().splitlines()[0]
+            port = self._started()
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
                 page = next(one for one in json.load(answer) if one["type"] == "page")
             self.socket = self.stack.enter_context(
@@ -78,6 +70,32 @@ class Chromium:
             self.close()
             raise
         return self
+
+    def _started(self) -> str:
+        """Start the browser and return its port; once more if it hangs, with a new profile."""
+        try:
+            return self._start()
+        except AssertionError:
+            self.process.kill()
+            self.process.wait()
+            return self._start()
+
+    def _start(self) -> str:
+        profile = Path(tempfile.mkdtemp(dir=self.folder.name))
+        with open(profile / "stderr", "wb") as errors:
+            self.process = subprocess.Popen(
+                [self.path, f"--user-data-dir={profile}", *OPTIONS],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
+        port_file = profile / "DevToolsActivePort"
+        try:
+            wait_until(lambda: port_file.exists() and port_file.read_text().count("\n"))
+        except AssertionError as error:
+            told = (profile / "stderr").read_text(errors="replace")[-1000:]
+            raise AssertionError(f"{self.path} did not start: {told}") from error
+        return port_file.read_text().splitlines()[0]
 
     def __exit__(
         self,
