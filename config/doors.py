@@ -1,6 +1,7 @@
 """The doors for programs that speak other protocols: which are open, and what they answer to.
 
-The setting QUOTES_DOORS names those that are open. The modules of a closed door are not imported.
+The setting QUOTES_DOORS names those that are open, QUOTES_SCREENS opens the pages for people. The
+modules of a closed door are not imported.
 """
 
 from importlib import import_module
@@ -14,18 +15,18 @@ from quotes.conf import conf
 
 def urlpatterns() -> list[URLPattern | URLResolver]:
     """Return the addresses of HTTP of all open doors."""
-    return list(chain.from_iterable(_door(name).urlpatterns for name in conf.open_doors))
+    return list(chain.from_iterable(_door(name).urlpatterns for name in _open()))
 
 
 def websockets() -> list[URLPattern]:
     """Return the addresses of WebSockets of all open doors."""
-    return list(chain.from_iterable(_door(name).websockets for name in conf.open_doors))
+    return list(chain.from_iterable(_door(name).websockets for name in _open()))
 
 
 def mounts() -> dict[str, Any]:
     """Return the ASGI applications of all open doors: path -> application."""
     found: dict[str, Any] = {}
-    for name in conf.open_doors:
+    for name in _open():
         found |= getattr(_door(name), "mounts", {})
     return found
 
@@ -47,6 +48,10 @@ class Mounts:
                 if (scope["path"] + "/").startswith(path + "/"):
                     return await application(scope, receive, send)
         return await self._others(scope, receive, send)
+
+
+def _open() -> list[str]:
+    return [*conf.open_doors, *(["screens"] if conf.screens else [])]
 
 
 def _door(name: str) -> Any:

@@ -111,6 +111,7 @@ INSTALLED_APPS = [
     "quotes.history",
     "quotes.access",
     "quotes.kite",
+    "quotes.screens",
 ]
 
 MIDDLEWARE = [
@@ -207,6 +208,8 @@ TIME_ZONE = "Asia/Kolkata"
 USE_TZ = True
 
 STATIC_URL = "static/"
+# The client library, which the dashboard uses as any page would.
+STATICFILES_DIRS = [("client", BASE_DIR / "clients" / "js" / "src")]
 # Static files are found in the packages; set STATIC_ROOT to serve what `collectstatic` gathered.
 STATIC_ROOT = os.environ.get("STATIC_ROOT") or None
 WHITENOISE_USE_FINDERS = True

@@ -4,11 +4,9 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from config import doors
 from quotes.rest.health import healthz, readyz
-from quotes.rest.pages import favicon, live_prices, upgrade_required
+from quotes.rest.upgrade import upgrade_required
 
 urlpatterns = [
-    path("", live_prices, name="live-prices"),
-    path("favicon.ico", favicon),
     path("live-price", upgrade_required),
     path("admin/", admin.site.urls),
     # Before the instruments, whose keys may hold slashes.

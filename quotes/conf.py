@@ -139,6 +139,7 @@ class QuotesSettings(SettingsGroup):
     doors = Setting(
         ",".join(DOORS), "Open doors for programs that speak other protocols, comma-separated."
     )
+    screens = Setting(True, "Serve the dashboard at `/` and the documents at `/docs/`.")
     auth = Setting(
         "optional",
         "Whether callers must authenticate to see prices.",

@@ -4,7 +4,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from quotes.kite.rest.urls import urlpatterns as rest_patterns
 from quotes.kite.ticker.consumer import KiteConsumer
-from quotes.rest.pages import upgrade_required
+from quotes.rest.upgrade import upgrade_required
 
 urlpatterns: list[URLPattern | URLResolver] = [path("kite", upgrade_required), *rest_patterns]
 websockets: list[URLPattern] = [

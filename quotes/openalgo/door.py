@@ -7,7 +7,7 @@ from quotes.openalgo.rest.history import HistoryView, IntervalsView
 from quotes.openalgo.rest.master import ExpiryView, InstrumentsView, SearchView, SymbolView
 from quotes.openalgo.rest.prices import DepthView, MultiQuotesView, QuotesView
 from quotes.openalgo.rest.server import NotFoundView, PingView
-from quotes.rest.pages import upgrade_required
+from quotes.rest.upgrade import upgrade_required
 
 _api = [
     path("quotes", QuotesView.as_view()),

@@ -1,6 +1,6 @@
 """Pages for people: the start page, which shows live prices, and what browsers ask for beside it.
 
-The start page's script is in `static/quotes/` and uses the public protocol, as any client does.
+The start page's script is in `static/screens/` and uses the public protocol, as any client does.
 """
 
 from functools import cache
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from quotes.conf import conf
@@ -30,23 +29,10 @@ def live_prices(request: HttpRequest) -> HttpResponse:
         "heartbeat_s": f"{conf.heartbeat_s:g}",
         "symbols": showcase(today_in_india()),
     }
-    response = render(request, "quotes/index.html", values)
+    response = render(request, "screens/index.html", values)
     response["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
     response["Cache-Control"] = "no-cache"
     return response
-
-
-@csrf_exempt
-def upgrade_required(request: HttpRequest) -> HttpResponse:
-    """Answer an HTTP request to the address of the WebSocket: 426."""
-    scheme = "wss" if request.is_secure() else "ws"
-    return HttpResponse(
-        f"This address takes WebSocket connections only: connect to {scheme}://"
-        f"{request.get_host()}{request.path} with a WebSocket client.\n",
-        status=426,
-        content_type="text/plain; charset=utf-8",
-        headers={"Upgrade": "websocket", "Connection": "Upgrade", "Cache-Control": "no-store"},
-    )
 
 
 @require_safe
@@ -58,4 +44,4 @@ def favicon(request: HttpRequest) -> HttpResponse:
 
 @cache
 def _icon() -> bytes:
-    return (Path(__file__).parent.parent / "static" / "quotes" / "icon.svg").read_bytes()
+    return (Path(__file__).parent / "static" / "screens" / "icon.svg").read_bytes()

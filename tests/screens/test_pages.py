@@ -8,8 +8,8 @@ from django.test import Client
 
 import quotes
 
-FOLDER = Path(quotes.__file__).parent
-FILES = sorted((FOLDER / "static" / "quotes").iterdir())
+FOLDER = Path(quotes.__file__).parent / "screens" / "static" / "screens"
+FILES = sorted(path for path in FOLDER.rglob("*") if path.is_file())
 
 
 def page() -> str:
@@ -33,7 +33,7 @@ def test_page_has_nothing_inline_and_nothing_foreign() -> None:
     assert not re.search(r"https?://|[\"']//", text)
 
 
-@pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(FOLDER)) for path in FILES])
 def test_files_use_no_other_server_and_no_markup_from_text(path: Path) -> None:
     """The page's files load nothing from elsewhere and never turn text into markup."""
     text = path.read_text().replace("http://www.w3.org/2000/svg", "")

@@ -179,7 +179,7 @@ def test_numbers_are_read_as_text(browser: Chromium, site: Site) -> None:
         '{"a":"price","b":1}': None,
         '{"price":1,"price":{"price":2}}': None,
     }
-    module = f"import('{site.url}static/quotes/frames.js')"
+    module = f"import('{site.url}static/screens/frames.js')"
     for text, expected in frames.items():
         found = browser.evaluate(f"{module}.then((m) => m.memberText({json.dumps(text)}, 'price'))")
         assert found == expected, text

@@ -1,0 +1,11 @@
+"""The addresses of the pages, from the root of the server."""
+
+from django.urls import URLPattern, URLResolver, path
+
+from quotes.screens.pages import favicon, live_prices
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", live_prices, name="live-prices"),
+    path("favicon.ico", favicon),
+]
+websockets: list[URLPattern] = []
