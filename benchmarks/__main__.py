@@ -34,10 +34,10 @@ def options() -> argparse.Namespace:
     chosen.servers = [name for name in chosen.servers.split(",") if name]
     for name in chosen.names:
         if name not in NAMES:
-            parser.error(f"NAME must be one of {', '.join(NAMES)}, was {name!r}")
+            parser.error(f"NAME must be one of {', '.join(NAMES)}, got {name!r}")
     for name in chosen.servers:
         if name not in CONTENDERS:
-            parser.error(f"a server must be one of {', '.join(CONTENDERS)}, was {name!r}")
+            parser.error(f"a server must be one of {', '.join(CONTENDERS)}, got {name!r}")
     return chosen
 
 

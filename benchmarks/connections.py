@@ -64,13 +64,13 @@ class Connection:
             raise ConnectionError(f"the server closed on a client, after {self.seen[-200:]!r}")
         self.seen += data
         if len(self.seen) > MOST_BYTES:
-            raise ConnectionError(f"the server never answered, was {self.seen[:75]!r}")
+            raise ConnectionError(f"the server never answered, got {self.seen[:75]!r}")
         if not self.upgraded:
             head, end, rest = self.seen.partition(b"\r\n\r\n")
             if not end:
                 return b""
             if head.split()[1] != ACCEPTED:
-                raise ConnectionError(f"the server refused a client, was {head[:75]!r}")
+                raise ConnectionError(f"the server refused a client, got {head[:75]!r}")
             self.upgraded = True
             self.seen = data = rest
         if any(error in self.seen for error in ERRORS):

@@ -33,7 +33,7 @@ def live_price(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
 def socket_io(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
     """Speak Socket.IO 4 over its WebSocket transport."""
     if interval_ms:
-        raise ValueError(f"Socket.IO sends a frame per price, was {interval_ms!r}")
+        raise ValueError(f"Socket.IO sends a frame per price, got {interval_ms!r}")
     subscribe = "42" + json.dumps(["subscribe", {"symbols": list(symbols)}])
     steps = [("0{", "40"), ("40{", subscribe), ('42["subscribed"', "")]
     return "/socket.io/?EIO=4&transport=websocket", steps
@@ -56,7 +56,7 @@ def kite(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
     It acknowledges nothing: the first packet shows that the client is subscribed.
     """
     if interval_ms:
-        raise ValueError(f"Kite's clients get each price at once, was {interval_ms!r}")
+        raise ValueError(f"Kite's clients get each price at once, got {interval_ms!r}")
     subscribe = json.dumps({"a": "subscribe", "v": list(map(token_of, symbols))})
     return "/kite?api_key=load&access_token=", [("", subscribe), (QUOTE_START.decode(), "")]
 
@@ -64,7 +64,7 @@ def kite(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
 def nchan(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
     """Ask nchan for channels by name; it acknowledges nothing but the handshake."""
     if interval_ms:
-        raise ValueError(f"nchan sends a frame per price, was {interval_ms!r}")
+        raise ValueError(f"nchan sends a frame per price, got {interval_ms!r}")
     return f"/live-price?symbols={','.join(symbols)}", []
 
 
@@ -74,7 +74,7 @@ def centrifugo(symbols: Sequence[str], interval_ms: int) -> tuple[str, Steps]:
     Each command is answered by a line; the last answer shows that all were.
     """
     if interval_ms:
-        raise ValueError(f"Centrifugo sends a line per price, was {interval_ms!r}")
+        raise ValueError(f"Centrifugo sends a line per price, got {interval_ms!r}")
     commands = [{"id": at, "subscribe": {"channel": name}} for at, name in enumerate(symbols, 2)]
     last = len(symbols) + 1
     steps = [

@@ -120,7 +120,7 @@ def pss_bytes(rollup: str) -> int:
     for line in rollup.splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
-    raise ValueError(f"a smaps_rollup has a line of Pss, was {rollup[:75]!r}")
+    raise ValueError(f"a smaps_rollup has a line of Pss, got {rollup[:75]!r}")
 
 
 def open_ports(table: str, server_port: int) -> set[int]:

@@ -54,7 +54,7 @@ class Publisher:
         while replies < 2 * count:
             data = self.redis.recv(1 << 16)
             if not data or b"-" in data:
-                raise ConnectionError(f"Redis must accept every tick, was {data[:75]!r}")
+                raise ConnectionError(f"Redis must accept every tick, got {data[:75]!r}")
             replies += data.count(b"\n")
         self.expected[0] += expected
 

@@ -49,7 +49,7 @@ class FrameReader:
         while len(stream) - at >= 2:
             first, size, start = stream[at], stream[at + 1], at + 2
             if first & 0x70 or size & 0x80:
-                raise ValueError(f"a frame must be plain and unmasked, was {stream[at : at + 2]!r}")
+                raise ValueError(f"a frame must be plain and unmasked, got {stream[at : at + 2]!r}")
             if size == 126:
                 if len(stream) < start + 2:
                     break

@@ -28,7 +28,7 @@ def required(name: str, how: str) -> str:
 def port(name: str, default: int) -> int:
     text = os.environ.get(name) or str(default)
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
-        raise ImproperlyConfigured(f"{name} must be a port from 1 to 65535, was {text!r}")
+        raise ImproperlyConfigured(f"{name} must be a port from 1 to 65535, got {text!r}")
     return int(text)
 
 
@@ -36,7 +36,7 @@ def boolean(name: str, default: bool) -> bool:
     text = os.environ.get(name, "").strip().lower()
     if text in ("", *("1", "true", "yes", "on"), *("0", "false", "no", "off")):
         return text in ("1", "true", "yes", "on") if text else default
-    raise ImproperlyConfigured(f"{name} must be true or false, was {text!r}")
+    raise ImproperlyConfigured(f"{name} must be true or false, got {text!r}")
 
 
 def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
@@ -45,7 +45,7 @@ def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
         # The value may hold a password: only its scheme is safe to show.
         raise ImproperlyConfigured(
             f"{name} must be a URL that begins with {' or '.join(s + ':' for s in schemes)}, "
-            f"was one that begins with {urlsplit(value).scheme + ':'!r}"
+            f"got one that begins with {urlsplit(value).scheme + ':'!r}"
         )
     return value
 

@@ -40,10 +40,10 @@ ACTIVE = {"true": True, "false": False, "all": None}
 BAD_PARAMETER = error_response(
     "A parameter is unknown or has a bad value.",
     400,
-    "not a segment, was 'NFOO'",
+    "not a segment, got 'NFOO'",
 )
 UNKNOWN = error_response(
-    "The instrument is not in the master.", 404, "not in the instrument master, was 'NOPE'"
+    "The instrument is not in the master.", 404, "not in the instrument master, got 'NOPE'"
 )
 
 
@@ -116,7 +116,7 @@ class InstrumentView(APIView):
             400: error_response(
                 "The name is not a symbol, or is ambiguous.",
                 400,
-                "a symbol must have 1 to 64 characters, was ''",
+                "a symbol must have 1 to 64 characters, got ''",
             ),
             404: UNKNOWN,
         },
@@ -146,7 +146,7 @@ class OptionChainView(APIView):
             200: answer(OptionChainSerializer, "The chain, by strike.", examples.CHAIN),
             400: BAD_PARAMETER,
             404: error_response(
-                "No such options exist.", 404, "no options with this underlying, was 'NIFTTY'"
+                "No such options exist.", 404, "no options with this underlying, got 'NIFTTY'"
             ),
             403: error_response(
                 "The caller may not see the segment's prices.", 403, "not entitled to NFO"

@@ -56,12 +56,12 @@ class Setting(Generic[T]):
             result = None
         if result is None:
             kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-            raise ImproperlyConfigured(f"{self.name} must be {kinds[kind]}, was {value!r}")
+            raise ImproperlyConfigured(f"{self.name} must be {kinds[kind]}, got {value!r}")
         if self.least is not None and not result >= self.least:
-            raise ImproperlyConfigured(f"{self.name} must be at least {self.least}, was {value!r}")
+            raise ImproperlyConfigured(f"{self.name} must be at least {self.least}, got {value!r}")
         if self.choices and result not in self.choices:
             names = ", ".join(map(str, self.choices))
-            raise ImproperlyConfigured(f"{self.name} must be one of {names}, was {value!r}")
+            raise ImproperlyConfigured(f"{self.name} must be one of {names}, got {value!r}")
         return result  # type: ignore[no-any-return]
 
 

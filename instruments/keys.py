@@ -21,12 +21,12 @@ def check_symbol(symbol: str) -> str:
     """
     if not symbol or len(symbol.encode("utf-8", "surrogatepass")) > MAX_SYMBOL_LENGTH:
         raise BadSymbol(
-            f"a symbol must have 1 to {MAX_SYMBOL_LENGTH} characters, was {quoted(symbol)}"
+            f"a symbol must have 1 to {MAX_SYMBOL_LENGTH} characters, got {quoted(symbol)}"
         )
     if not symbol.isprintable():
-        raise BadSymbol(f"a symbol must have printable characters only, was {quoted(symbol)}")
+        raise BadSymbol(f"a symbol must have printable characters only, got {quoted(symbol)}")
     if symbol == "*" or symbol[0] == " " or symbol[-1] == " ":
-        raise BadSymbol(f"not a symbol, was {quoted(symbol)}")
+        raise BadSymbol(f"not a symbol, got {quoted(symbol)}")
     return symbol
 
 

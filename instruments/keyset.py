@@ -53,9 +53,9 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
             padded = text.encode() + b"=" * (-len(text) % 4)
             cursor = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=cls)
         except (ValueError, msgspec.MsgspecError) as error:
-            raise BadCursor(f"not a cursor, was {quoted(text)}") from error
+            raise BadCursor(f"not a cursor, got {quoted(text)}") from error
         if cursor.ordering != ordering or abs(cursor.pk) >= 2**63:
-            raise BadCursor(f"the cursor belongs to a list in another order, was {quoted(text)}")
+            raise BadCursor(f"the cursor belongs to a list in another order, got {quoted(text)}")
         return cursor
 
 
@@ -109,7 +109,7 @@ def beyond(model: type[Model], position: Cursor, name: str, *, descending: bool)
     try:
         value = model._meta.get_field(name).to_python(position.value)  # type: ignore[union-attr]
     except ValidationError as error:
-        raise BadCursor(f"not a cursor, was {quoted(str(position))}") from error
+        raise BadCursor(f"not a cursor, got {quoted(str(position))}") from error
     # The first condition lets the database begin at the position in an index of the field.
     condition = Q(**{f"{name}__{least}": value}) & (
         Q(**{f"{name}__{ahead}": value}) | Q(**{f"pk__{ahead}": position.pk})

@@ -15,7 +15,7 @@ def plain_text(value: object) -> str:
     # Texts of Django and DRF come as subclasses of str and as promises of translation.
     if isinstance(value, str | Promise):
         return str(value)
-    raise TypeError(f"not JSON, was {type(value).__name__}")
+    raise TypeError(f"not JSON, got {type(value).__name__}")
 
 
 ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=plain_text)

@@ -44,7 +44,7 @@ def routes_of(snapshot: MasterSnapshot, code: str) -> tuple[Route, ...]:
     """Return where a segment's code or alias leads; raise BadSegment."""
     routes = snapshot.routes.get(code)
     if not routes:
-        raise BadSegment(f"not a segment, was {quoted(code)}")
+        raise BadSegment(f"not a segment, got {quoted(code)}")
     return routes
 
 
@@ -66,13 +66,13 @@ def resolve_within(
         raise unknown(text)
     segments = " or ".join(route.segments[0] for route in routes)
     raise AmbiguousSymbol(
-        f"{code} means another segment to each vendor: use {segments}, was {quoted(text)}"
+        f"{code} means another segment to each vendor: use {segments}, got {quoted(text)}"
     )
 
 
 def unknown(text: str) -> UnknownSymbol:
     """Return the error for a name that the master does not have."""
-    return UnknownSymbol(f"not in the instrument master, was {quoted(text)}")
+    return UnknownSymbol(f"not in the instrument master, got {quoted(text)}")
 
 
 def find(snapshot: MasterSnapshot, route: Route, text: str) -> MasterEntry | None:
@@ -167,7 +167,7 @@ def guess(snapshot: MasterSnapshot, route: Route, text: str, *, strict: bool) ->
                 types.add(entry.instrument_type)
         if types and not any(fits(route, instrument_type) for instrument_type in types):
             raise UnknownSymbol(
-                f"not the symbol of {PRODUCT_NAMES[route.product]}, was {quoted(text)}"
+                f"not the symbol of {PRODUCT_NAMES[route.product]}, got {quoted(text)}"
             )
     if strict:
         raise unknown(text)

@@ -1,6 +1,6 @@
 """Shared by all REST views: fields of exact numbers, and errors of one shape.
 
-{"code": 404, "message": "not in the instrument master, was 'NOPE'"}
+{"code": 404, "message": "not in the instrument master, got 'NOPE'"}
 """
 
 from collections.abc import Collection, Iterator, Mapping

@@ -34,7 +34,7 @@ def in_segment(code: str) -> Q:
         one = Q(segment=alias.segment_id)
         condition |= one & Q(instrument_type__in=kinds) if kinds else one
     if not condition:
-        raise BadSegment(f"not a segment, was {quoted(code)}")
+        raise BadSegment(f"not a segment, got {quoted(code)}")
     return condition
 
 
@@ -105,7 +105,7 @@ def instrument_get(*, name: str) -> Instrument:
         key = spelled_key(name)
     found = instrument_of(key)
     if found is None:
-        raise UnknownSymbol(f"not in the instrument master, was {quoted(name)}")
+        raise UnknownSymbol(f"not in the instrument master, got {quoted(name)}")
     return found
 
 
@@ -162,7 +162,7 @@ class OptionChain:
             if day is not None:
                 days.setdefault(code, set()).add(day)
         if not days:
-            raise UnknownSymbol(f"no options with this underlying, was {quoted(underlying)}")
+            raise UnknownSymbol(f"no options with this underlying, got {quoted(underlying)}")
         self.segment = min(days, key=SEGMENTS.index)
         self.expiries = sorted(days[self.segment])
         today = today_in_india()
@@ -174,5 +174,5 @@ class OptionChain:
         self.sources = index.price_sources(self.segment, self.underlying, self.expiry)
         if not self.options:
             raise UnknownSymbol(
-                f"no options of {underlying} expire on that day, was {quoted(str(self.expiry))}"
+                f"no options of {underlying} expire on that day, got {quoted(str(self.expiry))}"
             )

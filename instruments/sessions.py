@@ -126,7 +126,7 @@ def market_status(segment: str, hours: Hours, moment: datetime) -> MarketStatus:
         ValueError: the moment has no time zone.
     """
     if moment.utcoffset() is None:
-        raise ValueError(f"a moment needs a time zone, was {quoted(moment)}")
+        raise ValueError(f"a moment needs a time zone, got {quoted(moment)}")
     local = moment.astimezone(IST)
     status, next_status, next_change = CLOSED, "", None
     for begins, stage in stages(hours, local.date()):

@@ -99,7 +99,7 @@ def parse(symbol: str, *, roots: Container[str] | None = None) -> Contract:
     """
     found = readings(symbol, roots=roots)
     if not found:
-        raise BadSymbol(f"not the symbol of a future or an option, was {quoted(symbol)}")
+        raise BadSymbol(f"not the symbol of a future or an option, got {quoted(symbol)}")
     if len(found) > 1:
         raise ambiguous(symbol, found)
     return found[0]
@@ -108,7 +108,7 @@ def parse(symbol: str, *, roots: Container[str] | None = None) -> Contract:
 def ambiguous(symbol: str, found: list[Contract]) -> AmbiguousSymbol:
     """Return the error that lists the readings of a symbol."""
     listed = " or ".join(map(str, found))
-    return AmbiguousSymbol(f"ambiguous, it can mean {listed}, was {quoted(symbol)}")
+    return AmbiguousSymbol(f"ambiguous, it can mean {listed}, got {quoted(symbol)}")
 
 
 def build(contract: Contract) -> str:
@@ -120,10 +120,10 @@ def build(contract: Contract) -> str:
     future = contract.instrument_type == "FUT"
     if future != (contract.strike is None) or (future and contract.day is not None):
         raise BadSymbol(
-            f"a future has neither strike nor day, an option has a strike, was {contract!r}"
+            f"a future has neither strike nor day, an option has a strike, got {contract!r}"
         )
     if not 1 <= contract.month <= 12:
-        raise BadSymbol(f"a month is 1 to 12, was {contract!r}")
+        raise BadSymbol(f"a month is 1 to 12, got {contract!r}")
     year = f"{contract.year % 100:02}"
     if contract.day is None:
         expiry = year + MONTHS[contract.month - 1]
@@ -132,7 +132,7 @@ def build(contract: Contract) -> str:
     strike = "" if contract.strike is None else format_strike(contract.strike)
     symbol = f"{contract.underlying}{expiry}{strike}{contract.instrument_type}"
     if contract not in _readings(symbol):
-        raise BadSymbol(f"no such contract can be written, was {contract!r}")
+        raise BadSymbol(f"no such contract can be written, got {contract!r}")
     return symbol
 
 

@@ -29,5 +29,5 @@ def check_settings(**kwargs: Any) -> list[Error]:
     for name in quotes_conf.doors.split(","):
         if name.strip() and name.strip() not in DOORS:
             known = ", ".join(DOORS)
-            problems.append(f"QUOTES_DOORS: a door must be one of {known}, was {quoted(name)}")
+            problems.append(f"QUOTES_DOORS: a door must be one of {known}, got {quoted(name)}")
     return [Error(problem, id="quotes.E001") for problem in problems]

@@ -27,7 +27,7 @@ def number_text(name: str, text: bytes) -> bytes:
     if text[:1] == b'"':
         text = text[1:-1]
     if not JSON_NUMBER.fullmatch(text):
-        raise BadTick(f"{name} must be a finite number, was {quoted(text.decode())}")
+        raise BadTick(f"{name} must be a finite number, got {quoted(text.decode())}")
     if len(text) > MAX_DIGITS or abs(Decimal(text.decode()).adjusted()) > MAX_DIGITS:
-        raise BadTick(f"{name} must have at most {MAX_DIGITS} digits, was {quoted(text.decode())}")
+        raise BadTick(f"{name} must have at most {MAX_DIGITS} digits, got {quoted(text.decode())}")
     return text

@@ -156,7 +156,7 @@ def parse_any_tick(payload: bytes, *, now_ms: int, ahead_ms: int = 0, symbol: st
             payload.decode()
         raw = decode_object(plain)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadTick(f"not a JSON object ({error}), was {quoted(payload)}") from error
+        raise BadTick(f"not a JSON object ({error}), got {quoted(payload)}") from error
     fields: dict[str, bytes] = {}
     price: bytes | None = None
     when: bytes | None = None
@@ -187,7 +187,7 @@ def parse_any_tick(payload: bytes, *, now_ms: int, ahead_ms: int = 0, symbol: st
         elif name not in RESERVED_FIELDS:
             fields[name] = checked(name, value)
     if price is None:
-        raise BadTick(f"no price, was {quoted(payload)}")
+        raise BadTick(f"no price, got {quoted(payload)}")
     try:
         _check_symbol(symbol)
     except BadSymbol as error:
@@ -212,7 +212,7 @@ def plain_json(payload: bytes) -> bytes:
 
 
 def _too_long(length: int) -> BadTick:
-    return BadTick(f"a tick must have at most {MAX_TICK_BYTES} bytes, was {length}")
+    return BadTick(f"a tick must have at most {MAX_TICK_BYTES} bytes, got {length}")
 
 
 def read_frame(frame: bytes) -> Tick:
@@ -233,7 +233,7 @@ def read_frame(frame: bytes) -> Tick:
         segment = _decode_string(fields.pop("segment", b'""'))
         return Tick(symbol, price.decode(), int(when), segment, joined(fields))
     except (msgspec.DecodeError, RecursionError, KeyError, ValueError) as error:
-        raise BadTick(f"not a price frame ({error!r}), was {quoted(frame)}") from error
+        raise BadTick(f"not a price frame ({error!r}), got {quoted(frame)}") from error
 
 
 def make_tick(
@@ -305,7 +305,7 @@ def _text_field(name: str, value: msgspec.Raw) -> str:
     try:
         return _decode_string(value)
     except msgspec.DecodeError as error:
-        raise BadTick(f"{name} must be text, was {quoted(bytes(value))}") from error
+        raise BadTick(f"{name} must be text, got {quoted(bytes(value))}") from error
 
 
 def _moment(value: bytes, now_ms: int, ahead_ms: int) -> int:
@@ -317,13 +317,13 @@ def _moment(value: bytes, now_ms: int, ahead_ms: int) -> int:
         moment = Decimal(text.decode())
         if moment.adjusted() < 18:
             return check_timestamp(int(moment), now_ms, ahead_ms)
-    raise BadTick(f"timestamp must be Unix milliseconds, was {quoted(value.decode())}")
+    raise BadTick(f"timestamp must be Unix milliseconds, got {quoted(value.decode())}")
 
 
 def check_timestamp(timestamp: int, now_ms: int, ahead_ms: int) -> int:
     """Return the timestamp; raise BadTick if it is too far ahead, or not in milliseconds."""
     if timestamp < LEAST_TIMESTAMP:
-        raise BadTick(f"timestamp must be in milliseconds, not seconds, was {timestamp}")
+        raise BadTick(f"timestamp must be in milliseconds, not seconds, got {timestamp}")
     if timestamp > now_ms + ahead_ms:
         raise BadTick(_ahead_text(timestamp, now_ms, ahead_ms))
     return timestamp
@@ -333,7 +333,7 @@ def _ahead_text(timestamp: int, now_ms: int, ahead_ms: int) -> str:
     """Return why a timestamp is too far ahead, and the usual cause where it is this one."""
     text = (
         f"timestamp must be at most {ahead_ms / 1000:g} s ahead of the server's clock, "
-        f"was {(timestamp - now_ms) / 1000:g} s ahead ({timestamp} at {now_ms})"
+        f"got {(timestamp - now_ms) / 1000:g} s ahead ({timestamp} at {now_ms})"
     )
     if abs(timestamp - now_ms - IST_MS) <= max(ahead_ms, MINUTE_MS):
         text += "; this looks like Indian time written as UTC: subtract 5 hours 30 minutes"
@@ -346,9 +346,9 @@ def checked(name: str, value: msgspec.Raw) -> bytes:
     The decoder of raw values does not check strings, and invalid ones would break clients.
     """
     if not name.isprintable():
-        raise BadTick(f"keys must be printable, was {quoted(name)}")
+        raise BadTick(f"keys must be printable, got {quoted(name)}")
     if depth_of(bytes(value)) > MAX_DEPTH:
-        raise BadTick(f"{name} must be nested at most {MAX_DEPTH} deep, was {quoted(bytes(value))}")
+        raise BadTick(f"{name} must be nested at most {MAX_DEPTH} deep, got {quoted(bytes(value))}")
     try:
         _decode_any(value)
     except (msgspec.DecodeError, RecursionError) as error:

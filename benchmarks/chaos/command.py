@@ -59,7 +59,7 @@ def options() -> argparse.Namespace:
     chosen.faults = chosen.faults or list(SHORT if chosen.short else everything)
     for name in chosen.faults:
         if name not in everything:
-            parser.error(f"FAULT must be one of {', '.join([*FAULTS, RANDOM])}, was {name!r}")
+            parser.error(f"FAULT must be one of {', '.join([*FAULTS, RANDOM])}, got {name!r}")
     return chosen
 
 

@@ -89,7 +89,7 @@ def feed_http(
                 return
             answers = answers[-TAIL_BYTES:] + data
             if any(refusal in answers for refusal in refusals):
-                raise ValueError(f"the server must accept every price, was {answers[:200]!r}")
+                raise ValueError(f"the server must accept every price, got {answers[:200]!r}")
             if waiting and answers.rstrip(CHUNKS_END).endswith(end):
                 waiting, answers = False, b""
         elif redis in ready:

@@ -112,7 +112,7 @@ def _read(file: BinaryIO, layout: _Layout) -> list[CalendarRow]:
             continue
         try:
             if len(cells) != len(columns):
-                raise ValueError(f"a line must have {len(columns)} columns, was {len(cells)}")
+                raise ValueError(f"a line must have {len(columns)} columns, got {len(cells)}")
             fields = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
             phase, day, values = layout.parse(
                 {column: fields.get(column, "") for column in layout.columns}
@@ -165,7 +165,7 @@ def _check_columns(columns: list[str], layout: _Layout) -> None:
     for name in columns:
         if name not in layout.columns:
             raise BadFile(
-                f"a column must be one of {', '.join(layout.columns)}, was {quoted(name)}", line=1
+                f"a column must be one of {', '.join(layout.columns)}, got {quoted(name)}", line=1
             )
         if columns.count(name) > 1:
             raise BadFile(f"column {name} is there twice", line=1)
@@ -193,14 +193,14 @@ def _holiday(fields: dict[str, str]) -> tuple[str, date, dict[str, Any]]:
 def _session(fields: dict[str, str]) -> tuple[str, date, dict[str, Any]]:
     phase = fields["phase"]
     if phase not in PHASES:
-        raise _BadCell("phase", f"must be one of {', '.join(PHASES)}, was {quoted(phase)}")
+        raise _BadCell("phase", f"must be one of {', '.join(PHASES)}, got {quoted(phase)}")
     first = _date(fields, "valid_from")
     last = _date(fields, "valid_to") if fields["valid_to"] else None
     opens, closes = _time(fields, "opens"), _time(fields, "closes")
     if opens is None or closes is None or opens >= closes:
         raise _BadCell("closes", "a session needs both hours, closing after opening")
     if last is not None and last < first:
-        raise _BadCell("valid_to", f"must not be before {first}, was {last}")
+        raise _BadCell("valid_to", f"must not be before {first}, got {last}")
     return phase, first, {"opens": opens, "closes": closes, "valid_to": last, **_origin(fields)}
 
 
@@ -215,7 +215,7 @@ def _segments(cell: str) -> list[str]:
     codes = cell.split()
     for code in codes:
         if code not in SEGMENTS:
-            raise _BadCell("segment", f"must be of {', '.join(SEGMENTS)}, was {quoted(code)}")
+            raise _BadCell("segment", f"must be of {', '.join(SEGMENTS)}, got {quoted(code)}")
     if not codes:
         raise _BadCell("segment", "a day needs a segment")
     return codes
@@ -229,7 +229,7 @@ def _date(fields: dict[str, str], column: str) -> date:
             raise ValueError
         return date.fromisoformat(cell)
     except ValueError:
-        raise _BadCell(column, f"must be a day as 2026-01-26, was {quoted(cell)}") from None
+        raise _BadCell(column, f"must be a day as 2026-01-26, got {quoted(cell)}") from None
 
 
 def _time(fields: dict[str, str], column: str) -> time | None:
@@ -238,23 +238,23 @@ def _time(fields: dict[str, str], column: str) -> time | None:
         return None
     found = _TIME.fullmatch(cell)
     if found is None:
-        raise _BadCell(column, f"must be a time as 09:15, was {quoted(cell)}")
+        raise _BadCell(column, f"must be a time as 09:15, got {quoted(cell)}")
     return time(int(found[1]), int(found[2]))
 
 
 def _text(fields: dict[str, str], column: str, longest: int) -> str:
     cell = fields[column]
     if len(cell) > longest:
-        raise _BadCell(column, f"must have at most {longest} characters, was {len(cell)}")
+        raise _BadCell(column, f"must have at most {longest} characters, got {len(cell)}")
     if not cell.isprintable():
-        raise _BadCell(column, f"must be printable, was {quoted(cell)}")
+        raise _BadCell(column, f"must be printable, got {quoted(cell)}")
     return cell
 
 
 def _flag(fields: dict[str, str], column: str) -> bool:
     cell = fields[column].lower()
     if cell not in YES + NO:
-        raise _BadCell(column, f"must be yes or no, was {quoted(cell)}")
+        raise _BadCell(column, f"must be yes or no, got {quoted(cell)}")
     return cell in YES
 
 

@@ -34,7 +34,7 @@ def text(fields: Fields, column: str) -> str:
         value = value.strip()
         return "" if value in EMPTY else value
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise BadRow(f"{column} must be text, was {quoted(value)}")
+        raise BadRow(f"{column} must be text, got {quoted(value)}")
     return str(value)
 
 
@@ -50,7 +50,7 @@ def decimal(fields: Fields, column: str) -> Decimal | None:
     if not written:
         return None
     if not NUMBER.fullmatch(written):
-        raise BadRow(f"{column} must be a number, was {quoted(written)}")
+        raise BadRow(f"{column} must be a number, got {quoted(written)}")
     return Decimal(written)
 
 
@@ -65,7 +65,7 @@ def positive(fields: Fields, column: str, *, divisor: int = 1) -> Decimal | None
     if not value:
         return None
     if value < 0:
-        raise BadRow(f"{column} must not be negative, was {quoted(str(value))}")
+        raise BadRow(f"{column} must not be negative, got {quoted(str(value))}")
     return value / divisor
 
 
@@ -75,7 +75,7 @@ def whole(fields: Fields, column: str) -> int | None:
     if value is None:
         return None
     if value != value.to_integral_value():
-        raise BadRow(f"{column} must be a whole number, was {quoted(str(value))}")
+        raise BadRow(f"{column} must be a whole number, got {quoted(str(value))}")
     return int(value)
 
 
@@ -97,7 +97,7 @@ def day(fields: Fields, column: str) -> date | None:
         else:
             found = date.fromisoformat(written[:10])
     except ValueError as error:
-        raise BadRow(f"{column} must be a day, was {quoted(written)}") from error
+        raise BadRow(f"{column} must be a day, got {quoted(written)}") from error
     return checked_day(column, found)
 
 
@@ -107,14 +107,14 @@ def day_of_instant(fields: Fields, column: str, *, per_second: int) -> date | No
     if not instant:
         return None
     if not 0 < instant < 10**11 * per_second:
-        raise BadRow(f"{column} must be an instant, was {quoted(str(instant))}")
+        raise BadRow(f"{column} must be an instant, got {quoted(str(instant))}")
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(instant // per_second))
     return checked_day(column, moment.astimezone(IST).date())
 
 
 def checked_day(column: str, value: date) -> date:
     if not FIRST_DAY <= value <= LAST_DAY:
-        raise BadRow(f"{column} must be a day of 1990 to 2099, was {value}")
+        raise BadRow(f"{column} must be a day of 1990 to 2099, got {value}")
     return value
 
 
@@ -128,5 +128,5 @@ def segment_of(
     if found in others:
         return None
     if found not in ours:
-        raise BadRow(f"{column} is not a segment, was {quoted(found)}")
+        raise BadRow(f"{column} is not a segment, got {quoted(found)}")
     return ours[found]

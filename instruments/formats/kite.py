@@ -47,7 +47,7 @@ def parse(fields: Fields) -> MasterRow | None:
     kind = text(fields, "instrument_type")
     is_index = segment in INDICES
     if is_index and kind != "EQ":
-        raise BadRow(f"an index must have instrument_type EQ, was {kind!r:.40}")
+        raise BadRow(f"an index must have instrument_type EQ, got {kind!r:.40}")
     is_derivative = kind in DERIVATIVES
     symbol, name = text(fields, "tradingsymbol"), spaced(fields, "name")
     expiry = day(fields, "expiry") if is_derivative else None

@@ -152,9 +152,9 @@ class MasterFile:
             return cells
         header = self.header or []
         if self.has_header and len(cells) != len(header):
-            raise BadRow(f"a row must have {len(header)} columns, was {len(cells)}")
+            raise BadRow(f"a row must have {len(header)} columns, got {len(cells)}")
         if len(cells) < len(header):
-            raise BadRow(f"a row must have at least {len(header)} columns, was {len(cells)}")
+            raise BadRow(f"a row must have at least {len(header)} columns, got {len(cells)}")
         return dict(zip(header, cells, strict=False))
 
     def unnamed(self) -> Iterator[Unnamed]:

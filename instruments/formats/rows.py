@@ -75,7 +75,7 @@ def check_row(row: MasterRow) -> MasterRow:
     """Return the row, or raise BadRow if the master could not hold it."""
     kind = row.instrument_type
     if kind not in ("EQ", "INDEX", "FUT", "CE", "PE"):
-        raise BadRow(f"not an instrument type, was {quoted(kind)}")
+        raise BadRow(f"not an instrument type, got {quoted(kind)}")
     if (row.segment in CASH) != (kind == "EQ") or (row.segment in INDICES) != (kind == "INDEX"):
         raise BadRow(f"{row.segment} has no instruments of type {kind}")
     try:
@@ -86,13 +86,13 @@ def check_row(row: MasterRow) -> MasterRow:
         raise BadRow(str(error)) from error
     if row.name is not None and (not row.name.isprintable() or len(row.name) > MAX_NAME_LENGTH):
         raise BadRow(
-            f"a name must be printable and at most 200 characters long, was {quoted(row.name)}"
+            f"a name must be printable and at most 200 characters long, got {quoted(row.name)}"
         )
     if kind in DERIVATIVES and row.expiry is None:
         raise BadRow("a future or an option needs an expiry")
     if kind in OPTIONS:
         if row.strike is None or row.strike <= 0:
-            raise BadRow(f"an option needs a positive strike, was {quoted(str(row.strike))}")
+            raise BadRow(f"an option needs a positive strike, got {quoted(str(row.strike))}")
         check_price("strike", row.strike, MAX_STRIKE)
     if row.tick_size is not None:
         check_price("tick size", row.tick_size, MAX_TICK_SIZE)
@@ -102,7 +102,7 @@ def check_row(row: MasterRow) -> MasterRow:
         ("instrument token", row.instrument_token, MAX_TOKEN),
     ):
         if value is not None and not 0 < value <= most:
-            raise BadRow(f"the {what} must be from 1 to {most}, was {quoted(value)}")
+            raise BadRow(f"the {what} must be from 1 to {most}, got {quoted(value)}")
     return row
 
 
@@ -111,5 +111,5 @@ def check_price(what: str, value: Decimal, most: Decimal) -> None:
     exponent = value.normalize().as_tuple().exponent
     if not 0 < value < most or not isinstance(exponent, int) or exponent < -MAX_DECIMALS:
         raise BadRow(
-            f"the {what} must be positive, with at most {MAX_DECIMALS} decimals, was {value!s:.40}"
+            f"the {what} must be positive, with at most {MAX_DECIMALS} decimals, got {value!s:.40}"
         )

@@ -174,7 +174,7 @@ class JsonText:
         if not found:
             raise BadFile("the JSON is cut short")
         if found not in choices:
-            raise BadFile(f"not JSON: {' or '.join(choices)} expected, was {found!r}")
+            raise BadFile(f"not JSON: {' or '.join(choices)} expected, got {found!r}")
         self.position += 1
         return found
 
@@ -192,7 +192,7 @@ class JsonText:
                 f"not JSON, or a record longer than {MAX_RECORD} characters: {error!s:.100}"
             ) from error
         if not isinstance(value, kind):
-            raise BadFile(f"a JSON {kind.__name__} expected, was {value!r:.75}")
+            raise BadFile(f"a JSON {kind.__name__} expected, got {value!r:.75}")
         self.advance(end)
         return value
 

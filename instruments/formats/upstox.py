@@ -76,7 +76,7 @@ def parse(fields: Fields) -> MasterRow | Unnamed | None:
         lot_size *= whole(fields, "qty_multiplier") or 1
     weekly = fields.get("weekly")
     if weekly is not None and not isinstance(weekly, bool):
-        raise BadRow(f"weekly must be true or false, was {weekly!r:.40}")
+        raise BadRow(f"weekly must be true or false, got {weekly!r:.40}")
     return Unnamed(
         building.contract(
             segment,

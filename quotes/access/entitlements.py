@@ -102,11 +102,11 @@ def parse_grants(text: str) -> list[Grant]:
         code, at, minutes = item.partition("@")
         if code not in (EVERY, *CODES):
             codes = ", ".join((EVERY, *CODES))
-            raise ValueError(f"a segment must be one of {codes}, was {quoted(code)}")
+            raise ValueError(f"a segment must be one of {codes}, got {quoted(code)}")
         delay = int(minutes) if minutes.isascii() and minutes.isdigit() else 0 if not at else -1
         if not 0 <= delay <= MAX_DELAY_MINUTES:
             raise ValueError(
-                f"a delay must be from 0 to {MAX_DELAY_MINUTES} minutes, was {quoted(minutes)}"
+                f"a delay must be from 0 to {MAX_DELAY_MINUTES} minutes, got {quoted(minutes)}"
             )
         grants.append(Grant(code, delay))
     return grants
@@ -121,5 +121,5 @@ def check_codes(text: str) -> frozenset[str]:
     """Return the segments of a comma-separated list, OTHER among them; raise ValueError."""
     codes = parse_codes(text)
     if unknown := sorted(codes.difference(CODES)):
-        raise ValueError(f"a segment must be one of {', '.join(CODES)}, was {quoted(unknown[0])}")
+        raise ValueError(f"a segment must be one of {', '.join(CODES)}, got {quoted(unknown[0])}")
     return codes

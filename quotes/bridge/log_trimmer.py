@@ -92,14 +92,14 @@ class LogTrimmer:
         if memory.evicts:
             logger.warning(
                 "Redis may delete prices and the tick log when it is full: set its "
-                "maxmemory-policy to noeviction, was %s",
+                "maxmemory-policy to noeviction, got %s",
                 memory.policy,
             )
         planned = conf.log_max_bytes * self._shards
         if memory.limit and planned > FITTING_SHARE * memory.limit:
             logger.warning(
                 "Redis's maxmemory is too small for the tick log: set QUOTES_LOG_MAX_BYTES to at "
-                "most %d or maxmemory to at least %.0fmb, was %.0fmb; until then the log is "
+                "most %d or maxmemory to at least %.0fmb, got %.0fmb; until then the log is "
                 "trimmed early",
                 int(FITTING_SHARE * memory.limit / self._shards),
                 planned / FITTING_SHARE / MIB,

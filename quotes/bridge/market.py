@@ -301,7 +301,7 @@ class Market:
             if len(self.streams) >= self.max_streams:
                 self._make_room()
             if len(self.streams) >= self.max_streams:
-                raise BadTick(f"instruments are at most {self.max_streams}, was {quoted(str(key))}")
+                raise BadTick(f"instruments are at most {self.max_streams}, got {quoted(str(key))}")
             stream = self._begin(key)
             for earlier in sorted(self._earlier_streams(key), key=lambda one: one.timestamp):
                 stream.continue_from(earlier)

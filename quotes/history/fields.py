@@ -32,7 +32,7 @@ class ExactDecimalField(DecimalBase):
         try:
             return Decimal(str(value))
         except InvalidOperation as error:
-            raise ValidationError(f"must be a decimal number, was {value!r}") from error
+            raise ValidationError(f"must be a decimal number, got {value!r}") from error
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal | None:
         return self.to_python(value)

@@ -51,7 +51,7 @@ def check_topics() -> None:
         if name and any(_matches(topic, name) for topic in conf.topic_list):
             raise KafkaRefused(
                 f"{setting} must not be among KAFKA_TOPICS: what is written there would be read "
-                f"again, was {name!r}"
+                f"again, got {name!r}"
             )
 
 

@@ -132,7 +132,7 @@ class FieldMap:
         for part in filter(None, (part.strip() for part in text.split(","))):
             field, equals, where = (piece.strip() for piece in part.partition("="))
             if not equals or field not in MAPPED or field in self.locations or not where:
-                raise KafkaRefused(f"KAFKA_FIELDS must be field=location, ..., was {quoted(part)}")
+                raise KafkaRefused(f"KAFKA_FIELDS must be field=location, ..., got {quoted(part)}")
             self.locations[field] = locate(where)
         if "price" not in self.locations:
             raise KafkaRefused(
@@ -142,7 +142,7 @@ class FieldMap:
     def __call__(self, message: TopicMessage, *, now_ms: int, ahead_ms: int = 0) -> TopicTick:
         """Return the tick of a message; raise BadTick if it is not one."""
         if len(message.value) > MAX_TICK_BYTES:
-            raise BadTick(f"a message has at most {MAX_TICK_BYTES} bytes, was {len(message.value)}")
+            raise BadTick(f"a message has at most {MAX_TICK_BYTES} bytes, got {len(message.value)}")
         found = []
         for field, find in self.locations.items():
             try:
@@ -172,7 +172,7 @@ def locate(where: str) -> Location:
     shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
     if not steps or shown.lstrip(".") != path:
         raise KafkaRefused(
-            f"KAFKA_FIELDS must have locations as data.items[0].price, was {where!r}"
+            f"KAFKA_FIELDS must have locations as data.items[0].price, got {where!r}"
         )
     return lambda message: at_path(message.value, steps)
 
@@ -207,7 +207,7 @@ def in_milliseconds(text: bytes, unit: str) -> bytes:
     try:
         return b"%d" % int(Decimal(text.decode().strip('"')) * UNITS[unit])
     except (ArithmeticError, ValueError) as error:
-        raise BadTick(f"timestamp must be a number, was {quoted(text.decode())}") from error
+        raise BadTick(f"timestamp must be a number, got {quoted(text.decode())}") from error
 
 
 def values_as_json(values: Mapping[str, Any]) -> bytes:

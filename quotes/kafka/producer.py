@@ -125,7 +125,7 @@ class TickProducer:
         if metadata.error is not None or count < self.shards:
             raise KafkaRefused(
                 f"KAFKA_PRODUCE_TOPIC must be a topic of at least {self.shards} partitions, "
-                f"was {self.topic!r} with {count}"
+                f"got {self.topic!r} with {count}"
             )
         shards = [TopicPartition(self.topic, shard) for shard in range(self.shards)]
         found = self.group.committed(shards, timeout=TIMEOUT_S)

@@ -166,7 +166,7 @@ class ProtobufDecoder:
         except (ImportError, AttributeError, ValueError) as error:
             raise KafkaRefused(
                 "KAFKA_PROTOBUF_MESSAGE must be a generated class, as feed.ticks_pb2:Tick, "
-                f"was {conf.protobuf_message!r}"
+                f"got {conf.protobuf_message!r}"
             ) from error
 
     def __call__(self, number: int, record: bytes) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def scale(token: int) -> int:
     found = _SCALES.get(token & 255)
     if found is None:
         low_bytes = ", ".join(map(str, _SCALES))
-        raise BadPacket(f"the low byte of a token must be one of {low_bytes}, was {token & 255}")
+        raise BadPacket(f"the low byte of a token must be one of {low_bytes}, got {token & 255}")
     return found
 
 
@@ -229,7 +229,7 @@ def decode(data: bytes) -> Packet:
     """
     length = len(data)
     if length not in (_LTP.size, _QUOTE.size, _FULL_SIZE, _INDEX_QUOTE.size, _INDEX_FULL.size):
-        raise BadPacket(f"a packet must have 8, 28, 32, 44 or 184 bytes, was {length}")
+        raise BadPacket(f"a packet must have 8, 28, 32, 44 or 184 bytes, got {length}")
     token, last_price = _LTP.unpack_from(data)
     scale(token)
     if length == _LTP.size:

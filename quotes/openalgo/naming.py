@@ -34,8 +34,8 @@ def requested_name(exchange: str, symbol: str) -> str:
         other = name_of(snapshot, meant[0])
         raise UnknownSymbol(
             f"not a symbol of {exchange}: write {other.symbol} of {other.exchange}, "
-            f"was {quoted(symbol)}"
+            f"got {quoted(symbol)}"
         )
     if exchange == "NSE" and key != InstrumentKey("", symbol):
-        raise UnknownSymbol(f"not a symbol of {exchange}, was {quoted(symbol)}")
+        raise UnknownSymbol(f"not a symbol of {exchange}, got {quoted(symbol)}")
     return name

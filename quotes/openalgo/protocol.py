@@ -93,7 +93,7 @@ def read_values(text: str) -> dict[str, Any]:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise BadMessage(INVALID_JSON, f"a message must be JSON: {error}") from error
     if not isinstance(values, dict):
-        raise BadMessage(INVALID_JSON, f"a message must be a JSON object, was {quoted(values)}")
+        raise BadMessage(INVALID_JSON, f"a message must be a JSON object, got {quoted(values)}")
     return values
 
 
@@ -110,7 +110,7 @@ def mode_of(value: Any) -> int:
     if isinstance(value, str) and (number := _LABELS.get(value.strip().upper())):
         return number
     raise BadMessage(
-        INVALID_MODE, f"mode must be 1 (LTP), 2 (Quote) or 3 (Depth), was {quoted(value)}"
+        INVALID_MODE, f"mode must be 1 (LTP), 2 (Quote) or 3 (Depth), got {quoted(value)}"
     )
 
 
@@ -136,7 +136,7 @@ def items_of(values: Mapping[str, Any], *, modes_of_items: bool) -> list[Item]:
         if not isinstance(one, dict):
             raise BadMessage(
                 INVALID_PARAMETERS,
-                f"each of symbols must be an object with symbol and exchange, was {quoted(one)}",
+                f"each of symbols must be an object with symbol and exchange, got {quoted(one)}",
             )
         own = mode_of(one["mode"]) if modes_of_items and "mode" in one else mode
         items.append(Item(_text(one.get("symbol")), _text(one.get("exchange")), own))
@@ -162,7 +162,7 @@ def echo_of(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
             raise BadMessage(
                 INVALID_PARAMETERS,
                 f"{name} must be a number, or text of at most {_MAX_ECHO} characters, "
-                f"was {quoted(value)}",
+                f"got {quoted(value)}",
             )
     return echo
 
@@ -170,7 +170,7 @@ def echo_of(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def check_exchange(exchange: str) -> None:
     """Raise ValueError if there is no such exchange."""
     if exchange not in SEGMENTS:
-        raise ValueError(f"exchange must be one of {', '.join(SEGMENTS)}, was {quoted(exchange)}")
+        raise ValueError(f"exchange must be one of {', '.join(SEGMENTS)}, got {quoted(exchange)}")
 
 
 def _text(value: Any) -> str:

@@ -158,7 +158,7 @@ class PricesView(APIView):
             raise ValidationError("symbols must name at least one symbol, as in ?symbols=A,B")
         if len(names) > _MAX_SYMBOLS:
             raise ValidationError(
-                f"symbols must name at most {_MAX_SYMBOLS} symbols, was {len(names)}"
+                f"symbols must name at most {_MAX_SYMBOLS} symbols, got {len(names)}"
             )
         readable: dict[str, Wanted] = {}
         refused = []

@@ -164,7 +164,7 @@ def _columns(text: str) -> list[str]:
     for name in names:
         if name not in COLUMNS:
             raise ValidationError(
-                f"columns must be some of {', '.join(COLUMNS)}, was {quoted(name)}"
+                f"columns must be some of {', '.join(COLUMNS)}, got {quoted(name)}"
             )
     return names
 
@@ -179,7 +179,7 @@ def _rows(request: Request, text: str) -> Iterator[Row]:
     if not names:
         raise ValidationError("symbols must name at least one symbol, as in ?symbols=A,B")
     if len(names) > MAX_SYMBOLS:
-        raise ValidationError(f"symbols must name at most {MAX_SYMBOLS} symbols, was {len(names)}")
+        raise ValidationError(f"symbols must name at most {MAX_SYMBOLS} symbols, got {len(names)}")
     resolved = resolve_names(list(dict.fromkeys(names)))
     reasons = {name: refusal(request, one.key) for name, one in resolved.wanted.items()}
     readable: list[Wanted] = [one for name, one in resolved.wanted.items() if not reasons[name]]

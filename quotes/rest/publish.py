@@ -150,7 +150,7 @@ SCHEMA: dict[str, Any] = {
                         "rejected": 1,
                         "results": [
                             {"code": 200, "symbol": "AAPL"},
-                            {"code": 400, "message": "no price, was '{}'"},
+                            {"code": 400, "message": "no price, got '{}'"},
                         ],
                     },
                 )
@@ -208,7 +208,7 @@ def _split(body: bytes) -> list[bytes]:
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValidationError(f"not JSON: {error}") from error
     if not 0 < len(items) <= _MAX_TICKS:
-        raise ValidationError(f"a request must have 1 to {_MAX_TICKS} ticks, was {len(items)}")
+        raise ValidationError(f"a request must have 1 to {_MAX_TICKS} ticks, got {len(items)}")
     return items
 
 

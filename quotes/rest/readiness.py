@@ -252,7 +252,7 @@ class Readiness:
         if memory.evicts:
             return (
                 "Redis may delete prices and the tick log: set its maxmemory-policy to "
-                f"noeviction, was {memory.policy}"
+                f"noeviction, got {memory.policy}"
             )
         if memory.used > _FULL_SHARE * memory.limit > 0:
             return (

@@ -60,7 +60,7 @@ def embedded_server(url: str, folder: Path, *, persistent: bool = True) -> Embed
     """
     address = RedisAddress.from_url(url)
     if not address.is_local:
-        raise ValueError(f"an embedded server needs a local address, was {str(address)!r}")
+        raise ValueError(f"an embedded server needs a local address, got {str(address)!r}")
     config = CONFIG.format(
         bind="127.0.0.1 -::1" if address.host == "localhost" else address.host,
         port=address.port,

@@ -89,13 +89,13 @@ def _request_of(data: Any) -> Request:
     if not isinstance(data, list) or not data or not isinstance(data[0], str):
         raise ProtocolError(
             ErrorCode.BAD_REQUEST,
-            f"an event is a list that begins with its name, was {quoted(data)}",
+            f"an event is a list that begins with its name, got {quoted(data)}",
         )
     name, *arguments = data
     if name not in ACTIONS:
         raise ProtocolError(
             ErrorCode.UNKNOWN_ACTION,
-            f"event must be one of {', '.join(ACTIONS)}, was {quoted(name)}",
+            f"event must be one of {', '.join(ACTIONS)}, got {quoted(name)}",
         )
     request = request_of({**_values_of(name, arguments), "action": name})
     if type(request) is Subscribe:
@@ -122,7 +122,7 @@ def _values_of(name: str, arguments: list[Any]) -> dict[str, Any]:
             return {list_key: arguments}
     wanted = " or ".join(["an object", *["text"] * bool(text_key), *["a list"] * bool(list_key)])
     raise ProtocolError(
-        ErrorCode.BAD_REQUEST, f"{name} takes {wanted}, was {quoted(arguments)[:75]}"
+        ErrorCode.BAD_REQUEST, f"{name} takes {wanted}, got {quoted(arguments)[:75]}"
     )
 
 

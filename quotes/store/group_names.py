@@ -40,9 +40,9 @@ def key_of_price_group(name: str) -> InstrumentKey:
             symbol = base64.urlsafe_b64decode(padded).decode()
         key = InstrumentKey(segment, check_symbol(symbol))
     except (BadSymbol, ValueError) as error:
-        raise BadSymbol(f"not a group of an instrument, was {quoted(name)}") from error
+        raise BadSymbol(f"not a group of an instrument, got {quoted(name)}") from error
     if not dot or price_group(key) != name:
-        raise BadSymbol(f"not a group of an instrument, was {quoted(name)}")
+        raise BadSymbol(f"not a group of an instrument, got {quoted(name)}")
     return key
 
 

@@ -71,7 +71,7 @@ def decode_latest(record: bytes) -> LatestPrice:
     epoch, seq, timestamp, frame = record.split(b" ", 3)
     latest = LatestPrice(int(epoch), int(seq), int(timestamp), frame)
     if not (0 <= latest.epoch < _TOO_LARGE and 0 <= latest.seq < _TOO_LARGE and frame[:1] == b"{"):
-        raise ValueError(f"not the record of a price, was {quoted(record)}")
+        raise ValueError(f"not the record of a price, got {quoted(record)}")
     return latest
 
 

@@ -33,7 +33,7 @@ def published_key(name: str, tick: Tick) -> InstrumentKey:
             if tick.segment:
                 # If this is no segment, that is the reason.
                 index.resolve(tick.symbol, segment=tick.segment)
-            raise BadTick(f"symbol must be the channel's, was {quoted(tick.symbol)}")
+            raise BadTick(f"symbol must be the channel's, got {quoted(tick.symbol)}")
     check_price(key, tick)
     return key
 
@@ -47,7 +47,7 @@ def check_price(key: InstrumentKey, tick: Tick) -> None:
     if tick.is_from_zero_down and is_above_zero(key):
         raise BadTick(
             "price must be above 0 (that of a share, an index or an option at 0 is no trade), "
-            f"was {tick.price_text}"
+            f"got {tick.price_text}"
         )
 
 

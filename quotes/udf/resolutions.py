@@ -25,7 +25,7 @@ def parse_resolution(text: str) -> Interval:
         return _NAMES[text]
     except KeyError:
         raise BadInterval(
-            f"resolution must be one of {', '.join(RESOLUTIONS)}, was {quoted(text)}"
+            f"resolution must be one of {', '.join(RESOLUTIONS)}, got {quoted(text)}"
         ) from None
 
 

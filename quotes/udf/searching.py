@@ -80,7 +80,7 @@ def group(code: str) -> tuple[str, list[Terms]]:
     found = [terms_of(row) for row in rows[: MAX_GROUP + 1].iterator()]
     if len(found) > MAX_GROUP:
         raise BadHistoryQuery(
-            f"use /udf/search: {segment} has more than {MAX_GROUP} symbols, was {quoted(code)}"
+            f"use /udf/search: {segment} has more than {MAX_GROUP} symbols, got {quoted(code)}"
         )
     return segment, found
 
@@ -98,5 +98,5 @@ def _of_kind(kind: str) -> Q:
         return Q()
     kinds = [one for one, name in TYPES.items() if name == kind]
     if not kinds:
-        raise BadHistoryQuery(f"type must be one of {', '.join(TYPE_NAMES)}, was {quoted(kind)}")
+        raise BadHistoryQuery(f"type must be one of {', '.join(TYPE_NAMES)}, got {quoted(kind)}")
     return Q(instrument_type__in=kinds)

@@ -199,7 +199,7 @@ class QuotesView(UdfView):
         text = _required(_parameters(request), "symbols")
         names = list(dict.fromkeys(name for name in text.split(",") if name))
         if len(names) > _MAX_QUOTES:
-            raise ValidationError(f"symbols must name at most {_MAX_QUOTES}, was {len(names)}")
+            raise ValidationError(f"symbols must name at most {_MAX_QUOTES}, got {len(names)}")
         resolved = resolve_names(names)
         problems = {name: str(error) for name, error in resolved.errors.items()}
         for name, one in resolved.wanted.items():
@@ -230,7 +230,7 @@ def _whole_number(terms: dict[str, str], name: str) -> int:
     """Return a number from 1."""
     text = terms[name]
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text)):
-        raise ValidationError(f"{name} must be a whole number from 1, was {quoted(text)}")
+        raise ValidationError(f"{name} must be a whole number from 1, got {quoted(text)}")
     return int(text)
 
 
@@ -238,10 +238,10 @@ def _moment(terms: dict[str, str], name: str) -> int:
     """Return a moment in Unix seconds, not before 1970."""
     match = _SECONDS.fullmatch(_required(terms, name))
     if match is None:
-        raise BadHistoryQuery(f"{name} must be in Unix seconds, was {quoted(terms[name])}")
+        raise BadHistoryQuery(f"{name} must be in Unix seconds, got {quoted(terms[name])}")
     moment = int(match[1])
     if abs(moment) >= _MOST_S:
-        raise BadHistoryQuery(f"{name} must be in seconds, not milliseconds, was {moment}")
+        raise BadHistoryQuery(f"{name} must be in seconds, not milliseconds, got {moment}")
     return max(0, moment)
 
 
@@ -251,7 +251,7 @@ def _bar_range(terms: dict[str, str]) -> BarRange:
         return BarRange(0, end, _whole_number(terms, "countback"))
     start = _moment(terms, "from")
     if start > end:
-        raise BadHistoryQuery(f"from must not be after to, was {start} and {end}")
+        raise BadHistoryQuery(f"from must not be after to, got {start} and {end}")
     return BarRange(start, end)
 
 

@@ -246,7 +246,7 @@ def parse_request(text: str) -> Request:
         raise ProtocolError(ErrorCode.BAD_REQUEST, f"a message must be JSON: {error}") from error
     if not isinstance(values, dict):
         raise ProtocolError(
-            ErrorCode.BAD_REQUEST, f"a message must be a JSON object, was {quoted(values)}"
+            ErrorCode.BAD_REQUEST, f"a message must be a JSON object, got {quoted(values)}"
         )
     return request_of(values)
 
@@ -265,14 +265,14 @@ def request_of(values: dict[str, Any]) -> Request:
     ):
         raise ProtocolError(
             ErrorCode.BAD_REQUEST,
-            f"id must be a number or text of at most {_MAX_ID_LENGTH} characters, was {quoted(id)}",
+            f"id must be a number or text of at most {_MAX_ID_LENGTH} characters, got {quoted(id)}",
         )
     action = values.get("action")
     kind = ACTIONS.get(action) if isinstance(action, str) else None
     if kind is None:
         actions = ", ".join(ACTIONS)
         code = ErrorCode.BAD_REQUEST if action is None else ErrorCode.UNKNOWN_ACTION
-        raise ProtocolError(code, f"action must be one of {actions}, was {quoted(action)}", id=id)
+        raise ProtocolError(code, f"action must be one of {actions}, got {quoted(action)}", id=id)
     warnings = _unread_keys(values, kind)
     values["warnings"] = warnings
     try:

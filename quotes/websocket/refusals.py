@@ -38,5 +38,5 @@ async def send_refusal(scope: Any, send: Any, refused: HandshakeRefused) -> None
 
 async def refuse_path(scope: Any, receive: Any, send: Any) -> None:
     """Refuse a WebSocket at an address that has none; an ASGI application."""
-    reason = f"WebSockets are served at /live-price, was {quoted(scope['path'])}"
+    reason = f"WebSockets are served at /live-price, got {quoted(scope['path'])}"
     await send_refusal(scope, send, HandshakeRefused(404, reason))

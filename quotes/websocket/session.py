@@ -167,7 +167,7 @@ class ClientSession:
         limit, size = self.access.limits.max_message_bytes, len(text)
         if size * 4 > limit and (size := len(text.encode())) > limit:
             raise ProtocolError(
-                ErrorCode.BAD_REQUEST, f"a message can have at most {limit} bytes, was {size}"
+                ErrorCode.BAD_REQUEST, f"a message can have at most {limit} bytes, got {size}"
             )
         if size <= _LARGE_MESSAGE:
             return self.dialect.read(text), size

@@ -220,7 +220,7 @@ PyDoc_STRVAR(split_messages_doc,
 static PyObject *split_messages(PyObject *module, PyObject *data) {
     (void)module;
     if (!PyBytes_CheckExact(data)) {
-        return PyErr_Format(PyExc_TypeError, "data must be bytes, was %.100s",
+        return PyErr_Format(PyExc_TypeError, "data must be bytes, got %.100s",
                             Py_TYPE(data)->tp_name);
     }
     Text text = {PyBytes_AS_STRING(data), PyBytes_AS_STRING(data) + PyBytes_GET_SIZE(data)};

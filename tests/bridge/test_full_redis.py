@@ -164,8 +164,8 @@ async def test_log_is_bounded_by_bytes(live: LiveServer, redis: Redis, settings:
 @pytest.mark.parametrize(
     ("policy", "limit", "warning"),
     [
-        ("allkeys-lru", "4gb", "set its maxmemory-policy to noeviction, was allkeys-lru"),
-        ("volatile-ttl", "4gb", "set its maxmemory-policy to noeviction, was volatile-ttl"),
+        ("allkeys-lru", "4gb", "set its maxmemory-policy to noeviction, got allkeys-lru"),
+        ("volatile-ttl", "4gb", "set its maxmemory-policy to noeviction, got volatile-ttl"),
         ("noeviction", "1gb", "QUOTES_LOG_MAX_BYTES to at most 644245094"),
         ("noeviction", "4gb", ""),
         ("allkeys-lru", "0", ""),

@@ -218,7 +218,7 @@ def test_ticks_without_a_time_have_that_of_the_row_before(tmp_path: Path) -> Non
         ("RELIANCE,5,1,1", "time must be in milliseconds"),
         ("RELIANCE,1970-01-01,1,1", "time must be later than 1973"),
         ("RELIANCE,2999-01-01,1,1", "time must be before 20"),
-        ("RELIANCE,{at},,1", "price must be a decimal number, was ''"),
+        ("RELIANCE,{at},,1", "price must be a decimal number, got ''"),
         ("RELIANCE,{at},nan,1", "price must be a decimal number"),
         (f"RELIANCE,{{at}},1.{'1' * 63},1", "price must have at most 30 digits"),
         ("RELIANCE,{at},1e31,1", "price must have at most 30 digits"),

@@ -19,5 +19,5 @@ def test_intervals_have_our_names_and_kites(name: str, interval: int) -> None:
 @pytest.mark.parametrize("name", ["", "2m", "1D", "m", "5", "1M "])
 def test_other_names_are_refused(name: str) -> None:
     """The text lists what there is."""
-    with pytest.raises(BadInterval, match=f"1m, 3m, .* 1w, 1M, was '{name}'"):
+    with pytest.raises(BadInterval, match=f"1m, 3m, .* 1w, 1M, got '{name}'"):
         Interval.parse(name)

@@ -73,7 +73,7 @@ def test_whole_days_go_as_partitions(recorded: HistoryDatabase) -> None:
 @pytest.mark.parametrize("text", ["ticks", "ticks=", "ticks=0", "2m=5", "ticks=-1", "ticks=1.5"])
 def test_rule_that_is_none_is_refused(text: str) -> None:
     """The text says what a rule is and what was given."""
-    with pytest.raises(BadRetention, match=f"was '{text}'"):
+    with pytest.raises(BadRetention, match=f"got '{text}'"):
         parse_retention(f"1m=3, {text}")
 
 

@@ -306,8 +306,8 @@ async def test_streams_do_not_hold_the_range_in_an_asgi_server() -> None:
         ("interval=1m&from=2023-04-05&to=2024-04-05", "1m candles is at most 60 days long"),
         ("interval=1m&to=999999999999999", "to must be before the year 10000"),
         ("interval=1m&limit=0", "limit: must be a number from 1, or all"),
-        ("interval=1m&limit=5001", "limit must be at most 5000, or all, was 5001"),
-        ("interval=1m&cursor=abc", "not a cursor, was 'abc'"),
+        ("interval=1m&limit=5001", "limit must be at most 5000, or all, got 5001"),
+        ("interval=1m&cursor=abc", "not a cursor, got 'abc'"),
         ("interval=1m&rows=lists", "rows:"),
         ("interval=1m&format=xml", "format: must be one of json, csv, arrow, parquet"),
         ("interval=1m&form=2024-04-05", "form: no such parameter"),
@@ -331,7 +331,7 @@ def test_limits_are_settings(settings: Any) -> None:
     answer = get(f"{CANDLES}?interval=1m&{DAY}&limit=all", status=400)
     assert answer["message"].startswith("the range has more than 15 rows")
     answer = get(f"/api/candles/?instruments=A,B,C&interval=1m&{DAY}", status=400)
-    assert answer["message"] == "at most 2 instruments in one request, was 3"
+    assert answer["message"] == "at most 2 instruments in one request, got 3"
     assert "at least one" in get("/api/candles/?instruments=,&interval=1m", status=400)["message"]
     settings.QUOTES_HISTORY_MAX_DAYS = conf_days(ticks=1)
     answer = get(f"{TICKS}?from=2024-04-04&to=2024-04-05", status=400)

@@ -58,7 +58,7 @@ def test_command_refuses_bad_rows_unless_told(tmp_path: Path) -> None:
     assert not Instrument.objects.exists()
     out, err = run(str(bad), "--skip-bad-rows")
     assert "15 new" in out
-    assert err == "rejected: line 14, record 13: lot_size must be a number, was 'many'\n"
+    assert err == "rejected: line 14, record 13: lot_size must be a number, got 'many'\n"
     assert Instrument.objects.count() == 15
 
 

@@ -211,7 +211,7 @@ def test_bad_row_in_the_middle_changes_nothing() -> None:
     assert report.refused
     assert (report.rejected, report.repeated, report.new) == (1, 15, 16)
     (rejection,) = report.rejections
-    assert (rejection.line, rejection.reason) == (*(17, "a row must have 12 columns, was 11"),)
+    assert (rejection.line, rejection.reason) == (*(17, "a row must have 12 columns, got 11"),)
     assert "nothing was changed because rows were rejected" in str(report)
     assert not Instrument.objects.exists()
     assert version() == number

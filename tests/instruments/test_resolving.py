@@ -154,7 +154,7 @@ def test_unknown_names_are_streams_too(
 ) -> None:
     """What no master has is its own stream, the same one with a master and without."""
     assert str(resolve(snapshot, name, segment=segment)) == key
-    with pytest.raises(UnknownSymbol, match=r"not in the instrument master, was "):
+    with pytest.raises(UnknownSymbol, match=r"not in the instrument master, got "):
         resolve(snapshot, name, segment=segment, strict=True)
 
 
@@ -194,8 +194,8 @@ def test_names_with_a_segment_keep_their_stream_when_the_master_comes(
         ("NSE:X -EQ", "", BadSymbol, "not a symbol"),
         ("NSE: -INDEX", "", BadSymbol, "not a symbol"),
         ("A\nB", "", BadSymbol, "printable"),
-        ("RELIANCE", "NYSE", BadSegment, "not a segment, was 'NYSE'"),
-        ("RELIANCE", "nse", BadSegment, "not a segment, was 'nse'"),
+        ("RELIANCE", "NYSE", BadSegment, "not a segment, got 'NYSE'"),
+        ("RELIANCE", "nse", BadSegment, "not a segment, got 'nse'"),
         ("NIFTY24APR18000CE", "F", UnknownSymbol, "not the symbol of a future"),
         ("RELIANCE24APRFUT", "O", UnknownSymbol, "not the symbol of an option"),
         ("INFY24APRFUT", "NFO-OPT", UnknownSymbol, "not the symbol of an option"),

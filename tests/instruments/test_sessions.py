@@ -74,7 +74,7 @@ def test_the_day_is_that_of_india() -> None:
 
 def test_a_moment_needs_a_time_zone() -> None:
     """A naive moment is refused: it could be meant in India or anywhere."""
-    with pytest.raises(ValueError, match="needs a time zone, was "):
+    with pytest.raises(ValueError, match="needs a time zone, got "):
         market_status("NSE_EQ", EQUITY, datetime(2026, 1, 25))
 
 

@@ -91,7 +91,7 @@ def test_symbol_is_read_and_written(symbol: str, contract: Contract) -> None:
 def test_other_text_has_no_reading(symbol: str) -> None:
     """What no exchange writes for a future or an option is not one."""
     assert readings(symbol) == []
-    with pytest.raises(BadSymbol, match="not the symbol of a future or an option, was "):
+    with pytest.raises(BadSymbol, match="not the symbol of a future or an option, got "):
         parse(symbol)
 
 
@@ -101,7 +101,7 @@ def test_a_symbol_with_several_readings_is_refused_with_all_of_them() -> None:
         parse("SENSEX2381161000CE")
     assert str(caught.value) == (
         "ambiguous, it can mean SENSEX 11 Aug 2023 61000 CE or "
-        "SENSEX2 16 Jan 2038 1000 CE, was 'SENSEX2381161000CE'"
+        "SENSEX2 16 Jan 2038 1000 CE, got 'SENSEX2381161000CE'"
     )
     assert parse("SENSEX2381161000CE", roots={"SENSEX", "NIFTY"}).underlying == "SENSEX"
     assert readings("SENSEX2381161000CE", roots={"BANKEX"}) == []

@@ -206,7 +206,7 @@ def test_many_quotes_come_in_order_with_what_is_wrong(redis: Redis) -> None:
         Decimal("2950.50"),
     ]
     assert [one.get("error") for one in results] == [
-        "not a symbol of NSE, was 'NOPE'",
+        "not a symbol of NSE, got 'NOPE'",
         None,
         "no price for NSE_INDEX:NIFTY",
         None,

@@ -16,8 +16,8 @@ from tests.instruments.factories import m_and_m, nifty_call, reliance, snapshot_
 from tests.ticks import MOMENT
 
 REFUSED = [
-    ({"symbol": "RELIANCE", "segment": "NOPE"}, "not a segment, was 'NOPE'"),
-    ({"symbol": "RELIANCE", "segment": "nse_eq"}, "not a segment, was 'nse_eq'"),
+    ({"symbol": "RELIANCE", "segment": "NOPE"}, "not a segment, got 'NOPE'"),
+    ({"symbol": "RELIANCE", "segment": "nse_eq"}, "not a segment, got 'nse_eq'"),
     ({"symbol": "*"}, "not a symbol"),
 ]
 

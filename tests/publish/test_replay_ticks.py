@@ -99,13 +99,13 @@ def test_symbols_and_times_select(redis: Redis, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--speed", "0"], "--speed must be max or a number above 0, was '0'"),
+        (["--speed", "0"], "--speed must be max or a number above 0, got '0'"),
         (["--speed", "fast"], "--speed must be"),
         (["--speed", "nan"], "--speed must be"),
-        (["--from", "9 am"], "--from must be a time HH:MM, was '9 am'"),
+        (["--from", "9 am"], "--from must be a time HH:MM, got '9 am'"),
         (["--to", "15:30+05:30"], "--to must be an IST time"),
         (["--from", "15:00", "--to", "10:00"], "--from must be before --to"),
-        (["--date", "tomorrow"], "--date must be today or YYYY-MM-DD, was 'tomorrow'"),
+        (["--date", "tomorrow"], "--date must be today or YYYY-MM-DD, got 'tomorrow'"),
         (["--day", "16/04/2021"], "--day must be"),
         (["--now", "--date", "today"], "use --now or --date, not both"),
         (["--symbols", "M&M,WIPRO,SBIN"], "has no selected ticks of SBIN, WIPRO"),

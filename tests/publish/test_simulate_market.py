@@ -42,10 +42,10 @@ def test_every_instrument_has_a_price_at_once(redis: Redis) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--rate", "0"], "--rate must be above 0 and at most 20000, was 0"),
+        (["--rate", "0"], "--rate must be above 0 and at most 20000, got 0"),
         (["--rate", "nan"], "--rate must be above 0"),
         (["--rate", "1e6"], "--rate must be above 0"),
-        (["--duration", "-1"], "--duration must be above 0, was -1"),
+        (["--duration", "-1"], "--duration must be above 0, got -1"),
         (["--symbols", "AAPL"], "not simulated: AAPL"),
     ],
 )

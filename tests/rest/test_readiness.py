@@ -150,7 +150,7 @@ def test_memory_is_named(client: Client, redis: Redis) -> None:
         redis.config_set("maxmemory", "4gb")
         assert readyz(client)[1]["memory"] == "ok"
         redis.config_set("maxmemory-policy", "allkeys-lru")
-        assert "noeviction, was allkeys-lru" in readyz(client)[1]["memory"]
+        assert "noeviction, got allkeys-lru" in readyz(client)[1]["memory"]
     finally:
         for name, value in before.items():
             redis.config_set(name, value)

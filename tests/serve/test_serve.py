@@ -214,9 +214,9 @@ def test_a_history_without_its_migrations_stops_the_start() -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"workers": 0}, "--workers must be at least 1, was 0"),
-        ({"port": 0}, "--port must be from 1 to 65535, was 0"),
-        ({"port": 65536}, "--port must be from 1 to 65535, was 65536"),
+        ({"workers": 0}, "--workers must be at least 1, got 0"),
+        ({"port": 0}, "--port must be from 1 to 65535, got 0"),
+        ({"port": 65536}, "--port must be from 1 to 65535, got 65536"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, int], text: str) -> None:

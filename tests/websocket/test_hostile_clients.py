@@ -143,7 +143,7 @@ async def test_message_is_measured_in_bytes(live: LiveServer, settings: Any) -> 
         answer = await client.receive()
         assert (answer["code"], answer["message"]) == (
             400,
-            "a message can have at most 1000 bytes, was 1226",
+            "a message can have at most 1000 bytes, got 1226",
         )
         await client.connection.send(text.replace("\N{INDIAN RUPEE SIGN}", "r"))
         assert (await client.receive())["type"] == "pong"

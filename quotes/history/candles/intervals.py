@@ -43,7 +43,7 @@ class Interval(IntEnum):
             return _NAMES[text]
         except (KeyError, TypeError):
             raise BadInterval(
-                f"interval must be one of {', '.join(LABELS.values())}, was {quoted(text)}"
+                f"interval must be one of {', '.join(LABELS.values())}, got {quoted(text)}"
             ) from None
 
 

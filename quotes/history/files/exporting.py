@@ -47,7 +47,7 @@ def format_of_file(path: Path) -> str:
     suffix = Path(path.name.removesuffix(".gz")).suffix
     if suffix not in _SUFFIXES or (path.suffix == ".gz" and suffix != ".csv"):
         raise BadHistoryQuery(
-            f"the file name must end in .csv, .csv.gz, .parquet or .arrow, was {quoted(path.name)}"
+            f"the file name must end in .csv, .csv.gz, .parquet or .arrow, got {quoted(path.name)}"
             ": rename the file, or set --format"
         )
     return _SUFFIXES[suffix]

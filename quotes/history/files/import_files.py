@@ -68,7 +68,7 @@ class HistoryFile:
         if not (self.columns >= _TICK_NEEDS or self.columns >= _CANDLE_NEEDS):
             raise BadHistoryFile(
                 f"{path} needs the columns time and price, or time, open, high, low and close, "
-                f"was {quoted(','.join(names))}"
+                f"got {quoted(','.join(names))}"
             )
         self.ticks = self.columns >= _TICK_NEEDS
 

@@ -83,14 +83,14 @@ class RowReader:
         # Feeds write Unix time 0 for an unknown time: use that of the previous row.
         timestamp = timestamp or self.latest
         if timestamp < LEAST_MS:
-            raise BadHistoryFile(f"time must be later than 1973, was {quoted(cells['time'])}")
+            raise BadHistoryFile(f"time must be later than 1973, got {quoted(cells['time'])}")
         self.latest = timestamp
         position = cells.get("position", "")
         if position and not _SIGNED.fullmatch(position):
-            raise BadHistoryFile(f"position must be a whole number, was {quoted(position)}")
+            raise BadHistoryFile(f"position must be a whole number, got {quoted(position)}")
         shown = cells.get("shown", "").lower()
         if shown not in _FLAGS:
-            raise BadHistoryFile(f"shown must be true or false, was {quoted(shown)}")
+            raise BadHistoryFile(f"shown must be true or false, got {quoted(shown)}")
         return TickRecord(
             key=key,
             timestamp=timestamp,
@@ -114,7 +114,7 @@ class RowReader:
         if interval not in _MINUTE_AND_DAY:
             raise BadHistoryFile(
                 "only candles of 1m and 1d are imported (others are made of 1m), "
-                f"was {interval.label}"
+                f"got {interval.label}"
             )
         start, ends = self._span(key, interval, self._moment(cells))
         opened, high, low, close = (
@@ -122,12 +122,12 @@ class RowReader:
         )
         if not low <= min(opened, close) <= max(opened, close) <= high:
             raise BadHistoryFile(
-                "low must be the lowest price of a candle and high the highest, was "
+                "low must be the lowest price of a candle and high the highest, got "
                 f"{quoted(' '.join(cells[name] for name in ('open', 'high', 'low', 'close')))}"
             )
         if not can_trade_at(key, low):
             raise BadHistoryFile(
-                f"prices of {key} must be above 0 (0 is no trade), was {quoted(cells['low'])}"
+                f"prices of {key} must be above 0 (0 is no trade), got {quoted(cells['low'])}"
             )
         bar = Bar(
             *(start, ends, opened, high, low, close),
@@ -148,10 +148,10 @@ class RowReader:
             return midnight, trading_day.ends if trading_day else midnight + DAY_MS
         day = calendar.day_of(moment)
         if day is None:
-            raise BadHistoryFile(f"{key} does not trade at that time, was {iso_time(moment)}")
+            raise BadHistoryFile(f"{key} does not trade at that time, got {iso_time(moment)}")
         span = day.span(interval, moment)
         if span[0] != moment:
-            raise BadHistoryFile(f"a 1m candle must start at a full minute, was {iso_time(moment)}")
+            raise BadHistoryFile(f"a 1m candle must start at a full minute, got {iso_time(moment)}")
         return span
 
     def _key(self, cells: Cells) -> InstrumentKey:
@@ -171,7 +171,7 @@ class RowReader:
         timestamp = _parse_moment(cells["time"].strip())
         if timestamp >= self.until_ms:
             raise BadHistoryFile(
-                f"time must be before {iso_time(self.until_ms)}, was {quoted(cells['time'])}"
+                f"time must be before {iso_time(self.until_ms)}, got {quoted(cells['time'])}"
             )
         return timestamp
 
@@ -188,9 +188,9 @@ def _price(cells: Cells, name: str) -> str:
     """Return the text of a JSON number, with its digits."""
     text = cells[name].strip()
     if not _NUMBER.fullmatch(text):
-        raise BadHistoryFile(f"{name} must be a decimal number, was {quoted(text)}")
+        raise BadHistoryFile(f"{name} must be a decimal number, got {quoted(text)}")
     if len(text) > _MAX_LENGTH or abs(Decimal(text).adjusted()) > MAX_DIGITS:
-        raise BadHistoryFile(f"{name} must have at most {MAX_DIGITS} digits, was {quoted(text)}")
+        raise BadHistoryFile(f"{name} must have at most {MAX_DIGITS} digits, got {quoted(text)}")
     return text
 
 
@@ -200,7 +200,7 @@ def _whole(cells: Cells, name: str) -> int | None:
         return None
     match = _WHOLE.fullmatch(text)
     if match is None:
-        raise BadHistoryFile(f"{name} must be a whole number from 0, was {quoted(text)}")
+        raise BadHistoryFile(f"{name} must be a whole number from 0, got {quoted(text)}")
     return int(match[1])
 
 
@@ -213,9 +213,9 @@ def _parse_others(text: str) -> str | None:
             name: checked(name, value) for name, value in decode_object(text.encode()).items()
         }
     except (ValueError, BadTick) as error:
-        raise BadHistoryFile(f"others must be a JSON object, was {quoted(text)}") from error
+        raise BadHistoryFile(f"others must be a JSON object, got {quoted(text)}") from error
     if own := _OWN_KEYS & fields.keys():
         raise BadHistoryFile(
-            f"others must not have the keys {', '.join(sorted(own))}, was {quoted(text)}"
+            f"others must not have the keys {', '.join(sorted(own))}, got {quoted(text)}"
         )
     return joined(fields).decode() or None

@@ -31,7 +31,7 @@ def parse_retention(text: str) -> Rules:
         if not equals or kind not in _KINDS or not days.isdecimal() or int(days) < 1:
             raise BadRetention(
                 f"a rule must be KIND=DAYS or SEGMENT:KIND=DAYS (kinds: {', '.join(_KINDS)}), "
-                f"was {quoted(rule.strip())}"
+                f"got {quoted(rule.strip())}"
             )
         rules[segment, kind] = int(days)
     return rules

@@ -57,9 +57,9 @@ def decode_cursor(text: str, *, list_id: str) -> PagePosition:
         if abs(position.timestamp) > _MOST or abs(position.position) > _MOST:
             raise ValueError
     except (ValueError, msgspec.MsgspecError) as error:
-        raise BadHistoryQuery(f"not a cursor, was {quoted(text)}") from error
+        raise BadHistoryQuery(f"not a cursor, got {quoted(text)}") from error
     if position.list_id != list_id:
         raise BadHistoryQuery(
-            f"the cursor belongs to another list: use next unchanged, was {quoted(text)}"
+            f"the cursor belongs to another list: use next unchanged, got {quoted(text)}"
         )
     return position

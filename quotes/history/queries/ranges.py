@@ -49,7 +49,7 @@ def parse_range(start: str, end: str, *, now_ms: int) -> TimeRange:
     ends = parse_moment("to", end, ends=True) if end else now_ms + 1
     starts = parse_moment("from", start) if start else midnight_of_day(day_number(ends - 1))
     if starts >= ends:
-        raise BadHistoryQuery(f"from must be before to, was {quoted(start)} and {quoted(end)}")
+        raise BadHistoryQuery(f"from must be before to, got {quoted(start)} and {quoted(end)}")
     return TimeRange(starts, ends)
 
 
@@ -66,11 +66,11 @@ def parse_moment(name: str, text: str, *, ends: bool = False) -> int:
     if _MILLISECONDS.fullmatch(text):
         number = int(text)
         if number < LEAST_MS:
-            raise BadHistoryQuery(f"{name} must be in milliseconds, not seconds, was {number}")
+            raise BadHistoryQuery(f"{name} must be in milliseconds, not seconds, got {number}")
     else:
         number = _iso_ms(name, text, ends=ends)
     if number > MOST_MS:
-        raise BadHistoryQuery(f"{name} must be before the year 10000, was {quoted(text)}")
+        raise BadHistoryQuery(f"{name} must be before the year 10000, got {quoted(text)}")
     return number
 
 
@@ -88,7 +88,7 @@ def _iso_ms(name: str, text: str, *, ends: bool) -> int:
     except (ValueError, OverflowError):
         raise BadHistoryQuery(
             f"{name} must be a date, a date and time (Indian time unless it has an offset) or Unix "
-            f"milliseconds, was {quoted(text)}"
+            f"milliseconds, got {quoted(text)}"
         ) from None
 
 
@@ -105,7 +105,7 @@ def check_length(span: TimeRange, interval: Interval | None, limits: str) -> Non
         what = f"{name} candles" if interval else name
         days = -(-(span.end - span.start) // DAY_MS)
         raise BadHistoryQuery(
-            f"a range of {what} is at most {most} days long (QUOTES_HISTORY_MAX_DAYS), was {days}"
+            f"a range of {what} is at most {most} days long (QUOTES_HISTORY_MAX_DAYS), got {days}"
         )
 
 
@@ -121,7 +121,7 @@ def parse_limits(text: str) -> dict[str, int]:
         name, _, days = part.strip().partition("=")
         if not _MILLISECONDS.fullmatch(days) or not int(days):
             raise ImproperlyConfigured(
-                f"QUOTES_HISTORY_MAX_DAYS must be like ticks=7,1m=60, was {quoted(part)}"
+                f"QUOTES_HISTORY_MAX_DAYS must be like ticks=7,1m=60, got {quoted(part)}"
             )
         limits[name] = int(days)
     wanted = {TICKS, *LABELS.values()}

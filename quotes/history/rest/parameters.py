@@ -139,7 +139,7 @@ def parse_request(
     if "cursor" in terms:
         position = decode_cursor(terms["cursor"], list_id=query.list_id)
         if position.key not in map(str, keys):
-            raise BadHistoryQuery(f"not a cursor, was {quoted(terms['cursor'])}")
+            raise BadHistoryQuery(f"not a cursor, got {quoted(terms['cursor'])}")
         query = HistoryQuery(keys, interval, span, position)
     limit = _page_limit(terms.get("limit") or ("" if format_of(request) == JSON else _ALL))
     if limit is None:
@@ -194,7 +194,7 @@ def _split_names(text: str) -> list[str]:
         raise BadHistoryQuery("instruments must name at least one, as in ?instruments=A,B")
     if len(names) > conf.history_max_instruments:
         raise BadHistoryQuery(
-            f"at most {conf.history_max_instruments} instruments in one request, was {len(names)}"
+            f"at most {conf.history_max_instruments} instruments in one request, got {len(names)}"
         )
     return names
 
@@ -206,7 +206,7 @@ def _page_limit(text: str) -> int | None:
         return None
     limit = int(text or most)
     if limit > most:
-        raise BadHistoryQuery(f"limit must be at most {most}, or all, was {limit}")
+        raise BadHistoryQuery(f"limit must be at most {most}, or all, got {limit}")
     return limit
 
 

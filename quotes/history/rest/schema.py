@@ -18,12 +18,12 @@ ERRORS = {
     400: error_response(
         "A parameter, range, cursor or name is invalid, or the range is too large.",
         400,
-        "a range of 1m candles is at most 60 days long (QUOTES_HISTORY_MAX_DAYS), was 365",
+        "a range of 1m candles is at most 60 days long (QUOTES_HISTORY_MAX_DAYS), got 365",
     ),
     404: error_response(
         "Only with QUOTES_STRICT_SYMBOLS: the instrument is not in the master.",
         404,
-        "not in the instrument master, was 'NOPE'",
+        "not in the instrument master, got 'NOPE'",
     ),
     406: error_response(
         "The format is not supported, or pyarrow is not installed.",

@@ -46,10 +46,10 @@ class HistoricalView(KiteView):
         number = token_of(token)
         key = None if number is None else index.by_token(number)
         if key is None:
-            raise ValidationError(f"invalid token: no instrument has it, was {quoted(token)}")
+            raise ValidationError(f"invalid token: no instrument has it, got {quoted(token)}")
         if interval not in INTERVALS:
             raise ValidationError(
-                f"invalid interval: must be one of {', '.join(INTERVALS)}, was {quoted(interval)}"
+                f"invalid interval: must be one of {', '.join(INTERVALS)}, got {quoted(interval)}"
             )
         if _flag(request, "continuous"):
             raise ValidationError(
@@ -65,7 +65,7 @@ class HistoricalView(KiteView):
 def _flag(request: Request, name: str) -> bool:
     text = request.query_params.get(name, "0")
     if text not in ("0", "1"):
-        raise ValidationError(f"invalid {name}: must be 0 or 1, was {quoted(text)}")
+        raise ValidationError(f"invalid {name}: must be 0 or 1, got {quoted(text)}")
     return text == "1"
 
 
@@ -92,7 +92,7 @@ def _moments(request: Request, name: str) -> tuple[int, int]:
         moment = parse_moment(name, text)
     except BadHistoryQuery:
         raise ValidationError(
-            f"invalid {name} date: must be {_FORMAT}, was {quoted(text)}"
+            f"invalid {name} date: must be {_FORMAT}, got {quoted(text)}"
         ) from None
     return moment, moment + (DAY_MS if _DATE.fullmatch(text) else 1)
 

@@ -26,7 +26,7 @@ class InstrumentsView(KiteView):
     def get(self, request: Request, exchange: str = "") -> HttpResponseBase:
         if exchange and exchange not in EXCHANGES:
             raise ValidationError(
-                f"exchange must be one of {', '.join(EXCHANGES)}, was {quoted(exchange)}"
+                f"exchange must be one of {', '.join(EXCHANGES)}, got {quoted(exchange)}"
             )
         dump = dumps.find(exchange)
         response = _response(request._request, dump)

@@ -201,7 +201,7 @@ class KiteConnection:
             kind, text = message["type"], message["data"]
         except (ValueError, KeyError, TypeError, RecursionError):
             self.counters.bad_frames += 1
-            self._warn("frame", f"{self.name}: passed over a text of Kite, was {quoted(frame)}")
+            self._warn("frame", f"{self.name}: passed over a text of Kite, got {quoted(frame)}")
             return
         if kind in ("error", "message"):
             self._warn("message", f"{self.name}: Kite says: {quoted(scrub(str(text)))}")

@@ -64,17 +64,17 @@ class KiteDialect(Dialect):
                 raise ProtocolError(
                     ErrorCode.BAD_REQUEST,
                     f"v of mode must be [mode,[tokens]] with a mode of {', '.join(MODES)}, "
-                    f"was {quoted(message.v)}",
+                    f"got {quoted(message.v)}",
                 )
             mode, tokens = tokens
         elif message.a not in _ACTIONS:
             raise ProtocolError(
                 ErrorCode.UNKNOWN_ACTION,
-                f"a must be one of {', '.join(_ACTIONS)}, was {quoted(message.a)}",
+                f"a must be one of {', '.join(_ACTIONS)}, got {quoted(message.a)}",
             )
         if not isinstance(tokens, list):
             raise ProtocolError(
-                ErrorCode.BAD_REQUEST, f"tokens must be a list, was {quoted(tokens)}"
+                ErrorCode.BAD_REQUEST, f"tokens must be a list, got {quoted(tokens)}"
             )
         return TokenRequest(action=message.a, tokens=tokens, mode=mode)
 

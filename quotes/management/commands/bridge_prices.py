@@ -21,9 +21,9 @@ def shard(text: str) -> tuple[int, int]:
     """Return the two numbers of I/N; raise ArgumentTypeError."""
     number, slash, count = text.partition("/")
     if not (slash and number.isdecimal() and count.isdecimal()):
-        raise ArgumentTypeError(f"must be I/N, such as 1/4, was {text!r}")
+        raise ArgumentTypeError(f"must be I/N, such as 1/4, got {text!r}")
     if not 1 <= int(number) <= int(count) <= MAX_SHARDS:
-        raise ArgumentTypeError(f"must be from 1/N to N/N, N at most {MAX_SHARDS}, was {text!r}")
+        raise ArgumentTypeError(f"must be from 1/N to N/N, N at most {MAX_SHARDS}, got {text!r}")
     return int(number), int(count)
 
 

@@ -101,7 +101,7 @@ class Command(CommandWithExamples):
         token = AccessToken(options["access_token_file"])
         url = _checked_url(options["url"])
         if not options["silent_after"] > 0:
-            raise CommandError(f"--silent-after must be above 0, was {options['silent_after']:g}")
+            raise CommandError(f"--silent-after must be above 0, got {options['silent_after']:g}")
         try:
             token.read()
         except NoToken as error:

@@ -62,9 +62,9 @@ class Command(CommandWithExamples):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["workers"] < 1:
-            raise CommandError(f"--workers must be at least 1, was {options['workers']}")
+            raise CommandError(f"--workers must be at least 1, got {options['workers']}")
         if not 0 < options["port"] < 65536:
-            raise CommandError(f"--port must be from 1 to 65535, was {options['port']}")
+            raise CommandError(f"--port must be from 1 to 65535, got {options['port']}")
         names = ("host", "port", "workers", "server", "bridge", "recorder", "demo")
         with contextlib.suppress(KeyboardInterrupt):
             try:

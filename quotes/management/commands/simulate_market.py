@@ -47,9 +47,9 @@ class Command(CommandWithExamples):
     def handle(self, *args: Any, **options: Any) -> None:
         rate, duration_s = options["rate"], options["duration"]
         if not 0 < rate <= MAX_RATE:
-            raise CommandError(f"--rate must be above 0 and at most {MAX_RATE}, was {rate:g}")
+            raise CommandError(f"--rate must be above 0 and at most {MAX_RATE}, got {rate:g}")
         if duration_s is not None and not duration_s > 0:
-            raise CommandError(f"--duration must be above 0, was {duration_s:g}")
+            raise CommandError(f"--duration must be above 0, got {duration_s:g}")
         names = [name.strip() for text in options["symbols"] or () for name in text.split(",")]
         try:
             market = SimulatedMarket(

@@ -55,7 +55,7 @@ def find_instrument(name: OpenAlgoName) -> Wanted:
 
 def unknown(name: OpenAlgoName) -> UnknownSymbol:
     """Return the error for a name that neither the master nor a publisher has."""
-    return UnknownSymbol(f"not a symbol of {name.exchange}, was {quoted(name.symbol)}")
+    return UnknownSymbol(f"not a symbol of {name.exchange}, got {quoted(name.symbol)}")
 
 
 def described(entry: MasterEntry) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def replay_plan(options: Mapping[str, Any]) -> ReplayPlan:
     """
     start, end = time_option("--from", options["start"]), time_option("--to", options["end"])
     if start is not None and end is not None and start >= end:
-        raise ReplayRefused(f"--from must be before --to, was {start} and {end}")
+        raise ReplayRefused(f"--from must be before --to, got {start} and {end}")
     if options["now"] and options["date"]:
         raise ReplayRefused("use --now or --date, not both")
     names = [name.strip() for text in options["symbols"] or () for name in text.split(",")]
@@ -54,7 +54,7 @@ def speed_option(text: str) -> float | None:
     except ValueError:
         value = 0
     if not isfinite(value) or value <= 0:
-        raise ReplayRefused(f"--speed must be max or a number above 0, was {quoted(text)}")
+        raise ReplayRefused(f"--speed must be max or a number above 0, got {quoted(text)}")
     return value
 
 
@@ -62,9 +62,9 @@ def time_option(option: str, text: str | None) -> time_of_day | None:
     try:
         value = None if text is None else time_of_day.fromisoformat(text)
     except ValueError:
-        raise ReplayRefused(f"{option} must be a time HH:MM, was {quoted(text)}") from None
+        raise ReplayRefused(f"{option} must be a time HH:MM, got {quoted(text)}") from None
     if value is not None and value.tzinfo is not None:
-        raise ReplayRefused(f"{option} must be an IST time HH:MM, was {quoted(text)}")
+        raise ReplayRefused(f"{option} must be an IST time HH:MM, got {quoted(text)}")
     return value
 
 
@@ -74,7 +74,7 @@ def date_option(option: str, text: str | None) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ReplayRefused(f"{option} must be today or YYYY-MM-DD, was {quoted(text)}") from None
+        raise ReplayRefused(f"{option} must be today or YYYY-MM-DD, got {quoted(text)}") from None
 
 
 def run_replay(

@@ -144,7 +144,7 @@ def read_recording(
             report.rows += 1
             try:
                 if len(columns) != 4:
-                    raise BadRecording(f"a row must have four columns, was {quoted(line)}")
+                    raise BadRecording(f"a row must have four columns, got {quoted(line)}")
                 text, symbol, price, volume = columns
                 if text != last_text:
                     timestamp = moment(text)
@@ -152,7 +152,7 @@ def read_recording(
                 check_symbol_once(symbol)
                 check_price(price)
                 if not whole_number(volume):
-                    raise BadRecording(f"volume must be a whole number, was {quoted(volume)}")
+                    raise BadRecording(f"volume must be a whole number, got {quoted(volume)}")
                 if timestamp:
                     latest = timestamp
                 elif not latest:
@@ -186,7 +186,7 @@ def opened(path: Path) -> Iterator[IO[str]]:
 
 def check_header(path: Path, line: str) -> None:
     if line.lstrip("\ufeff").rstrip("\r\n") != HEADER:
-        raise BadRecording(f"the first line of {path} must be {HEADER}, was {quoted(line)}")
+        raise BadRecording(f"the first line of {path} must be {HEADER}, got {quoted(line)}")
 
 
 def whole_number(text: str) -> bool:
@@ -208,16 +208,16 @@ def moment(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise BadRecording(f"timestamp must be a date and time, was {quoted(text)}") from None
+        raise BadRecording(f"timestamp must be a date and time, got {quoted(text)}") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=IST)
     timestamp = unix_ms(moment)
     if timestamp != 0 and timestamp < LEAST_TIMESTAMP:
-        raise BadRecording(f"timestamp must be later than 1973, was {quoted(text)}")
+        raise BadRecording(f"timestamp must be later than 1973, got {quoted(text)}")
     return timestamp
 
 
 @lru_cache(maxsize=100_000)
 def check_price(text: str) -> None:
     if not PRICE.fullmatch(text):
-        raise BadRecording(f"ltp must be a decimal number, was {quoted(text)}")
+        raise BadRecording(f"ltp must be a decimal number, got {quoted(text)}")

@@ -61,7 +61,7 @@ class Backfill:
         if self._count > conf.history_max_ticks:
             raise ProtocolError(
                 ErrorCode.BAD_REQUEST,
-                f"history can have at most {conf.history_max_ticks} ticks, was {self._count}",
+                f"history can have at most {conf.history_max_ticks} ticks, got {self._count}",
             )
         self._since = (
             {name: message.since_of(name) for name in message.names} if message.since else {}

@@ -264,7 +264,7 @@ def _past_count(message: Subscribe) -> int:
     if count > conf.history_max_ticks:
         raise ProtocolError(
             ErrorCode.BAD_REQUEST,
-            f"history can have at most {conf.history_max_ticks} candles, was {count}",
+            f"history can have at most {conf.history_max_ticks} candles, got {count}",
         )
     return count
 
@@ -279,6 +279,6 @@ def _live_interval(text: str | None) -> Interval:
         raise ProtocolError(
             ErrorCode.BAD_REQUEST,
             "live candles must have an interval of "
-            f"{', '.join(one.label for one in _LIVE)}, was {interval.label}",
+            f"{', '.join(one.label for one in _LIVE)}, got {interval.label}",
         )
     return interval

@@ -140,7 +140,7 @@ class OptionChains:
             of = f"{message.segment} has no options" if message.segment else "no options"
             raise ProtocolError(
                 ErrorCode.UNKNOWN_SYMBOL,
-                f"{of} of this underlying and expiry, was {quoted(underlying)}",
+                f"{of} of this underlying and expiry, got {quoted(underlying)}",
             )
         found = ChainSubscription(chain, message)
         if message.strikes_around is not None:
@@ -194,7 +194,7 @@ class OptionChains:
         ]
         if not found:
             raise ProtocolError(
-                ErrorCode.UNKNOWN_SYMBOL, f"not subscribed, was {quoted(message.underlying)}"
+                ErrorCode.UNKNOWN_SYMBOL, f"not subscribed, got {quoted(message.underlying)}"
             )
         return found
 

@@ -88,7 +88,7 @@ def test_flags_of_the_upload_are_those_of_the_import(operator: Client) -> None:
     less = b"\n".join(line for line in KITE.splitlines() if b"FUT" not in line) + b"\nbad"
     text = upload(operator, less)
     assert "was refused because rows were rejected" in text
-    assert "line 16, record 15: a row must have 12 columns, was 1" in text
+    assert "line 16, record 15: a row must have 12 columns, got 1" in text
     assert 'name="ticket"' not in text
     text = upload(operator, less, skip_bad_rows="on", deactivate_missing="on")
     assert "there is nothing to change" in text

@@ -27,31 +27,31 @@ def entries(content: bytes | str, *, max_bytes: int = 10**6) -> list[Rejection |
 @pytest.mark.parametrize(
     ("row", "old", "new", "reason"),
     [
-        (RELIANCE, ",NSE,NSE", ",NSE", "a row must have 12 columns, was 11"),
-        (RELIANCE, ",NSE,NSE", ",NSE,NSE,more", "a row must have 12 columns, was 13"),
-        (RELIANCE, ",NSE,NSE", ",NSE,NS", "segment and exchange is not a segment, was 'NSE NS'"),
-        (RELIANCE, ",RELIANCE,", ",,", "a symbol must have 1 to 64 characters, was ''"),
+        (RELIANCE, ",NSE,NSE", ",NSE", "a row must have 12 columns, got 11"),
+        (RELIANCE, ",NSE,NSE", ",NSE,NSE,more", "a row must have 12 columns, got 13"),
+        (RELIANCE, ",NSE,NSE", ",NSE,NS", "segment and exchange is not a segment, got 'NSE NS'"),
+        (RELIANCE, ",RELIANCE,", ",,", "a symbol must have 1 to 64 characters, got ''"),
         (
             RELIANCE,
             ",RELIANCE,",
             f",{'X' * 65},",
-            "a symbol must have 1 to 64 characters, was 'XXX",
+            "a symbol must have 1 to 64 characters, got 'XXX",
         ),
         (RELIANCE, ",RELIANCE,", ",REL\x00IANCE,", "a symbol must have printable characters only"),
         (RELIANCE, "RELIANCE INDUSTRIES", "X" * 201, "a name must be printable and at most 200"),
-        (RELIANCE, ",0.1,", ",abc,", "tick_size must be a number, was 'abc'"),
-        (RELIANCE, ",0.1,", ",NaN,", "tick_size must be a number, was 'NaN'"),
-        (RELIANCE, ",0.1,", ",-0.1,", "tick_size must not be negative, was '-0.1'"),
+        (RELIANCE, ",0.1,", ",abc,", "tick_size must be a number, got 'abc'"),
+        (RELIANCE, ",0.1,", ",NaN,", "tick_size must be a number, got 'NaN'"),
+        (RELIANCE, ",0.1,", ",-0.1,", "tick_size must not be negative, got '-0.1'"),
         (RELIANCE, ",0.1,", ",0.00001,", "the tick size must be positive, with at most 4 decimals"),
-        (RELIANCE, ",1,EQ", ",1.5,EQ", "lot_size must be a whole number, was '1.5'"),
+        (RELIANCE, ",1,EQ", ",1.5,EQ", "lot_size must be a whole number, got '1.5'"),
         (RELIANCE, ",1,EQ", ",99999999999,EQ", "the lot size must be from 1 to 2147483647"),
         (RELIANCE, ",EQ,", ",FUT,", "NSE_EQ has no instruments of type FUT"),
-        (RELIANCE, ",EQ,", ",XX,", "not an instrument type, was 'XX'"),
+        (RELIANCE, ",EQ,", ",XX,", "not an instrument type, got 'XX'"),
         (OPTION, ",CE,", ",EQ,", "NFO has no instruments of type EQ"),
         (OPTION, "2026-08-18", "", "a future or an option needs an expiry"),
-        (OPTION, "2026-08-18", "2026-02-30", "expiry must be a day, was '2026-02-30'"),
+        (OPTION, "2026-08-18", "2026-02-30", "expiry must be a day, got '2026-02-30'"),
         (OPTION, "2026-08-18", "9999-08-18", "expiry must be a day of 1990 to 2099"),
-        (OPTION, "24000.0", "0.0", "an option needs a positive strike, was 'None'"),
+        (OPTION, "24000.0", "0.0", "an option needs a positive strike, got 'None'"),
         (OPTION, "24000.0", "24000.00001", "the strike must be positive, with at most 4 decimals"),
         (OPTION, "24000.0", "99999999999", "the strike must be positive"),
     ],
@@ -108,8 +108,8 @@ def test_zero_stands_for_unknown() -> None:
         ),
         ('[{"a": 1}]', "line 1: not an instrument file of kite or"),
         ('[{"instrument_key": NaN}]', "line 1: the JSON is broken or cut short: NaN is not JSON"),
-        ("[1, 2]", "line 1: a JSON dict expected, was 1"),
-        ('{"a": 1}', "line 1: a JSON dict expected, was 1"),
+        ("[1, 2]", "line 1: a JSON dict expected, got 1"),
+        ('{"a": 1}', "line 1: a JSON dict expected, got 1"),
         ("[" * 60_000, "line 1: the JSON is broken or cut short"),
         (HEADER + '\n"' + "x" * 70_000, "line 2: a line is longer than 65536 bytes"),
         (HEADER + '\n"' + "x\n" * 70_000, "not CSV: field larger than field limit"),
@@ -164,7 +164,7 @@ def test_json_records_are_placed_by_line_and_number() -> None:
     records = json.loads((data.FOLDER / "angel.json").read_text())
     records[2]["lotsize"] = "many"
     rejected = [e for e in entries(json.dumps(records)) if isinstance(e, Rejection)]
-    assert [str(e) for e in rejected] == ["line 1, record 3: lotsize must be a number, was 'many'"]
+    assert [str(e) for e in rejected] == ["line 1, record 3: lotsize must be a number, got 'many'"]
     rejected = [e for e in entries(json.dumps(records, indent=1)) if isinstance(e, Rejection)]
     assert (rejected[0].line, rejected[0].record) == (24, 3)
 

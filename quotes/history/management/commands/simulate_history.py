@@ -39,7 +39,7 @@ class Command(CommandWithExamples):
     def handle(self, *args: Any, **options: Any) -> None:
         days = options["days"]
         if not 1 <= days <= MOST_DAYS:
-            raise CommandError(f"--days must be from 1 to {MOST_DAYS}, was {days}")
+            raise CommandError(f"--days must be from 1 to {MOST_DAYS}, got {days}")
         today = today_in_india()
         progress = Progress(stream=sys.stderr, unit="candles", action="made")
         try:
