@@ -2,10 +2,11 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from quotes.screens.pages import favicon, live_prices
+from quotes.screens.pages import dashboard, favicon, live_prices
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", live_prices, name="live-prices"),
+    path("dashboard/", dashboard, name="dashboard"),
     path("favicon.ico", favicon),
 ]
 websockets: list[URLPattern] = []

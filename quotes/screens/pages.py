@@ -22,14 +22,29 @@ _CONTENT_SECURITY_POLICY = (
 )
 
 
+PANELS = ("chart", "chain", "depth", "market")
+
+
+@require_safe
+def dashboard(request: HttpRequest) -> HttpResponse:
+    """Show the dashboard: a watch list, with panels beside it."""
+    return _page(request, "screens/index.html")
+
+
 @require_safe
 def live_prices(request: HttpRequest) -> HttpResponse:
     """Show the page where users type symbols and see their prices change."""
+    return _page(request, "screens/first.html")
+
+
+def _page(request: HttpRequest, template: str) -> HttpResponse:
     values = {
+        "auth": conf.auth,
         "heartbeat_s": f"{conf.heartbeat_s:g}",
+        "panels": PANELS,
         "symbols": showcase(today_in_india()),
     }
-    response = render(request, "screens/index.html", values)
+    response = render(request, template, values)
     response["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
     response["Cache-Control"] = "no-cache"
     return response
