@@ -16,7 +16,7 @@ from instruments.underlyings import nearest_futures, root_of, spot
 # between the two: a price that swings around the middle moves nothing.
 _HYSTERESIS = Decimal("0.25")
 # A price this much older than that of another source is not the underlying's any more.
-_MAX_AGE_MS = 3_600_000
+MAX_PRICE_AGE_MS = 3_600_000
 
 
 class Priced(Protocol):
@@ -163,4 +163,4 @@ def newest_source(
     if not priced:
         return None
     newest = max(price.timestamp for _, price in priced)
-    return next(one for one in priced if one[1].timestamp >= newest - _MAX_AGE_MS)
+    return next(one for one in priced if one[1].timestamp >= newest - MAX_PRICE_AGE_MS)

@@ -121,6 +121,11 @@ class InstrumentsSettings(SettingsGroup):
         "Dotted name of the function that returns which instruments have history under other "
         "names, for the report of an import; empty: none.",
     )
+    interest_rate = Setting(
+        6.5,
+        "Yearly interest rate without risk, in percent, by which options are valued.",
+        least=0,
+    )
     max_import_bytes = Setting(
         268435456, "Maximum unpacked size of an instrument file, in bytes.", least=1024
     )

@@ -99,3 +99,32 @@ MARKET = {
         }
     ],
 }
+
+GREEKS = {
+    "underlying": "NIFTY",
+    "segment": "NFO",
+    "expiry": "2026-08-25",
+    "expires": "2026-08-25T10:10:00Z",
+    "model": "black-scholes",
+    "rate": 6.5,
+    "underlying_price": {
+        "key": "NSE_INDEX:NIFTY 50",
+        "price": 24035.05,
+        "timestamp": 1786766400000,
+    },
+    "years": 0.0292237,
+    "options": [
+        {
+            "key": "NFO:NIFTY26AUG24000CE",
+            "strike": 24000,
+            "type": "CE",
+            "price": 512.35,
+            "timestamp": 1786766400000,
+            "iv": 28.8,
+            "delta": 0.53,
+            "gamma": 0.00033,
+            "theta": -23.7,
+            "vega": 16.3,
+        }
+    ],
+}

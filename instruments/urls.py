@@ -7,6 +7,7 @@ from instruments.api import (
     OptionChainView,
     SegmentsView,
 )
+from instruments.greeks_api import GreeksView
 
 urlpatterns = [
     path("segments/", SegmentsView.as_view(), name="segments"),
@@ -17,5 +18,6 @@ urlpatterns = [
         OptionChainView.as_view(),
         name="option-chain",
     ),
+    path("instruments/<path:underlying>/greeks/", GreeksView.as_view(), name="greeks"),
     path("instruments/<path:key>/", InstrumentView.as_view(), name="instrument"),
 ]

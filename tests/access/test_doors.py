@@ -124,6 +124,7 @@ ROWS: dict[str, tuple[str, dict[str, int]]] = {
     "GET /api/instruments/": ("", KNOWN),
     "GET /api/instruments/<path:key>/": ("NSE_EQ:RELIANCE", KNOWN),
     "GET /api/instruments/<path:underlying>/option-chain/": ("NIFTY", PRICES),
+    "GET /api/instruments/<path:underlying>/greeks/": ("NIFTY", PRICES),
     "GET /api/instruments/<path:key>/candles/": ("NSE_EQ:RELIANCE?interval=1m", PRICES),
     "GET /api/instruments/<path:key>/ticks/": ("NSE_EQ:RELIANCE", PRICES),
     "GET /api/candles/": ("?instruments=NSE_EQ:RELIANCE&interval=day", PRICES),

@@ -47,6 +47,7 @@ def test_every_parameter_of_the_list_is_told() -> None:
         ("/api/instruments/", examples.PAGE),
         ("/api/instruments/{key}/", examples.PRICED),
         ("/api/instruments/{underlying}/option-chain/", examples.CHAIN),
+        ("/api/instruments/{underlying}/greeks/", examples.GREEKS),
         ("/api/market-status/", examples.MARKET),
     ],
 )
