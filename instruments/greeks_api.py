@@ -44,7 +44,7 @@ class OptionGreeksSerializer(Read):
 
     key = serializers.CharField()
     strike = ColumnNumberField(help_text="Rupees, exact.")
-    type = serializers.ChoiceField(["CE", "PE"])
+    type = serializers.ChoiceField(Instrument.Type.choices, help_text="CE or PE.")
     price = ExactNumberField(allow_null=True, help_text="The latest price, rupees.")
     timestamp = serializers.IntegerField(allow_null=True, help_text="Its time, Unix milliseconds.")
     iv = serializers.FloatField(allow_null=True, help_text="Implied volatility, percent a year.")
@@ -94,10 +94,10 @@ class GreeksView(APIView):
                 [OpenApiExample("an answer", value=examples.GREEKS, response_only=True)],
             ),
             400: error_response(
-                "A parameter is unknown or has a bad value.", 400, "not a segment, was 'NFOO'"
+                "A parameter is unknown or has a bad value.", 400, "not a segment, got 'NFOO'"
             ),
             404: error_response(
-                "No such options exist.", 404, "no options with this underlying, was 'NIFTTY'"
+                "No such options exist.", 404, "no options with this underlying, got 'NIFTTY'"
             ),
             403: error_response(
                 "The caller may not see the segment's prices.", 403, "not entitled to NFO"
