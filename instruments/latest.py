@@ -31,6 +31,10 @@ class PublishedPrice(Protocol):
         """In rupees, with the digits that were published."""
 
     @property
+    def volume(self) -> int | None:
+        """The volume of the day; None if it is not published."""
+
+    @property
     def timestamp(self) -> int:
         """Unix milliseconds, UTC."""
 

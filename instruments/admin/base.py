@@ -1,5 +1,6 @@
 """What all admin pages of the master share: saving through services, counting within bounds."""
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     PaginatorBase = Paginator[Any]
 else:
     ModelAdmin, PaginatorBase = admin.ModelAdmin, Paginator
+
+
+def grouped(number: Decimal | int) -> str:
+    """Return a number with the digits grouped as in India: `12,34,567.80`."""
+    whole, point, rest = f"{abs(Decimal(number)):f}".partition(".")
+    head, tail = whole[:-3], whole[-3:]
+    groups = [head[max(0, at - 2) : at] for at in range(len(head), 0, -2)]
+    return ("-" if number < 0 else "") + ",".join([*reversed(groups), tail]) + point + rest
 
 
 class MasterAdmin(ModelAdmin):

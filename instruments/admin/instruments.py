@@ -7,13 +7,17 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.text import Truncator
 
-from instruments.admin.base import BoundedPaginator
+from instruments.admin.base import BoundedPaginator, grouped
 from instruments.admin.filters import ExpiryFilter, PriceFilter
 from instruments.admin.uploads import UploadPages
 from instruments.latest import age_text, latest_prices
 from instruments.models import Instrument
 from instruments.services import instruments_set_active
+
+# Characters of a name that a list shows.
+_NAME_LENGTH = 30
 
 
 class PricedChangeList(ChangeList):
@@ -33,8 +37,8 @@ def give_latest(instruments: list[Instrument]) -> None:
 @admin.register(Instrument)
 class InstrumentAdmin(UploadPages):
     list_display = (
-        *("symbol", "segment", "instrument_type", "name", "expiry", "strike_price", "lot_size"),
-        *("latest_price", "price_age", "active"),
+        *("symbol", "segment", "latest_price", "volume", "price_age", "kind"),
+        *("short_name", "expiry", "strike_price", "lot_size", "active"),
     )
     list_filter = ("active", "segment", "instrument_type", ExpiryFilter, PriceFilter)
     list_select_related = ("segment",)
@@ -45,7 +49,14 @@ class InstrumentAdmin(UploadPages):
     search_help_text = "Words of a symbol or a name, a token, or an ISIN."
     autocomplete_fields = ("segment",)
     actions = ("activate", "deactivate")
-    readonly_fields = ("latest_price", "price_age", "first_seen", "last_seen", "master_version")
+    readonly_fields = (
+        "latest_price",
+        "volume",
+        "price_age",
+        "first_seen",
+        "last_seen",
+        "master_version",
+    )
     fieldsets = (
         (None, {"fields": ("segment", "symbol", "name", "instrument_type", "active")}),
         ("Contract", {"fields": ("underlying", "expiry", "strike", "lot_size", "tick_size")}),
@@ -84,7 +95,21 @@ class InstrumentAdmin(UploadPages):
     @admin.display(description="latest price")
     def latest_price(self, instrument: Instrument) -> str | None:
         latest = getattr(instrument, "latest", None)
-        return None if latest is None else f"{latest.price:f}"
+        return None if latest is None else grouped(latest.price)
+
+    @admin.display(description="volume")
+    def volume(self, instrument: Instrument) -> str | None:
+        latest = getattr(instrument, "latest", None)
+        volume = None if latest is None else latest.volume
+        return None if volume is None else grouped(volume)
+
+    @admin.display(description="name", ordering="name")
+    def short_name(self, instrument: Instrument) -> str:
+        return Truncator(instrument.name).chars(_NAME_LENGTH)
+
+    @admin.display(description="type", ordering="instrument_type")
+    def kind(self, instrument: Instrument) -> str:
+        return instrument.instrument_type
 
     @admin.display(description="age")
     def price_age(self, instrument: Instrument) -> str | None:

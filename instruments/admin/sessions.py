@@ -6,6 +6,7 @@ from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.http.response import HttpResponse
+from django.utils.text import Truncator
 
 from instruments.admin.base import MasterAdmin
 from instruments.calendar.coverage import calendar_warnings
@@ -14,6 +15,10 @@ from instruments.models import CalendarEntry, Holiday, TradingSession
 
 # Its first page warns of years without holidays.
 admin.site.index_template = "admin/instruments/index.html"
+
+
+# Characters of a source that a list shows.
+_SOURCE_LENGTH = 40
 
 
 class CalendarAdmin(MasterAdmin):
@@ -36,6 +41,10 @@ class CalendarAdmin(MasterAdmin):
         """Return the terms by which a row's calendar entry is found."""
         raise NotImplementedError
 
+    @admin.display(description="source", ordering="source")
+    def short_source(self, row: Any) -> str:
+        return Truncator(row.source).chars(_SOURCE_LENGTH)
+
     @admin.display(description="entered by")
     def entered_by(self, row: Any) -> str:
         """Return what a row comes from: the release, an imported file, or an operator."""
@@ -53,7 +62,7 @@ class CalendarAdmin(MasterAdmin):
 class TradingSessionAdmin(CalendarAdmin):
     list_display = (
         *("segment", "phase", "opens", "closes", "valid_from", "valid_to"),
-        *("source", "provisional", "entered_by"),
+        *("short_source", "provisional", "entered_by"),
     )
     list_filter = ("segment", "phase", "provisional")
     list_select_related = ("segment",)
@@ -71,7 +80,7 @@ class TradingSessionAdmin(CalendarAdmin):
 class HolidayAdmin(CalendarAdmin):
     list_display = (
         *("date", "segment", "name", "opens", "closes", "pre_opens", "pauses", "resumes"),
-        *("source", "provisional", "entered_by"),
+        *("short_source", "provisional", "entered_by"),
     )
     list_filter = ("segment", "provisional")
     list_select_related = ("segment",)

@@ -47,7 +47,10 @@ class EntitledUserAdmin(UserBase):
     """Users, with the entitlements of today from their own grants and those of their groups."""
 
     inlines: ClassVar[Any] = (ProfileInline, GrantInline)
-    list_display = ("username", "email", "is_active", "is_staff", "user_class", "entitled_to")
+    list_display = (
+        *("username", "is_active", "is_staff", "user_class", "entitled_to", "last_login"),
+    )
+    ordering = ("username",)
     list_filter = (
         "is_staff",
         "is_superuser",
@@ -104,6 +107,7 @@ class EntitledGroupAdmin(GroupAdmin):
 
 @admin.register(UserClass)
 class UserClassAdmin(ModelAdmin):
+    search_fields = ("name",)
     list_display = (
         "name",
         "max_symbols",
@@ -144,6 +148,7 @@ class ApiKeyAdmin(ModelAdmin):
         *("created_at", "expires_at", "is_active"),
     )
     list_filter = ("scope", "is_active")
+    search_help_text = "Part of a name, a prefix or a user's name."
     list_select_related = ("user",)
     search_fields = ("name", "prefix", "user__username")
     autocomplete_fields = ("user",)
@@ -170,6 +175,7 @@ class AccessChangeAdmin(ModelAdmin):
 
     list_display = ("at", "actor", "what")
     search_fields = ("actor", "what")
+    search_help_text = "Part of an operator's name, or of what was done."
     date_hierarchy = "at"
     show_full_result_count = False
 

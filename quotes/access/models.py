@@ -77,9 +77,9 @@ class SegmentGrant(models.Model):
         if self.is_whole:
             text += ", all symbols at once"
         if self.valid_from:
-            text += f", from {self.valid_from:%d %b %Y}"
+            text += f", from {self.valid_from}"
         if self.valid_until:
-            text += f", until {self.valid_until:%d %b %Y}"
+            text += f", until {self.valid_until}"
         return text
 
 
@@ -131,6 +131,8 @@ class AccessProfile(models.Model):
     class Meta:
         permissions: ClassVar[Any] = [
             ("publish_prices", "Can publish prices"),
+            ("view_connections", "Can view connections"),
+            ("close_connections", "Can close connections"),
         ]
 
     def __str__(self) -> str:
@@ -162,8 +164,10 @@ class ApiKey(models.Model):
     prefix = models.CharField(max_length=16, unique=True, editable=False)
     digest = models.CharField(max_length=64, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField(null=True, blank=True)
-    is_active = models.BooleanField(default=True)
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="Indian time; empty: it does not expire."
+    )
+    is_active = models.BooleanField(default=True, help_text="Uncheck to refuse the key.")
 
     class Meta:
         verbose_name = "API key"

@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from django.conf import settings
@@ -22,6 +23,7 @@ from quotes.conf import conf
 from quotes.publish.simulation.master import simulated_master_fill
 from quotes.runtime.clock import today_in_india
 from quotes.serve.console import Console
+from quotes.serve.demo_operator import demo_operator_lines
 from quotes.serve.embedded_redis import EmbeddedServer, embedded_server
 from quotes.serve.listening import EVERYWHERE, LOOPBACK, open_listeners
 from quotes.serve.processes import ServeOptions, planned_children
@@ -68,7 +70,8 @@ def serve(options: ServeOptions) -> None:
 
         async def started() -> None:
             problem = await wait_until_ready(options, address)
-            for line in ready_lines(options, address, embedded, problem=problem):
+            operator = await asyncio.to_thread(_demo_operator, options)
+            for line in ready_lines(options, address, embedded, problem=problem, operator=operator):
                 console.line(OWN_NAME, line)
 
         try:
@@ -82,6 +85,14 @@ def serve(options: ServeOptions) -> None:
             asyncio.run(Supervisor(children, console, started=started).run())
         finally:
             console.close()
+
+
+def _demo_operator(options: ServeOptions) -> list[str]:
+    """Return the lines about the demo's operator; close the connection of this thread."""
+    try:
+        return demo_operator_lines(options)
+    finally:
+        connections["default"].close()
 
 
 def _fill_master() -> str:
@@ -202,8 +213,13 @@ def ready_lines(
     embedded: EmbeddedServer | None,
     *,
     problem: str = "",
+    operator: Sequence[str] = (),
 ) -> list[str]:
-    """Return the lines that say what to open, how to publish and how to stop."""
+    """Return the lines that say what to open, how to publish and how to stop.
+
+    Args:
+        operator: lines about the account for admin.
+    """
     where = f"{shown_host(options)}:{address[1]}"
     redis = str(RedisAddress.from_url(settings.REDIS_URL))
     if embedded:
@@ -217,6 +233,7 @@ def ready_lines(
         f"  prices     ws://{where}/live-price",
         f"  API        http://{where}/api/docs/",
         f"  admin      http://{where}/admin/",
+        *operator,
         f"  Redis      {redis}",
         f"  publish    {python} manage.py publish_price AAPL 189.45",
         "  stop       Ctrl-C",

@@ -60,6 +60,12 @@ class LatestPrice(msgspec.Struct, frozen=True, gc=False):
         """In rupees, with the digits that were published."""
         return read_frame(self.frame).price
 
+    @property
+    def volume(self) -> int | None:
+        """The volume of the day; None if the tick has none."""
+        text = read_frame(self.frame).fields.get("volume")
+        return None if text is None else int(Decimal(text.decode()))
+
 
 def encode_latest(latest: LatestPrice) -> bytes:
     """Return the record of a latest price."""

@@ -58,7 +58,7 @@ class DayFilter(admin.SimpleListFilter):
         chosen = parse_day(request.GET.get(self.parameter_name))
         if chosen is not None and chosen not in days:
             days.append(chosen)
-        return [(day.isoformat(), f"{day:%a %d %b %Y}") for day in days]
+        return [(day.isoformat(), f"{day:%Y-%m-%d, %a}") for day in days]
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         for choice in super().choices(changelist):
