@@ -73,6 +73,11 @@ async def test_three_names_are_one_stream(live: LiveServer, redis: Redis, publis
                 )
         again = await one.subscribe("M&M")
         assert again["rejected"][0]["code"] == 409
+        assert again["rejected"][0]["key"] == "NSE_EQ:M&M"
+        by_key = await one.subscribe("NSE_EQ:M&M")
+        assert by_key["rejected"][0]["code"] == 409 and "key" not in by_key["rejected"][0]
+        candles = await one.subscribe("M&M", candles="1m")
+        assert candles["keys"] == {"M&M": "NSE_EQ:M&M"}
     response = await sync_to_async(HttpClient().get)("/api/prices/NSE:M%26M/")
     assert response.json()["price"] == 2000.2
 

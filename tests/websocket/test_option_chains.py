@@ -304,3 +304,22 @@ async def test_wrong_requests_are_refused(client: Client, wrong: dict[str, Any])
     """Following needs strikes around the money, and an underlying that exists."""
     answer = await client.ask(action="subscribe", **{"underlying": "NIFTY", **wrong})
     assert answer["type"] == "error" and answer["code"] in (400, 404)
+
+
+async def test_chain_resumes_by_the_keys_of_its_options(client: Client, redis: Redis) -> None:
+    """`since` may name the options of a chain; the client has them by the chain all the same."""
+    await show(redis, "NIFTY 50", "26000")
+    key = "NFO:NIFTY39AUG26000CE"
+    await show(redis, key, "100")
+    await subscribe(client, "NIFTY", follow=True, seq=True)
+    first = await client.price()
+    await client.ask(action="unsubscribe", underlying="NIFTY")
+    for at in (1, 2):
+        await show(redis, key, f"10{at}", at)
+    since = {key: {"epoch": first["epoch"], "seq": first["seq"]}}
+    await subscribe(client, "NIFTY", follow=True, since=since)
+    resumed = await client.receive()
+    assert (resumed["type"], resumed["symbol"], resumed["ticks"]) == ("resumed", key, 2)
+    assert [(await client.price())["price"] for _ in range(2)] == [101, 102]
+    left = await client.ask(action="unsubscribe", underlying="NIFTY")
+    assert left["subscriptions"] == 0

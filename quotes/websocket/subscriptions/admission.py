@@ -81,7 +81,8 @@ def admit(
                     repeated[name] = one
                     continue
                 if field in subscribed or field in wanted:
-                    raise ProtocolError(ErrorCode.ALREADY_SUBSCRIBED, "already subscribed")
+                    rejected.append(_already_subscribed(name, field))
+                    continue
                 if code not in delays:
                     delays[code] = access.delay_of(one.key)
                 if delays[code] and not allow_delayed:
@@ -97,3 +98,9 @@ def admit(
             admitted.append(name)
         yield
     return Admission(list(wanted.values()), admitted, rejected, repeated)
+
+
+def _already_subscribed(name: str, field: str) -> dict[str, Any]:
+    """Return the item of `rejected` for an instrument that the client has under any name."""
+    item = rejection(name, ErrorCode.ALREADY_SUBSCRIBED, "already subscribed")
+    return item if name == field else {**item, "key": field}

@@ -5,7 +5,7 @@ Either each tick that it missed since the position it sends (`since`), or the la
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -33,6 +33,7 @@ class Backfill:
     client instead of dropping ticks.
 
     Args:
+        names: what the request subscribes to: as the client wrote it, and the options of a chain.
         held: instrument key -> the ticks that came since the groups were joined, if any did.
         is_over: says whether the client is gone.
 
@@ -48,6 +49,7 @@ class Backfill:
         history: StreamHistory,
         outbox: Outbox,
         message: Subscribe,
+        names: Sequence[str],
         *,
         held: dict[str, list[Message] | None],
         is_over: Callable[[], bool],
@@ -63,9 +65,7 @@ class Backfill:
                 ErrorCode.BAD_REQUEST,
                 f"history can have at most {conf.history_max_ticks} ticks, got {self._count}",
             )
-        self._since = (
-            {name: message.since_of(name) for name in message.names} if message.since else {}
-        )
+        self._since = {name: message.since_of(name) for name in names} if message.since else {}
         self.names: dict[str, str] = {}
         self._is_current = True
 

@@ -92,12 +92,15 @@ class CandleSubscriptions:
                 if not self._intervals(one.key):
                     del self.wanted[one.field]
             raise
+        pairs = zip(names, wanted, strict=True)
+        keys = {name: one.field for name, one in pairs if name != one.field}
         self._outbox.control(
             answer(
                 message,
                 "subscribed",
                 candles=interval.label,
                 symbols=names,
+                **({"keys": keys} if keys else {}),
                 **request.answer(),
                 rejected=rejected,
                 subscriptions=len(self),

@@ -112,6 +112,7 @@ class PriceSubscriptions:
             self._feed.history,
             self._outbox,
             message,
+            names,
             held=self._live.held,
             is_over=lambda: self._ended,
         )
