@@ -76,6 +76,7 @@ export class PriceError extends Error {
 /** One symbol was refused. */
 export class SymbolError extends PriceError {
   symbol: string;
+  constructor(message: string, code: number, symbol: string);
 }
 /** 401, 402, 403, and closes 4401, 4407, 4501. */
 export class AuthenticationError extends PriceError {}
@@ -90,6 +91,11 @@ export interface ClientOptions {
    * connection and when the token is about to end; the open connection then gets the new one.
    */
   token?: Token | (() => Token | Promise<Token>);
+  /**
+   * Returns a ticket for each connection, instead of a token: `() => rest.ticket()` for a page whose
+   * user is logged in to the server.
+   */
+  ticket?: () => string | Promise<string>;
   /** Give numbers as text with the published digits: "2950.50". */
   exact?: boolean;
   /** Milliseconds of silence after which the connection counts as lost; default 30,000. */
@@ -229,4 +235,8 @@ export class RestClient {
   ticks(symbol: string, options?: { from?: number | Date | string; to?: number | Date | string }): Promise<Tick[]>;
   marketStatus(): Promise<MarketStatus[]>;
   login(username: string, password: string): Promise<{ access: string; refresh: string }>;
+  /** New tokens for a refresh token, which is then used up. */
+  refresh(refresh: string): Promise<{ access: string; refresh: string }>;
+  /** A ticket for one connection, by the token or by the session cookie of this server's page. */
+  ticket(): Promise<string>;
 }

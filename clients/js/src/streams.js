@@ -1,0 +1,138 @@
+// Streams: where the prices of an instrument go, and up to which tick they were given.
+
+/**
+ * One user's interest in a stream: the subscription, and the name that it used.
+ * @typedef {{subscription: import("./subscription.js").Subscription, name: string}} Route
+ */
+
+/** The prices of one instrument on the client's connection. */
+export class Stream {
+  epoch = 0;
+  seq = 0;
+  /** The newest price, for subscriptions that join later. @type {any} */
+  last = undefined;
+  /** Missed ticks that have yet to come after a loss. */
+  replaying = 0;
+  /** Prices shown before they got a number. @type {any[]} */
+  unnumbered = [];
+  /** Whom its prices go to. @type {Route[]} */
+  routes = [];
+  /** Of names and chains: owner -> its routes. @type {Map<object, Iterable<Route>>} */
+  owners = new Map();
+  /** Another instrument with the same symbol. @type {Stream | undefined} */
+  next = undefined;
+
+  /**
+   * @param {string} key
+   * @param {string} segment
+   * @param {string} symbol
+   */
+  constructor(key, segment, symbol) {
+    this.key = key;
+    this.segment = segment;
+    this.symbol = symbol;
+  }
+
+  /**
+   * Returns whether a tick is new; it then counts as given. After a loss the server may send what
+   * came before it once more.
+   * @param {any} tick
+   */
+  take(tick) {
+    const seq = tick.seq;
+    if (seq !== undefined) {
+      const epoch = tick.epoch;
+      if (epoch === 0) {
+        if (this.unnumbered.length < 16) this.unnumbered.push(tick);
+      } else {
+        if (epoch === this.epoch && seq <= this.seq) return false;
+        this.epoch = epoch;
+        this.seq = seq;
+        if (this.replaying > 0) {
+          this.replaying -= 1;
+          if (this.#wasShown(tick)) return false;
+        } else if (this.unnumbered.length > 0) {
+          this.unnumbered = [];
+        }
+      }
+    }
+    this.last = tick;
+    return true;
+  }
+
+  /** @param {any} tick */
+  #wasShown(tick) {
+    const at = this.unnumbered.findIndex(
+      (one) => one.timestamp === tick.timestamp && one.price === tick.price,
+    );
+    if (at >= 0) this.unnumbered.splice(0, at + 1);
+    return at >= 0;
+  }
+
+  updateRoutes() {
+    const routes = [];
+    for (const each of this.owners.values()) routes.push(...each);
+    this.routes = routes;
+  }
+}
+
+/** The streams of a connection, by instrument key and by what a price frame says. */
+export class Streams {
+  /** @type {Map<string, Stream>} */
+  #byKey = new Map();
+  // A frame has symbol and segment: most symbols are in one segment, so no key has to be made.
+  /** @type {Map<string, Stream>} */
+  #bySymbol = new Map();
+
+  /** @param {string} key */
+  get(key) {
+    return this.#byKey.get(key);
+  }
+
+  values() {
+    return this.#byKey.values();
+  }
+
+  /** Returns the stream of a key, and makes it if there is none. @param {string} key */
+  ensure(key) {
+    let stream = this.#byKey.get(key);
+    if (stream === undefined) {
+      const colon = key.indexOf(":");
+      stream = new Stream(key, colon < 0 ? "" : key.slice(0, colon), key.slice(colon + 1));
+      this.#byKey.set(key, stream);
+      this.#link(stream);
+    }
+    return stream;
+  }
+
+  /** @param {Stream} stream */
+  #link(stream) {
+    stream.next = this.#bySymbol.get(stream.symbol);
+    this.#bySymbol.set(stream.symbol, stream);
+  }
+
+  /** @param {Stream} stream */
+  delete(stream) {
+    this.#byKey.delete(stream.key);
+    let before;
+    let one = this.#bySymbol.get(stream.symbol);
+    while (one !== undefined && one !== stream) [before, one] = [one, one.next];
+    if (one === undefined) return;
+    if (before !== undefined) before.next = stream.next;
+    else if (stream.next !== undefined) this.#bySymbol.set(stream.symbol, stream.next);
+    else this.#bySymbol.delete(stream.symbol);
+  }
+
+  /**
+   * Returns the stream of a price.
+   * @param {any} tick
+   * @returns {Stream | undefined}
+   */
+  of(tick) {
+    let stream = this.#bySymbol.get(tick.symbol);
+    const segment = tick.segment ?? "";
+    while (stream !== undefined && stream.segment !== segment) stream = stream.next;
+    // A symbol without a segment may have a colon in it.
+    return stream ?? this.#byKey.get(segment ? `${segment}:${tick.symbol}` : tick.symbol);
+  }
+}
