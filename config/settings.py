@@ -218,7 +218,7 @@ STATIC_ROOT = os.environ.get("STATIC_ROOT") or None
 WHITENOISE_USE_FINDERS = True
 
 REST_FRAMEWORK = {
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "config.openapi.OperationSchema",
     "DEFAULT_RENDERER_CLASSES": ["instruments.renderers.ExactJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [
         "instruments.parsers.BoundedJSONParser",
@@ -239,10 +239,21 @@ REST_FRAMEWORK = {
 SIMPLE_JWT = {"ROTATE_REFRESH_TOKENS": True, "BLACKLIST_AFTER_ROTATION": True}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Live prices",
-    "DESCRIPTION": "Latest prices and instruments of Indian markets. "
-    "Live prices come over the WebSocket at /live-price.",
+    "DESCRIPTION": "Latest prices, history and instruments of Indian markets. Prices as they "
+    "change come over the WebSocket at /live-price; its messages are at /api/asyncapi.json.",
     "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "EXTERNAL_DOCS": {"description": "The documents of this server", "url": "/docs/"},
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.openapi.add_components",
+    ],
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "InstrumentType": "instruments.models.Instrument.Type",
+        "MarketPhase": "instruments.sessions.STATUSES",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

@@ -64,7 +64,10 @@ def nearest(strikes: Iterable[Decimal], to: PublishedPrice) -> Decimal:
 class SegmentsView(APIView):
     @extend_schema(
         operation_id="segments_list",
-        responses={200: answer(SegmentSerializer(many=True), "Every segment.", examples.SEGMENTS)},
+        # The library makes a list of the example.
+        responses={
+            200: answer(SegmentSerializer(many=True), "Every segment.", examples.SEGMENTS[0])
+        },
     )
     def get(self, request: Request) -> Response:
         """Return the segments, with what vendors call them, in the order of precedence."""

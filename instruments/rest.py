@@ -10,7 +10,12 @@ from typing import Any
 from django.http import HttpRequest, JsonResponse
 from django.utils.datastructures import MultiValueDict
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema_field
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiResponse,
+    extend_schema_field,
+    extend_schema_serializer,
+)
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
@@ -34,6 +39,7 @@ class ColumnNumberField(ExactNumberField):
         return Decimal(f"{value.normalize():f}")
 
 
+@extend_schema_serializer(component_name="Error")
 class ApiErrorSerializer(serializers.Serializer[Any]):
     """Why a request was not carried out."""
 

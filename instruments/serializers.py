@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from instruments.keys import MAX_SYMBOL_LENGTH
 from instruments.models import Instrument, Segment
 from instruments.rest import ColumnNumberField, ExactNumberField, query_values
-from instruments.sessions import CLOSED, HOLIDAY, OPEN, PRE_OPEN
+from instruments.sessions import STATUSES
 
 MOST_ROWS = 1000
 ORDERINGS = ("symbol", "-symbol", "expiry", "-expiry", "strike", "-strike")
@@ -21,9 +21,11 @@ class Query(serializers.Serializer[Any]):
 
     Attributes:
         lists: parameters with comma-separated values, which may be repeated.
+        examples: parameter -> a value for the documentation.
     """
 
     lists: ClassVar[tuple[str, ...]] = ()
+    examples: ClassVar[dict[str, Any]] = {}
 
     @classmethod
     def read(cls, request: Request) -> dict[str, Any]:
@@ -40,6 +42,7 @@ class Query(serializers.Serializer[Any]):
 
 
 class InstrumentQuery(Query):
+    examples = {"search": "reliance", "segment": "NSE_EQ", "limit": 20}
     search = serializers.CharField(
         required=False, max_length=100, help_text="Words of the symbol or the name."
     )
@@ -97,6 +100,7 @@ class ChainQuery(Query):
 
 
 class StatusQuery(Query):
+    examples = {"segment": "NSE_EQ"}
     segment = serializers.CharField(
         required=False, max_length=32, help_text="The code of one segment. Default: all."
     )
@@ -206,7 +210,7 @@ class MarketStatusSerializer(Read):
     """What a segment is doing, and until when."""
 
     segment = serializers.CharField()
-    status = serializers.ChoiceField([OPEN, PRE_OPEN, CLOSED, HOLIDAY])
+    status = serializers.ChoiceField(STATUSES)
     name = serializers.CharField(help_text="The holiday's or special day's name, or empty.")
     next_status = serializers.CharField(help_text="The next status; empty if no change is planned.")
     next_change = serializers.DateTimeField(

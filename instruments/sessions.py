@@ -15,6 +15,7 @@ IST = timezone(timedelta(hours=5, minutes=30), "IST")
 OPEN, PRE_OPEN, CLOSED, HOLIDAY = "open", "pre_open", "closed", "holiday"
 # The last prices of the day are made: nothing trades continuously any more.
 CLOSING_AUCTION = "closing_auction"
+STATUSES = (OPEN, PRE_OPEN, CLOSING_AUCTION, CLOSED, HOLIDAY)
 
 # Longer than any market stays closed; beyond it no next change is looked for.
 HORIZON_DAYS = 60

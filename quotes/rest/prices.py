@@ -10,6 +10,7 @@ from drf_spectacular.utils import (
     OpenApiParameter,
     OpenApiResponse,
     extend_schema,
+    extend_schema_field,
 )
 from redis.exceptions import RedisError
 from rest_framework import serializers
@@ -27,6 +28,7 @@ from quotes.store.latest import LatestPrice, PriceSnapshot, Wanted, read_snapsho
 from quotes.store.redis_clock import redis_clock
 from quotes.store.request_clients import cause_of, request_client
 from quotes.store.requested_names import Resolved, resolve_names, unknown_items
+from quotes.tick_schema import reference
 
 _MAX_SYMBOLS = 1000
 _RETRY_AFTER_S = 2
@@ -34,13 +36,9 @@ _RETRY_AFTER_S = 2
 _EXAMPLE = {"symbol": "AAPL", "price": 189.45, "timestamp": 1712331900000}
 
 
-class PriceSerializer(serializers.Serializer[Any]):
-    """A price; docs/protocol.md lists the keys that may follow."""
-
-    symbol = serializers.CharField()
-    price = serializers.FloatField(help_text="Rupees, with the digits that were published.")
-    timestamp = serializers.IntegerField(help_text="Unix milliseconds, UTC.")
-    segment = serializers.CharField(required=False)
+@extend_schema_field(reference("Price"))
+class PriceField(serializers.Field[Any, Any, Any, Any]):
+    """A price, as the bridge has encoded it."""
 
 
 class RefusedSerializer(serializers.Serializer[Any]):
@@ -50,7 +48,7 @@ class RefusedSerializer(serializers.Serializer[Any]):
 
 
 class PricesSerializer(serializers.Serializer[Any]):
-    prices = PriceSerializer(many=True, help_text="In the order of `symbols`.")
+    prices = serializers.ListField(child=PriceField(), help_text="In the order of `symbols`.")
     missing = serializers.ListField(
         child=serializers.CharField(), help_text="The symbols that have no price."
     )
@@ -132,7 +130,7 @@ class PricesView(APIView):
         parameters=[
             OpenApiParameter(
                 "symbols",
-                str,
+                {"type": "string", "minLength": 1, "pattern": "[^,]"},
                 required=True,
                 description=f"Up to {_MAX_SYMBOLS} symbols, comma-separated.",
                 examples=[OpenApiExample("two", value="RELIANCE,M&M")],
@@ -188,7 +186,7 @@ class PriceView(APIView):
         operation_id="prices_retrieve",
         responses={
             200: OpenApiResponse(
-                PriceSerializer, "The price.", [OpenApiExample("a price", value=_EXAMPLE)]
+                reference("Price"), "The price.", [OpenApiExample("a price", value=_EXAMPLE)]
             ),
             400: OpenApiResponse(ApiErrorSerializer, "The name is not a symbol."),
             404: OpenApiResponse(ApiErrorSerializer, "The symbol has no price."),

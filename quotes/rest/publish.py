@@ -26,14 +26,8 @@ from quotes.publish.publishing import listing_of, publish_ticks, stale_ticks, ti
 from quotes.store.names import own_key
 from quotes.store.redis_clock import redis_clock
 from quotes.store.request_clients import cause_of, request_client
-from quotes.ticks import (
-    PRICE_FIELDS,
-    QUANTITY_FIELDS,
-    TIME_FIELDS,
-    Tick,
-    parse_tick,
-    plain_json,
-)
+from quotes.tick_schema import reference
+from quotes.ticks import Tick, parse_tick, plain_json
 
 _MAX_TICKS = 1000
 _MAX_BODY_BYTES = 2_097_152
@@ -48,12 +42,17 @@ UNDER_WAY = b"under way"
 class ResultSerializer(serializers.Serializer[Any]):
     """The result of one tick."""
 
-    code = serializers.IntegerField(help_text="200: accepted; 400: not a tick.")
+    code = serializers.IntegerField(help_text="200: accepted; 400: not a tick, or not a symbol.")
     symbol = serializers.CharField(required=False)
     message = serializers.CharField(required=False, help_text="What is wrong with the tick.")
     stale = serializers.BooleanField(
         required=False,
         help_text="True: older than the latest price, so it is logged but not shown.",
+    )
+    unknown = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="Fields whose value is no number: the price is published without them.",
     )
 
 
@@ -61,37 +60,6 @@ class PublishedSerializer(serializers.Serializer[Any]):
     accepted = serializers.IntegerField()
     rejected = serializers.IntegerField()
     results = ResultSerializer(many=True, help_text="In the order of the ticks.")
-
-
-class DepthEntrySerializer(serializers.Serializer[Any]):
-    price = serializers.FloatField()
-    quantity = serializers.IntegerField()
-    orders = serializers.IntegerField(required=False)
-
-
-class DepthSerializer(serializers.Serializer[Any]):
-    """Up to five entries a side, the best price first."""
-
-    buy = DepthEntrySerializer(many=True, required=False)
-    sell = DepthEntrySerializer(many=True, required=False)
-
-
-class TicksBody(serializers.Serializer[Any]):
-    """One tick, or a list of them; further keys pass through to clients."""
-
-    symbol = serializers.CharField()
-    price = serializers.FloatField()
-    timestamp = serializers.IntegerField(required=False, help_text="Unix milliseconds, UTC.")
-    segment = serializers.CharField(required=False, help_text="Narrows the symbol: NSE_EQ.")
-    depth = DepthSerializer(required=False)
-
-    def get_fields(self) -> dict[str, Any]:
-        quantity, price = serializers.IntegerField, serializers.FloatField
-        return {
-            **super().get_fields(),
-            **{name: price(required=False) for name in PRICE_FIELDS},
-            **{name: quantity(required=False) for name in (*QUANTITY_FIELDS, *TIME_FIELDS)},
-        }
 
 
 class RawJSONParser(BaseParser):
@@ -129,7 +97,19 @@ class NotAccepted(APIException):
 
 SCHEMA: dict[str, Any] = {
     "operation_id": "prices_publish",
-    "request": {"application/json": TicksBody(many=True)},
+    "request": {
+        "application/json": {
+            "oneOf": [
+                reference("Tick"),
+                {
+                    "type": "array",
+                    "items": reference("Tick"),
+                    "minItems": 1,
+                    "maxItems": _MAX_TICKS,
+                },
+            ]
+        }
+    },
     "parameters": [
         OpenApiParameter(
             "Idempotency-Key",

@@ -56,12 +56,25 @@ class PairAnswer(serializers.Serializer[Any]):
     refresh = serializers.CharField(help_text="Gets new tokens from /api/token/refresh/, once.")
 
 
+class PasswordText(serializers.Serializer[Any]):
+    """What `PairSerializer` reads, for the schema."""
+
+    username = serializers.CharField(min_length=1)
+    password = serializers.CharField(min_length=1)
+
+
 class TokenText(serializers.Serializer[Any]):
-    token = serializers.CharField(max_length=8192)
+    token = serializers.CharField(min_length=1, max_length=8192)
+
+
+class OwnRefreshText(serializers.Serializer[Any]):
+    """What `RefreshSerializer` reads, for the schema."""
+
+    refresh = serializers.CharField(min_length=1)
 
 
 class RefreshText(serializers.Serializer[Any]):
-    refresh = serializers.CharField(max_length=8192, required=False)
+    refresh = serializers.CharField(min_length=1, max_length=8192, required=False)
 
 
 class TicketAnswer(serializers.Serializer[Any]):
@@ -98,7 +111,7 @@ class TokenAPIView(APIView):
 class TokenView(TokenAPIView):
     @extend_schema(
         operation_id="token_create",
-        request=PairSerializer,
+        request=PasswordText,
         responses={200: PairAnswer, 401: REFUSED, 429: BUSY},
     )
     def post(self, request: Request) -> Response:
@@ -111,7 +124,7 @@ class TokenView(TokenAPIView):
 class RefreshView(TokenAPIView):
     @extend_schema(
         operation_id="token_refresh",
-        request=TokenRefreshSerializer,
+        request=OwnRefreshText,
         responses={200: PairAnswer, 401: REFUSED, 429: BUSY},
     )
     def post(self, request: Request) -> Response:

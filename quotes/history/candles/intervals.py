@@ -61,3 +61,5 @@ _NAMES = (
     | {"minute": Interval.MINUTE, "hour": Interval.HOUR, "1h": Interval.HOUR}
     | {"day": Interval.DAY, "week": Interval.WEEK, "month": Interval.MONTH}
 )
+# Every name that `Interval.parse` takes.
+NAMES = tuple(_NAMES)

@@ -159,8 +159,8 @@ class CandlesView(HistoryView):
 
     @extend_schema(
         operation_id="candles_list",
-        parameters=[schema.KEY, CandlesParameters],
-        responses={200: schema.CANDLES_RESPONSE, **schema.ERRORS},
+        parameters=[schema.KEY, CandlesParameters, *schema.HEADERS],
+        responses=schema.CANDLES_RESPONSES,
     )
     def get(self, request: Request, key: str) -> HttpResponseBase:
         """Return the candles of an instrument that start in a range."""
@@ -170,8 +170,8 @@ class CandlesView(HistoryView):
 class TicksView(HistoryView):
     @extend_schema(
         operation_id="ticks_list",
-        parameters=[schema.KEY, HistoryParameters],
-        responses={200: schema.TICKS_RESPONSE, **schema.ERRORS},
+        parameters=[schema.KEY, HistoryParameters, *schema.HEADERS],
+        responses=schema.TICKS_RESPONSES,
     )
     def get(self, request: Request, key: str) -> HttpResponseBase:
         """Return the ticks of an instrument in a range, including late ticks."""
@@ -186,8 +186,8 @@ class ManyCandlesView(HistoryView):
 
     @extend_schema(
         operation_id="candles_list_many",
-        parameters=[ManyCandlesParameters],
-        responses={200: schema.MANY_RESPONSE, **schema.ERRORS},
+        parameters=[ManyCandlesParameters, *schema.HEADERS],
+        responses=schema.MANY_RESPONSES,
     )
     def get(self, request: Request) -> HttpResponseBase:
         """Return the candles of many instruments that start in a range."""

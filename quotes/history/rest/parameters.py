@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -14,7 +15,7 @@ from instruments.serializers import Query
 from quotes.access.rest.permissions import readable_until, require_segments
 from quotes.conf import conf
 from quotes.errors import BadHistoryQuery, quoted
-from quotes.history.candles.intervals import LABELS, Interval
+from quotes.history.candles.intervals import LABELS, NAMES, Interval
 from quotes.history.formats.columns import ISO, MS
 from quotes.history.queries.batched import HistoryQuery, count_rows
 from quotes.history.queries.cursors import decode_cursor
@@ -58,6 +59,8 @@ class HistoryParameters(Query):
         "application/vnd.apache.arrow.stream, application/vnd.apache.parquet.",
     )
 
+    examples = {"from": "2024-04-05", "to": "2024-04-05", "limit": "100"}
+
     def get_fields(self) -> dict[str, Any]:
         """Add `from` and `to`: `from` cannot be the name of an attribute."""
         moments = {
@@ -76,9 +79,25 @@ class HistoryParameters(Query):
         return {**moments, **super().get_fields()}
 
 
+@extend_schema_field(
+    {
+        "type": "string",
+        "enum": NAMES,
+        # Of the names 1m and 1M, generators of clients would make one.
+        "x-enum-varnames": [
+            Interval.parse(name).name if name in LABELS.values() else f"KITE_{name.upper()}"
+            for name in NAMES
+        ],
+    }
+)
+class IntervalField(serializers.CharField):
+    """The name of an interval."""
+
+
 class CandlesParameters(HistoryParameters):
+    examples = {**HistoryParameters.examples, "interval": "5m"}
     key = serializers.CharField(required=False, help_text="A URL key.")
-    interval = serializers.CharField(
+    interval = IntervalField(
         max_length=10,
         help_text=f"{', '.join(LABELS.values())}, or a name of Kite: minute, 3minute, "
         "60minute, day.",
@@ -87,6 +106,7 @@ class CandlesParameters(HistoryParameters):
 
 class ManyCandlesParameters(CandlesParameters):
     lists = ("instruments",)
+    examples = {**CandlesParameters.examples, "instruments": "RELIANCE,M&M"}
     instruments = serializers.CharField(
         help_text="Names of instruments, comma-separated, at most QUOTES_HISTORY_MAX_INSTRUMENTS."
     )

@@ -1,0 +1,1 @@
+"""Generated requests to the whole REST API, checked against its own OpenAPI document."""
