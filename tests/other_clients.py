@@ -24,6 +24,9 @@ PYTHON_OPENALGO = "openalgo==1.0.47"
 PYTHON_SOCKETIO = "python-socketio[asyncio-client]==5.18.1"
 NODE_KITE = "kiteconnect@5.3.0"
 NODE_SOCKETIO = "socket.io-client@4.8.4"
+# For our own client in clients/js: a WebSocket for Node before 22, and what checks its types.
+NODE_WS = "ws@8.23.0"
+NODE_TYPES = ("typescript@5.9.3", "@types/node@22.20.5", "@types/ws@8.18.2", NODE_WS)
 
 _INSTALL_TIMEOUT_S = 240
 
@@ -101,5 +104,5 @@ def _missing(reason: str) -> NoReturn:
 if __name__ == "__main__":  # before the tests, which have less time
     for packages in (PYTHON_KITE, PYTHON_OPENALGO, PYTHON_SOCKETIO):
         python_client(packages)
-    for packages in (NODE_KITE, NODE_SOCKETIO):
-        node_client(packages)
+    for packages in ((NODE_KITE,), (NODE_SOCKETIO,), (NODE_WS,), NODE_TYPES):
+        node_client(*packages)

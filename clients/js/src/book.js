@@ -98,7 +98,9 @@ export class Book {
   #maxBytes = MAX_BYTES;
 
   /**
-   * @param {{call: (message: any) => Promise<any>, skipped: (count: number) => void,
+   * @param {{send: (message: any, answered?: (answer: any) => void,
+   *          failed?: (error: import("./errors.js").PriceError) => void) => void,
+   *          skipped: (count: number) => void,
    *          full: (buffer: object) => void, room: (buffer: object) => void,
    *          unauthenticated: (error: import("./errors.js").PriceError) => void}} hooks
    */
@@ -386,7 +388,7 @@ export class Book {
   }
 
   /** @param {Want[]} wants */
-  async #ask(wants) {
+  #ask(wants) {
     const connection = this.#connection;
     const [{ segment, candles, mode, everyTick }] = /** @type {[Want]} */ (wants);
     const history = this.#historyFor(/** @type {Want} */ (wants[0]));
@@ -416,12 +418,13 @@ export class Book {
       ...(history ? { history } : {}),
       ...(hasSince ? { since } : {}),
     };
-    try {
-      this.#acknowledged(wants, await this.hooks.call(message));
-    } catch (error) {
-      if (connection !== this.#connection) return;
-      this.#failed(wants, /** @type {import("./errors.js").PriceError} */ (error));
-    }
+    this.hooks.send(
+      message,
+      (answer) => this.#acknowledged(wants, answer),
+      (error) => {
+        if (connection === this.#connection) this.#failed(wants, error);
+      },
+    );
   }
 
   /**
@@ -634,14 +637,14 @@ export class Book {
     for (let at = 0; at < keys.length; at += MAX_NAMES) {
       const symbols = keys.slice(at, at + MAX_NAMES);
       const more = candles ? { candles } : {};
-      this.hooks.call({ action: "unsubscribe", symbols, ...more }).catch(() => {});
+      this.hooks.send({ action: "unsubscribe", symbols, ...more });
     }
   }
 
   // -- option chains --------------------------------------------------------------------------
 
   /** @param {Chain} chain */
-  async #askChain(chain) {
+  #askChain(chain) {
     const connection = this.#connection;
     chain.phase = "asked";
     /** @type {Record<string, {epoch: number, seq: number}>} */
@@ -661,14 +664,20 @@ export class Book {
       ...(mode ? { mode } : {}),
       ...(Object.keys(since).length > 0 ? { since } : {}),
     };
-    let answer;
-    try {
-      answer = await this.hooks.call(message);
-    } catch (error) {
-      if (connection !== this.#connection) return;
-      this.#chainFailed(chain, /** @type {import("./errors.js").PriceError} */ (error));
-      return;
-    }
+    this.hooks.send(
+      message,
+      (answer) => this.#chainAcknowledged(chain, answer),
+      (error) => {
+        if (connection === this.#connection) this.#chainFailed(chain, error);
+      },
+    );
+  }
+
+  /**
+   * @param {Chain} chain
+   * @param {any} answer
+   */
+  #chainAcknowledged(chain, answer) {
     chain.phase = "live";
     const keys = [...answer.symbols];
     for (const item of answer.rejected) {
@@ -774,7 +783,7 @@ export class Book {
     if (!this.#isOpen || chain.phase !== "live") return [];
     if (chain.strikes !== undefined) {
       const { underlying, segment, expiry } = chain.values;
-      this.hooks.call({ action: "unsubscribe", underlying, segment, expiry }).catch(() => {});
+      this.hooks.send({ action: "unsubscribe", underlying, segment, expiry });
       return [];
     }
     return keys.filter((key) => this.#streams.get(key) === undefined);

@@ -59,7 +59,8 @@ export class PriceClient {
     this.#parse = options.exact ? parseExactFrame : JSON.parse;
     this.#requests = new Requests((text) => this.#link.send(text));
     this.#book = new Book({
-      call: (message) => this.#requests.call(message),
+      send: (message, answered = ignore, failed = ignore) =>
+        this.#requests.post(message, answered, failed),
       skipped: (count) => this.#handlers.call("conflated", { skipped: count }),
       full: (buffer) => this.#pause(buffer),
       room: (buffer) => this.#resume(buffer),
@@ -391,6 +392,8 @@ export class PriceClient {
     this.#renewTimer = setTimeout(() => void this.#renew(), RENEW_AGAIN_MS);
   }
 }
+
+function ignore() {}
 
 /** @param {unknown} error */
 function tokenError(error) {

@@ -7,10 +7,12 @@ const RATE_PER_S = 40;
 const BURST = 100;
 const MAX_WAITING = 1000;
 
+/** @typedef {import("./errors.js").PriceError} PriceError */
+
 /**
  * @typedef {object} Pending
  * @property {(answer: any) => void} resolve
- * @property {(error: Error) => void} reject
+ * @property {(error: PriceError) => void} reject
  * @property {any[]} frames frames before the last that answer the same request
  * @property {boolean} isMany whether the pong behind the frames ends them
  */
@@ -48,17 +50,28 @@ export class Requests {
    * @param {{many?: boolean}} [options]
    * @returns {Promise<any>}
    */
-  call(message, { many = false } = {}) {
+  call(message, options) {
+    return new Promise((resolve, reject) => this.post(message, resolve, reject, options));
+  }
+
+  /**
+   * Sends a request, and calls `resolve` before the frame behind its answer is read: a promise would
+   * come too late for prices that arrive together with their acknowledgement.
+   * @param {{action: string, [key: string]: unknown}} message
+   * @param {(answer: any) => void} resolve
+   * @param {(error: PriceError) => void} reject
+   * @param {{many?: boolean}} [options]
+   */
+  post(message, resolve, reject, { many = false } = {}) {
     if (this.#waiting.length >= MAX_WAITING) {
-      return Promise.reject(errorOf(429, "too many requests wait to be sent"));
+      reject(errorOf(429, "too many requests wait to be sent"));
+      return;
     }
     const id = ++this.#lastId;
-    return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject, frames: [], isMany: many });
-      this.#post(JSON.stringify({ ...message, id }));
-      // An answer of several frames does not say which is the last: that of a ping behind it does.
-      if (many) this.#post(JSON.stringify({ action: "ping", id: `after ${id}` }));
-    });
+    this.#pending.set(id, { resolve, reject, frames: [], isMany: many });
+    this.#write(JSON.stringify({ ...message, id }));
+    // An answer of several frames does not say which is the last: that of a ping behind it does.
+    if (many) this.#write(JSON.stringify({ action: "ping", id: `after ${id}` }));
   }
 
   /**
@@ -83,7 +96,7 @@ export class Requests {
     return true;
   }
 
-  /** Fails what waits for an answer: the connection was lost. @param {Error} [error] */
+  /** Fails what waits for an answer: the connection was lost. @param {PriceError} [error] */
   fail(error = new ConnectionError("the connection was lost", 1006)) {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -96,7 +109,7 @@ export class Requests {
   }
 
   /** @param {string} text */
-  #post(text) {
+  #write(text) {
     this.#waiting.push(text);
     if (this.#timer === undefined) this.#flush();
   }

@@ -122,6 +122,7 @@ export class Subscription {
     }
     return {
       next: () => buffer.next(),
+      /** @returns {Promise<IteratorReturnResult<undefined>>} */
       return: () => {
         buffer.leave();
         return Promise.resolve({ value: undefined, done: true });
