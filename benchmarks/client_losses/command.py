@@ -20,7 +20,7 @@ from benchmarks.processes import Failed, run_to_end
 
 CLIENTS = {
     "python": f"{sys.executable} -m benchmarks.client_losses.python_client",
-    "js": "node benchmarks/client_losses/js_client.js",
+    "js": "node --experimental-websocket benchmarks/client_losses/js_client.mjs",
 }
 BACK_S = 60.0
 SETTLE_S = 30.0

@@ -12,7 +12,7 @@ from tests.clients.js.node import JsClient, js_client
 from tests.instruments.factories import equity, nifty50_index, snapshot_of
 from tests.live import LiveServer
 from tests.ticks import MOMENT, message, publish
-from tests.waiting import DEADLINE_S, PAUSE_S
+from tests.waiting import DEADLINE_S
 from tests.websocket.test_option_chains import option, show
 
 
@@ -36,16 +36,17 @@ async def has(client: JsClient, *keys: str) -> None:
     """Return when the server says that the connection is subscribed to these, and no others."""
     async with asyncio.timeout(DEADLINE_S):
         while await listed(client) != sorted(keys):
-            await asyncio.sleep(PAUSE_S)
+            pass
 
 
 async def has_as_many(client: JsClient, count: int) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while len(await listed(client)) != count:
-            await asyncio.sleep(PAUSE_S)
+            pass
 
 
 async def listed(client: JsClient) -> list[str]:
+    # It is answered at once, even while a `subscribe` before it is under way.
     answer = await client.call("request", {"action": "list"})
     return sorted(answer["symbols"])
 
@@ -69,7 +70,7 @@ async def test_latest_price_then_live_ones(client: JsClient, redis: Redis) -> No
     assert (await client.get("a", "price"))["name"] == "AAPL"
     await client.do("properties")
     found = await client.get("client", "properties")
-    assert (found["state"], found["feed"]) == ("open", "live")
+    assert found["state"] == "open" and found["feed"] in ("live", "quiet")
     assert found["latencyMs"] > 0 and abs(found["clockOffsetMs"]) < 60_000
     assert found["lastFrameAt"] > MOMENT
 
@@ -78,8 +79,9 @@ async def test_exact_prices_have_their_published_digits(
     live: LiveServer, master: None, redis: Redis
 ) -> None:
     """Every digit, also of what a double cannot hold; times and numbers stay numbers."""
-    text = '{"symbol":"AAPL","price":189.450,"timestamp":1712331900000,"volume":12345678901234567890'
-    publish(redis, "AAPL", f'{text},"bid":1e2,"ask":0.10,"note":"1.50 \\"2.50\\""}}')
+    text = '{"symbol":"AAPL","price":189.450,"timestamp":1712331900000'
+    more = '"volume":12345678901234567890'
+    publish(redis, "AAPL", f'{text},{more},"bid":1e2,"ask":0.10,"note":"1.50 \\"2.50\\""}}')
     async with js_client(live.url, options={"exact": True}) as client:
         await client.do("subscribe", **{"as": "a"}, names="AAPL")
         price = await client.get("a", "price")
@@ -347,4 +349,3 @@ async def test_nonsense_is_a_type_error(client: JsClient, action: str, values: A
     await client.do(action, **{"as": "a", **values})
     with pytest.raises(AssertionError, match="TypeError"):
         await client.get("a", "price")
-
