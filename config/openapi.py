@@ -22,12 +22,14 @@ TAGS = {
     "quotes.history": "history",
     "instruments": "instruments",
     "quotes.access": "access",
+    "quotes.screens": "watch lists",
 }
 TAG_TEXTS = {
     "prices": "The latest prices, and publishing.",
     "history": "Recorded ticks and candles.",
     "instruments": "The instrument master, option chains, and hours of the markets.",
     "access": "Tokens, log-out, and tickets for sockets.",
+    "watch lists": "The lists of symbols that a user keeps for the dashboard.",
 }
 _BAD_REQUEST = (
     "A parameter, or the body, is not valid.",
@@ -83,7 +85,7 @@ _RETRY_AFTER = {
         "schema": {"type": "integer", "minimum": 0},
     }
 }
-_HEADERS |= dict.fromkeys(("409", "429", "503"), _RETRY_AFTER)
+_HEADERS |= dict.fromkeys(("429", "503"), _RETRY_AFTER)
 
 
 class OperationSchema(AutoSchema):
@@ -143,7 +145,7 @@ class OperationSchema(AutoSchema):
             found["400"] = _BAD_REQUEST
         if not self._is_of_text:
             found["406"] = _NOT_ACCEPTABLE
-        if self.method == "POST":
+        if self.method in ("POST", "PUT"):
             found |= {"400": _BAD_REQUEST, "413": _TOO_LARGE, "415": _UNSUPPORTED}
         return found
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import redis
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from redis.exceptions import RedisError
 from rest_framework import serializers
@@ -116,7 +117,15 @@ SCHEMA: dict[str, Any] = {
             str,
             OpenApiParameter.HEADER,
             description="Requests with the same key and body are carried out once within a day.",
-        )
+        ),
+        OpenApiParameter(
+            "Retry-After",
+            OpenApiTypes.INT,
+            OpenApiParameter.HEADER,
+            description="Seconds after which to try again.",
+            required=True,
+            response=[409],
+        ),
     ],
     "responses": {
         200: OpenApiResponse(

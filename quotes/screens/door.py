@@ -1,6 +1,6 @@
 """The addresses of the pages, from the root of the server."""
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from quotes.screens.pages import dashboard, favicon, live_prices
 
@@ -8,5 +8,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", live_prices, name="live-prices"),
     path("dashboard/", dashboard, name="dashboard"),
     path("favicon.ico", favicon),
+    path("api/", include("quotes.screens.rest.urls")),
 ]
 websockets: list[URLPattern] = []

@@ -147,6 +147,12 @@ ROWS: dict[str, tuple[str, dict[str, int]]] = {
     "POST /api/token/verify/": ("{}", NO_BODY),
     "POST /api/logout/": ("{}", row(204)),
     "POST /api/ws-ticket/": ("{}", row(200)),
+    "GET /api/watch-lists/": ("", row(200)),
+    "POST /api/watch-lists/": ("{}", row(400)),
+    # Nobody has a list here: who may change one learns that.
+    "GET /api/watch-lists/<int:pk>/": ("1", row(404)),
+    "PUT /api/watch-lists/<int:pk>/": ("1 {}", row(400)),
+    "DELETE /api/watch-lists/<int:pk>/": ("1", row(404)),
 }
 
 
@@ -242,6 +248,10 @@ def test_every_address_answers_every_caller_as_it_should(
             answer = client.post(address, text, content_type="application/json")
         elif text.startswith("?"):
             answer = client.get(address + text)
+        elif method in ("PUT", "DELETE"):
+            name, _, body = text.partition(" ")
+            path = address.partition("<")[0] + name + address.rpartition(">")[2]
+            answer = client.generic(method, path, body, content_type="application/json")
         else:
             before, _, rest = address.partition("<")
             name, _, query = text.partition("?")

@@ -1,0 +1,1 @@
+"""The watch lists of a user over REST."""
