@@ -25,7 +25,7 @@ MAX_ARRAY = 500
 # Behind a mode: with the tick's epoch and number.
 _NUMBERED = "#"
 _QUOTE_FIELDS = frozenset(
-    {"open", "high", "low", "prev_close", "change", "change_pct", "volume", "oi"}
+    {"open", "high", "low", "prev_close", "change", "change_pct", "volume", "oi", "bid", "ask"}
 )
 # A 64-bit float gives back every decimal of up to this many significant digits (IEEE 754).
 _EXACT_DIGITS = 15
