@@ -7,7 +7,7 @@ const VERSION = 1;
 export const THEMES = ["system", "dark", "light"];
 export const LANGUAGES = ["en", "hi"];
 
-const DEFAULTS = { theme: "system", language: "", sort: null, hidden: [], panel: "" };
+const DEFAULTS = { theme: "system", language: "", sort: null, hidden: ["open", "previous"], panel: "" };
 
 export class Preferences {
   // events: an EventTarget that gets `prefers` after each change.
