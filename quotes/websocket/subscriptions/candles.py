@@ -107,11 +107,20 @@ class CandleSubscriptions:
                 feed=self._feed.state.value,
             )
         )
-        for name, one in zip(names, wanted, strict=True):
-            if count:
-                await self._send_past(message, name, one.key, interval, count)
-            for event in self._held.pop((one.field, interval.label), []):
-                self._outbox.price(event)
+        try:
+            for name, one in zip(names, wanted, strict=True):
+                if count:
+                    await self._send_past(message, name, one.key, interval, count)
+                self._release(one.field, interval.label)
+        finally:
+            # Live candles come even if past ones cannot be read.
+            for one in wanted:
+                self._release(one.field, interval.label)
+
+    def _release(self, field: str, label: str) -> None:
+        """Send the candles that came while the past ones were being read."""
+        for event in self._held.pop((field, label), []):
+            self._outbox.price(event)
 
     def _want(self, key: InstrumentKey, label: str, requested: tuple[str, str]) -> None:
         self.wanted.setdefault(str(key), (key, {}))[1][label] = requested

@@ -11,6 +11,9 @@
 
 from live_price.client import PriceClient
 from live_price.errors import AuthenticationError, ConnectionLost, PriceError, SymbolError
+from live_price.history_pages import LatestPrices
+from live_price.rest import RestClient
+from live_price.rows import Rows
 from live_price.subscription import Subscription
 from live_price.values import (
     Authenticated,
@@ -47,10 +50,13 @@ __all__ = [
     "FeedChange",
     "Frame",
     "History",
+    "LatestPrices",
     "MarketStatus",
     "PriceClient",
     "PriceError",
     "Recovered",
+    "RestClient",
+    "Rows",
     "StateChange",
     "Subscribed",
     "Subscription",

@@ -17,7 +17,7 @@ def socket_url(url: str) -> str:
     parts = urlsplit(url if "://" in url else f"ws://{url}")
     scheme = _SECURE.get(parts.scheme)
     if scheme is None or not parts.hostname:
-        raise ValueError(f"url must be like ws://host:5000/live-price, was {url!r:.75}")
+        raise ValueError(f"url must be like ws://host:5000/live-price, got {url!r:.75}")
     path = parts.path if parts.path.strip("/") else PATH
     return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
 

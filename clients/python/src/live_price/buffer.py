@@ -20,7 +20,7 @@ class Buffer(Generic[T]):
 
     def __init__(self, size: int, *, conflates: bool) -> None:
         if size < 1:
-            raise ValueError(f"a buffer must have room for at least 1, was {size}")
+            raise ValueError(f"a buffer must have room for at least 1, got {size}")
         self._size = size
         self._limit = size
         self._conflates = conflates

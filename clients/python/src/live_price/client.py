@@ -124,7 +124,7 @@ class PriceClient(Generic[N]):
         self._full: set[Subscription[Any]] = set()
         self._buffer = buffer
         self._handlers = Handlers()
-        self._queues: set[tuple[deque[Any], asyncio.Event]] = set()
+        self._queues: dict[asyncio.Event, deque[Any]] = {}
         self._tokens = TokenSource(token)
         self._connector = Connector(
             socket_url(url),
@@ -235,9 +235,8 @@ class PriceClient(Generic[N]):
 
         Of a loop that is too slow the oldest 1,000 events stay.
         """
-        queue = (deque[Any](maxlen=_MAX_EVENTS), asyncio.Event())
-        events, news = queue
-        self._queues.add(queue)
+        news = asyncio.Event()
+        events = self._queues[news] = deque[Any](maxlen=_MAX_EVENTS)
         try:
             while True:
                 while events:
@@ -247,11 +246,11 @@ class PriceClient(Generic[N]):
                 news.clear()
                 await news.wait()
         finally:
-            self._queues.discard(queue)
+            del self._queues[news]
 
     def _tell(self, event: object) -> None:
         self._handlers.call(event)
-        for events, news in self._queues:
+        for news, events in self._queues.items():
             events.append(event)
             news.set()
 
@@ -310,7 +309,7 @@ class PriceClient(Generic[N]):
             buffer: for this subscription; default: the client's.
         """
         if not isinstance(history, int) or not 0 <= history <= 1000:
-            raise ValueError(f"history must be from 0 to 1000, was {history!r}")
+            raise ValueError(f"history must be from 0 to 1000, got {history!r}")
         options = Options(mode, conflate, candles or "", history, resume, segment)
         return Subscription(self, _some(names), options, buffer=buffer or self._buffer)
 

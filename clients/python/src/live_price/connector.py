@@ -69,7 +69,7 @@ class Connector:
         options: dict[str, Any],
     ) -> None:
         if not silence_s > 0:
-            raise ValueError(f"silence_s must be above 0, was {silence_s}")
+            raise ValueError(f"silence_s must be above 0, got {silence_s}")
         self.url = url
         self.tokens = tokens
         self.state: State = "connecting"

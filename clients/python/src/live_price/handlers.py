@@ -18,7 +18,7 @@ class Handlers:
     def add(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
         """Let a handler be called with each event of a type; return what ends this."""
         if not callable(handler):
-            raise TypeError(f"a handler must be a function, was {handler!r:.75}")
+            raise TypeError(f"a handler must be a function, got {handler!r:.75}")
         mark = object()
         self._by_type.setdefault(kind, {})[mark] = handler
 

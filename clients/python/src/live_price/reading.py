@@ -33,7 +33,7 @@ class Reader(Generic[N]):
     def number(self, value: Any) -> N:
         """Return a number of a frame."""
         if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-            raise ValueError(f"not a number, was {value!r:.75}")
+            raise ValueError(f"not a number, got {value!r:.75}")
         return self._number(value)
 
     def _optional(self, values: Mapping[str, Any], name: str) -> N | None:

@@ -19,6 +19,7 @@ E = TypeVar("E")
 logger = logging.getLogger("live_price")
 
 _PRICES = (Tick, Candle)
+_MAX_WARNINGS = 10  # of one subscription in the log
 
 
 class Owner(Protocol):
@@ -71,6 +72,7 @@ class Subscription(Generic[T]):
         self._is_looped = False
         self._past: deque[Any] = deque()
         self._ended = False
+        self._refusals = 0
         self._error: PriceError | None = None
         self.is_full = False
         if chain is not None:
@@ -233,7 +235,9 @@ class Subscription(Generic[T]):
         if self._ended:
             return
         if isinstance(event, SymbolError):
-            logger.warning("%s", event)
+            self._refusals += 1
+            level = logging.WARNING if self._refusals <= _MAX_WARNINGS else logging.DEBUG
+            logger.log(level, "%s", event)
         self._handlers.call(event)
         if self._is_looped or self._readers or not self._handlers.has(*_PRICES):
             before = self._buffer.skipped
@@ -275,7 +279,7 @@ def names_of(names: str | Iterable[str]) -> list[str]:
     found = [names] if isinstance(names, str) else list(names)
     for one in found:
         if not isinstance(one, str):
-            raise TypeError(f"a symbol must be text, was {one!r:.75}")
+            raise TypeError(f"a symbol must be text, got {one!r:.75}")
         if not one or len(one) > 200:
-            raise ValueError(f"a symbol must have 1 to 200 characters, was {one!r:.75}")
+            raise ValueError(f"a symbol must have 1 to 200 characters, got {one!r:.75}")
     return list(dict.fromkeys(found))

@@ -21,7 +21,7 @@ class TokenSource:
 
     def __init__(self, token: Token) -> None:
         if token is not None and not isinstance(token, str) and not callable(token):
-            raise TypeError(f"token must be text or a function, was {type(token).__name__}")
+            raise TypeError(f"token must be text or a function, got {type(token).__name__}")
         self._token = token
         self._refusal: AuthenticationError | None = None
         self._refused: str | None = None
@@ -54,7 +54,7 @@ class TokenSource:
             found = token()
             token = await found if inspect.isawaitable(found) else found
         if token is not None and not isinstance(token, str):
-            raise TypeError(f"the token function must return text, was {type(token).__name__}")
+            raise TypeError(f"the token function must return text, got {type(token).__name__}")
         token = token.strip() if token else None
         if self._refusal is not None and token == self._refused:
             raise self._refusal
