@@ -12,7 +12,7 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: help run test check bench chaos speedups setup setup-dev
+.PHONY: help run test check bench chaos speedups charts setup setup-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -22,6 +22,7 @@ help:
 	@echo "make check  check format, lint, types, Django settings and migrations"
 	@echo "make bench  run all benchmarks (BENCH=name for one)"
 	@echo "make speedups  build the optional package in C (needs a compiler and Python's headers)"
+	@echo "make charts  download what draws the dashboard's charts (make run does it, too)"
 	@echo "make chaos  put faults into a running service, check its promises (ARGS=--list)"
 
 # Rebuild a .venv whose Python no longer runs (a moved folder, an upgraded system).
@@ -66,7 +67,15 @@ $(VENV)/.installed-dev: requirements-dev.txt $(wildcard requirements*.txt) | $(V
 	  sed "s/^SECRET_KEY=$$/SECRET_KEY=$$key/" .env.example > $@
 	@echo "wrote .env with a new secret key"
 
-setup: $(VENV)/.installed .env
+# What draws the dashboard's charts. Without a network the server starts without it.
+CHARTS := quotes/screens/static/screens/vendor/lightweight-charts-5.2.1.js
+
+$(CHARTS): | $(VENV)/.installed .env
+	@umask 022 && $(BIN)/python manage.py get_charts || true
+
+charts: $(CHARTS)
+
+setup: $(VENV)/.installed .env $(CHARTS)
 
 setup-dev: $(VENV)/.installed-dev .env
 

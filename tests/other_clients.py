@@ -47,7 +47,7 @@ def node_client(*packages: str) -> Path:
     """Return a folder whose `node_modules` has these packages from npm; run `node` there."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            _missing(f"no {program}: install Debian's packages nodejs and npm")
+            missing(f"no {program}: install Debian's packages nodejs and npm")
 
     def install(folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -58,12 +58,18 @@ def node_client(*packages: str) -> Path:
     return _made("node", packages, install)
 
 
-def _made(kind: str, packages: tuple[str, ...], install: Callable[[Path], None]) -> Path:
-    """Return the folder of these packages; make it if no process has made it before."""
-    digest = hashlib.sha256("\n".join(sorted(packages)).encode()).hexdigest()[:12]
+def cache_folder() -> Path:
+    """Return the folder of what tests download, for all tests and clones."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     root = Path(os.environ.get("LIVE_PRICE_CLIENTS") or Path(cache) / "live-price-clients")
     root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def _made(kind: str, packages: tuple[str, ...], install: Callable[[Path], None]) -> Path:
+    """Return the folder of these packages; make it if no process has made it before."""
+    digest = hashlib.sha256("\n".join(sorted(packages)).encode()).hexdigest()[:12]
+    root = cache_folder()
     folder = root / f"{kind}-{digest}"
     is_complete = root / f"{kind}-{digest}.complete"
     with open(root / f"{kind}-{digest}.lock", "w") as lock:
@@ -74,7 +80,7 @@ def _made(kind: str, packages: tuple[str, ...], install: Callable[[Path], None])
                 install(folder)
             except (OSError, subprocess.SubprocessError) as error:
                 shutil.rmtree(folder, ignore_errors=True)
-                _missing(f"cannot install {', '.join(packages)}: {error}")
+                missing(f"cannot install {', '.join(packages)}: {error}")
             is_complete.touch()
     return folder
 
@@ -94,7 +100,7 @@ def _run(command: Sequence[str | Path], folder: Path) -> None:
         raise OSError(done.stdout.strip()[-600:])
 
 
-def _missing(reason: str) -> NoReturn:
+def missing(reason: str) -> NoReturn:
     """Skip the test that needs what is missing; fail it in CI."""
     if os.environ.get("CI", "").lower() in ("true", "1"):
         pytest.fail(reason)

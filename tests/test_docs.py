@@ -52,7 +52,7 @@ def test_each_setting_described_is_one() -> None:
             assert name in known or re.search(rf"\b{name}\b", code), name
 
 
-@pytest.mark.parametrize("app", ["quotes", "quotes/history", "instruments"])
+@pytest.mark.parametrize("app", ["quotes", "quotes/history", "quotes/screens", "instruments"])
 def test_each_command_is_described(app: str) -> None:
     """Every manage.py command has a heading in docs/commands.md."""
     folder = ROOT / app / "management" / "commands"
