@@ -7,7 +7,7 @@ from tests.other_clients import cache_folder, missing
 
 
 def ensure_chart_file() -> None:
-    """Put the file where the server serves it; without a network skip the test, or fail it in CI."""
+    """Put the file where the server serves it; without a network, skip the test or fail in CI."""
     folder = cache_folder()
     cached = folder / PLACE.name
     with open(folder / f"{PLACE.name}.lock", "w") as lock:
