@@ -110,5 +110,5 @@ def missing(reason: str) -> NoReturn:
 if __name__ == "__main__":  # before the tests, which have less time
     for packages in (PYTHON_KITE, PYTHON_OPENALGO, PYTHON_SOCKETIO):
         python_client(packages)
-    for packages in ((NODE_KITE,), (NODE_SOCKETIO,), (NODE_WS,), NODE_TYPES):
-        node_client(*packages)
+    for node_packages in ((NODE_KITE,), (NODE_SOCKETIO,), (NODE_WS,), NODE_TYPES):
+        node_client(*node_packages)

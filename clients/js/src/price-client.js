@@ -174,7 +174,6 @@ export class PriceClient {
 
   close() {
     this.#link.close();
-    this.#book.end();
   }
 
   // -- the connection -------------------------------------------------------------------------
@@ -234,7 +233,6 @@ export class PriceClient {
   /** @param {PriceError} error */
   #giveUp(error) {
     this.#link.close(error);
-    this.#book.end(error);
   }
 
   /** @param {PriceError} error */
@@ -245,8 +243,6 @@ export class PriceClient {
     this.#maxMessageBytes = undefined;
     if (error.code === 4407 && this.#token === null) {
       queueMicrotask(() => this.#giveUp(error));
-    } else if (error.code === 4501) {
-      this.#book.end(error);
     } else if (error.code === 401 && error instanceof AuthenticationError) {
       // HTTP 401 of the handshake: a ticket was refused.
       this.#refusedTokens += 1;
@@ -260,6 +256,7 @@ export class PriceClient {
       const ended = error ?? new ConnectionError("the client is closed", 1000);
       this.#waiting = [];
       for (const reject of this.#rejects.splice(0)) reject(ended);
+      this.#book.end(error);
     }
     this.#handlers.call("state", {
       state,
@@ -310,13 +307,15 @@ export class PriceClient {
 
   /** @param {string} text */
   #received(text) {
-    const frame = this.#parse(text);
+    const frame = this.#read(text);
+    if (frame === null) return;
     const handlers = this.#handlers.of("frame");
     if (handlers.length > 0) this.#handlers.call("frame", frame);
     if (frame.type === undefined) {
       if (Array.isArray(frame)) {
-        for (const tick of frame) {
-          this.#book.price(tick);
+        for (const one of frame) {
+          if (one.type === undefined) this.#book.price(one);
+          else this.#control(one); // a candle
           if (this.#full.size > 0) return; // the rest comes again
         }
       } else {
@@ -325,6 +324,19 @@ export class PriceClient {
       return;
     }
     this.#control(frame);
+  }
+
+  /** @param {string} text */
+  #read(text) {
+    try {
+      const frame = this.#parse(text);
+      if (typeof frame === "object" && frame !== null) return frame;
+    } catch {
+      // Reported below.
+    }
+    const start = text.slice(0, 75);
+    this.#handlers.call("error", new PriceError(`a frame must be a JSON object, got '${start}'`, 1007));
+    return null;
   }
 
   /** @param {any} frame */
