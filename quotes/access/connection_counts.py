@@ -199,5 +199,24 @@ class ConnectionCounts:
             logger.info("the lease of this process could not be deleted and ends by itself")
 
 
+def counted_processes(client: Any) -> dict[str, int]:
+    """Return the processes that have connections, and how many; their leases have not ended.
+
+    Args:
+        client: a synchronous client of Redis.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    counts: dict[bytes, bytes] = client.hgetall(_counts_key("all"))
+    names = [name.decode() for name in counts]
+    leases = client.mget([own_key("process:" + name) for name in names]) if names else []
+    return {
+        name: int(count)
+        for name, count, lease in zip(names, counts.values(), leases, strict=True)
+        if lease is not None
+    }
+
+
 def _counts_key(scope: str) -> str:
     return own_key(f"connections:{scope}")

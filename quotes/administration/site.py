@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, path, resolve, reverse
 
 # app label -> its models, in the order in which operators need them; others follow by name
 ORDER: dict[str, tuple[str, ...]] = {
@@ -20,6 +20,16 @@ ORDER: dict[str, tuple[str, ...]] = {
 }
 _LABELS = list(ORDER)
 
+# title, name, meaning, permissions
+_FIRST_PAGES = (
+    (
+        "Connections",
+        "connections",
+        "Who is connected, slow readers, rates, and how the parts of the deployment work",
+        ("access.view_connections",),
+    ),
+)
+
 # What admin leads to; what is closed by a setting is left out.
 _OTHER_PAGES = (("Dashboard", "/"), ("Documents", "/docs/"), ("API", "/api/docs/"))
 
@@ -34,7 +44,18 @@ class OperatorSite(AdminSite):
     site_url = None  # the links of `other_pages` take its place
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        return {**super().each_context(request), "other_pages": other_pages()}
+        return {
+            **super().each_context(request),
+            "other_pages": other_pages(),
+            "operator_pages": _operator_pages(request),
+        }
+
+    def get_urls(self) -> list[Any]:
+        """Return the addresses of admin, those of the operator's pages first."""
+        from quotes.administration.urls import PAGES  # which needs every app
+
+        own = [path(address, self.admin_view(view), name=name) for address, view, name in PAGES]
+        return [*own, *super().get_urls()]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Return the apps, and the models of each, in the order of ORDER."""
@@ -43,6 +64,16 @@ class OperatorSite(AdminSite):
             models = ORDER.get(app["app_label"], ())
             app["models"].sort(key=lambda model: _place(models, model["object_name"]))
         return sorted(apps, key=lambda app: _place(_LABELS, app["app_label"]))
+
+
+def _operator_pages(request: HttpRequest) -> list[tuple[str, str, str]]:
+    """Return the name, address and meaning of the operator's pages that a user may see."""
+    user: Any = request.user
+    return [
+        (title, reverse(f"admin:{name}"), text)
+        for title, name, text, permissions in _FIRST_PAGES
+        if user.is_active and user.is_staff and user.has_perms(permissions)
+    ]
 
 
 def other_pages() -> list[tuple[str, str]]:

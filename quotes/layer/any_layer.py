@@ -100,6 +100,12 @@ class AnyLayer:
     def local_groups(self) -> list[str]:
         return []
 
+    def local_topic_groups(self) -> list[str]:
+        return []
+
+    def group_sizes(self, groups: Iterable[str]) -> list[int]:
+        return [0 for _ in groups]
+
     def local_topics(self) -> set[str] | None:
         """Return None: it is not known which are wanted here."""
         return None

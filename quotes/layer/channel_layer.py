@@ -402,6 +402,15 @@ class QuotesChannelLayer(BaseChannelLayer):
         """Return the topics whose rows members in this event loop take."""
         return set(self.state.topics)
 
+    def local_topic_groups(self) -> list[str]:
+        """Return the names of the groups of topics that have members in this event loop."""
+        return [name for name, group in self.state.groups.items() if group.topic is not None]
+
+    def group_sizes(self, groups: Iterable[str]) -> list[int]:
+        """Return how many members groups have in this event loop."""
+        local = self.state.groups
+        return [len(group.members) if (group := local.get(name)) else 0 for name in groups]
+
     def deliver_local(self, entries: Iterable[Entry]) -> None:
         """Hand messages to members of this event loop only, who must not change them."""
         state = self.state

@@ -58,6 +58,7 @@ class ClientTransport:
         self.is_closing = False
         self._frames: list[bytes] = []
         self._size = 0
+        self._polled = 0
         self._since = self._loop.time()  # when the first of these came
         self._poll: asyncio.Future[None] | None = None
 
@@ -77,6 +78,11 @@ class ClientTransport:
         self._frames += frames
         self._size += sum(map(len, frames))
         self._wake()
+
+    @property
+    def written(self) -> int:
+        """How many bytes were written, by polls and the WebSocket together."""
+        return self._polled + getattr(self.socket, "written", 0)
 
     def unsent(self) -> int:
         return self._size
@@ -163,6 +169,7 @@ class ClientTransport:
         """Return the body of the answer to a poll: all that waits, or a single packet."""
         frames, self._frames, self._size = self._frames, [], 0
         if frames:
+            self._polled += sum(map(len, frames))
             self._loop.call_soon(self._drained)
             return packets.body_of(frames)
         if self.is_closing:

@@ -9,6 +9,7 @@ import time
 from functools import partial
 from typing import Protocol
 
+import msgspec
 from redis.exceptions import RedisError
 
 from instruments.keys import InstrumentKey
@@ -37,6 +38,19 @@ from quotes.websocket.protocol import (
 _NEVER = float("inf")
 # Bad tokens in `authenticate` after which a connection is closed.
 _MAX_FAILURES = 10
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """Where a connection comes from, for operators; nothing of it is secret.
+
+    Attributes:
+        path: without the query, which may hold credentials.
+        agent: the User-Agent header, shortened.
+    """
+
+    address: str = ""
+    path: str = ""
+    agent: str = ""
 
 
 class Client(Protocol):
@@ -82,10 +96,14 @@ class ClientAccess:
         client: the session of the accepted connection; None during the handshake.
         entitlements: of the user, or of anonymous callers.
         limits: of the user, or the settings'.
+        peer: where the connection comes from.
     """
 
-    def __init__(self, service: AccessService, counted_scopes: list[str]) -> None:
+    def __init__(
+        self, service: AccessService, counted_scopes: list[str], peer: Peer | None = None
+    ) -> None:
         self.client: Client | None = None
+        self.peer = peer or Peer()
         self.entitlements = service.anonymous_entitlements()
         self.limits = Limits()
         self._service = service

@@ -7,8 +7,11 @@ from typing import Any
 from quotes.access.credentials.presented import Credentials, credentials_of
 from quotes.access.errors import AccessDown, BadCredentials, LimitReached
 from quotes.access.service import AccessService
-from quotes.websocket.client_access import ClientAccess
+from quotes.runtime.redaction import scrub
+from quotes.websocket.client_access import ClientAccess, Peer
 from quotes.websocket.refusals import HandshakeRefused
+
+_MAX_AGENT = 120
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +34,8 @@ async def open_access(
     address = (scope.get("client") or ("",))[0]
     try:
         credentials = find(scope)
-        access = ClientAccess(service, await service.count_connection(address))
+        scopes = await service.count_connection(address)
+        access = ClientAccess(service, scopes, Peer(address, scope["path"], _agent_of(scope)))
         if credentials is not None:
             try:
                 await access.enter(credentials)
@@ -52,6 +56,14 @@ async def open_access(
     except AccessDown as error:
         raise HandshakeRefused(503, str(error)) from error
     return access
+
+
+def _agent_of(scope: Any) -> str:
+    """Return the beginning of the User-Agent header; "" without one."""
+    for name, value in scope.get("headers", ()):
+        if name == b"user-agent":
+            return scrub(value[:_MAX_AGENT].decode("latin-1"))
+    return ""
 
 
 def _is_forwarded(scope: Any) -> bool:

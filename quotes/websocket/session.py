@@ -1,6 +1,7 @@
 """One client's session: it carries out requests, sends what is due unasked, and ends the client."""
 
 import asyncio
+import itertools
 import logging
 import math
 import time
@@ -15,6 +16,7 @@ from instruments.keys import InstrumentKey
 from quotes.access.accounts import Limits
 from quotes.conf import conf
 from quotes.errors import ProtocolError
+from quotes.store.connection_reports import ConnectionRow
 from quotes.store.redis_clock import redis_clock
 from quotes.websocket.client_access import ClientAccess
 from quotes.websocket.delivery.outbox import Outbox
@@ -49,6 +51,8 @@ from quotes.websocket.token_bucket import BURST_S, TokenBucket
 from quotes.websocket.transports.base import MAX_REFUSED, FrameTransport
 
 logger = logging.getLogger(__name__)
+
+_numbers = itertools.count(1)
 
 # Requests of a client that may wait, even where its rate is low.
 _MIN_WAITING = 16
@@ -97,6 +101,8 @@ class ClientSession:
         )
         self.subscriptions = PriceSubscriptions(feed, self.outbox, channel=channel, access=access)
         self.bucket = _message_bucket(access.limits)
+        self.began_at = redis_clock.now_ms()
+        self.id = f"{feed.access_service.counts.process}.{next(_numbers)}"
         self.refused = 0
         self.ended = False
         self.closing = False  # whether a close frame is due, behind other frames
@@ -135,6 +141,7 @@ class ClientSession:
         Returns when the next message may come: at once, unless the client does not take its frames
         or has sent more requests than may wait.
         """
+        self.feed.client_messages += 1
         await self.outbox.room()
         if self.ended:
             return  # sent before the client saw the close
@@ -350,6 +357,35 @@ class ClientSession:
             self.outbox.control(self.feed.heartbeat())
         self.access.check_deadlines()
 
+    # -- for operators --------------------------------------------------------------------------
+
+    @property
+    def written_bytes(self) -> int:
+        return getattr(self.transport, "written", 0)
+
+    def report(self) -> ConnectionRow:
+        access, outbox, peer = self.access, self.outbox, self.access.peer
+        return ConnectionRow(
+            self.id,
+            user=access.username,
+            address=peer.address,
+            path=peer.path,
+            agent=peer.agent,
+            began_at=self.began_at,
+            symbols=self.subscriptions.total(),
+            unsent=outbox.unsent,
+            conflated=outbox.conflated + outbox.skipped,
+            resumed=self.subscriptions.resumed,
+            is_slow=outbox.is_behind,
+        )
+
+    def is_subscribed_to(self, field: str) -> bool:
+        return self.subscriptions.has(field)
+
+    def close_by_operator(self) -> None:
+        if not self.ended:
+            self.close(CloseCode.CLOSED_BY_OPERATOR, "closed by an operator, connect again")
+
     # -- the end --------------------------------------------------------------------------------
 
     def too_slow(self) -> None:
@@ -406,6 +442,7 @@ class ClientSession:
         if not self.ended:
             self.ended = True
             self.feed.ended_clients += 1
+            self.feed.ended_bytes += self.written_bytes
         self.outbox.check_room(ended=True)
         self.outbox.interval_membership.leave()
         self.feed.listeners.discard(self)

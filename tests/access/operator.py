@@ -18,7 +18,13 @@ import django
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 django.setup()
 
+from django.contrib.auth import (  # noqa: E402
+    BACKEND_SESSION_KEY,
+    HASH_SESSION_KEY,
+    SESSION_KEY,
+)
 from django.contrib.auth.models import Group, User  # noqa: E402
+from django.contrib.sessions.backends.db import SessionStore  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 from rest_framework_simplejwt.exceptions import TokenError  # noqa: E402
@@ -82,6 +88,16 @@ def end_grant(name: str) -> None:
     row.save()
 
 
+def session(name: str) -> str:
+    """Log a new superuser in to admin; return the key of the session."""
+    user = User.objects.create_superuser(name)
+    store = SessionStore()
+    store[SESSION_KEY], store[HASH_SESSION_KEY] = str(user.pk), user.get_session_auth_hash()
+    store[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    store.create()
+    return str(store.session_key)
+
+
 def leave_group(name: str) -> None:
     User.objects.get(username=name).groups.clear()
 
@@ -131,7 +147,7 @@ DEEDS: dict[str, Callable[..., Any]] = {
     for function in (
         *(migrate, call, user, tokens, deactivate, deactivate_by_sql, change_password, delete),
         *(revoke_grant, end_grant, leave_group, delete_group, api_key),
-        *(url_key, delete_key, deactivate_key, refresh_together),
+        *(session, url_key, delete_key, deactivate_key, refresh_together),
     )
 }
 

@@ -4,6 +4,7 @@ A new URL, admin page or action without a row here fails.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
@@ -21,6 +22,7 @@ from instruments.index import index
 from instruments.models import Instrument
 from quotes.access.changes import login_end
 from quotes.access.credentials.logins import LoginRefreshToken
+from quotes.administration import urls as operator_urls
 from quotes.openalgo.dialect import OpenAlgoDialect
 from quotes.publish.publishing import publish_ticks
 from quotes.websocket.protocol import ACTIONS
@@ -283,6 +285,31 @@ def test_every_admin_page_answers_every_caller_as_it_should(caller: str, redis: 
         meta = model._meta
         answer = client.get(f"/admin/{meta.app_label}/{meta.model_name}/")
         assert answer.status_code == ADMIN[caller], meta.label
+
+
+# The operator's pages below /admin/: what superusers get; staff without permissions get 403.
+OPERATOR_PAGES = {
+    "connections/": ("", 200),
+    "connections/data/": ("", 200),
+    "connections/close/": ("?id=none", 302),  # back to the list, as there is none
+}
+
+
+@pytest.mark.django_db(databases=["default", "history"])
+@pytest.mark.parametrize("caller", CALLERS)
+def test_every_page_of_operators_answers_every_caller_as_it_should(
+    caller: str, redis: Redis
+) -> None:
+    """Each has a row, and is for those who have its permissions; a token is no session."""
+    client = client_of(caller, TOKENS[caller]())
+    assert {address for address, _, _ in operator_urls.PAGES} == set(OPERATOR_PAGES)
+    for address, (query, status) in OPERATOR_PAGES.items():
+        path = re.sub("<.*?>", "1", address)
+        expected = status if caller == "superuser" else ADMIN.get(caller, 302)
+        answer = client.get(f"/admin/{path}{query}")
+        assert answer.status_code == expected, f"{address} for {caller}"
+        if caller != "superuser":
+            assert client.post(f"/admin/{path}{query}").status_code in (expected, 405)
 
 
 def test_prices_that_are_not_for_a_caller_are_left_out(instruments: None) -> None:

@@ -51,6 +51,7 @@ class Outbox(OutboxState):
 
     Attributes:
         skipped: prices that a slow client was not sent and has yet to report.
+        conflated: those that were reported.
         sent_at: the loop time of the last write.
     """
 
@@ -64,6 +65,7 @@ class Outbox(OutboxState):
         "_on_overflow",
         "_room",
         "_transport",
+        "conflated",
         "interval_membership",
         "lossless",
         "newest",
@@ -105,7 +107,7 @@ class Outbox(OutboxState):
         self.sent_at = scheduler.loop.time()
         self.conflating = False
         self.newest: dict[str, PriceMessage] = {}  # instrument key -> message, in order of change
-        self.skipped = 0
+        self.skipped = self.conflated = 0
         transport.on_drain = self._drained
 
     # -- what the client wants ------------------------------------------------------------------
@@ -310,6 +312,7 @@ class Outbox(OutboxState):
             framed = self.framing.control(frame("conflated", skipped=self.skipped))
             if framed is not None:
                 frames.append(framed)
+            self.conflated += self.skipped
             self.skipped = 0
         if frames:
             self._write(frames)
@@ -363,6 +366,11 @@ class Outbox(OutboxState):
         self._try_flush()
         self.interval_membership.leave()
         self.newest = _NothingMore()
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes are due, or written and not yet taken by the operating system."""
+        return self.size + self._transport.unsent()
 
     @property
     def is_behind(self) -> bool:

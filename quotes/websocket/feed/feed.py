@@ -24,6 +24,7 @@ from quotes.runtime.background import BackgroundTasks
 from quotes.runtime.garbage import collect_all, set_survivors_aside
 from quotes.runtime.time_slices import TimeSlices
 from quotes.store.clients import async_client
+from quotes.store.connection_reports import ConnectionRow
 from quotes.store.group_names import price_group
 from quotes.store.redis_clock import redis_clock
 from quotes.store.request_clients import RequestRedis
@@ -32,6 +33,7 @@ from quotes.websocket.delivery.isolation import end_failed, end_failed_receiver
 from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.bridge_watch import BridgeWatch, FeedState
 from quotes.websocket.feed.chain_prices import ChainPrices
+from quotes.websocket.feed.connection_reports import ConnectionReports, Totals
 from quotes.websocket.feed.day_reader import DayReader
 from quotes.websocket.feed.delayed import DelayedReaders
 from quotes.websocket.feed.delivered import TickDecoder
@@ -80,6 +82,10 @@ class FeedListener(Protocol):
     def feed_changed(self) -> None:
         """Send that the feed went down, or is back."""
 
+    @property
+    def written_bytes(self) -> int:
+        """How many bytes were written to the client, as far as its transport counts them."""
+
     def price_numbered(self, message: PriceMessage) -> None:
         """Take a numbered tick whose price was shown before; others are not sent it again."""
 
@@ -91,6 +97,15 @@ class FeedListener(Protocol):
 
     def wanted_candles(self) -> WantedCandles:
         """Return the candles that the client is subscribed to."""
+
+    def report(self) -> ConnectionRow:
+        """Return what operators see of the connection."""
+
+    def is_subscribed_to(self, field: str) -> bool:
+        """Return whether the client gets prices or candles of an instrument."""
+
+    def close_by_operator(self) -> None:
+        """Close the connection; the client may come back."""
 
     async def follow_master(self, resolve: "Resolve") -> None:
         """Follow names that mean another instrument since the master changed."""
@@ -119,6 +134,8 @@ class Feed:
         listeners: the sessions; they add and remove themselves.
         ended_clients: how many clients there were and are no more.
         failed_clients: how many clients were ended because they could not be served.
+        client_messages: how many messages clients have sent.
+        ended_bytes: how many bytes were written to clients that are no more.
         instruments: finds the instruments that clients name.
         large_requests: held by requests for many instruments while they are carried out.
         bridges: the watch over the bridges.
@@ -131,7 +148,8 @@ class Feed:
 
     def __init__(self) -> None:
         self.layer: Layer = adapted(get_channel_layer())
-        self.layer.decode_with(TickDecoder())
+        self._decoder = TickDecoder()
+        self.layer.decode_with(self._decoder)
         self.scheduler = FlushScheduler(asyncio.get_running_loop())
         self.slices = TimeSlices(asyncio.get_running_loop())
         self.instruments = NamedInstruments()
@@ -144,6 +162,8 @@ class Feed:
         self.listeners: set[FeedListener] = set()
         self.ended_clients = 0
         self.failed_clients = 0
+        self.client_messages = 0
+        self.ended_bytes = 0
         self._closed = False
         self._refreshing: asyncio.Task[None] | None = None
         self._tasks = BackgroundTasks(logger)
@@ -165,7 +185,17 @@ class Feed:
             on_change=self._feed_changed,
             on_new_session=self.refresh,
         )
+        reports = ConnectionReports(
+            process=self.access_service.counts.process,
+            clients=lambda: self.listeners,
+            totals=self._totals,
+            failed_clients=lambda: self.failed_clients,
+            layer=self.layer,
+            slices=self.slices,
+            tasks=self._tasks,
+        )
         for name, work in (
+            ("listening to operators", reports.run),
             ("checking clients' deadlines", self._check_clients),
             ("reading the days of instruments", self._read_days),
             ("reading the prices of underlyings", self.chain_prices.keep_reading),
@@ -215,6 +245,11 @@ class Feed:
             feed=self.state.value,
             last_tick=self.last_tick,
         )
+
+    def _totals(self) -> Totals:
+        """Return the counters of this process."""
+        written = sum(one.written_bytes for one in self.listeners)
+        return Totals(self._decoder.decoded, self.client_messages, self.ended_bytes + written)
 
     # -- its tasks ------------------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ class PriceSubscriptions:
         requested: instrument key's text -> the instrument as the client named it, of those with
             delay as well.
         chains: the option chains around the money.
+        resumed: how many requests resumed from a position.
     """
 
     def __init__(self, feed: Feed, outbox: Outbox, *, channel: str, access: ClientAccess) -> None:
@@ -69,6 +70,7 @@ class PriceSubscriptions:
         self._outbox = outbox
         self.requested: dict[str, NamedInstrument] = {}
         self.chains = OptionChains()
+        self.resumed = 0
         self._live = LivePrices(feed, outbox, self._groups, forget=self._forget)
         self._candles = CandleSubscriptions(feed, outbox, self._groups, access=access)
         self._ended = False
@@ -90,6 +92,14 @@ class PriceSubscriptions:
         """Return how many instruments count for the client's limit of symbols."""
         return len(self.requested) - len(self._segments)
 
+    def has(self, field: str) -> bool:
+        """Return whether the client gets prices or candles of an instrument, by its key's text."""
+        return field in self.requested or field in self._candles.wanted
+
+    def total(self) -> int:
+        """Return how many instruments' prices and candles the client gets."""
+        return len(self.requested) + len(self._candles)
+
     def listed(self) -> dict[str, Any]:
         """Return what the answer to `list` says."""
         has = self._segments.has if len(self._segments) else lambda field: False
@@ -104,6 +114,8 @@ class PriceSubscriptions:
         if message.is_whole_segment:
             await self._segments.add(message, count=self.count)
             return
+        if message.since is not None:
+            self.resumed += 1
         names, chain = message.names, None
         if message.underlying is not None:
             chain = await self.chains.find(self._feed, message, self._access.entitlements)

@@ -43,7 +43,7 @@ class AsgiTransport:
         self.on_flood: Callable[[], None] = lambda: None
         self._loop = asyncio.get_running_loop()
         self._queue: deque[str | bytes | _Together | dict[str, Any]] = deque()
-        self._held = 0
+        self._held = self.written = 0
         self._took_at = self._loop.time()
         self._wake: asyncio.Future[None] | None = None
         self._task = self._loop.create_task(self._run())
@@ -58,7 +58,9 @@ class AsgiTransport:
         if not self._held:
             self._took_at = self._loop.time()
         self._queue.extend(frames)
-        self._held += sum(map(len, frames))
+        size = sum(map(len, frames))
+        self._held += size
+        self.written += size
         self._rouse()
 
     def unsent(self) -> int:
