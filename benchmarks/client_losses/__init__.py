@@ -2,8 +2,8 @@
 
     python -m benchmarks.client_losses [--client python] [--losses 200]
 
-`stage.py` starts Redis, a bridge, a web server and a proxy before it; `losses.py` takes the
-connection away in every way; `driver.py` runs the client program and reads its lines; the
+`stage.py` starts Redis, a bridge, uvicorn and Daphne, and a proxy before them; `losses.py` takes
+the connection away in every way; `driver.py` runs the client program and reads its lines; the
 accountant of the chaos suite (`benchmarks/chaos/client_account.py`) judges them.
 
 A client program is any program. It gets one argument, JSON:

@@ -67,7 +67,6 @@ async def run(
     seed: int = 1,
     rate: float = 100.0,
     silence_s: float = 2.0,
-    daphne: bool = False,
     pause_s: float = 1.2,
 ) -> Outcome:
     """Drive a client program through losses of connection."""
@@ -78,7 +77,7 @@ async def run(
         "max_backoff_s": 1.0,
     }
     began = time.monotonic()
-    async with Stage(folder, daphne=daphne, rate=rate) as stage:
+    async with Stage(folder, rate=rate) as stage:
         stage.publish()
         async with Driver(shlex.split(command), {**options, "url": stage.url}) as driver:
 
@@ -138,7 +137,6 @@ def main() -> None:
     parser.add_argument("--losses", type=int, default=200, help="default: 200")
     parser.add_argument("--seed", type=int, default=1, help="of what is random; default: 1")
     parser.add_argument("--rate", type=float, default=100, help="ticks per second; default: 100")
-    parser.add_argument("--daphne", action="store_true", help="the web server is Daphne")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="client-losses-") as name:
         outcome = run_to_end(
@@ -148,7 +146,6 @@ def main() -> None:
                 losses=chosen.losses,
                 seed=chosen.seed,
                 rate=chosen.rate,
-                daphne=chosen.daphne,
             )
         )
     print(outcome)

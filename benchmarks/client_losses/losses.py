@@ -25,10 +25,8 @@ async def half_open(stage: Stage, chance: random.Random, silence_s: float) -> No
 
 
 async def kill(stage: Stage, chance: random.Random, silence_s: float) -> None:
-    """The web server is killed and started again."""
-    stage.web.stop()
-    await asyncio.sleep(chance.choice((0.0, 0.5)))
-    stage.web.start()
+    """The web server is killed; another one takes the connections."""
+    await stage.kill_web()
 
 
 async def freeze(stage: Stage, chance: random.Random, silence_s: float) -> None:

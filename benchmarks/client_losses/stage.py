@@ -1,8 +1,10 @@
-"""What a client library connects to: Redis, a bridge, a web server, and a proxy before it."""
+"""What a client library connects to: Redis, a bridge, two web servers, and a proxy before them.
+
+One web server is uvicorn, the other Daphne; the proxy leads to one of them.
+"""
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -35,13 +37,12 @@ class Stage:
 
     Attributes:
         door: the proxy through which the client reaches the web server.
-        web: the web server.
+        web: the web server to which the proxy leads.
         ledger: every tick that was published.
     """
 
-    def __init__(self, folder: Path, *, daphne: bool = False, rate: float = 100.0) -> None:
+    def __init__(self, folder: Path, *, rate: float = 100.0) -> None:
         self._redis_port = free_port()
-        self._web_port = free_port()
         self._rate = rate
         environment: Mapping[str, str] = settings_of(self._redis_port, folder) | {
             "HISTORY_DATABASE_URL": f"sqlite:///{folder}/history.sqlite3",
@@ -54,16 +55,18 @@ class Stage:
             *(str(get_binary_path()), "--port", str(self._redis_port), "--bind", "127.0.0.1"),
             *("--dir", str(folder), "--save", ""),
         ]
-        web_command = [
-            part.format(application="config.asgi:application", port=self._web_port)
-            for part in (DAPHNE if daphne else UVICORN)
-        ]
         self._redis = Service("redis", redis_command, folder / "redis.log", {})
         self._bridge = Service(
             "bridge", [*MANAGE, "bridge_prices"], folder / "bridge.log", environment
         )
-        self.web = Service("web", web_command, folder / "web.log", environment)
-        self.door = Proxy(self._web_port)
+        self._webs: dict[int, Service] = {}  # port -> web server
+        for name, server in (("uvicorn", UVICORN), ("daphne", DAPHNE)):
+            port = free_port()
+            command = [
+                part.format(application="config.asgi:application", port=port) for part in server
+            ]
+            self._webs[port] = Service(name, command, folder / f"{name}.log", environment)
+        self.door = Proxy(next(iter(self._webs)))
         self.ledger = Ledger()
         self._publisher: asyncio.Task[None] | None = None
         self._running = asyncio.Event()
@@ -76,19 +79,15 @@ class Stage:
         try:
             self._redis.start()
             await self.until(lambda: accepts(self._redis_port), "Redis accepts connections")
-            process = await asyncio.create_subprocess_exec(
-                *(*MANAGE, "migrate", "--verbosity", "0"),
-                env={**os.environ, **self._environment},
-            )
-            if await process.wait():
-                raise Failed("the database could not be migrated")
             self._bridge.start()
-            self.web.start()
+            for web in self._webs.values():
+                web.start()
             await self.door.start()
             client = redis.Redis(port=self._redis_port)
             with contextlib.closing(client):
                 await self.until(
-                    lambda: client.exists(status_keys(1)[0]) and self.is_up(), "everything works"
+                    lambda: client.exists(status_keys(1)[0]) and all(map(self.is_up, self._webs)),
+                    "everything works",
                 )
         except BaseException:
             await self.close()
@@ -102,15 +101,28 @@ class Stage:
         if self._publisher is not None:
             self._publisher.cancel()
             await asyncio.gather(self._publisher, return_exceptions=True)
-        for service in (self.web, self._bridge, self._redis):
+        for service in (*self._webs.values(), self._bridge, self._redis):
             service.thaw()
             service.stop()
         await self.door.close()
 
-    def is_up(self) -> bool:
-        for service in (self._redis, self._bridge, self.web):
+    @property
+    def web(self) -> Service:
+        return self._webs[self.door.target]
+
+    def is_up(self, port: int) -> bool:
+        for service in (self._redis, self._bridge, self._webs[port]):
             service.check()
-        return accepts(self._web_port)
+        return accepts(port)
+
+    async def kill_web(self) -> None:
+        """Kill the web server and start it again; the proxy leads to the other one now."""
+        former = self.web
+        [other] = self._webs.keys() - {self.door.target}
+        await self.until(lambda: self.is_up(other), "the other web server has started")
+        former.stop()
+        self.door.target = other
+        former.start()
 
     async def until(
         self, condition: Callable[[], object], what: str, seconds: float = START_S

@@ -478,9 +478,15 @@ class PriceClient(Generic[N]):
             self._registry.take_price(frame)
             return
         self._tell_frame(frame)
+        if (
+            frame["type"] == "error"
+            and frame["code"] == 401
+            and frame.get("id") not in self._answers
+        ):
+            # Of a subscription: it needs a token, and a handshake with one would have given it.
+            self._connector.give_up(AuthenticationError(frame["message"], 401))
+            return
         if self._registry.take(frame):
-            if frame["type"] == "error" and frame["code"] == 401:
-                self._connector.give_up(AuthenticationError(frame["message"], 401))
             if frame["type"] == "subscribed":
                 self._set_feed(frame.get("feed"))
             self._plan_retry()

@@ -1,0 +1,226 @@
+"""Losses of connection: a server that is killed, frozen or cut off costs no tick."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from live_price import Candle, ConnectionLost, PriceClient, Recovered, StateChange, Tick
+from redis import Redis
+
+from benchmarks.chaos.client_account import Price
+from benchmarks.chaos.ledger import Ledger
+from benchmarks.chaos.proxy import Mode, Proxy
+from benchmarks.client_losses.command import CLIENTS, run
+from benchmarks.client_losses.driver import judge
+from quotes.publish.publishing import publish_ticks
+from quotes.websocket.feed.feed import current_feed
+from tests.live import LiveServer
+from tests.ticks import MOMENT, tick
+from tests.waiting import DEADLINE_S, eventually
+
+QUICK: dict[str, Any] = {"min_backoff_s": 0.01, "max_backoff_s": 0.05}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+async def test_accountant_finds_every_tick(tmp_path: Path) -> None:
+    """Nothing lost, doubled or reordered: the short form of `benchmarks.client_losses`.
+
+    The first kill takes the client from uvicorn to Daphne.
+    """
+    outcome = await run(CLIENTS["python"], tmp_path, losses=12, silence_s=1.0, pause_s=0.3)
+    assert outcome.is_kept, str(outcome)
+    assert outcome.losses >= 12 and outcome.recovered["missed ticks"] > 0
+    assert set(outcome.kinds) == {"cut", "half-open", "kill", "freeze"}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kind"),
+    [([1, 2, 4], "hole"), ([1, 2, 2, 3, 4], "doubled"), ([1, 3, 2, 3, 4], "reordered")],
+)
+def test_accountant_notices(numbers: list[int], kind: str) -> None:
+    """A library that loses, doubles or reorders a tick does not pass."""
+    ledger = Ledger()
+    rows = [ledger.add("A", Decimal(n), MOMENT + n, 0, is_own=True) for n in range(1, 5)]
+    for row in rows:
+        row.is_acknowledged = True
+    events = [Price("A", n, 1, n, Decimal(n), MOMENT + n) for n in numbers]
+    assert kind in [str(one.kind) for one in judge(events, ledger).breaches]
+    whole = [Price("A", n, 1, n, Decimal(n), MOMENT + n) for n in range(1, 5)]
+    assert not judge(whole, ledger).breaches
+
+
+def show(redis: Redis, *numbers: int, symbol: str = "A") -> None:
+    publish_ticks([tick(symbol, str(n), MOMENT + n) for n in numbers], client=redis)
+
+
+@pytest.fixture
+async def door(live: LiveServer) -> AsyncIterator[Proxy]:
+    proxy = Proxy(live.port)
+    await proxy.start()
+    yield proxy
+    await proxy.close()
+
+
+async def test_what_was_recovered_is_an_event(live: LiveServer, redis: Redis, door: Proxy) -> None:
+    """It comes before the missed ticks; a quiet symbol recovers none; the next loss too."""
+    async with PriceClient(f"127.0.0.1:{door.port}", **QUICK) as prices:
+        subscription = prices.subscribe(["A", "B"], conflate=False)
+        await subscription.ready()
+        show(redis, 1)
+        show(redis, 1, symbol="B")
+        seen: list[Any] = []
+        subscription.on(Tick, seen.append)
+        subscription.on(Recovered, seen.append)
+        await eventually(lambda: len(seen) == 2)
+        door.set_mode(Mode.CUT)
+        await eventually(lambda: prices.state == "waiting")
+        show(redis, 2, 3)
+        door.set_mode(Mode.PASS)
+        await eventually(lambda: len(seen) == 6)
+        show(redis, 4)
+        await eventually(lambda: len(seen) == 7)
+        recovered = {one.symbol: one for one in seen if isinstance(one, Recovered)}
+        assert recovered["A"].recovered and recovered["A"].ticks == 2
+        assert recovered["B"].recovered and recovered["B"].ticks == 0
+        assert [one.price for one in seen if isinstance(one, Tick) and one.symbol == "A"] == [
+            *(1, 2, 3, 4)
+        ]
+        assert seen.index(recovered["A"]) < next(
+            at for at, one in enumerate(seen) if isinstance(one, Tick) and one.price == 2
+        )
+
+
+async def test_what_cannot_be_recovered_is_said(
+    live: LiveServer, redis: Redis, door: Proxy
+) -> None:
+    """The numbering has started over: the reason, and then the latest price."""
+    async with PriceClient(f"127.0.0.1:{door.port}", **QUICK) as prices:
+        subscription = prices.subscribe("A")
+        await subscription.ready()
+        show(redis, 1)
+        events = subscription.events()
+        async with asyncio.timeout(DEADLINE_S):
+            while not isinstance(await anext(events), Tick):
+                pass
+        [stream] = prices._registry._streams.values()
+        stream.position.epoch -= 1
+        door.set_mode(Mode.CUT)
+        await eventually(lambda: prices.state == "waiting")
+        show(redis, 2)
+        door.set_mode(Mode.PASS)
+        found: list[Any] = []
+        async with asyncio.timeout(DEADLINE_S):
+            while not found or not isinstance(found[-1], Tick):
+                found.append(await anext(events))
+        [recovered] = [one for one in found if isinstance(one, Recovered)]
+        assert not recovered.recovered and recovered.reason
+        assert found[-1].price == 2
+
+
+async def test_without_resume_the_latest_price_comes(
+    live: LiveServer, redis: Redis, door: Proxy
+) -> None:
+    """Nothing in between, and the one that was given is not given again."""
+    async with PriceClient(f"127.0.0.1:{door.port}", **QUICK) as prices:
+        subscription = prices.subscribe(["A", "B"], resume=False)
+        found: list[tuple[str, float]] = []
+        subscription.on(Tick, lambda one: found.append((one.symbol, one.price)))
+        await subscription.ready()
+        show(redis, 1)
+        show(redis, 1, symbol="B")
+        await eventually(lambda: len(found) == 2)
+        door.set_mode(Mode.CUT)
+        await eventually(lambda: prices.state == "waiting")
+        show(redis, 2, 3, 4)
+        door.set_mode(Mode.PASS)
+        await eventually(lambda: ("A", 4) in found)
+        await prices.ping()
+    assert found == [("A", 1), ("B", 1), ("A", 4)]
+
+
+async def test_silence_is_a_loss_and_quiet_symbols_are_not(
+    live: LiveServer, redis: Redis, door: Proxy
+) -> None:
+    """The client pings a quiet server; one that answers nothing is left."""
+    async with PriceClient(f"127.0.0.1:{door.port}", silence_s=0.6, **QUICK) as prices:
+        states: list[StateChange] = []
+        subscription = prices.subscribe("A")
+        await subscription.ready()
+        prices.on(StateChange, states.append)
+        before = prices.last_frame_at
+        await eventually(lambda: (prices.last_frame_at or 0) > (before or 0) + 1500)
+        assert not states  # no price for much longer than the silence
+        door.set_mode(Mode.HALF_OPEN)
+        await eventually(lambda: states)
+        assert "nothing came for 0.6 s" in str(states[0].error)
+        door.set_mode(Mode.PASS)
+        await eventually(lambda: prices.state == "open")
+        show(redis, 1)
+        async with asyncio.timeout(DEADLINE_S):
+            async for one in subscription:
+                assert one.price == 1
+                break
+
+
+async def test_requests_fail_with_the_connection(live: LiveServer, door: Proxy) -> None:
+    """A request that waits for its answer does not wait for ever."""
+    async with PriceClient(f"127.0.0.1:{door.port}", **QUICK) as prices:
+        await prices.ready()
+        door.set_mode(Mode.STALL)
+        waiting = asyncio.create_task(prices.ping())
+        await eventually(lambda: prices._answers)
+        door.set_mode(Mode.CUT)
+        with pytest.raises(ConnectionLost):
+            await waiting
+        await eventually(lambda: prices.state == "waiting")
+        waiting = asyncio.create_task(prices.ping())
+        door.set_mode(Mode.PASS)
+        assert await waiting > 0
+
+
+async def test_candles_that_changed_meanwhile_come(
+    live: LiveServer, door: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a loss the client asks for as many candles as have begun, and gives what is new."""
+    asked: list[int] = []
+
+    def candle(start: int, close: float) -> str:
+        return (
+            f'{{"start":{start},"ends":{start + 60000},"open":1,"high":9,"low":1,"close":{close},'
+            '"volume":1,"oi":null,"ticks":1,"final":false,"revised":false}'
+        )
+
+    stored = [candle(60_000, 2)]
+
+    async def last_candles(key: Any, interval: Any, count: int) -> list[str]:
+        asked.append(count)
+        return stored[-count:]
+
+    async with PriceClient(f"127.0.0.1:{door.port}", **QUICK) as prices:
+        await prices.ping()
+        history = (await current_feed()).history
+        monkeypatch.setattr(history, "last_candles", last_candles)
+        subscription = prices.subscribe("A", candles="1m")
+        found: list[tuple[int, float]] = []
+        recovered: list[Recovered] = []
+        task = asyncio.create_task(_collect(subscription, found))
+        subscription.on(Recovered, recovered.append)
+        await eventually(lambda: found == [(60_000, 2)])
+        stored[:] = [candle(60_000, 3), candle(120_000, 4)]
+        door.set_mode(Mode.CUT)
+        await eventually(lambda: prices.state == "waiting")
+        door.set_mode(Mode.PASS)
+        await eventually(lambda: len(found) == 3)
+        task.cancel()
+    assert found == [(60_000, 2), (60_000, 3), (120_000, 4)]
+    assert asked == [1, 1000] and recovered[0].recovered and recovered[0].ticks == 2
+
+
+async def _collect(subscription: Any, found: list[tuple[int, float]]) -> None:
+    async for one in subscription:
+        assert isinstance(one, Candle)
+        found.append((one.start, one.close))
