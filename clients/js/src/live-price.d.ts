@@ -156,8 +156,14 @@ export interface SubscriptionEvents {
   chain: Record<string, unknown>;
 }
 
-/** Some symbols on the client's connection. Survives every loss of the connection. */
-export interface Subscription extends AsyncIterable<Tick | Candle> {
+/**
+ * Some symbols on the client's connection. Survives every loss of the connection.
+ *
+ * A loop over it begins with the newest value of each symbol. 1,000 values wait for a slow loop; then
+ * only the newest of each symbol is kept, or with `conflate: false` the connection closes until the
+ * loop has caught up, and resumes.
+ */
+export interface Subscription<Value extends Tick | Candle = Tick> extends AsyncIterable<Value> {
   readonly names: string[];
   /** Handles an event; returns a function that ends this. */
   on<E extends keyof SubscriptionEvents>(event: E, handler: (value: SubscriptionEvents[E]) => void): () => void;
@@ -203,6 +209,7 @@ export class PriceClient {
   /** When the last frame arrived, Unix milliseconds, or null. */
   readonly lastFrameAt: number | null;
   on<E extends keyof ClientEvents>(event: E, handler: (value: ClientEvents[E]) => void): () => void;
+  subscribe(names: string | string[], options: SubscribeOptions & { candles: string }): Subscription<Candle>;
   subscribe(names: string | string[], options?: SubscribeOptions): Subscription;
   subscribeOptionChain(underlying: string, options?: OptionChainOptions): Subscription;
   /** Sends an action and resolves with its answer; rejects with PriceError. */
