@@ -8,8 +8,11 @@ from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 
+from quotes.access.bulk_grants import MAX_SUBJECTS
 from quotes.access.credentials.api_keys import api_key_create, check_change
 from quotes.access.errors import NotPermitted
 from quotes.access.models import AccessChange, AccessProfile, ApiKey, SegmentGrant, UserClass
@@ -43,7 +46,31 @@ class ProfileInline(StackedInline):
     verbose_name_plural = "limits"
 
 
-class EntitledUserAdmin(UserBase):
+class BulkGrants:
+    """Lists of users or groups whose grants can be changed together.
+
+    Attributes:
+        grants_parameter: of the page that does it.
+    """
+
+    grants_parameter = "users"
+    actions: ClassVar[Any] = ("change_grants",)
+
+    @admin.action(description="Grant or withdraw segments", permissions=["grants"])
+    def change_grants(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        ids = list(queryset.order_by("pk").values_list("pk", flat=True)[: MAX_SUBJECTS + 1])
+        if len(ids) > MAX_SUBJECTS:
+            messages.error(request, f"At most {MAX_SUBJECTS} can be chosen at once: filter first.")
+            return None
+        chosen = ",".join(map(str, ids))
+        return redirect(f"{reverse('admin:bulk_grants')}?{self.grants_parameter}={chosen}")
+
+    def has_grants_permission(self, request: HttpRequest) -> bool:
+        verbs = ("view", "add", "change", "delete")
+        return request.user.has_perms([f"access.{verb}_segmentgrant" for verb in verbs])
+
+
+class EntitledUserAdmin(BulkGrants, UserBase):
     """Users, with the entitlements of today from their own grants and those of their groups."""
 
     inlines: ClassVar[Any] = (ProfileInline, GrantInline)
@@ -91,9 +118,10 @@ class EntitledUserAdmin(UserBase):
         return ", ".join(texts) or "nothing"
 
 
-class EntitledGroupAdmin(GroupAdmin):
+class EntitledGroupAdmin(BulkGrants, GroupAdmin):
     """Groups, with the segments that their users may see."""
 
+    grants_parameter = "groups"
     inlines: ClassVar[Any] = (GrantInline,)
     list_display = ("name", "grants")
 

@@ -16,6 +16,7 @@ from instruments.index import index
 from quotes.access.connection_counts import counted_processes
 from quotes.administration.operation import Operation
 from quotes.administration.pages import moment, number, operator_page, show, size
+from quotes.administration.tables import table_row
 from quotes.errors import quoted
 from quotes.store.connection_reports import (
     Answers,
@@ -42,7 +43,7 @@ class ConnectionsView:
 
     Attributes:
         problem: why there is nothing to show, or "".
-        tables: name of a table -> its rows; see `_row`.
+        tables: name of a table -> its rows; see `table_row`.
         summary: how many connections there are, and how many are shown.
     """
 
@@ -90,9 +91,9 @@ class ConnectionsView:
             f"{len(reports)} of {max(answers.processes, len(answered | counted.keys()))} "
             "processes answered"
         )
-        self.tables["connections"] = [_connection_row(row, may_close=may_close) for row in rows]
+        self.tables["connections"] = [row_of(row, may_close=may_close) for row in rows]
         self.tables["processes"] = [
-            _row(
+            table_row(
                 one.process,
                 one.machine,
                 one.pid,
@@ -106,11 +107,13 @@ class ConnectionsView:
             )
             for one in reports
         ] + [
-            _row(name, "does not answer", "", "", number(count), "", "", "", "", "", warns=True)
+            table_row(
+                name, "does not answer", "", "", number(count), "", "", "", "", "", warns=True
+            )
             for name, count in silent.items()
         ]
         self.tables["symbols"] = [
-            _row(symbol, symbol, number(count)) for symbol, count in sum_of_symbols(reports)
+            table_row(symbol, symbol, number(count)) for symbol, count in sum_of_symbols(reports)
         ]
 
     def values(self) -> dict[str, Any]:
@@ -118,21 +121,12 @@ class ConnectionsView:
         return {"problem": self.problem, "summary": self.summary, "tables": self.tables}
 
 
-def _row(id: str, *cells: object, warns: bool = False, link: str = "") -> dict[str, Any]:
-    """Return a row of a table.
-
-    Args:
-        id: of the row among those of its table.
-        link: the address to close what the row shows; "": it cannot be closed.
-    """
-    return {"id": id, "cells": [str(cell) for cell in cells], "warns": warns, "link": link}
-
-
-def _connection_row(row: ConnectionRow, *, may_close: bool) -> dict[str, Any]:
+def row_of(row: ConnectionRow, *, may_close: bool) -> dict[str, Any]:
+    """Return a connection as a row of a table."""
     link = ""
     if may_close:
         link = f"{reverse('admin:connection_close')}?{urlencode({'id': row.id})}"
-    return _row(
+    return table_row(
         row.id,
         row.user or "anonymous",
         row.address,
@@ -187,7 +181,7 @@ def connection_close(request: HttpRequest) -> HttpResponse:
         return redirect("admin:connections")
     row = rows[0]
     if not is_confirmed:
-        shown = _connection_row(row, may_close=False)
+        shown = row_of(row, may_close=False)
         return show(request, "connection_close.html", "Close a connection", row=shown, rows=[shown])
     text = f"connection of {row.user or 'an anonymous client'} at {row.address} to {row.path}"
     LogEntry.objects.create(

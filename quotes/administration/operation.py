@@ -6,6 +6,7 @@ import msgspec
 import redis
 
 from quotes.administration.pages import number, size
+from quotes.administration.tables import table_row
 from quotes.rest.readiness import Readiness
 from quotes.store.clients import probing_client
 from quotes.store.names import status_keys
@@ -45,17 +46,14 @@ class Operation:
             "bridge": "" if self.redis_problem else _bridge_numbers(),
         }
         self.rows: list[dict[str, Any]] = [
-            {
-                "id": name,
-                "cells": [_NAMES.get(name, name), state, numbers.get(name, "")],
-                "warns": state != "ok",
-                "link": "",
-            }
+            table_row(
+                name, _NAMES.get(name, name), state, numbers.get(name, ""), warns=state != "ok"
+            )
             for name, state in parts.items()
         ]
         shown = {f"{name}: {state}" for name, state in parts.items()}
         self.rows += [
-            {"id": f"warning {at}", "cells": ["Warning", text, ""], "warns": True, "link": ""}
+            table_row(f"warning {at}", "Warning", text, "", warns=True)
             for at, text in enumerate(readiness.warnings)
             if text not in shown
         ]

@@ -28,6 +28,12 @@ _FIRST_PAGES = (
         "Who is connected, slow readers, rates, and how the parts of the deployment work",
         ("access.view_connections",),
     ),
+    (
+        "Who sees what",
+        "segment_access",
+        "The users of each segment; what one user sees is linked from there",
+        ("auth.view_user", "access.view_segmentgrant"),
+    ),
 )
 
 # What admin leads to; what is closed by a setting is left out.
