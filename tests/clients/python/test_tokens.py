@@ -57,7 +57,7 @@ async def test_credentials_open_the_connection(
         token = await database(lambda: api_key(asha("NSE_EQ", username="ravi"), scope="read"))
 
     async def later() -> str:
-        return token
+        return str(token)
 
     given: Any = {"function": lambda: token, "coroutine": later}.get(kind, token)
     publish(redis, "NSE_EQ:RELIANCE", message("RELIANCE", "2950.50"))
