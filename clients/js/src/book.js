@@ -288,12 +288,6 @@ export class Book {
     return this.#routes.keys();
   }
 
-  /** Whether prices have to be numbered. */
-  get needsNumbers() {
-    for (const want of this.#wants.values()) if (want.resume || want.everyTick) return true;
-    return this.#chains.size > 0;
-  }
-
   // -- to the server --------------------------------------------------------------------------
 
   /** The connection is ready for use. @param {number} [maxBytes] of a message */
@@ -414,7 +408,7 @@ export class Book {
       ...(candles ? { candles } : {}),
       ...(mode && !candles ? { mode } : {}),
       ...(everyTick && !candles ? { conflate: false } : {}),
-      ...(!candles && this.needsNumbers ? { seq: true } : {}),
+      ...(candles ? {} : { seq: true }), // they show what came before, also without `resume`
       ...(history ? { history } : {}),
       ...(hasSince ? { since } : {}),
     };
