@@ -216,6 +216,7 @@ class MarketStatusView(APIView):
                         "next_change": status.next_change and utc(status.next_change),
                         "next_change_ist": status.next_change_ist
                         and status.next_change_ist.isoformat(),
+                        "next_open": status.next_open and utc(status.next_open),
                     }
                     for status in statuses
                 ],

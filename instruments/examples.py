@@ -96,6 +96,7 @@ MARKET = {
             "next_status": "closed",
             "next_change": "2026-08-14T10:00:00Z",
             "next_change_ist": "2026-08-14T15:30:00+05:30",
+            "next_open": "2026-08-17T03:45:00Z",
         }
     ],
 }

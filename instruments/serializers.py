@@ -219,6 +219,9 @@ class MarketStatusSerializer(Read):
     next_change_ist = serializers.DateTimeField(
         allow_null=True, help_text="The same on Indian clocks."
     )
+    next_open = serializers.DateTimeField(
+        allow_null=True, help_text="When continuous trading begins next, UTC."
+    )
 
 
 class MarketSerializer(Read):

@@ -103,6 +103,7 @@ class MarketStatus:
         name: the special day's name, "" on other days.
         next_status, next_change: what comes next and when, in UTC; "" and None when nothing
             changes within 60 days.
+        next_open: when continuous trading begins next, in UTC; None if not within 60 days.
     """
 
     segment: str
@@ -110,6 +111,7 @@ class MarketStatus:
     name: str
     next_status: str
     next_change: datetime | None
+    next_open: datetime | None = None
 
     @property
     def next_change_ist(self) -> datetime | None:
@@ -130,14 +132,19 @@ def market_status(segment: str, hours: Hours, moment: datetime) -> MarketStatus:
         raise ValueError(f"a moment needs a time zone, got {quoted(moment)}")
     local = moment.astimezone(IST)
     status, next_status, next_change = CLOSED, "", None
+    next_open, before = None, CLOSED
     for begins, stage in stages(hours, local.date()):
         if begins <= local:
             status = stage
-        elif stage != status:
+        elif next_change is None and stage != status:
             next_status, next_change = stage, begins.astimezone(UTC)
+        if begins > local and stage == OPEN != before:
+            next_open = begins.astimezone(UTC)
             break
+        before = stage
     special = hours.special_days.get(local.date())
-    return MarketStatus(segment, status, special.name if special else "", next_status, next_change)
+    name = special.name if special else ""
+    return MarketStatus(segment, status, name, next_status, next_change, next_open)
 
 
 def stages(hours: Hours, first_day: date) -> Iterator[tuple[datetime, str]]:

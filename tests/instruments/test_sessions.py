@@ -110,6 +110,28 @@ CASH = Hours(
 
 
 @pytest.mark.parametrize(
+    ("moment", "next_open"),
+    [
+        ("2026-07-31 08:59:59", "2026-07-31 09:15"),
+        ("2026-07-31 09:05:00", "2026-07-31 09:15"),
+        ("2026-07-31 09:15:00", "2026-08-03 09:15"),  # open: the next day of trade
+        ("2026-07-31 16:00:00", "2026-08-03 09:15"),
+        ("2026-01-25 20:00:00", "2026-01-27 09:15"),  # a holiday between
+        ("2026-01-31 10:00:00", "2026-02-01 09:15"),  # a Sunday of trade
+        ("2026-11-08 10:00:00", "2026-11-08 18:00"),
+    ],
+)
+def test_when_it_opens_next(moment: str, next_open: str) -> None:
+    """The next opening may come after a pre-open, a holiday or a weekend."""
+    assert market_status("NSE_EQ", EQUITY, ist(moment)).next_open == ist(next_open)
+
+
+def test_without_hours_nothing_opens() -> None:
+    """A segment that trades no more opens at no time."""
+    assert market_status("CDS", Hours(), ist("2026-07-31 10:00")).next_open is None
+
+
+@pytest.mark.parametrize(
     ("moment", "status", "next_status", "next_change"),
     [
         ("2026-07-31 15:32", "closed", "pre_open", "2026-08-03 09:00"),  # before the auction began
