@@ -221,7 +221,9 @@ export class ChartPanel {
     this.drawing.onCrosshair((position) => this.point(position));
     this.drawing.onBeginning(() => this.loadOlder());
     this.drawAll(true);
-    if (this.root.dataset.state === "missing") this.say(this.candles.length > 0 ? "ready" : "empty");
+    if (this.isReading) return;
+    if (this.candles.length > 0) this.ready();
+    else this.sayEmpty(turn);
   }
 
   sayMissing() {
@@ -361,6 +363,7 @@ export class ChartPanel {
       this.drawing.setMinMove(Number(this.instrument.tickSize) || 10 ** -this.decimals);
       this.drawing.draw(this.candles, { interval: this.interval, isNew });
       this.drawing.setPreviousClose(this.previousClose, this.app.t("chart.previous_close"));
+      this.root.dataset.breaks = String(this.drawing.breaks.breaks.length);
     }
     this.describe();
   }

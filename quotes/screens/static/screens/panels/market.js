@@ -3,6 +3,7 @@
 import { element, write } from "./element.js";
 
 const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
 const AGAIN_MS = 3_000; // after a change that was due did not come
 const KNOWN = ["open", "pre_open", "closing_auction", "closed", "holiday"];
 
@@ -71,13 +72,21 @@ export class MarketPanel {
   }
 
   async read() {
-    const { client, rest, t } = this.app;
-    if (this.statuses.size === 0) this.say(t("market.loading"));
+    const { rest, t } = this.app;
+    if (this.statuses.size === 0) {
+      this.root.dataset.failed = "true"; // until the first answer
+      this.say(t("market.loading"));
+    }
     try {
-      const statuses = client.state === "open" ? await client.marketStatus() : await rest.marketStatus();
-      for (const status of statuses) this.statuses.set(status.segment, status);
-      this.say("");
+      // Over REST, which says when a segment opens, too.
+      const { segments } = await rest.get("market-status/");
+      for (const { next_change: change, next_open: open, ...status } of segments) {
+        this.statuses.set(status.segment, { ...status, change: momentOf(change), open: momentOf(open) });
+      }
+      if (this.root.dataset.failed) this.say("");
+      delete this.root.dataset.failed;
     } catch (error) {
+      this.root.dataset.failed = "true";
       this.say(t("market.failed", { message: error?.message ?? String(error) }), true);
     }
     this.draw();
@@ -101,13 +110,14 @@ export class MarketPanel {
     this.retry.hidden = !canRetry;
   }
 
-  take(status) {
-    const before = this.statuses.get(status.segment)?.status;
-    this.statuses.set(status.segment, status);
+  // A change that the server announces: it shows at once, and what comes next is read.
+  take({ segment, status, name, next_change: change, next_status }) {
+    const before = this.statuses.get(segment);
+    if (before?.status === status) return;
+    this.statuses.set(segment, { segment, status, name, change, next_status, open: before?.open ?? null });
     this.draw();
-    if (before !== undefined && before !== status.status) {
-      this.say(this.app.t("market.changed", { segment: status.segment, status: this.word(status.status) }));
-    }
+    this.read();
+    if (before !== undefined) this.say(this.app.t("market.changed", { segment, status: this.word(status) }));
   }
 
   word(status) {
@@ -127,11 +137,11 @@ export class MarketPanel {
       pill.dataset.status = KNOWN.includes(status.status) ? status.status : "closed";
       write(name, status.name ?? "");
       write(next, this.nextText(status, now));
-      if (status.next_change !== null) due = Math.min(due, status.next_change - now);
+      if (status.change !== null) due = Math.min(due, status.change - now);
     }
     // The frame of a change comes by itself; after a lost connection it is read.
     clearTimeout(this.due);
-    if (due < 2 ** 31 - 1) this.due = setTimeout(() => this.read(), Math.max(due, 0) + AGAIN_MS);
+    if (due < DAY_MS) this.due = setTimeout(() => this.read(), Math.max(due, 0) + AGAIN_MS);
   }
 
   row(segment) {
@@ -157,11 +167,18 @@ export class MarketPanel {
     return cells;
   }
 
-  // Opens Mon 09:15 IST, in 2 h 5 min.
-  nextText({ next_change: at, next_status: status }, now) {
+  // Opens Mon 09:15 IST. Of an open market: Closes 15:30 IST, in 2 h 5 min.
+  nextText({ status, change, next_status: next, open }, now) {
     const { t } = this.app;
-    if (at === null || at === undefined || !status) return t("market.no_next");
-    const key = KNOWN.includes(status) ? `market.then_${status}` : "market.then_other";
+    const isTrading = status === "open" || status === "closing_auction";
+    if (!isTrading && open !== null) return this.timed("market.then_open", open, now);
+    if (change === null || !next) return t("market.no_next");
+    return this.timed(KNOWN.includes(next) ? `market.then_${next}` : "market.then_other", change, now, next);
+  }
+
+  // A text with a moment; within a day it says how long that is.
+  timed(key, at, now, status = "") {
+    const { t } = this.app;
     const text = t(key, { time: this.when(at, now), status });
     const minutes = Math.ceil((at - now) / MINUTE_MS);
     if (minutes < 1 || minutes > 24 * 60) return text;
@@ -185,4 +202,8 @@ export class MarketPanel {
     });
     return format.format(at).replace(",", "");
   }
+}
+
+function momentOf(text) {
+  return text === null || text === undefined ? null : Date.parse(text);
 }

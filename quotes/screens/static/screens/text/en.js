@@ -178,7 +178,7 @@ export const english = {
 
   "depth.caption": "Best orders",
   "depth.orders": "Orders",
-  "depth.quantity": "Quantity",
+  "depth.quantity": "Qty",
   "depth.bid": "Bid",
   "depth.ask": "Ask",
   "depth.total_buy": "Total bids",

@@ -3,11 +3,13 @@
 
 const DERIVATIVES = ["FUT", "CE", "PE"];
 
-// Resolves with the parameters of the chain.
-export async function chainOf(rest, { key, symbol }) {
-  let found = null;
+// Resolves with the parameters of the chain. instrument: as it was selected, with what the master
+// knows of it if that was read.
+export async function chainOf(rest, instrument) {
+  const { key, symbol, type } = instrument;
+  let found = type ? instrument : null;
   try {
-    found = await rest.get(`instruments/${encodeURIComponent(key)}/`);
+    found ??= await rest.get(`instruments/${encodeURIComponent(key)}/`);
   } catch (error) {
     if (error?.code !== 404 && error?.code !== 400) throw error;
   }

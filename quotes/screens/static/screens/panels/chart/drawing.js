@@ -17,6 +17,7 @@ export class Drawing {
     this.kind = "";
     this.rows = [];
     this.isDaily = false;
+    this.isKeyed = false; // whether keys put the crosshair where it is
     this.breaks = new SessionBreaks();
     this.chart = library.createChart(root, {
       autoSize: true,
@@ -47,10 +48,12 @@ export class Drawing {
     this.setKind("candles");
   }
 
-  // Calls a handler with the position of the candle under the crosshair, -1 for none.
+  // Calls a handler with the position of the candle under the crosshair, -1 for none. Keys move
+  // the crosshair without: what the library says of that, and of the scrolling, comes late.
   onCrosshair(handler) {
-    this.chart.subscribeCrosshairMove(({ time, point }) => {
-      handler(time === undefined || point === undefined ? -1 : this.positionOf(time));
+    this.chart.subscribeCrosshairMove(({ time, sourceEvent }) => {
+      if (sourceEvent !== undefined) this.isKeyed = false;
+      if (!this.isKeyed) handler(time === undefined ? -1 : this.positionOf(time));
     });
   }
 
@@ -200,6 +203,7 @@ export class Drawing {
 
   // Puts the crosshair on a candle and brings it into view.
   point(position) {
+    this.isKeyed = true;
     const row = this.rows[position];
     const scale = this.chart.timeScale();
     const range = scale.getVisibleLogicalRange();
@@ -211,6 +215,7 @@ export class Drawing {
   }
 
   unpoint() {
+    this.isKeyed = false;
     this.chart.clearCrosshairPosition();
   }
 
