@@ -61,7 +61,8 @@ class Site:
         process.wait()
 
     def wait_until_up(self) -> None:
-        wait_until(lambda: self.answers() and not idle_shards(self.redis))
+        # Two processes start, on a machine that may be busy with others.
+        wait_until(lambda: self.answers() and not idle_shards(self.redis), timeout_s=60)
 
     def answers(self) -> bool:
         try:

@@ -2,11 +2,10 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from quotes.screens.pages import dashboard, favicon, live_prices
+from quotes.screens.pages import dashboard, favicon
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", live_prices, name="live-prices"),
-    path("dashboard/", dashboard, name="dashboard"),
+    path("", dashboard, name="dashboard"),
     path("favicon.ico", favicon),
     path("api/", include("quotes.screens.rest.urls")),
 ]

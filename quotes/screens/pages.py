@@ -1,6 +1,6 @@
-"""Pages for people: the start page, which shows live prices, and what browsers ask for beside it.
+"""Pages for people: the dashboard, and what browsers ask for beside it.
 
-The start page's script is in `static/screens/` and uses the public protocol, as any client does.
+Its scripts are in `static/screens/` and use the client library of `clients/js`, as any page may.
 """
 
 from functools import cache
@@ -28,23 +28,13 @@ PANELS = ("chart", "chain", "depth", "market")
 @require_safe
 def dashboard(request: HttpRequest) -> HttpResponse:
     """Show the dashboard: a watch list, with panels beside it."""
-    return _page(request, "screens/index.html")
-
-
-@require_safe
-def live_prices(request: HttpRequest) -> HttpResponse:
-    """Show the page where users type symbols and see their prices change."""
-    return _page(request, "screens/first.html")
-
-
-def _page(request: HttpRequest, template: str) -> HttpResponse:
     values = {
         "auth": conf.auth,
         "heartbeat_s": f"{conf.heartbeat_s:g}",
         "panels": PANELS,
         "symbols": showcase(today_in_india()),
     }
-    response = render(request, template, values)
+    response = render(request, "screens/index.html", values)
     response["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
     response["Cache-Control"] = "no-cache"
     return response

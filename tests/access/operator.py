@@ -57,6 +57,12 @@ def tokens(name: str) -> dict[str, Any]:
     return {"access": access, "refresh": refresh, "id": row.pk}
 
 
+def set_password(name: str, password: str) -> None:
+    row = User.objects.get(username=name)
+    row.set_password(password)
+    row.save()
+
+
 def deactivate(name: str) -> None:
     row = User.objects.get(username=name)
     row.is_active = False
@@ -145,7 +151,17 @@ def refresh_together(refresh: str) -> int:
 DEEDS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        *(migrate, call, user, tokens, deactivate, deactivate_by_sql, change_password, delete),
+        *(
+            migrate,
+            call,
+            user,
+            tokens,
+            set_password,
+            deactivate,
+            deactivate_by_sql,
+            change_password,
+            delete,
+        ),
         *(revoke_grant, end_grant, leave_group, delete_group, api_key),
         *(session, url_key, delete_key, deactivate_key, refresh_together),
     )

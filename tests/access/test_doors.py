@@ -96,7 +96,6 @@ UDF_RANGE = "resolution=1D&from=1712275200&to=1712361600"
 # method and address -> who gets what; {} stands for what an address is asked with
 ROWS: dict[str, tuple[str, dict[str, int]]] = {
     "GET /": ("", EVERYBODY),
-    "GET /dashboard/": ("", EVERYBODY),
     "GET /favicon.ico": ("", EVERYBODY),
     "GET /live-price": ("", row(426, bad=426)),
     "GET /healthz": ("", EVERYBODY),

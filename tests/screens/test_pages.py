@@ -1,4 +1,4 @@
-"""The first page without a browser: its headers, its files, and that it needs no other server."""
+"""The dashboard without a browser: its headers, its files, and that it needs no other server."""
 
 import re
 from pathlib import Path

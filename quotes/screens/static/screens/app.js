@@ -116,6 +116,7 @@ function reenter(isUser) {
   if (!connection.needsLogin) {
     connect();
     if (isUser) readAccountLists();
+    panels.renew();
   }
   connection.draw();
 }

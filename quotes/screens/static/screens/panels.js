@@ -69,6 +69,14 @@ export class Panels {
     this.current = "";
   }
 
+  // Shows what is open once more: its subscriptions ended with the connection of another user.
+  renew() {
+    const panel = this.made.get(this.current);
+    if (panel === undefined) return;
+    panel.hide();
+    this.showIn(panel);
+  }
+
   section(name) {
     return document.getElementById(`panel-${name}`);
   }

@@ -89,6 +89,8 @@ export const english = {
   "lists.delete": "Delete the list",
   "lists.copy": "Copy to your account",
   "lists.unsort": "Own order",
+  "lists.up": "Move the row up",
+  "lists.down": "Move the row down",
   "lists.name": "Name",
   "lists.first": "Watch list",
   "lists.link": "From the link",

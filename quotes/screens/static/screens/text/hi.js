@@ -89,6 +89,8 @@ export const hindi = {
   "lists.delete": "सूची हटाएँ",
   "lists.copy": "अपने खाते में कॉपी करें",
   "lists.unsort": "अपना क्रम",
+  "lists.up": "पंक्ति ऊपर खिसकाएँ",
+  "lists.down": "पंक्ति नीचे खिसकाएँ",
   "lists.name": "नाम",
   "lists.first": "वॉच लिस्ट",
   "lists.link": "लिंक से",

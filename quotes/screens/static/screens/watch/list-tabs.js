@@ -66,7 +66,7 @@ export class ListTabs {
 
   act(action) {
     if (action === undefined) return;
-    this.toggle(false);
+    this.toggle(action === "up" || action === "down"); // one goes further by pressing again
     const { lists } = this;
     if (action === "rename") this.rename(lists.current);
     else if (action === "delete") this.remove(lists.current);

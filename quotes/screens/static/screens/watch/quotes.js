@@ -115,7 +115,8 @@ export class Quotes {
     const gone = [...this.byName.keys()].filter((name) => !wanted.has(name));
     const added = names.filter((name) => !this.byName.has(name));
     for (const name of gone) {
-      this.byKey.delete(this.byName.get(name).key);
+      const quote = this.byName.get(name);
+      if (this.byKey.get(quote.key) === quote) this.byKey.delete(quote.key);
       this.byName.delete(name);
     }
     for (const name of added) {

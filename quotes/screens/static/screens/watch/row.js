@@ -169,7 +169,9 @@ export class Row {
     const whole = `${text} ${quote.note.suggestions.join(" ")}`;
     if (this.noteText === whole) return;
     this.noteText = whole;
-    this.note.replaceChildren(document.createTextNode(text));
+    const words = document.createElement("span");
+    words.textContent = text;
+    this.note.replaceChildren(words);
     for (const suggestion of quote.note.suggestions) {
       const button = document.createElement("button");
       button.type = "button";
