@@ -94,6 +94,31 @@ async def test_what_was_recovered_is_an_event(live: LiveServer, redis: Redis, do
         )
 
 
+async def test_loop_that_stops_for_long_loses_no_tick(live: LiveServer, redis: Redis) -> None:
+    """The client reads nothing meanwhile, the server closes the connection, and it resumes."""
+    async with PriceClient(live.url, buffer=50, silence_s=0.6, **QUICK) as prices:
+        subscription = prices.subscribe("A", conflate=False)
+        await subscription.ready()
+        pad = "x" * 8000
+        for begin in range(1, 2001, 200):
+            ticks = [tick("A", str(n), MOMENT + n, pad=pad) for n in range(begin, begin + 200)]
+            publish_ticks(ticks, client=redis)
+        await eventually(lambda: subscription.is_full)
+        await eventually(lambda: not live.server.server_state.connections)
+        found: list[float] = []
+        recovered: list[Recovered] = []
+        async with asyncio.timeout(DEADLINE_S):
+            async for event in subscription.events():
+                if isinstance(event, Recovered):
+                    recovered.append(event)
+                elif isinstance(event, Tick):
+                    found.append(event.price)
+                    if event.price == 2000:
+                        break
+    assert found == list(range(1, 2001))
+    assert all(one.recovered for one in recovered) and sum(one.ticks for one in recovered) > 100
+
+
 async def test_what_cannot_be_recovered_is_said(
     live: LiveServer, redis: Redis, door: Proxy
 ) -> None:

@@ -180,7 +180,10 @@ class PriceClient(Generic[N]):
         return self._connector.last_frame_at
 
     def connect(self) -> None:
-        """Connect at once instead of waiting; also after `closed`."""
+        """Connect at once instead of waiting.
+
+        After `closed` too: subscriptions have ended then, and are to be made again.
+        """
         self._is_started = True
         if self.state == "closed":
             self._error = None
@@ -345,7 +348,7 @@ class PriceClient(Generic[N]):
         self._wanted.set()
 
     def removed(self, subscription: Subscription[Any], routes: Iterable[Route]) -> None:
-        if not subscription.names:
+        if subscription.is_closed:
             self._subscriptions.pop(subscription, None)
         for route in list(routes):
             self._registry.drop(route)

@@ -84,6 +84,11 @@ class Subscription(Generic[T]):
     def __repr__(self) -> str:
         return f"<Subscription {', '.join(self._routes)[:75]}>"
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed, here or with its client."""
+        return self._ended
+
     # -- what is subscribed -----------------------------------------------------------------------
 
     @property
