@@ -31,6 +31,12 @@ def mounts() -> dict[str, Any]:
     return found
 
 
+def socket_documents() -> list[dict[str, Any]]:
+    """Return the parts of the AsyncAPI document of all open doors that have one."""
+    found = [getattr(_door(name), "socket_document", None) for name in _open()]
+    return [part for part in found if part is not None]
+
+
 class Mounts:
     """ASGI application: gives requests and WebSockets below a path to what is mounted there.
 

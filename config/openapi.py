@@ -24,6 +24,7 @@ TAGS = {
     "quotes.access": "access",
     "quotes.screens": "watch lists",
 }
+_OTHERS = "others"
 TAG_TEXTS = {
     "prices": "The latest prices, and publishing.",
     "history": "Recorded ticks and candles.",
@@ -93,7 +94,7 @@ class OperationSchema(AutoSchema):
 
     def get_tags(self) -> list[str]:
         module = type(self.view).__module__
-        return [next(tag for root, tag in TAGS.items() if module.startswith(root))]
+        return [next((tag for root, tag in TAGS.items() if module.startswith(root)), _OTHERS)]
 
     def get_summary(self) -> str:
         return (super().get_description() or "").partition("\n")[0].removesuffix(".")
@@ -180,5 +181,15 @@ def add_components(result: Operation, generator: Any, request: Any, public: bool
     schemas = result["components"]["schemas"]
     schemas |= SCHEMAS | history_schema.SCHEMAS | {"Tick": TICK}
     result["components"]["schemas"] = dict(sorted(schemas.items()))
-    result["tags"] = [{"name": name, "description": text} for name, text in TAG_TEXTS.items()]
+    used = {
+        tag
+        for item in result["paths"].values()
+        for operation in item.values()
+        for tag in operation.get("tags", ())
+    }
+    result["tags"] = [
+        {"name": name, "description": TAG_TEXTS.get(name, "")}
+        for name in (*TAG_TEXTS, _OTHERS)
+        if name in used
+    ]
     return result

@@ -1,8 +1,8 @@
 from django.contrib import admin
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from config import doors
+from config.api_documents import SchemaView, SwaggerView, asyncapi, sockets
 from quotes.rest.health import healthz, readyz
 from quotes.rest.upgrade import upgrade_required
 
@@ -14,8 +14,10 @@ urlpatterns = [
     path("api/", include("instruments.urls")),
     path("api/", include("quotes.rest.urls")),
     path("api/", include("quotes.access.rest.urls")),
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/schema/", SchemaView.as_view(), name="schema"),
+    path("api/docs/", SwaggerView.as_view(), name="docs"),
+    path("api/asyncapi.json", asyncapi, name="asyncapi"),
+    path("api/sockets/", sockets, name="sockets"),
     path("healthz", healthz),
     path("readyz", readyz),
     *doors.urlpatterns(),

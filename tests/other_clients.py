@@ -22,6 +22,8 @@ import pytest
 PYTHON_KITE = "kiteconnect==5.2.2"
 PYTHON_OPENALGO = "openalgo==1.0.47"
 PYTHON_SOCKETIO = "python-socketio[asyncio-client]==5.18.1"
+# The schema of AsyncAPI, which is no client: what a document of it is checked by.
+NODE_ASYNCAPI = "@asyncapi/specs@6.11.1"
 NODE_KITE = "kiteconnect@5.3.0"
 NODE_SOCKETIO = "socket.io-client@4.8.4"
 # For our own client in clients/js: a WebSocket for Node before 22, and what checks its types.
@@ -110,5 +112,5 @@ def missing(reason: str) -> NoReturn:
 if __name__ == "__main__":  # before the tests, which have less time
     for packages in (PYTHON_KITE, PYTHON_OPENALGO, PYTHON_SOCKETIO):
         python_client(packages)
-    for node_packages in ((NODE_KITE,), (NODE_SOCKETIO,), (NODE_WS,), NODE_TYPES):
-        node_client(*node_packages)
+    for names in ((NODE_KITE,), (NODE_SOCKETIO,), (NODE_WS,), NODE_TYPES, (NODE_ASYNCAPI,)):
+        node_client(*names)

@@ -6,6 +6,7 @@ from quotes.screens.pages import dashboard, favicon
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", dashboard, name="dashboard"),
+    path("docs/", include("quotes.screens.documents.urls")),
     path("favicon.ico", favicon),
     path("api/", include("quotes.screens.rest.urls")),
 ]

@@ -102,6 +102,13 @@ ROWS: dict[str, tuple[str, dict[str, int]]] = {
     "GET /readyz": ("", row(503, bad=503)),  # no bridge runs in these tests
     "GET /api/schema/": ("", DOCUMENTS),
     "GET /api/docs/": ("", DOCUMENTS),
+    "GET /api/asyncapi.json": ("", EVERYBODY),
+    "GET /api/sockets/": ("", EVERYBODY),
+    "GET /docs/": ("", EVERYBODY),
+    "GET /docs/search/": ("?q=price", EVERYBODY),
+    "GET /docs/images/<str:name>": ("none.png", row(404, bad=404)),
+    "GET /docs/decisions/": ("", EVERYBODY),
+    "GET /docs/<path:slug>/": ("rest", EVERYBODY),
     "GET /api/segments/": ("", KNOWN),
     "GET /widgets.json": ("", KNOWN),
     "GET /udf/config": ("", KNOWN),

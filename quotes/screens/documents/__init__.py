@@ -1,0 +1,1 @@
+"""The project's documents at /docs/: its Markdown files, as pages that work offline."""
