@@ -18,6 +18,7 @@ import django
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 django.setup()
 
+from django.contrib import admin  # noqa: E402
 from django.contrib.auth import (  # noqa: E402
     BACKEND_SESSION_KEY,
     HASH_SESSION_KEY,
@@ -104,6 +105,15 @@ def session(name: str) -> str:
     return str(store.session_key)
 
 
+def admin_rows(count: int) -> list[str]:
+    """Add rows to every list of admin; return the addresses of the lists."""
+    from tests.administration.rows import add_rows
+
+    add_rows(count)
+    names = [(one._meta.app_label, one._meta.model_name) for one in admin.site._registry]
+    return [f"/admin/{app}/{model}/" for app, model in names]
+
+
 def leave_group(name: str) -> None:
     User.objects.get(username=name).groups.clear()
 
@@ -163,7 +173,7 @@ DEEDS: dict[str, Callable[..., Any]] = {
             delete,
         ),
         *(revoke_grant, end_grant, leave_group, delete_group, api_key),
-        *(session, url_key, delete_key, deactivate_key, refresh_together),
+        *(session, admin_rows, url_key, delete_key, deactivate_key, refresh_together),
     )
 }
 

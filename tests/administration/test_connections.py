@@ -11,6 +11,7 @@ from django.test import Client as HttpClient
 from redis import Redis
 from websockets.exceptions import ConnectionClosed
 
+from quotes.access.bulk_grants import Order, digest_of, grants_apply, plan_grants
 from quotes.store.connection_reports import Answers, ConnectionRow, ask_processes, requests_channel
 from quotes.websocket.feed.feed import feeds
 from quotes.websocket.protocol import CloseCode
@@ -235,3 +236,24 @@ def test_permissions_of_their_own_open_the_pages(
     client.force_login(User.objects.get())
     assert tuple(client.get(one).status_code for one in (PAGE, DATA, CLOSE)) == statuses
     assert ("Connections" in client.get("/admin/").content.decode()) is (statuses[0] == 200)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("required")
+async def test_connected_clients_learn_of_grants_to_many(live: LiveServer, database: In) -> None:
+    """What an operator grants and withdraws for many reaches open sockets within seconds."""
+    user = await database(asha, "NFO")
+    boss = await database(asha, username="boss")
+    token = await database(access_token, user)
+
+    def carry_out(order: Order) -> None:
+        plan = plan_grants(order, users=[user], groups=[])
+        grants_apply(order, users=[user], groups=[], digest=digest_of(plan), actor=boss)
+
+    async with live.client(additional_headers={"Authorization": f"Bearer {token}"}) as client:
+        assert (await client.receive())["segments"] == ["NFO"]
+        await database(carry_out, Order(False, ["MCX"], 15))
+        changed = await client.receive()
+        assert (changed["segments"], changed["delayed"]) == (["NFO", "MCX"], {"MCX": 15})
+        await database(carry_out, Order(True, ["NFO"]))
+        assert (await client.receive())["segments"] == ["MCX"]
