@@ -182,7 +182,7 @@ export interface ClientEvents {
   error: PriceError;
   authenticated: { user: string; expires: number; segments: string[]; delayed: Record<string, number> };
   /** The user may see other segments now; `dropped` lists instrument keys. */
-  entitlements: { segments: string[]; dropped: string[] };
+  entitlements: { segments: string[]; delayed: Record<string, number>; dropped: string[] };
   market_status: MarketStatus;
   /** Every frame as it came, for what this library does not know. */
   frame: Record<string, unknown>;

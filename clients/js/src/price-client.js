@@ -377,9 +377,9 @@ export class PriceClient {
     if (frame.status === "token_expiring") {
       void this.#renew();
     } else if (frame.status === "entitlements_changed") {
-      const { segments, dropped } = frame;
+      const { segments, delayed = {}, dropped } = frame;
       this.#book.entitlementsChanged(dropped);
-      this.#handlers.call("entitlements", { segments, dropped });
+      this.#handlers.call("entitlements", { segments, delayed, dropped });
     }
   }
 

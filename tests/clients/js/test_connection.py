@@ -329,7 +329,7 @@ async def test_entitlements_that_change(
         await client.get("a", "subscribed")
         await database(SegmentGrant.objects.filter(user=user).delete)
         change = await client.get("client", "entitlements")
-        assert change == {"segments": [], "dropped": ["A"]}
+        assert change == {"segments": [], "delayed": {}, "dropped": ["A"]}
         error = await client.get("a", "rejected")
         assert (error["code"], error["symbol"]) == (403, "A")
         await database(SegmentGrant.objects.create, user=user, segment="OTHER")

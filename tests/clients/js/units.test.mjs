@@ -24,10 +24,23 @@ test("exact numbers are text, whatever surrounds them", () => {
     ['{"depth":{"buy":[{"price":1.50,"quantity":5,"orders":1}],"sell":[]}}',
       { depth: { buy: [{ price: "1.50", quantity: "5", orders: 1 }], sell: [] } }],
     ["1.50", "1.50"],
+    ['"1.50"', "1.50"],
+    ["null", null],
+    [" [ 1.0 , { } , [ ] ] ", ["1.0", {}, []]],
+    ['{"a":[],"b":{},"c":[[1.0]]}', { a: [], b: {}, c: [["1.0"]] }],
+    ['{"a":1.0,"a":2.0}', { a: "2.0" }],
+    ['{"a":"é € 😀","b":-1.5e-7}', { a: "é € 😀", b: "-1.5e-7" }],
+    ['{"ticks":[{"seq":1,"price":1.0}]}', { ticks: [{ seq: 1, price: "1.0" }] }],
     ['{"volume":123456789012345678901234567890}', { volume: "123456789012345678901234567890" }],
   ];
   for (const [text, value] of cases) assert.deepEqual(parseExact(text), value, text);
-  assert.throws(() => parseExact("{"), SyntaxError);
+  const own = parseExact('{"__proto__":{"price":1.50}}');
+  assert.deepEqual([Object.keys(own), own.price], [["__proto__"], undefined]);
+  assert.equal(parseExact(`${"[".repeat(100)}1.50${"]".repeat(100)}`).flat(100)[0], "1.50");
+  for (const bad of ["{", "", "[1,]", '{"a"}', '{"a":}', "[1 2]", "nul", '{"a":1}}', '"', "[", "{a:1}", "[1.]", "[01]", "[+1]", "[NaN]"]) {
+    assert.throws(() => JSON.parse(bad), SyntaxError, bad);
+    assert.throws(() => parseExact(bad), SyntaxError, bad);
+  }
   assert.equal(parseExactFrame('{"type":"conflated","skipped":17}').skipped, 17);
   assert.equal(parseExactFrame('{"type":"candle","key":"A","close":1.50}').close, "1.50");
 });
