@@ -7,12 +7,12 @@
 #   make setup PYTHON=python3.13      use this Python
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11)
 # A process for each CPU, at most four; each runs whole files and starts a Redis of its own.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: help run test check bench chaos speedups charts setup setup-dev
+.PHONY: help run test check bench chaos parquet speedups charts env setup setup-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -21,6 +21,7 @@ help:
 	@echo "make test   install packages and run all tests (ARGS=\"-k bridge\" for some)"
 	@echo "make check  check format, lint, types, Django settings and migrations"
 	@echo "make bench  run all benchmarks (BENCH=name for one)"
+	@echo "make parquet   install what Arrow and Parquet need"
 	@echo "make speedups  build the optional package in C (needs a compiler and Python's headers)"
 	@echo "make charts  download what draws the dashboard's charts (make run does it, too)"
 	@echo "make chaos  put faults into a running service, check its promises (ARGS=--list)"
@@ -43,7 +44,7 @@ $(VENV)/.created:
 	done; \
 	if [ -z "$$found" ]; then \
 	  echo "Install Python 3.11 or newer, or pass its path: make PYTHON=/path/to/python3.11" >&2; \
-	  echo "(tried: $(PYTHONS))" >&2; exit 1; \
+	  echo '(tried: $(PYTHONS))' >&2; exit 1; \
 	fi; \
 	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
 	  echo "Install venv for $$found (Debian, Ubuntu: apt install python3-venv)" >&2; \
@@ -62,22 +63,20 @@ $(VENV)/.installed-dev: requirements-dev.txt $(wildcard requirements*.txt) | $(V
 	@$(INSTALL) -r requirements-dev.txt
 	@touch $(VENV)/.installed $@
 
-.env: | $(VENV)/.created
-	@key=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') && umask 077 && \
-	  sed "s/^SECRET_KEY=$$/SECRET_KEY=$$key/" .env.example > $@
-	@echo "wrote .env with a new secret key"
+env: | $(VENV)/.created
+	@$(BIN)/python -m config.env_file
 
 # What draws the dashboard's charts. Without a network the server starts without it.
 CHARTS := quotes/screens/static/screens/vendor/lightweight-charts-5.2.1.js
 
-$(CHARTS): | $(VENV)/.installed .env
+$(CHARTS): | $(VENV)/.installed env
 	@umask 022 && $(BIN)/python manage.py get_charts || true
 
 charts: $(CHARTS)
 
-setup: $(VENV)/.installed .env $(CHARTS)
+setup: $(VENV)/.installed env $(CHARTS)
 
-setup-dev: $(VENV)/.installed-dev .env
+setup-dev: $(VENV)/.installed-dev env
 
 run: setup
 	@umask 077 && $(BIN)/python manage.py migrate --verbosity 0
@@ -100,6 +99,10 @@ bench: setup-dev
 
 chaos: setup-dev
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+parquet: setup
+	@$(INSTALL) -r requirements-parquet.txt
+	@echo "installed; a running server uses it at once"
 
 speedups: setup
 	@$(INSTALL) --force-reinstall --no-deps ./speedups

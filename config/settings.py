@@ -10,12 +10,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
+from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
-env.read_env(BASE_DIR / ".env")
+# Set by whoever started the process, not by `.env`.
+SET_OUTSIDE = frozenset(os.environ)
+env.read_env(BASE_DIR / ".env", encoding="utf-8-sig")
 
 
 def required(name: str, how: str) -> str:
@@ -158,13 +161,16 @@ DATABASES = {
     "history": {**env.db_url_config(HISTORY_DATABASE_URL), "TEST": {"DEPENDENCIES": []}},
 }
 DATABASE_ROUTERS = ["quotes.history.router.HistoryRouter"]
+SQLITE_OPTIONS = {
+    # The first has an effect in a new file only: pruning can then give space back.
+    "init_command": "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; "
+    "PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=67108864;",
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+}
 for database in DATABASES.values():
     if database["ENGINE"].endswith("sqlite3"):
-        database["OPTIONS"] = {
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
-        }
+        database["OPTIONS"] = SQLITE_OPTIONS
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CHANNEL_LAYERS = {"default": {"BACKEND": "quotes.layer.QuotesChannelLayer"}}
@@ -183,6 +189,14 @@ AUTH_PASSWORD_VALIDATORS = [
 # programs on the private network, and this machine's own, go on to use it.
 HTTPS = boolean("HTTPS", not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+# Origins of pages whose forms are accepted although the Host header is another, as behind a proxy
+# that changes it.
+CSRF_TRUSTED_ORIGINS = [
+    origin.strip().rstrip("/")
+    for origin in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",")
+    if origin.strip()
+]
+CSRF_FAILURE_VIEW = "config.errors.csrf_failure"
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SILENCED_SYSTEM_CHECKS = ["security.W008"]
@@ -196,13 +210,15 @@ AXES_LOCKOUT_CALLABLE = "quotes.access.middleware.lockout.locked_out"
 AXES_CLIENT_IP_CALLABLE = "quotes.access.middleware.lockout.address_of"
 AXES_VERBOSE = False
 
-# Pages of other sites, for the API alone; sockets are for `quotes/websocket/origins.py`.
+# Pages of other sites, for the API alone; `quotes/websocket/origins.py` decides on sockets, and on
+# pages of this machine (QUOTES_LOCAL_ORIGINS).
 CORS_URLS_REGEX = r"^/(api|openalgo|udf)/|^/widgets\.json$"
 CORS_ALLOWED_ORIGINS = [
     origin.strip().rstrip("/")
     for origin in os.environ.get("QUOTES_ALLOWED_ORIGINS", "").split(",")
     if origin.strip()
 ]
+CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key"]
 CORS_ALLOWED_ORIGIN_REGEXES = [r"^https?://(localhost|127\.0\.0\.1)(:\d+)?$"] if DEBUG else []
 
 LANGUAGE_CODE = "en"

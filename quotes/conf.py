@@ -62,6 +62,12 @@ class QuotesSettings(SettingsGroup):
         3000, "Milliseconds to wait for late ticks before a candle is final.", least=0
     )
     keep_history = Setting("", "Days to keep ticks and candles, such as `ticks=90, NFO:1m=400`.")
+    prune_every_s = Setting(
+        600.0, "Seconds between two runs of the pruner of `serve`, for rules in hours.", least=1.0
+    )
+    min_free_disk_bytes = Setting(
+        1 << 30, "Free bytes on a disk that holds data, below which there is a warning.", least=0
+    )
     history_page_rows = Setting(
         5000, "Rows on a page of history over REST, unless the request sets a lower limit.", least=1
     )
@@ -134,6 +140,9 @@ class QuotesSettings(SettingsGroup):
     )
     allowed_origins = Setting(
         "", "Origins of other sites whose pages may connect, comma-separated."
+    )
+    local_origins = Setting(
+        False, "Let pages of this machine connect: of a file, or of another port of localhost."
     )
 
     doors = Setting(

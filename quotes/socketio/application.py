@@ -12,14 +12,13 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from instruments.errors import quoted
 from quotes.socketio import packets
 from quotes.socketio.connection import Connection
 from quotes.socketio.handover import Siblings
 from quotes.socketio.transport import PlainSocket
 from quotes.websocket.feed.feed import current_feed
 from quotes.websocket.handshake import open_access
-from quotes.websocket.origins import is_allowed
+from quotes.websocket.origins import admitted, refusal
 from quotes.websocket.refusals import HandshakeRefused, send_refusal
 from quotes.websocket.transports.base import EXTENSION
 
@@ -88,14 +87,11 @@ class SocketIO:
         refuse = send_refusal if is_socket else _send_refusal
         cross_origin: list[tuple[bytes, bytes]] = []
         try:
-            if not is_allowed(origin, headers.get(b"host", b"").decode("latin-1")):
-                logger.warning(
-                    "refused a Socket.IO client from the origin %s: to allow it, add it to "
-                    "QUOTES_ALLOWED_ORIGINS (or its host to ALLOWED_HOSTS if it is this server's "
-                    "own)",
-                    quoted(origin),
-                )
+            seen = admitted(scope)
+            if seen is None:
+                logger.warning("refused a Socket.IO client: %s", refusal(origin))
                 raise Refused(_FORBIDDEN, "pages of this origin may not connect")
+            scope = seen
             if origin and not is_socket:
                 cross_origin = _cross_origin(headers[b"origin"])
                 refuse = _refuse_with(cross_origin)

@@ -87,6 +87,28 @@ def test_other_sites_are_told_nothing_unless_they_are_allowed(client: Client, re
     assert "Access-Control-Allow-Origin" not in answer
 
 
+@pytest.mark.parametrize("origin", ["null", "http://localhost:5173"])
+def test_local_pages_read_the_api_and_nothing_else(
+    client: Client, settings: Any, origin: str
+) -> None:
+    """With QUOTES_LOCAL_ORIGINS, without cookies; admin and a page of another site stay closed."""
+    headers = {"Origin": origin, "Host": "localhost:5000"}
+    allow = "Access-Control-Allow-Origin"
+    assert allow not in client.get("/api/prices/A/", headers=headers)
+    settings.QUOTES_LOCAL_ORIGINS = True
+    answer = client.get("/api/prices/A/", headers=headers)
+    assert answer[allow] == origin
+    assert "Access-Control-Allow-Credentials" not in answer
+    preflight = {**headers, "Access-Control-Request-Method": "GET"}
+    assert (
+        "authorization"
+        in client.options("/api/prices/A/", headers=preflight)["Access-Control-Allow-Headers"]
+    )
+    assert allow not in client.get("/admin/login/", headers=headers)
+    foreign = {**headers, "Origin": "https://evil.example"}
+    assert allow not in client.get("/api/prices/A/", headers=foreign)
+
+
 def test_deployment_check_is_clean_and_origins_reach_cors() -> None:
     """`check --deploy` says nothing; the setting of origins is that of the API too."""
     environment = os.environ | {"QUOTES_ALLOWED_ORIGINS": "https://app.example.com/"}
@@ -195,3 +217,40 @@ def test_every_change_leaves_a_line() -> None:
     assert "user asha: is_superuser=True, password changed" in texts
     assert "segment grant deleted: MCX" in texts
     assert "user asha deleted" in texts
+
+
+@pytest.mark.parametrize(
+    ("https", "host", "headers", "text"),
+    [
+        (True, "prices.lan", {"Origin": "http://prices.lan"}, "set HTTPS=false"),
+        (True, "prices.lan", {}, "set HTTPS=false"),
+        (True, "prices.lan", {"Origin": "https://prices.lan"}, "QUOTES_TRUSTED_PROXIES"),
+        (False, "10.0.0.1", {"Origin": "https://prices.lan"}, "CSRF_TRUSTED_ORIGINS"),
+        (False, "prices.lan", {"Origin": "http://["}, "CSRF verification failed"),
+        (False, "prices.lan", {}, "CSRF verification failed"),
+    ],
+)
+def test_a_refused_login_says_what_to_set(
+    settings: Any, https: bool, host: str, headers: dict[str, str], text: str
+) -> None:
+    """Over plain HTTP under another name, behind a proxy that ends TLS, or that changes Host."""
+    settings.ALLOWED_HOSTS = [host]
+    settings.HTTPS = settings.CSRF_COOKIE_SECURE = https
+    browser = Client(enforce_csrf_checks=True)
+    form = {"username": "chief", "password": "x"}
+    answer = browser.post("/admin/login/", form, headers={**headers, "Host": host})
+    assert answer.status_code == 403
+    assert text in answer.content.decode()
+
+
+def test_a_login_over_plain_http_works_when_it_is_allowed(settings: Any) -> None:
+    """With HTTPS=false under any name of the server; the password decides."""
+    settings.ALLOWED_HOSTS = ["prices.lan"]
+    settings.CSRF_COOKIE_SECURE = settings.SESSION_COOKIE_SECURE = False
+    User.objects.create_user("chief", password="correct horse", is_staff=True)
+    browser = Client(enforce_csrf_checks=True)
+    host = {"Host": "prices.lan", "Origin": "http://prices.lan"}
+    browser.get("/admin/login/", headers=host)
+    form = {"username": "chief", "password": "correct horse"}
+    form["csrfmiddlewaretoken"] = browser.cookies["csrftoken"].value
+    assert browser.post("/admin/login/?next=/admin/", form, headers=host).status_code == 302

@@ -14,7 +14,7 @@ from quotes.access.entitlements import CODES, EVERY, OTHER, Grant, entitlements_
 from quotes.access.errors import BadCredentials
 from quotes.access.middleware.proxy_headers import ProxyHeaders, address_group, client_address
 from quotes.runtime.redaction import CleanRecord, scrub
-from quotes.websocket.origins import is_allowed
+from quotes.websocket.origins import admitted, is_allowed, is_local_page
 
 DAY = date(2026, 8, 14)
 DAYS = st.none() | st.dates(DAY - timedelta(days=2), DAY + timedelta(days=2))
@@ -193,3 +193,54 @@ def test_origins(settings: Any, debug: bool, origin: str, allowed: bool) -> None
     settings.ALLOWED_HOSTS = ["prices.example.com"]
     settings.QUOTES_ALLOWED_ORIGINS = "https://app.example.com"
     assert is_allowed(origin, "prices.example.com") is allowed
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "address", "allowed"),
+    [
+        ("null", "localhost:5000", "127.0.0.1", True),
+        ("file://", "localhost:5000", "127.0.0.1", True),
+        ("http://localhost:5173", "localhost:5000", "127.0.0.1", True),
+        ("https://127.0.0.1:8443", "127.0.0.1:5000", "127.0.0.1", True),
+        ("http://[::1]:3000", "[::1]:5000", "::1", True),
+        ("http://LOCALHOST:3000", "LocalHost", "127.0.0.9", True),
+        # A site whose name has the address of this machine.
+        ("null", "evil.example:5000", "127.0.0.1", False),
+        ("http://localhost:5173", "evil.example:5000", "127.0.0.1", False),
+        # A caller on another machine, or behind a proxy.
+        ("null", "localhost:5000", "192.0.2.7", False),
+        ("null", "localhost:5000", "", False),
+        ("http://localhost:5173", "192.0.2.1:5000", "192.0.2.7", False),
+        # A page of another site.
+        ("https://evil.example", "localhost:5000", "127.0.0.1", False),
+        ("http://localhost.evil.example", "localhost:5000", "127.0.0.1", False),
+        ("http://evil.example#localhost", "localhost:5000", "127.0.0.1", False),
+        ("http://localhost@evil.example", "localhost:5000", "127.0.0.1", False),
+        ("chrome-extension://localhost", "localhost:5000", "127.0.0.1", False),
+        ("http://localhost:x", "localhost:5000", "127.0.0.1", False),
+        ("http://[", "localhost:5000", "127.0.0.1", False),
+        ("null", "[", "127.0.0.1", False),
+        ("null", "", "127.0.0.1", False),
+        ("", "localhost:5000", "127.0.0.1", False),
+    ],
+)
+def test_local_pages(settings: Any, origin: str, host: str, address: str, allowed: bool) -> None:
+    """A file and other ports of localhost, by a name of this machine; without the setting none."""
+    assert not is_local_page(origin, host, address)
+    settings.QUOTES_LOCAL_ORIGINS = True
+    assert is_local_page(origin, host, address) is allowed
+
+
+@pytest.mark.parametrize(
+    ("origin", "keeps"), [("http://localhost:5000", True), ("http://localhost:5173", False)]
+)
+def test_local_pages_bring_no_cookies(settings: Any, origin: str, keeps: bool) -> None:
+    """Only the server's own pages act as the user who is logged in."""
+    settings.QUOTES_LOCAL_ORIGINS = True
+    settings.ALLOWED_HOSTS = ["localhost"]
+    headers = {b"host": b"localhost:5000", b"origin": origin.encode(), b"cookie": b"sessionid=1"}
+    scope: dict[str, Any] = {"headers": list(headers.items()), "client": ("127.0.0.1", 1)}
+    seen = admitted(scope)
+    assert seen is not None
+    assert (b"cookie" in dict(seen["headers"])) is keeps
+    assert dict(scope["headers"])[b"cookie"]

@@ -242,6 +242,16 @@ async def test_pages_of_foreign_sites_are_refused(
     assert accepted is allowed
 
 
+@pytest.mark.parametrize("origin", ["null", "file://", "http://localhost:5173"])
+async def test_pages_of_this_machine_may_connect_where_the_setting_says_so(
+    live: LiveServer, settings: pytest.FixtureRequest, origin: str
+) -> None:
+    """A file in a browser, and a development server on another port."""
+    settings.QUOTES_LOCAL_ORIGINS = True  # type: ignore[attr-defined]
+    async with live.client(origin=origin) as client:
+        assert (await client.ask(action="ping"))["type"] == "pong"
+
+
 async def test_published_rubbish_stops_nothing(live: LiveServer, redis: Redis) -> None:
     """A publication that is no tick is counted and dropped; the next tick is shown."""
     async with live.client() as client:

@@ -33,7 +33,8 @@ def require_pyarrow() -> Any:
         import pyarrow
     except ImportError as error:
         raise FormatMissing(
-            "Arrow and Parquet need the package pyarrow: install it, or use CSV or JSON"
+            "Arrow and Parquet need the package pyarrow on the server: run `make parquet` there, "
+            "or use CSV or JSON"
         ) from error
     return pyarrow
 
