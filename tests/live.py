@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from config.asgi import application
 from quotes.bridge.bridge import Bridge
 from quotes.layer import QuotesChannelLayer
-from quotes.serve.processes import UVICORN_HTTP, UVICORN_WEBSOCKETS
+from quotes.serve.uvicorn_process import UVICORN_HTTP, UVICORN_WEBSOCKETS
 from quotes.websocket import frames
 from quotes.websocket.feed.feed import feeds
 from tests.ports import free_port

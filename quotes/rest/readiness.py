@@ -24,6 +24,7 @@ from quotes.kafka.status import (
 )
 from quotes.layer.any_layer import adapted
 from quotes.runtime.background import TaskFailure
+from quotes.runtime.disk_space import disk_problem, free_bytes
 from quotes.runtime.failed_tasks import failed_tasks
 from quotes.store.clients import probing_client
 from quotes.store.memory import RedisMemory
@@ -94,6 +95,8 @@ class Readiness:
         parts["recorder"] = self._ask(self._recorder_state)
         parts["memory"] = self._ask(self._memory_state)
         parts["lanes"] = _lanes_state()
+        parts["disk"] = disk_problem(with_folders=self._with_names) or "ok"
+        self.details["free_disk_bytes"] = min(free_bytes().values(), default=None)
         if kafka_conf.bootstrap_servers and kafka_conf.topic_list:
             parts["kafka"] = self._ask(self._kafka_state)
         if kafka_conf.bootstrap_servers and kafka_conf.produce_topic:

@@ -20,15 +20,21 @@ class CannotListen(Exception):
     """Listening on the address failed; the text says why and what to set."""
 
 
-def open_listeners(host: str, port: int, count: int = 1) -> list[socket.socket]:
-    """Return sockets that listen on one port, one for each server where the system allows it.
+# The sockets of one server: of `localhost`, one for each family of addresses.
+Listener = tuple[socket.socket, ...]
+
+
+def open_listeners(host: str, port: int, count: int = 1) -> list[Listener]:
+    """Return sockets that listen on one port, one listener for each server where that is possible.
 
     On Linux each server gets its own, and the kernel spreads clients evenly: 300 that connect at
     once to four servers split 70 70 71 89, where one socket for all four gave 42 42 51 165
     (uvicorn) and 5 23 103 169 (Daphne). Elsewhere they share one.
 
     Args:
-        host: an address or name of this machine; `::` listens on IPv4 too.
+        host: an address or name of this machine; `localhost` is both of its addresses where the
+            machine has IPv6, `::` listens on IPv4 too, and `0.0.0.0` on `::1`, since programs
+            of this machine may try only that for `localhost`.
         port: 0 for a free one.
 
     Raises:
@@ -48,19 +54,38 @@ def open_listeners(host: str, port: int, count: int = 1) -> list[socket.socket]:
             f"{host!r} is not an address or name of this machine: set --host to one"
         ) from error
     shared = count > 1 and sys.platform == "linux"
-    listeners: list[socket.socket] = []
-    for _ in range(count if shared else 1):
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            if listeners:
-                address = listeners[0].getsockname()
-            bind(listener, address, shared=shared)
-        except OSError as error:
-            for opened in (*listeners, listener):
-                opened.close()
-            raise CannotListen(bind_error_text(error, host, port)) from error
-        listeners.append(listener)
+    listeners: list[Listener] = []
+    opened: list[socket.socket] = []
+
+    def listen(family: int, address: Any) -> socket.socket:
+        opened.append(socket.socket(family, socket.SOCK_STREAM))
+        bind(opened[-1], address, shared=shared)
+        return opened[-1]
+
+    try:
+        for _ in range(count if shared else 1):
+            first = listen(family, address)
+            address = first.getsockname()
+            second = ("::1", address[1])
+            if host in ("localhost", EVERYWHERE[0]) and _exists(second[0]):
+                listeners.append((first, listen(socket.AF_INET6, second)))
+            else:
+                listeners.append((first,))
+    except OSError as error:
+        for one in opened:
+            one.close()
+        raise CannotListen(bind_error_text(error, host, port)) from error
     return listeners
+
+
+def _exists(address: str) -> bool:
+    """Return whether this machine has an IPv6 address."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
 
 
 def bind(listener: socket.socket, address: Any, *, shared: bool) -> None:

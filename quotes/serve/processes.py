@@ -4,7 +4,6 @@
 """
 
 import os
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,17 @@ from quotes.conf import conf
 from quotes.kafka.conf import conf as kafka_conf
 from quotes.serve.child import Child
 from quotes.serve.embedded_redis import MUTED, EmbeddedServer
+from quotes.serve.listening import LOOPBACK, Listener
 from quotes.serve.redis_probe import answers
+from quotes.serve.uvicorn_process import APPLICATION, PING_S
 
-APPLICATION = "config.asgi:application"
-UVICORN_WEBSOCKETS = "quotes.websocket.transports.uvicorn:PriceWebSocketProtocol"
-UVICORN_HTTP = "quotes.websocket.transports.uvicorn:PriceHTTPProtocol"
+UVICORN = "quotes.serve.uvicorn_process"
 DAPHNE = "quotes.websocket.transports.daphne"
-PING_S = 20
+
+# For a laptop on which the simulated market runs day and night: 0.6 GB of ticks, 1.1 GB of candles,
+# and 0.3 GB of the log in Redis's memory (docs/operations.md).
+DEMO_KEEP_HISTORY = "ticks=2h, 1m=30, 3m=30, 5m=30, 10m=30, 15m=90, 30m=90"
+DEMO_LOG_BYTES = 256 << 20
 
 # Stages of the start, ended in the reverse order.
 REDIS, BRIDGE, EDGE = range(3)
@@ -31,7 +34,7 @@ REDIS, BRIDGE, EDGE = range(3)
 class ServeOptions:
     """The options of `manage.py serve`."""
 
-    host: str = "127.0.0.1"
+    host: str = "localhost"
     port: int = 5000
     server: str = "uvicorn"
     workers: int = 1
@@ -42,23 +45,32 @@ class ServeOptions:
 
 def planned_children(
     options: ServeOptions,
-    listeners: Sequence[socket.socket],
+    listeners: Sequence[Listener],
     embedded: EmbeddedServer | None,
     siblings_folder: str = "",
+    keep_history: str | None = None,
 ) -> list[Child]:
     """Return the processes to run; the web servers accept on the listeners, one each or shared.
 
     Args:
         siblings_folder: where the web servers reach each other; empty if there is one.
+        keep_history: rules of retention; None: those of QUOTES_KEEP_HISTORY.
     """
     # PORT: the children print and compare the port that is really used.
-    port = str(listeners[0].getsockname()[1])
+    port = str(listeners[0][0].getsockname()[1])
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PORT": port}
     if siblings_folder:
         environment["QUOTES_SIBLINGS_FOLDER"] = siblings_folder
     if options.demo:
         # Its market never closes.
         environment.setdefault("QUOTES_CANDLES_ALL_HOURS", "true")
+        environment.setdefault("QUOTES_LOG_MAX_BYTES", str(DEMO_LOG_BYTES))
+        if options.host in LOOPBACK:
+            # The first page that a developer writes is a file, or on a port of its own.
+            environment.setdefault("QUOTES_LOCAL_ORIGINS", "true")
+
+    rules = conf.keep_history if keep_history is None else keep_history
+    environment["QUOTES_KEEP_HISTORY"] = rules
 
     def python(name: str, stage: int, *arguments: str, pass_fds: tuple[int, ...] = ()) -> Child:
         return Child(
@@ -86,11 +98,15 @@ def planned_children(
         children.append(python("bridge", BRIDGE, "manage.py", "bridge_prices"))
     if options.recorder:
         children.append(python("recorder", BRIDGE, "manage.py", "record_prices"))
+        if rules.strip():
+            every = ("--every", f"{conf.prune_every_s:g}")
+            children.append(python("pruner", EDGE, "manage.py", "prune_history", *every))
     for number in range(options.workers):
         name = f"web.{number + 1}" if options.workers > 1 else "web"
-        descriptor = listeners[number % len(listeners)].fileno()
-        command = SERVERS[options.server](descriptor)
-        children.append(python(name, EDGE, *command, pass_fds=(descriptor,)))
+        listener = listeners[number % len(listeners)]
+        command = SERVERS[options.server](listener)
+        descriptors = tuple(one.fileno() for one in listener)
+        children.append(python(name, EDGE, *command, pass_fds=descriptors))
     if kafka_conf.bootstrap_servers and kafka_conf.topic_list:
         children.append(python("kafka", EDGE, "manage.py", "consume_kafka"))
     if options.demo:
@@ -98,28 +114,17 @@ def planned_children(
     return children
 
 
-def uvicorn_command(descriptor: int) -> list[str]:
-    """Return the arguments of Python that run one uvicorn process on an inherited socket."""
-    return [
-        *("-m", "uvicorn", APPLICATION, "--fd", str(descriptor)),
-        *("--loop", "uvloop", "--lifespan", "off", "--ws", UVICORN_WEBSOCKETS),
-        *("--http", UVICORN_HTTP),
-        # Compression takes three times the CPU and tens of kilobytes a client for 60-byte frames.
-        *("--ws-per-message-deflate", "false"),
-        *("--ws-max-size", str(conf.max_message_bytes)),
-        *("--ws-ping-interval", str(PING_S), "--ws-ping-timeout", str(PING_S)),
-        # At level info each connection is two lines.
-        *("--no-access-log", "--log-level", "warning", "--no-server-header"),
-        # QUOTES_TRUSTED_PROXIES decides which proxies to trust; uvicorn would trust this machine.
-        "--no-proxy-headers",
-        *("--timeout-graceful-shutdown", "2"),
-    ]
+def uvicorn_command(listener: Listener) -> list[str]:
+    """Return the arguments of Python that run one uvicorn process on inherited sockets."""
+    return ["-m", UVICORN, *(str(one.fileno()) for one in listener)]
 
 
-def daphne_command(descriptor: int) -> list[str]:
-    """Return the arguments of Python that run one Daphne process on an inherited socket."""
+def daphne_command(listener: Listener) -> list[str]:
+    """Return the arguments of Python that run one Daphne process on inherited sockets."""
+    first, *others = (str(one.fileno()) for one in listener)
     return [
-        *("-m", DAPHNE, "--fd", str(descriptor), "--verbosity", "0", "--no-server-name"),
+        *("-m", DAPHNE, "--fd", first, *(f"--ipv6-fd={one}" for one in others)),
+        *("--verbosity", "0", "--no-server-name"),
         # Its default cuts every connection after a day.
         *("--websocket_timeout", "-1", "--websocket_connect_timeout", "5"),
         *("--websocket-max-message-size", str(conf.max_message_bytes)),
@@ -131,7 +136,7 @@ def daphne_command(descriptor: int) -> list[str]:
 
 
 # name of a server -> the arguments of Python that run it
-SERVERS: dict[str, Callable[[int], list[str]]] = {
+SERVERS: dict[str, Callable[[Listener], list[str]]] = {
     "uvicorn": uvicorn_command,
     "daphne": daphne_command,
 }

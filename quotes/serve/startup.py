@@ -6,6 +6,7 @@
 import asyncio
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import sys
@@ -26,8 +27,10 @@ from quotes.serve.console import Console
 from quotes.serve.demo_operator import demo_operator_lines
 from quotes.serve.embedded_redis import EmbeddedServer, embedded_server
 from quotes.serve.listening import EVERYWHERE, LOOPBACK, open_listeners
-from quotes.serve.processes import ServeOptions, planned_children
+from quotes.serve.processes import DEMO_KEEP_HISTORY, ServeOptions, planned_children
 from quotes.serve.redis_probe import NothingListens, RedisAddress, ping
+from quotes.serve.shown_commands import shown_command
+from quotes.serve.stored_data import stored_data_lines
 from quotes.serve.supervisor import OWN_NAME, Supervisor
 
 READY_TIMEOUT_S = 20.0
@@ -54,24 +57,28 @@ def serve(options: ServeOptions) -> None:
         ChildNotReady: the embedded Redis did not start.
     """
     check_database()
-    filled = _fill_master() if options.demo else ""
+    filled, is_simulated = _fill_master() if options.demo else ("", False)
+    keep_history = demo_retention() if is_simulated else conf.keep_history
     embedded = find_redis(settings.REDIS_URL)
     with contextlib.ExitStack() as stack:
         listeners = open_listeners(options.host, options.port, options.workers)
-        for listener in listeners:
-            stack.enter_context(listener)
-        address = listeners[0].getsockname()[:2]
+        for one in itertools.chain.from_iterable(listeners):
+            stack.enter_context(one)
+        address = listeners[0][0].getsockname()[:2]
         siblings_folder = ""
         if options.workers > 1:  # only this user may enter it
             folder = tempfile.TemporaryDirectory(prefix="live-price-", ignore_cleanup_errors=True)
             siblings_folder = stack.enter_context(folder)
-        children = planned_children(options, listeners, embedded, siblings_folder)
+        children = planned_children(options, listeners, embedded, siblings_folder, keep_history)
         console = Console(sys.stdout, [OWN_NAME, *(child.name for child in children)])
 
         async def started() -> None:
             problem = await wait_until_ready(options, address)
             operator = await asyncio.to_thread(_demo_operator, options)
-            for line in ready_lines(options, address, embedded, problem=problem, operator=operator):
+            data = await asyncio.to_thread(stored_data_lines, embedded, keep_history)
+            for line in ready_lines(
+                options, address, embedded, problem=problem, operator=operator, data=data
+            ):
                 console.line(OWN_NAME, line)
 
         try:
@@ -95,17 +102,31 @@ def _demo_operator(options: ServeOptions) -> list[str]:
         connections["default"].close()
 
 
-def _fill_master() -> str:
-    """Put the simulated instruments into a master that has no others; return what was done."""
+def demo_retention() -> str:
+    """Return how long the demo keeps history: as QUOTES_KEEP_HISTORY says, or what fits a laptop.
+
+    A server's database may hold more than a demo: there nothing is dropped without the setting.
+    """
+    if "QUOTES_KEEP_HISTORY" in os.environ:  # an empty one keeps everything
+        return conf.keep_history
+    return DEMO_KEEP_HISTORY if connections["history"].vendor == "sqlite" else ""
+
+
+def _fill_master() -> tuple[str, bool]:
+    """Put the simulated instruments into a master that has no others.
+
+    Returns:
+        What was done, and whether the master has simulated instruments alone.
+    """
     try:
         count = simulated_master_fill(today=today_in_india())
     except DatabaseError as error:
-        return f"the master has no simulated instruments: {error}"
+        return f"the master has no simulated instruments: {error}", False
     finally:
         connections["default"].close()
     if count is None:
-        return "the instrument master is yours: it gets no simulated instruments"
-    return f"the instrument master has the {count} instruments of the simulated market"
+        return "the instrument master is yours: it gets no simulated instruments", False
+    return f"the instrument master has the {count} instruments of the simulated market", True
 
 
 def check_database() -> None:
@@ -214,19 +235,18 @@ def ready_lines(
     *,
     problem: str = "",
     operator: Sequence[str] = (),
+    data: Sequence[str] = (),
 ) -> list[str]:
     """Return the lines that say what to open, how to publish and how to stop.
 
     Args:
         operator: lines about the account for admin.
+        data: lines about the data on this machine.
     """
     where = f"{shown_host(options)}:{address[1]}"
     redis = str(RedisAddress.from_url(settings.REDIS_URL))
     if embedded:
-        redis += f" (embedded, files in {os.path.relpath(embedded.folder, settings.BASE_DIR)})"
-    python = os.path.relpath(sys.executable)
-    if python.startswith(".."):
-        python = "python"
+        redis += " (embedded)"
     lines = [
         f"not ready yet, see the lines above: {problem}" if problem else "ready",
         f"  page       http://{where}/",
@@ -235,7 +255,8 @@ def ready_lines(
         f"  admin      http://{where}/admin/",
         *operator,
         f"  Redis      {redis}",
-        f"  publish    {python} manage.py publish_price AAPL 189.45",
+        *data,
+        f"  publish    {shown_command('publish_price', 'AAPL', '189.45')}",
         "  stop       Ctrl-C",
     ]
     if options.host in LOOPBACK:
@@ -243,5 +264,10 @@ def ready_lines(
     elif all(host in (*LOOPBACK, "[::1]") for host in settings.ALLOWED_HOSTS):
         lines.append(
             "other machines are refused: add the name or address of this one to ALLOWED_HOSTS"
+        )
+    elif settings.HTTPS:
+        lines.append(
+            "log-in from other machines needs HTTPS (docs/operations.md), or HTTPS=false in .env "
+            "on a network that you trust"
         )
     return lines

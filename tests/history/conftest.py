@@ -13,7 +13,7 @@ from django.db.utils import load_backend
 from psycopg import sql
 from pytest_django import DjangoDbBlocker
 
-from config.settings import env
+from config.settings import SQLITE_OPTIONS, env
 from quotes.history.router import ALIAS
 from quotes.history.tables.partitions import EXISTING
 from tests.postgres import PostgresServer
@@ -38,14 +38,9 @@ def use(url: str) -> None:
     connections[ALIAS].close()
     # What Django adds to settings, without that of another engine.
     kept = {key: connections[ALIAS].settings_dict[key] for key in ("CONN_HEALTH_CHECKS", "TEST")}
-    sqlite = {
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-    }
     values = {
         **{"ATOMIC_REQUESTS": False, "AUTOCOMMIT": True, "CONN_MAX_AGE": 0, "TIME_ZONE": None},
-        **{"OPTIONS": sqlite if url.startswith("sqlite") else {}, "HOST": "", "PORT": ""},
+        **{"OPTIONS": SQLITE_OPTIONS if url.startswith("sqlite") else {}, "HOST": "", "PORT": ""},
         **{"USER": "", "PASSWORD": ""},
         **kept,
         **env.db_url_config(url),

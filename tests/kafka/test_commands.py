@@ -119,7 +119,7 @@ def test_serve_runs_a_consumer_where_there_is_kafka(settings: Any) -> None:
             return 0
 
     def names() -> list[str]:
-        return [child.name for child in planned_children(ServeOptions(), [Listener()], None)]  # type: ignore[list-item]
+        return [child.name for child in planned_children(ServeOptions(), [(Listener(),)], None)]  # type: ignore[list-item]
 
     assert names() == ["bridge", "recorder", "web"]
     settings.KAFKA_BOOTSTRAP_SERVERS, settings.KAFKA_TOPICS = "localhost:9092", "prices"

@@ -30,9 +30,12 @@ def database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def serve(database_url: str, tmp_path: Path) -> Callable[..., Program]:
-    """Start manage.py serve without bridge and recorder, with a Redis port that is free."""
+    """Start manage.py serve without bridge and recorder, with a Redis port that is free.
 
-    def start(*options: str, **environment: str) -> Program:
+    With `whole=True` it has both.
+    """
+
+    def start(*options: str, whole: bool = False, **environment: str) -> Program:
         environment = {
             "DATABASE_URL": database_url,
             "HISTORY_DATABASE_URL": database_url,
@@ -41,7 +44,8 @@ def serve(database_url: str, tmp_path: Path) -> Callable[..., Program]:
             "PORT": str(free_port()),
             **environment,
         }
-        command = [sys.executable, "manage.py", "serve", "--no-bridge", "--no-recorder", *options]
+        apart = () if whole else ("--no-bridge", "--no-recorder")
+        command = [sys.executable, "manage.py", "serve", *apart, *options]
         return Program(command, **environment)
 
     return start

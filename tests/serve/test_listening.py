@@ -1,10 +1,12 @@
+import itertools
 import socket
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
-from quotes.serve.listening import CannotListen, open_listeners
+from quotes.serve import listening
+from quotes.serve.listening import CannotListen, Listener, open_listeners
 from tests.ports import free_port
 
 
@@ -39,8 +41,9 @@ def test_an_address_of_another_machine_is_named(host: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("host", "reached_at"),
     [
-        ("localhost", ["127.0.0.1"]),
-        ("0.0.0.0", ["127.0.0.1"]),
+        ("127.0.0.1", ["127.0.0.1"]),
+        ("localhost", ["::1", "127.0.0.1"]),
+        ("0.0.0.0", ["::1", "127.0.0.1"]),
         ("::1", ["::1"]),
         ("::", ["::1", "127.0.0.1"]),
     ],
@@ -51,11 +54,11 @@ def test_every_listener_is_reached_by_one_port(
     """Servers share the port; what they accept sends at once (no Nagle)."""
     with ExitStack() as stack:
         listeners = open_listeners(host, free_port(), count)
-        for listener in listeners:
-            stack.enter_context(listener)
-            listener.setblocking(False)
-        port = listeners[0].getsockname()[1]
-        assert {listener.getsockname()[1] for listener in listeners} == {port}
+        for one in itertools.chain.from_iterable(listeners):
+            stack.enter_context(one)
+            one.setblocking(False)
+        port = listeners[0][0].getsockname()[1]
+        assert {one.getsockname()[1] for listener in listeners for one in listener} == {port}
         assert len(listeners) == (count if sys.platform == "linux" else 1)
         accepted_by = set()
         for number in range(200):
@@ -70,11 +73,18 @@ def test_every_listener_is_reached_by_one_port(
         assert accepted_by == set(range(len(listeners)))
 
 
-def accept(listeners: list[socket.socket]) -> tuple[int, socket.socket]:
+def accept(listeners: list[Listener]) -> tuple[int, socket.socket]:
     """Accept one connection from whichever listener has it."""
     for index, listener in enumerate(listeners):
-        try:
-            return index, listener.accept()[0]
-        except BlockingIOError:
-            continue
+        for one in listener:
+            with suppress(BlockingIOError):
+                return index, one.accept()[0]
     raise AssertionError("no listener has a connection")
+
+
+def test_a_machine_without_ipv6_listens_on_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`localhost` is then one address."""
+    monkeypatch.setattr(listening, "_exists", lambda address: False)
+    ((only,),) = open_listeners("localhost", 0)
+    with only:
+        assert only.getsockname()[0] == "127.0.0.1"

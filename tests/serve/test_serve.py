@@ -1,6 +1,8 @@
 """manage.py serve, with real servers; the bridge and the market have tests of their own."""
 
+import contextlib
 import http.client
+import itertools
 import json
 import os
 import re
@@ -75,6 +77,9 @@ def check_pages_and_end(program: Program, *, least: int) -> None:
     pages = re.findall(r"http://\S+", program.text)
     assert len(pages) == 3
     assert all(status_of(page) < 500 for page in pages)
+    for address in ("127.0.0.1", "[::1]"):  # what `localhost` may mean
+        page = pages[0].replace("localhost", address)
+        assert status_of(page) < 500
     assert not any("hush" in process.arguments for process in processes().values())
     started = descendants(program.process.pid)
     assert len(started) >= least
@@ -237,9 +242,26 @@ def test_the_plan_has_the_bridge_before_what_feeds_it() -> None:
         ("market", 2),
     ]
     for child, listener in zip(children[2:4], listeners, strict=False):
-        assert child.pass_fds == (listener.fileno(),)
-    for listener in listeners:
-        listener.close()
+        assert child.pass_fds == tuple(one.fileno() for one in listener)
+    for one in itertools.chain.from_iterable(listeners):
+        one.close()
+
+
+@pytest.mark.parametrize(
+    ("demo", "host", "local"),
+    [(True, "localhost", "true"), (True, "0.0.0.0", None), (False, "localhost", None)],
+)
+def test_a_demo_of_this_machine_lets_its_pages_connect(
+    monkeypatch: pytest.MonkeyPatch, demo: bool, host: str, local: str | None
+) -> None:
+    """A file in a browser, another port of localhost: with --demo on loopback alone."""
+    monkeypatch.delenv("QUOTES_LOCAL_ORIGINS", raising=False)
+    with contextlib.ExitStack() as stack:
+        listeners = open_listeners(host, 0)
+        for one in listeners[0]:
+            stack.enter_context(one)
+        for child in planned_children(ServeOptions(demo=demo, host=host), listeners, None):
+            assert (child.environment or {}).get("QUOTES_LOCAL_ORIGINS") == local
 
 
 @pytest.mark.parametrize(
@@ -263,20 +285,28 @@ def test_the_address_shown_is_one_that_opens(
 
 
 @pytest.mark.parametrize(
-    ("host", "allowed", "line"),
+    ("host", "allowed", "https", "line"),
     [
         (
             "127.0.0.1",
             ["localhost"],
+            True,
             "only this machine can connect; to let others in, start with --host 0.0.0.0",
         ),
-        ("0.0.0.0", ["localhost", "[::1]"], "add the name or address of this one to ALLOWED_HOSTS"),
-        ("0.0.0.0", ["*"], "stop       Ctrl-C"),
+        (
+            *("0.0.0.0", ["localhost", "[::1]"], True),
+            "add the name or address of this one to ALLOWED_HOSTS",
+        ),
+        ("0.0.0.0", ["*"], False, "stop       Ctrl-C"),
+        ("0.0.0.0", ["prices.lan"], True, "or HTTPS=false in .env"),
     ],
 )
-def test_who_can_connect_is_said(settings: Any, host: str, allowed: list[str], line: str) -> None:
-    """The last line says whether other machines get in, and what to set."""
+def test_who_can_connect_is_said(
+    settings: Any, host: str, allowed: list[str], https: bool, line: str
+) -> None:
+    """The last line says whether other machines get in, may log in, and what to set."""
     settings.ALLOWED_HOSTS = allowed
+    settings.HTTPS = https
     assert line in ready_lines(ServeOptions(host=host), (host, 5000), None)[-1]
 
 

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from quotes.serve.processes import DAPHNE, UVICORN_HTTP, UVICORN_WEBSOCKETS
+from quotes.serve.processes import DAPHNE
+from quotes.serve.uvicorn_process import UVICORN_HTTP, UVICORN_WEBSOCKETS
 from tests.live import LiveServer
 from tests.ports import free_port
 from tests.waiting import DEADLINE_S, wait_until

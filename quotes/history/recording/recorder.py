@@ -26,6 +26,7 @@ from quotes.history.recording.day_statistics import DayStatistics
 from quotes.history.recording.log_reader import BatchReader
 from quotes.history.recording.splitting import store_in_parts
 from quotes.history.recording.writer import Fenced, HistoryWriter, StoredBatch
+from quotes.runtime.disk_space import DiskWatch
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress
 from quotes.runtime.redaction import scrub
@@ -121,6 +122,7 @@ class Recorder:
         self._reported_at = time.monotonic()
         self._checked_at = time.monotonic()
         self._progress: Progress | None = None
+        self._disks = DiskWatch()
 
     def run(self) -> None:
         """Record, or stand by, until interrupted."""
@@ -338,3 +340,4 @@ class Recorder:
         if time.monotonic() - self._reported_at >= conf.report_interval_s:
             self._reported_at = time.monotonic()
             self._report(self.counters.line())
+            self._disks.check()

@@ -31,8 +31,8 @@ class Command(CommandWithExamples):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--host",
-            default="127.0.0.1",
-            help="address to listen on; default: 127.0.0.1, this machine only; 0.0.0.0: all",
+            default="localhost",
+            help="address to listen on; default: localhost, this machine only; 0.0.0.0: all",
         )
         parser.add_argument(
             "--port",

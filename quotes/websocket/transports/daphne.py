@@ -9,10 +9,13 @@ Daphne and Twisted, so it refuses versions that it was not tested with.
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import daphne
 import twisted
@@ -193,8 +196,22 @@ class PriceServer(Server):
     HTTP has deadlines, and answers wait for clients that take them slowly.
     """
 
+    ipv6_descriptors: Sequence[int] = ()
     _ws_factory: Any = None
     _http_factory: Any = None
+
+    def run(self) -> None:
+        # Daphne has chosen the reactor by now.
+        from twisted.internet import reactor
+
+        def accept_ipv6() -> None:
+            for descriptor in self.ipv6_descriptors:
+                os.set_blocking(descriptor, False)
+                adopt(descriptor, socket.AF_INET6, self.http_factory)
+
+        adopt = cast(Any, reactor).adoptStreamPort
+        cast(Any, reactor).callWhenRunning(accept_ipv6)
+        super().run()
 
     @property
     def http_factory(self) -> Any:
@@ -244,8 +261,15 @@ class PriceCommandLineInterface(CommandLineInterface):
 
 
 def main() -> None:
-    """Run Daphne with the options of the command line, until it ends."""
-    sys.exit(PriceCommandLineInterface().run(sys.argv[1:]))
+    """Run Daphne with the options of the command line, until it ends.
+
+    `--ipv6-fd`, which may be repeated, is a further socket to accept on: `--fd` takes one, of IPv4.
+    """
+    own = ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--ipv6-fd", type=int, action="append", default=[])
+    options, others = own.parse_known_args()
+    PriceServer.ipv6_descriptors = options.ipv6_fd
+    sys.exit(PriceCommandLineInterface().run(others))
 
 
 if __name__ == "__main__":
