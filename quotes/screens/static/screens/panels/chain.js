@@ -27,6 +27,10 @@ export class ChainPanel {
     app.events.addEventListener("prefers", (event) => {
       if (event.detail?.name === "language") this.translate();
     });
+    // Who logs in may see what was refused.
+    app.client.on("authenticated", () => {
+      if (this.instrument !== null && this.root.dataset.state === "error") this.find();
+    });
   }
 
   show(instrument) {

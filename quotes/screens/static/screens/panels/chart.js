@@ -57,6 +57,8 @@ export class ChartPanel {
     );
     const newest = this.button("chart.newest", () => this.drawing?.showNewest());
     this.legend = element("p", { class: "chart-legend" });
+    this.warning = element("p", { class: "chart-warning" });
+    this.warning.hidden = true;
     this.canvas = element("div", { class: "chart-canvas", "aria-hidden": "true" });
     this.message = element("div", { class: "chart-message", role: "status" });
     this.summary = element("p", { class: "unseen", id: "chart-summary" });
@@ -79,7 +81,7 @@ export class ChartPanel {
         newest,
       ),
       this.legend,
-      element("div", { class: "chart-place" }, this.area, this.message),
+      element("div", { class: "chart-place" }, this.area, this.message, this.warning),
       this.summary,
       element("p", { class: "unseen", id: "chart-keys", t: "chart.keys" }),
       this.spoken,
@@ -173,6 +175,7 @@ export class ChartPanel {
     this.previousClose = undefined;
     this.lastPrice = null;
     this.liveError = null;
+    this.warning.hidden = true;
     this.isKnown = true;
     this.say("loading", this.app.t("chart.loading"));
     this.drawAll(true);
@@ -331,8 +334,11 @@ export class ChartPanel {
     this.wasOpen = state === "open";
   }
 
+  // Live candles are refused, to people who see prices late, for example: past ones may remain.
   refuse(error) {
     this.liveError = error;
+    write(this.warning, this.app.t("chart.only_past", { message: error.message }));
+    this.warning.hidden = false;
     if (this.candles.length === 0 && !this.isReading) this.sayEmpty(this.turn);
     this.describe();
   }

@@ -144,6 +144,7 @@ export const english = {
   "chart.failed": "The past candles could not be read: {message}",
   "chart.refused": "You may not see this history: {message}",
   "chart.live_refused": "There are no candles: {message}",
+  "chart.only_past": "Past candles only: {message}",
   "chart.unknown": "No instrument and no publisher has the name {name}, so it has no history.",
   "chart.no_recorder": "No candles are stored, because the recorder does not work: {message}",
   "chart.empty": "No candles of {name} are stored. They begin with its next price.",

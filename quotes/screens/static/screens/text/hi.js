@@ -144,6 +144,7 @@ export const hindi = {
   "chart.failed": "पिछली कैंडल नहीं पढ़ी जा सकीं: {message}",
   "chart.refused": "आपको यह इतिहास देखने की अनुमति नहीं है: {message}",
   "chart.live_refused": "कैंडल नहीं हैं: {message}",
+  "chart.only_past": "केवल पिछली कैंडल: {message}",
   "chart.unknown": "{name} नाम का न कोई इंस्ट्रूमेंट है, न कोई प्रकाशक, इसलिए इसका इतिहास नहीं है।",
   "chart.no_recorder": "कैंडल सहेजी नहीं गई हैं, क्योंकि रिकॉर्डर काम नहीं कर रहा है: {message}",
   "chart.empty": "{name} की कोई कैंडल सहेजी नहीं गई है। अगले भाव से शुरू होंगी।",
