@@ -181,7 +181,7 @@ export class ChartPanel {
     this.drawAll(true);
     // Live candles first: what comes while past ones are read is joined with them by their start.
     const live = client.subscribe([key], { candles: interval });
-    const prices = client.subscribe([key], { mode: "full" });
+    const prices = client.subscribe([key], { mode: "quote" });
     this.ends = [
       live.on("candle", (candle) => this.takeLive(candle)),
       live.on("subscribed", ({ known }) => (this.isKnown = known)),

@@ -53,6 +53,7 @@ export class DepthPanel {
       }),
       () => prices.close(),
     ];
+    this.readLatest(instrument.key);
     this.readDay(instrument.key);
   }
 
@@ -121,6 +122,20 @@ export class DepthPanel {
       this.drawing = 0;
       this.draw();
     });
+  }
+
+  // The whole latest price: where the watch list has the symbol already, with fewer fields, live
+  // prices have all of them from the next one on.
+  async readLatest(key) {
+    try {
+      const { prices } = await this.app.rest.prices([key]);
+      const price = prices[0];
+      if (this.instrument?.key !== key || price === undefined) return;
+      if (this.tick !== null && this.tick.timestamp > price.timestamp) return;
+      this.take({ ...price, ...this.tick });
+    } catch {
+      // the live price says what is wrong
+    }
   }
 
   // Today's candle of a day, for publishers that do not send open, high and low; and the last close.
