@@ -36,8 +36,10 @@ from quotes.store.redis_clock import MACHINE, redis_clock
 logger = logging.getLogger(__name__)
 _warn = RateLimitedWarnings(logger)
 
-# Rates are those of the last interval of this length.
-_SAMPLE_S = 5.0
+# Rates are those since the last report, if that was made at least and at most this time ago; else
+# those since the start.
+_LEAST_INTERVAL_S = 1.0
+_MOST_INTERVAL_S = 60.0
 _RETRY_S = 1.0
 # Requests that are answered at a time; others are dropped: an operator's page asks again.
 _MAX_ANSWERS = 4
@@ -47,6 +49,10 @@ _STEP = 50
 
 class ReportedClient(Protocol):
     """A client's session, as far as operators see it. Nothing here waits."""
+
+    @property
+    def written_bytes(self) -> int:
+        """How many bytes were written to the client, as far as its transport counts them."""
 
     def report(self) -> ConnectionRow:
         """Return what operators see of the connection."""
@@ -59,11 +65,37 @@ class ReportedClient(Protocol):
 
 
 class Totals(NamedTuple):
-    """Counters of a process since its start."""
+    """Counters of a process since its start.
+
+    Attributes:
+        sent_bytes: those written to clients that are no more, or to all.
+    """
 
     prices: int = 0
     messages: int = 0
     sent_bytes: int = 0
+
+
+class Rates:
+    """What comes in and goes out in a second, from counters that are read when somebody asks."""
+
+    def __init__(self, now: float) -> None:
+        self._began_at = self._read_at = now
+        self._totals = Totals()
+        self._per_s = (0.0, 0.0, 0.0)
+
+    def take(self, now: float, totals: Totals) -> tuple[float, float, float]:
+        """Return the rates; those before if they are younger than the least interval."""
+        since, before = self._read_at, self._totals
+        if now - since < _LEAST_INTERVAL_S:
+            return self._per_s
+        if now - since > _MOST_INTERVAL_S:
+            since, before = self._began_at, Totals()
+        prices, messages, sent = (
+            max(0, b - a) / (now - since) for a, b in zip(before, totals, strict=True)
+        )
+        self._read_at, self._totals, self._per_s = now, totals, (prices, messages, sent)
+        return self._per_s
 
 
 class ConnectionReports:
@@ -72,7 +104,7 @@ class ConnectionReports:
     Args:
         process: the name of this process.
         clients: all connected clients.
-        totals: returns the counters; called every few seconds.
+        totals: returns the counters, with the bytes of clients that are no more.
         failed_clients: returns how many clients could not be served.
     """
 
@@ -98,8 +130,7 @@ class ConnectionReports:
         self._began_at = redis_clock.now_ms()
         self._link: RedisLink | None = None
         self._under_way = 0
-        self._sample = (self._loop.time(), Totals())
-        self._rates = (0.0, 0.0, 0.0)
+        self._rates = Rates(self._loop.time())
 
     async def run(self) -> None:
         """Answer requests; while Redis is down, try to reach it again."""
@@ -111,24 +142,10 @@ class ConnectionReports:
                 )
                 try:
                     await self._link.subscribe(requests_channel())
-                    while not lost.is_set():
-                        self._take_sample()
-                        with contextlib.suppress(TimeoutError):
-                            async with asyncio.timeout(_SAMPLE_S):
-                                await lost.wait()
+                    await lost.wait()
                 finally:
                     self._link.close()
             await asyncio.sleep(_RETRY_S)
-
-    def _take_sample(self) -> None:
-        """Note the rates since the last sample."""
-        before_at, before = self._sample
-        now_at, now = self._loop.time(), self._totals()
-        self._sample = (now_at, now)
-        seconds = now_at - before_at
-        if seconds > _RETRY_S:
-            prices, messages, sent = (b - a for a, b in zip(before, now, strict=True))
-            self._rates = (prices / seconds, messages / seconds, max(0, sent) / seconds)
 
     def _take(self, messages: PublishedMessages) -> None:
         for _, payload in messages:
@@ -158,36 +175,40 @@ class ConnectionReports:
 
     def report(self, query: ConnectionQuery) -> Steps[ProcessReport]:
         """Return the answer to a request; close the connection that it names, if it is here."""
-        clients = list(self._clients())
-        matching: list[ConnectionRow] = []
-        slow, closed = 0, False
+        clients, totals = list(self._clients()), self._totals()
+        rows: list[ConnectionRow] = []
+        matching, slow, sent, closed = 0, 0, totals.sent_bytes, False
         for chunk in chunks(clients, _STEP):
             for client in chunk:
                 row = client.report()
                 slow += row.is_slow
+                sent += client.written_bytes
                 if query.close and row.id == query.connection:
                     client.close_by_operator()
                     closed = True
                 if query.matches(row) and (
                     not query.symbol or client.is_subscribed_to(query.symbol)
                 ):
-                    matching.append(row)
+                    matching += 1
+                    rows.append(row)
+            rows = most_interesting(rows, query.limit)
             yield
         top_symbols = (yield from self._top_symbols()) if query.limit else []
-        prices, messages, sent = self._rates
+        totals = totals._replace(sent_bytes=sent)
+        prices_per_s, messages_per_s, bytes_per_s = self._rates.take(self._loop.time(), totals)
         return ProcessReport(
             self._process,
             machine=MACHINE,
             pid=os.getpid(),
             began_at=self._began_at,
             connections=len(clients),
-            matching=len(matching),
+            matching=matching,
             slow=slow,
-            rows=most_interesting(matching, query.limit),
+            rows=rows,
             top_symbols=top_symbols,
-            prices_per_s=round(prices, 1),
-            messages_per_s=round(messages, 1),
-            bytes_per_s=round(sent),
+            prices_per_s=round(prices_per_s, 1),
+            messages_per_s=round(messages_per_s, 1),
+            bytes_per_s=round(bytes_per_s),
             failed_clients=self._failed_clients(),
             closed=closed,
         )

@@ -248,8 +248,7 @@ class Feed:
 
     def _totals(self) -> Totals:
         """Return the counters of this process."""
-        written = sum(one.written_bytes for one in self.listeners)
-        return Totals(self._decoder.decoded, self.client_messages, self.ended_bytes + written)
+        return Totals(self._decoder.decoded, self.client_messages, self.ended_bytes)
 
     # -- its tasks ------------------------------------------------------------------------------
 
