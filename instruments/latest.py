@@ -24,15 +24,11 @@ REST_S = 5.0
 
 
 class PublishedPrice(Protocol):
-    """The newest price of an instrument."""
+    """The newest price of an instrument; it may have the day's `volume` as well."""
 
     @property
     def price(self) -> Decimal:
         """In rupees, with the digits that were published."""
-
-    @property
-    def volume(self) -> int | None:
-        """The volume of the day; None if it is not published."""
 
     @property
     def timestamp(self) -> int:

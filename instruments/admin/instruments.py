@@ -99,8 +99,7 @@ class InstrumentAdmin(UploadPages):
 
     @admin.display(description="volume")
     def volume(self, instrument: Instrument) -> str | None:
-        latest = getattr(instrument, "latest", None)
-        volume = None if latest is None else latest.volume
+        volume = getattr(getattr(instrument, "latest", None), "volume", None)
         return None if volume is None else grouped(volume)
 
     @admin.display(description="name", ordering="name")

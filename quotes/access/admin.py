@@ -35,7 +35,7 @@ class GrantInline(TabularInline):
 
     model = SegmentGrant
     extra = 0
-    fields = ("segment", "delay_minutes", "valid_from", "valid_until")
+    fields = ("segment", "delay_minutes", "valid_from", "valid_until", "is_whole")
 
 
 class ProfileInline(StackedInline):
