@@ -165,11 +165,24 @@ async def test_two_names_of_one_instrument(prices: PriceClient[float], redis: Re
     await until_listed(prices)
 
 
-async def test_other_options_need_another_client(prices: PriceClient[float]) -> None:
-    """An instrument has one mode per connection: the second one is refused, and says why."""
-    prices.subscribe("RELIANCE")
-    with pytest.raises(SymbolError, match="another mode or conflate"):
-        await prices.subscribe("NSE:RELIANCE", mode="ltp").ready()
+async def test_subscriptions_with_other_options_get_the_richer(
+    prices: PriceClient[float], redis: Redis
+) -> None:
+    """The server has an instrument once: with all fields, and every tick, if one wants them."""
+    publish(redis, "RELIANCE", message("RELIANCE", "1", MOMENT + 1, bid=5))
+    brief = prices.subscribe("RELIANCE", mode="ltp")
+    assert (await some(brief, 1))[0].bid is None
+    whole = prices.subscribe("NSE:RELIANCE", conflate=False)
+    await whole.ready()
+    for number in (2, 3):
+        text = message("RELIANCE", str(number), MOMENT + number, bid=6)
+        publish(redis, "RELIANCE", text)
+    found = await some(whole, 3)
+    assert [one.price for one in found] == [1, 2, 3] and found[2].bid == 6
+    assert [one.price for one in await some(brief, 2)] == [2, 3]
+    brief.close()
+    publish(redis, "RELIANCE", message("RELIANCE", "4", MOMENT + 4))
+    assert (await some(whole, 1))[0].price == 4
 
 
 async def test_names_are_added_and_removed(prices: PriceClient[float], redis: Redis) -> None:
@@ -393,6 +406,7 @@ async def test_states_are_events(live: LiveServer) -> None:
         (lambda client: client.subscribe("x" * 201), ValueError),
         (lambda client: client.subscribe("A", history=-1), ValueError),
         (lambda client: client.subscribe("A", history=1001), ValueError),
+        (lambda client: client.subscribe("A", mode="all"), ValueError),
         (lambda client: client.on(Tick, 7), TypeError),
         (lambda client: PriceClient("ftp://host"), ValueError),
         (lambda client: PriceClient(""), ValueError),

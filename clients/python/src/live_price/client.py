@@ -21,7 +21,8 @@ from live_price.errors import (
 )
 from live_price.handlers import Handlers
 from live_price.reading import Reader, market_status
-from live_price.registry import ChainRequest, Options, Registry, Route, refusal_of
+from live_price.registry import Registry, refusal_of
+from live_price.routes import ChainRequest, Options, Route
 from live_price.subscription import Subscription
 from live_price.tokens import Token, TokenSource
 from live_price.values import (
@@ -311,8 +312,10 @@ class PriceClient(Generic[N]):
             segment: restrict bare names to a segment.
             buffer: for this subscription; default: the client's.
         """
+        if mode not in (None, "ltp", "quote", "full"):
+            raise ValueError(f"mode must be ltp, quote or full, got {mode!r}")
         if not isinstance(history, int) or not 0 <= history <= 1000:
-            raise ValueError(f"history must be from 0 to 1000, got {history!r}")
+            raise ValueError(f"history must be from 0 to 1000, got {history!r:.75}")
         options = Options(mode, conflate, candles or "", history, resume, segment)
         return Subscription(self, _some(names), options, buffer=buffer or self._buffer)
 

@@ -5,19 +5,17 @@ subscription is a `Route`; routes of the same instrument share a `Stream`, to wh
 subscribes the connection once.
 """
 
-import enum
 import itertools
 import json
 import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol
+from typing import Any, Generic
 
 from live_price.errors import PriceError, SymbolError, error_of
-from live_price.positions import Position
 from live_price.reading import Reader, key_of
+from live_price.routes import Options, Route, RouteState, Sink, Stream
 from live_price.values import ChainMoved, History, N, Recovered, Subscribed
 
 # Well below what a server takes; a position takes about 70 bytes.
@@ -27,91 +25,6 @@ _MINUTE_MS = 60_000
 # Refused for now: asked for again on the same connection.
 _RETRIED = frozenset({429, 500, 503})
 _ALREADY = 409
-
-
-class Sink(Protocol):
-    """A subscription, as far as the registry is concerned."""
-
-    def put(self, label: object, event: Any) -> None:
-        """Take an event; of those with one label only the newest has to stay."""
-
-    def settle(self) -> None:
-        """Take note that names were accepted or refused."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How the names of one subscription are subscribed."""
-
-    mode: str | None = None
-    conflate: bool = True
-    candles: str = ""
-    history: int = 0
-    resume: bool = True
-    segment: str = ""
-
-
-@dataclass(frozen=True)
-class ChainRequest:
-    """An option chain."""
-
-    underlying: str
-    expiry: str | None = None
-    segment: str = ""
-    strikes_around: int | None = None
-    follow: bool = False
-
-    def values(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"underlying": self.underlying}
-        for name in ("expiry", "segment", "strikes_around"):
-            if (value := getattr(self, name)) not in (None, ""):
-                found[name] = value
-        return {**found, "follow": True} if self.follow else found
-
-
-class RouteState(enum.Enum):
-    NEW = "new"  # to be sent
-    SENT = "sent"  # without an answer yet
-    ON = "on"
-    REJECTED = "rejected"
-
-
-@dataclass(eq=False)
-class Route:
-    """One name of one subscription, or one of its option chains.
-
-    Attributes:
-        streams: one, or those of an option chain.
-        is_dropped: its subscription does not want it any more.
-    """
-
-    sink: Sink
-    name: str
-    options: Options
-    chain: ChainRequest | None = None
-    state: RouteState = RouteState.NEW
-    streams: set["Stream"] = field(default_factory=set)
-    chain_id: tuple[Any, ...] = ()
-    error: SymbolError | None = None
-    is_dropped: bool = False
-
-
-@dataclass(eq=False)
-class Stream:
-    """An instrument's prices, or its candles of one interval.
-
-    Attributes:
-        owner: the route by which the server has it; None: the server does not have it.
-        candle: start and values of the last candle.
-    """
-
-    candles: str
-    key: str
-    position: Position = field(default_factory=Position)
-    routes: list[Route] = field(default_factory=list)
-    owner: Route | None = None
-    last: dict[str, Any] | None = None
-    candle: dict[str, Any] | None = None
 
 
 _Pending = dict[str, list[Route]]
@@ -420,18 +333,23 @@ class Registry(Generic[N]):
         """Let a route have what the connection has by another one."""
         stream = self._stream(route.options.candles, key)
         owner = stream.owner
-        if owner is not None and owner is not route:
-            theirs, ours = owner.options, route.options
-            if (theirs.mode, theirs.conflate) != (ours.mode, ours.conflate):
-                message = (
-                    "this client has it with another mode or conflate already: "
-                    "use a client of its own"
-                )
-                self._reject(route, SymbolError(message, _ALREADY, route.name))
-                return
         is_new = stream not in route.streams
-        if self._join(route, stream) and is_new:
+        if not self._join(route, stream):
+            return
+        if is_new:
             route.sink.put((Subscribed, route.name), Subscribed(route.name, key))
+        if owner is None or owner is route or stream.candles:
+            return
+        richer = owner.options.with_more(route.options)
+        if richer != owner.options:
+            # The server has it with less than this one wants: it is subscribed again with all.
+            self._unsubscribe.append({"action": "unsubscribe", "symbols": [key]})
+            stream.owner = None
+            stream.position.begin()
+            route.options = route.options.with_more(owner.options)
+            route.state = RouteState.NEW
+            if owner.chain is None:
+                owner.options = richer
 
     def _reject(self, route: Route, error: SymbolError) -> None:
         route.state, route.error = RouteState.REJECTED, error

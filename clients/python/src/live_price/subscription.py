@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from live_price.buffer import Buffer
 from live_price.errors import PriceError, SymbolError
 from live_price.handlers import Handlers
-from live_price.registry import ChainRequest, Options, Route, RouteState
+from live_price.routes import ChainRequest, Options, Route, RouteState
 from live_price.values import Candle, Conflated, History, Tick
 
 T = TypeVar("T", covariant=True)

@@ -11,6 +11,7 @@ The connection lives in a thread of its own. Everything may be used from any thr
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -41,6 +42,8 @@ class _Loop:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self._lock = threading.Lock()
+        self._is_stopping = False
         self.thread = threading.Thread(target=self._run, name="live-price", daemon=True)
         self.thread.start()
 
@@ -59,24 +62,30 @@ class _Loop:
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
 
-    def submit(self, work: Coroutine[Any, Any, R]) -> "concurrent.futures.Future[R]":
-        if self.loop.is_closed() or not self.thread.is_alive():
-            work.close()
-            raise RuntimeError("the client is closed")
-        return asyncio.run_coroutine_threadsafe(work, self.loop)
-
     def run(self, work: Coroutine[Any, Any, R], timeout_s: float | None = None) -> R:
-        """Return what work in the loop returns; raise TimeoutError if it takes too long."""
-        if threading.current_thread() is self.thread:
-            work.close()
-            raise RuntimeError("a handler cannot wait for the client: use another thread")
-        future = self.submit(work)
+        """Return what work in the loop returns.
+
+        Raises:
+            TimeoutError: it takes too long.
+            _Stopped: the loop has ended, or is about to.
+        """
+        self._check_thread(work)
+        with self._lock:
+            if self._is_stopping:
+                work.close()
+                raise _Stopped
+            future = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
             return future.result(timeout_s)
         except BaseException:
             # Also Ctrl-C: nothing goes on behind the caller's back.
             future.cancel()
             raise
+
+    def _check_thread(self, work: Coroutine[Any, Any, Any]) -> None:
+        if threading.current_thread() is self.thread:
+            work.close()
+            raise RuntimeError("a handler cannot wait for the client: use another thread")
 
     def call(self, function: Callable[[], R]) -> R:
         """Return what a function returns that is called in the loop."""
@@ -88,10 +97,28 @@ class _Loop:
 
         return self.run(work())
 
-    def stop(self) -> None:
-        if self.thread.is_alive():
+    def stop(self, last: Coroutine[Any, Any, None]) -> None:
+        """Do the last work and end the thread; what waits in other threads ends then."""
+        self._check_thread(last)
+        with self._lock:
+            is_first, self._is_stopping = not self._is_stopping, True
+        if is_first:
+            asyncio.run_coroutine_threadsafe(last, self.loop).result()
             self.loop.call_soon_threadsafe(self.loop.stop)
-            self.thread.join(_JOIN_S)
+        else:
+            last.close()
+        self.thread.join(_JOIN_S)
+
+
+async def _nothing() -> None:
+    pass
+
+
+class _Stopped(RuntimeError):
+    """The client is closed."""
+
+    def __init__(self) -> None:
+        super().__init__("the client is closed")
 
 
 class _Closed(ConnectionLost):
@@ -140,7 +167,7 @@ class Subscription(Generic[T]):
     def close(self) -> None:
         """Unsubscribe everything; loops end."""
         self._taken.clear()
-        if self._loop.thread.is_alive():
+        with contextlib.suppress(_Stopped):
             self._loop.call(self._inner.close)
 
     def on(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
@@ -184,11 +211,9 @@ class Subscription(Generic[T]):
                 return self._taken.popleft()
             except IndexError:
                 pass
-            if not self._loop.thread.is_alive():
-                raise _Closed
             try:
                 self._loop.run(self._take(), timeout_s)
-            except (StopAsyncIteration, concurrent.futures.CancelledError):
+            except (StopAsyncIteration, concurrent.futures.CancelledError, _Stopped):
                 raise _Closed from None
 
     async def _take(self) -> None:
@@ -247,7 +272,7 @@ class PriceClient(Generic[N]):
         try:
             self._inner = self._loop.call(make)
         except BaseException:
-            self._loop.stop()
+            self._loop.stop(_nothing())
             raise
 
     @property
@@ -285,9 +310,7 @@ class PriceClient(Generic[N]):
 
     def close(self) -> None:
         """Close the connection, end all loops over subscriptions, and end the thread."""
-        if self._loop.thread.is_alive():
-            self._loop.run(self._inner.close())
-            self._loop.stop()
+        self._loop.stop(self._inner.close())
 
     def on(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
         """Let a handler be called, in the client's thread, with each event of a type."""
