@@ -16,6 +16,7 @@ from tests.valkey import ValkeyProcess
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.django_db
 
 
 def test_prices_are_set_and_counted(redis: Redis) -> None:

@@ -19,6 +19,7 @@ from quotes.publish.simulation.instruments import (
     simulated_instruments,
 )
 from quotes.publish.simulation.market import SimulatedMarket, black
+from quotes.publish.simulation.past import closing_moves, closing_price, past_candles
 from quotes.runtime.clock import DAY_MS, IST
 from quotes.ticks import PRICE_FIELDS, Tick, encode_tick, parse_tick
 
@@ -215,3 +216,24 @@ def test_now_is_in_the_market() -> None:
     today = datetime.now(UTC).date()
     for ahead in range(0, 366, 5):
         assert SimulatedMarket(today + timedelta(days=ahead), rate=1).quotes
+
+
+@pytest.mark.parametrize("day", [DAY, date(2026, 12, 31)])
+def test_live_prices_begin_where_the_past_ends(day: date) -> None:
+    """A market that follows a past day has its closes, and first prices near them."""
+    before = day - timedelta(days=1)
+    market = SimulatedMarket(
+        day,
+        rate=50,
+        seed=1,
+        moves=closing_moves(before),
+        closes=lambda instrument: closing_price(instrument, before),
+    )
+    minutes = range(0, 30 * 60_000, 60_000)
+    for symbol, quote in market.quotes.items():
+        *_, last = past_candles(quote.instrument, before, minutes)
+        size = quote.instrument.tick_size
+        assert quote.prev_close * size == last.close, symbol
+        if not quote.instrument.strike:
+            fair = Decimal(market.fair_price(quote.instrument))
+            assert abs(fair / last.close - 1) < Decimal("0.001"), symbol

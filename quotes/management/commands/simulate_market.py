@@ -1,26 +1,32 @@
 """manage.py simulate_market: publish a simulated market until Ctrl-C."""
 
+from datetime import date, timedelta
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import DatabaseError
 from redis.exceptions import RedisError
 
+from instruments.loading import load_hours
+from quotes.history.candles.sessions import calendars
 from quotes.publish.patient_publisher import PatientPublisher
 from quotes.publish.simulation.feed import simulate
 from quotes.publish.simulation.market import SimulatedMarket
-from quotes.runtime.clock import today_in_india
+from quotes.publish.simulation.past import closing_moves, closing_price
+from quotes.runtime.clock import midnight_of, today_in_india
 from quotes.runtime.command_help import CommandWithExamples
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.clients import sync_client
 
 MAX_RATE = 20_000
+_LONGEST_BREAK_DAYS = 15
 
 
 class Command(CommandWithExamples):
     help = (
         "Publish made-up prices of some 130 Indian shares, indices, futures and options until "
-        "Ctrl-C. They start at invented levels and move together, on their tick sizes, as a "
-        "market does."
+        "Ctrl-C. They start where `simulate_history` ends and move together, on their tick sizes, "
+        "as a market does."
     )
     examples = (
         ("", ""),
@@ -52,8 +58,15 @@ class Command(CommandWithExamples):
             raise CommandError(f"--duration must be above 0, got {duration_s:g}")
         names = [name.strip() for text in options["symbols"] or () for name in text.split(",")]
         try:
+            today = today_in_india()
+            before = _last_session(today)
             market = SimulatedMarket(
-                today_in_india(), rate=rate, symbols=names or None, seed=options["seed"]
+                today,
+                rate=rate,
+                symbols=names or None,
+                seed=options["seed"],
+                moves=closing_moves(before),
+                closes=lambda instrument: closing_price(instrument, before),
             )
         except ValueError as error:
             raise CommandError(str(error)) from error
@@ -68,3 +81,15 @@ class Command(CommandWithExamples):
             except RedisError as error:
                 raise CommandError(str(error)) from error
         self.stdout.write(f"published {published:,} ticks")
+
+
+def _last_session(today: date) -> date:
+    """Return the day before today on which NSE traded last: `simulate_history` ends with it."""
+    yesterday = today - timedelta(days=1)
+    try:
+        calendar = calendars(load_hours()).get("NSE_EQ")
+    except DatabaseError:
+        return yesterday  # prices need no database
+    days = (today - timedelta(days=back) for back in range(1, _LONGEST_BREAK_DAYS))
+    trading = (day for day in days if calendar and calendar.day(midnight_of(day)))
+    return next(trading, yesterday)

@@ -10,7 +10,7 @@ tick sizes, exactly.
 
 import heapq
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from random import Random
@@ -45,6 +45,9 @@ class SimulatedMarket:
         rate: ticks per second, on average, over all instruments.
         symbols: only these trade; all when None.
         seed: the same seed, days and steps give the same ticks.
+        moves: how far the shares are from their invented prices at first: log of growth.
+        closes: returns the previous close of an instrument on the first day, in tick sizes; made up
+            when None.
 
     Raises:
         ValueError: the market does not have a symbol; the text lists those it has.
@@ -57,12 +60,17 @@ class SimulatedMarket:
         rate: float,
         symbols: Collection[str] | None = None,
         seed: int | None = None,
+        moves: Mapping[str, float] | None = None,
+        closes: Callable[[SimulatedInstrument], int] | None = None,
     ) -> None:
         self.random = Random(seed)  # noqa: S311
         self.rate = rate
         self.symbols = None if symbols is None else set(symbols)
-        self.moves = dict.fromkeys((share.symbol for share in SHARES), 0.0)  # log of growth
-        self.spots = {share.symbol: share.price for share in SHARES}
+        self.moves = {share.symbol: (moves or {}).get(share.symbol, 0.0) for share in SHARES}
+        self.spots = {
+            share.symbol: share.price * math.exp(self.moves[share.symbol]) for share in SHARES
+        }
+        self._closes = closes or self._made_up_close
         self._update_indices()
         self.clock = 0.0
         self.quotes: dict[str, SimulatedQuote] = {}
@@ -81,12 +89,7 @@ class SimulatedMarket:
         before, self.quotes = self.quotes, {}
         for symbol, instrument in listed.items():
             if self.symbols is None or symbol in self.symbols:
-                price = self.fair_price(instrument)
-                close = (
-                    before[symbol].last
-                    if symbol in before
-                    else on_tick(price * math.exp(self.random.gauss(0, OVERNIGHT)), instrument)
-                )
+                close = before[symbol].last if symbol in before else self._closes(instrument)
                 self.quotes[symbol] = SimulatedQuote(instrument, prev_close=close)
         busy = sum(quote.instrument.busy for quote in self.quotes.values())
         self.due = [
@@ -98,6 +101,10 @@ class SimulatedMarket:
             for symbol, quote in self.quotes.items()
         }
         heapq.heapify(self.due)
+
+    def _made_up_close(self, instrument: SimulatedInstrument) -> int:
+        price = self.fair_price(instrument) * math.exp(self.random.gauss(0, OVERNIGHT))
+        return on_tick(price, instrument)
 
     def advance(self, seconds: float, *, timestamp: int) -> list[Tick]:
         """Let time pass and return the ticks of the trades meanwhile.

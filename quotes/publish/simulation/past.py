@@ -1,7 +1,7 @@
 """Past days of the simulated market: candles of one minute, the same whenever they are made.
 
 Pure. A day's prices follow from the symbol and the date alone, so days join without a jump, and
-making them again gives the same candles. They end near the levels at which `market.py` begins.
+making them again gives the same candles. `market.py` can begin where a day of the past ended.
 """
 
 import math
@@ -74,6 +74,24 @@ def past_candles(
         low = max(1, min(first, last) - round(swing * random.random()))
         volume = (1 + int(random.expovariate(1 / typical))) * lot if lot else None
         yield PastCandle(start, first * size, high * size, low * size, last * size, volume, oi)
+
+
+def closing_moves(day: date) -> dict[str, float]:
+    """Return how far each share was from its invented price at the end of a day: log of growth."""
+    market = _level(_MARKET, day.toordinal())
+    return {share.symbol: market + _OWN * _level(share.symbol, day.toordinal()) for share in SHARES}
+
+
+def closing_price(instrument: SimulatedInstrument, day: date) -> int:
+    """Return the close of a day's last candle, in tick sizes."""
+    moves = closing_moves(day)
+    name = instrument.underlying
+    if name in _INDICES:
+        level, weights = _INDICES[name]
+        spot = level * sum(weight * math.exp(moves[share]) for share, weight in weights.items())
+    else:
+        spot = _PRICES[name] * math.exp(moves[name])
+    return on_tick(_value(instrument, spot, day), instrument)
 
 
 def _value(instrument: SimulatedInstrument, spot: float, day: date) -> float:
