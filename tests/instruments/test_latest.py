@@ -31,7 +31,9 @@ def test_prices_come_from_the_source_that_is_named(settings: Any) -> None:
     prices.known[RELIANCE] = prices.Price(Decimal("1400.50"), 1_712_331_900_000)
     prices.asked.clear()
     found = LatestPrices()([RELIANCE, InstrumentKey("", "AAPL")])
-    assert found == {RELIANCE: prices.Price(Decimal("1400.50"), 1_712_331_900_000)}
+    assert list(found) == [RELIANCE]
+    assert found[RELIANCE].price == Decimal("1400.50")
+    assert found[RELIANCE].timestamp == 1_712_331_900_000
     assert prices.asked == [2]
 
 
