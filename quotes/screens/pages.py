@@ -6,7 +6,9 @@ Its scripts are in `static/screens/` and use the client library of `clients/js`,
 from functools import cache
 from pathlib import Path
 
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import get_token
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
@@ -30,6 +32,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     """Show the dashboard: a watch list, with panels beside it."""
     values = {
         "auth": conf.auth,
+        "user": _session_user(request),
         "heartbeat_s": f"{conf.heartbeat_s:g}",
         "panels": PANELS,
         "symbols": showcase(today_in_india()),
@@ -38,6 +41,17 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     response["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
     response["Cache-Control"] = "no-cache"
     return response
+
+
+def _session_user(request: HttpRequest) -> str:
+    """Return the name of who is logged in to admin here, and let the page act for that user."""
+    try:
+        if not request.user.is_authenticated:
+            return ""
+    except DatabaseError:
+        return ""  # the page itself needs no database
+    get_token(request)  # sets the cookie that the page's requests need
+    return request.user.get_username()
 
 
 @require_safe

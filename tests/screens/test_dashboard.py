@@ -80,7 +80,10 @@ def site(processes: Site) -> Site:
 def closed_site(processes: Site, redis: Redis) -> Iterator[Site]:
     """A web server that requires a log-in."""
     site = Site(redis)
-    site.environment |= processes.environment | {"QUOTES_AUTH": "required"}
+    site.environment |= processes.environment | {
+        "QUOTES_AUTH": "required",
+        "HTTPS": "false",
+    }
     site.start_web()
     try:
         wait_until(site.answers, timeout_s=60)
@@ -618,3 +621,29 @@ def test_log_in_brings_prices_and_lists(
     for visit in (first, second):
         visit.close()
         assert visit.errors == []
+
+
+def test_session_of_admin_is_a_log_in(
+    browser: Browser, closed_site: Site, site: Site, redis: Redis, deployment: Deployment
+) -> None:
+    """Who is logged in to admin in this browser sees prices at once, and logs out of both."""
+    publish(redis, "RELIANCE", "100.50")
+    visit = Visit(browser)
+    cookie = {"name": "sessionid", "value": deployment.do("session", "boss")}
+    visit.context.add_cookies([{**cookie, "url": closed_site.url}])  # type: ignore[typeddict-item]
+    visit.open(f"{closed_site.url}#RELIANCE")
+    visit.wait_for_cell("RELIANCE", "price", "100.50")
+    expect(visit.page.locator("#account")).to_have_text("Log out boss")
+    visit.page.locator("#list-add").click()
+    visit.page.locator("#list-name").fill("By session")
+    with visit.page.expect_response("**/api/watch-lists/") as saved:
+        visit.press("Enter")
+    assert saved.value.status == 201
+    assert "ticket" not in visit.page.url
+    with visit.page.expect_response("**/admin/logout/"):
+        visit.page.locator("#account").click()
+    visit.wait_for_state("login")
+    visit.page.reload()
+    visit.wait_for_state("login")
+    visit.close()
+    assert visit.errors == []

@@ -35,7 +35,7 @@ const $ = (id) => document.getElementById(id);
 const events = new EventTarget();
 const preferences = new Preferences(events);
 const t = translator(preferences);
-const session = new Session({ ended: () => account.end() });
+const session = new Session(document.body.dataset.user, { ended: () => account.end() });
 const token = () => session.token();
 const needsUser = document.body.dataset.auth === "required";
 
@@ -43,6 +43,10 @@ const app = {
   client: new PriceClient(`${location.origin}/live-price`, {
     exact: true,
     token,
+    // The client looks for it before each connection.
+    get ticket() {
+      return session.hasCookie ? readTicket : undefined;
+    },
     // The server's heartbeat is heard at least this often: two of them make a lost connection.
     silenceMs: Number(document.body.dataset.heartbeatS) * 2000 + 1000,
   }),
@@ -55,7 +59,7 @@ const app = {
 };
 const { client } = app;
 // Without a user there are no prices here.
-if (needsUser) client.close();
+if (needsUser && !session.isLoggedIn) client.close();
 
 const notices = new Notices($("notices"), t);
 const lists = new Lists({ changed: showList, failed: notKept });
@@ -119,6 +123,16 @@ function reenter(isUser) {
     panels.renew();
   }
   connection.draw();
+}
+
+// A ticket of the session with admin opens one connection.
+async function readTicket() {
+  try {
+    return (await session.call("POST", "ws-ticket/")).ticket;
+  } catch (error) {
+    if (error.code === 401 || error.code === 403) queueMicrotask(() => account.end());
+    throw error;
+  }
 }
 
 function connect() {
@@ -222,10 +236,15 @@ if (!isOwnAddress()) followAddress();
 translatePage();
 showList();
 client.configure(MODE).catch(() => {}); // without it, prices come one by one
-if (needsUser) {
+if (needsUser && !session.isLoggedIn) {
   connection.needsLogin = true;
   connection.draw();
   account.open();
 } else {
   connect();
+  if (session.isLoggedIn) readAccountLists();
+}
+// What was open beside the list opens again, where there is room for both.
+if (preferences.get("panel") && matchMedia("(min-width: 68rem)").matches) {
+  openPanel(preferences.get("panel"));
 }

@@ -1,5 +1,6 @@
-// Who uses the page: a log-in by name and password, whose tokens are kept in memory alone, or
-// nobody. Also the requests that need the log-in and that the REST client does not make.
+// Who uses the page: a log-in by name and password, whose tokens are kept in memory alone; the user
+// who is logged in to admin in this browser, by the cookie of that session; or nobody. Also the
+// requests that need the log-in and that the REST client does not make.
 
 const RENEW_BEFORE_MS = 60_000;
 
@@ -12,10 +13,11 @@ export class RequestError extends Error {
 }
 
 export class Session {
-  // ended(): the log-in cannot be renewed.
-  constructor({ ended }) {
+  // user: who is logged in by a cookie, or empty; ended(): the log-in cannot be renewed.
+  constructor(user, { ended }) {
     this.ended = ended;
-    this.user = "";
+    this.user = user;
+    this.hasCookie = user !== "";
     this.access = "";
     this.refresh = "";
     this.renewal = null;
@@ -27,15 +29,17 @@ export class Session {
 
   async login(username, password) {
     const answer = await this.request("POST", "token/", { username, password });
+    this.hasCookie = false;
     this.take(answer);
     this.user = username;
   }
 
   async logout() {
-    const { access } = this;
+    const { access, hasCookie } = this;
     this.forget();
     try {
-      await this.request("POST", "logout/", {}, access);
+      if (hasCookie) await endSession();
+      else await this.request("POST", "logout/", {}, access);
     } catch {
       // The tokens are forgotten here, and end by themselves there.
     }
@@ -43,6 +47,7 @@ export class Session {
 
   forget() {
     this.user = this.access = this.refresh = "";
+    this.hasCookie = false;
     this.renewal = null;
   }
 
@@ -89,14 +94,15 @@ export class Session {
     const headers = { Accept: "application/json" };
     if (token) headers.Authorization = `Bearer ${token}`;
     if (body !== undefined) headers["Content-Type"] = "application/json";
+    if (this.hasCookie && method !== "GET") headers["X-CSRFToken"] = csrfToken();
     let response;
     try {
       response = await fetch(`/api/${path}`, {
         method,
         headers,
         body: body === undefined ? undefined : JSON.stringify(body),
-        // Who is logged in to admin is not, by that, who uses this page.
-        credentials: "omit",
+        // With a token, or as nobody, the cookie of another user must not count.
+        credentials: this.hasCookie ? "same-origin" : "omit",
         cache: "no-store",
         signal,
       });
@@ -112,6 +118,15 @@ export class Session {
     }
     return answer;
   }
+}
+
+function csrfToken() {
+  return /(?:^|;\s*)csrftoken=([^;]*)/.exec(document.cookie)?.[1] ?? "";
+}
+
+async function endSession() {
+  const headers = { "X-CSRFToken": csrfToken() };
+  await fetch("/admin/logout/", { method: "POST", headers, redirect: "manual" });
 }
 
 // When a token ends, Unix milliseconds by this browser's clock as far as it can be said.

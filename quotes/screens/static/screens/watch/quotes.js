@@ -26,6 +26,10 @@ export class Quote {
     this.late = 0; // minutes
     this.note = new Note("subscribing");
     this.slot = null; // the row that shows it
+    // Resolves once the server has said which instrument the name is, or that it is none.
+    this.settled = new Promise((resolve) => {
+      this.settle = resolve;
+    });
     this.clear();
   }
 
@@ -193,6 +197,7 @@ export class Quotes {
     if (quote.price === "") {
       quote.note = known === false ? new Note("unknown", "", suggestions) : new Note("waiting");
     }
+    quote.settle();
     this.changed(quote);
   }
 
@@ -211,6 +216,7 @@ export class Quotes {
       return;
     }
     quote.clear();
+    quote.settle();
     quote.note = new Note("refused", error.message);
     this.changed(quote);
     this.refused(quote.name, error.message);

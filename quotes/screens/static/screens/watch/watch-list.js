@@ -10,6 +10,8 @@ import { Quotes } from "./quotes.js";
 // Rows in the order of a column are put in order again this often: slowly enough to be read.
 const SORT_EVERY_MS = 2000;
 const MOST_UNDONE = 50;
+// A panel waits this long for the key of an instrument that was just subscribed.
+const SETTLES_MS = 3000;
 
 export class WatchList {
   // lists: of lists.js; moved(): a price moved.
@@ -237,6 +239,7 @@ export class WatchList {
     const turn = this.selection;
     let detail = null;
     if (quote !== null) {
+      await Promise.race([quote.settled, new Promise((go) => setTimeout(go, SETTLES_MS))]);
       const { key, symbol, segment, decimals, name } = quote;
       detail = { key, symbol, segment, decimals, name: "", tickSize: null, listedAs: name };
       Object.assign(detail, await this.instrument(quote));
