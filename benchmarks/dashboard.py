@@ -2,7 +2,7 @@
 
 Runs the whole service, publishes prices of all symbols and shows their list in a headless Chromium.
 A frame is the time between two timestamps of requestAnimationFrame; long tasks come from the
-browser's observer, the time of the main thread and the memory, after a collection, from its
+browser's observer, the CPU time of the main thread and the memory, after a collection, from its
 DevTools protocol. Needs Playwright (requirements-dev.txt) and a Chromium, at CHROMIUM or in PATH.
 """
 
@@ -163,16 +163,22 @@ def measure(symbols: int, hertz: float, seconds: float, *, phone: bool = False) 
         page.goto(f"{url}#{','.join(names)}")
         page.locator(".grid-space .c-volume", has_text="1").first.wait_for(state="attached")
         page.wait_for_timeout(WARM_UP_S * 1000)
-        tools = context.new_cdp_session(page)
-        tools.send("Performance.enable")
-        before = metrics(tools)
         published = market.published
-        page.evaluate(WATCH_FRAMES)
-        page.wait_for_timeout(seconds * 1000)
-        watched = page.evaluate(READ_FRAMES)
-        after = metrics(tools)
+        found = watch_page(context, page, seconds)
         published = market.published - published
-    return summary(watched, before, after, published, seconds)
+    return {"prices_per_s": round(published / seconds), **found}
+
+
+def watch_page(context: Any, page: Any, seconds: float) -> dict[str, Any]:
+    """Return what frames, tasks and memory of a page were like in the next seconds."""
+    tools = context.new_cdp_session(page)
+    # CPU time of the thread, whatever else the machine does.
+    tools.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = metrics(tools)
+    page.evaluate(WATCH_FRAMES)
+    page.wait_for_timeout(seconds * 1000)
+    watched = page.evaluate(READ_FRAMES)
+    return summary(watched, before, metrics(tools))
 
 
 def metrics(tools: Any) -> dict[str, float]:
@@ -181,11 +187,7 @@ def metrics(tools: Any) -> dict[str, float]:
 
 
 def summary(
-    watched: dict[str, Any],
-    before: dict[str, float],
-    after: dict[str, float],
-    published: int,
-    seconds: float,
+    watched: dict[str, Any], before: dict[str, float], after: dict[str, float]
 ) -> dict[str, Any]:
     frames = sorted(watched["frames"])
 
@@ -196,7 +198,6 @@ def summary(
         return round(after[name] - before[name], 2)
 
     return {
-        "prices_per_s": round(published / seconds),
         "frames": len(frames),
         "frame_ms": {
             "p50": percentile(0.5),
@@ -206,7 +207,7 @@ def summary(
         },
         "long_tasks": len(watched["longTasks"]),
         "longest_task_ms": round(max(watched["longTasks"], default=0.0), 1),
-        "main_thread_s": {
+        "main_thread_cpu_s": {
             "tasks": spent("TaskDuration"),
             "script": spent("ScriptDuration"),
             "style": spent("RecalcStyleDuration"),

@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 from redis import Redis
 
+from benchmarks.dashboard import Market, watch_page
 from quotes.publish.publishing import publish_ticks
 from quotes.runtime.clock import now_ms
 from tests.access.deployment import MASTERS, Deployment
@@ -19,7 +20,7 @@ from tests.screens.browsing import DEADLINE_MS, Visit, started_browser
 from tests.site import Site
 from tests.ticks import tick
 from tests.valkey import ValkeyProcess
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -375,6 +376,7 @@ def test_killed_server_is_found_again(visit: Visit, site: Site, redis: Redis) ->
     publish(redis, "INFY", "101.00")
     publish(redis, "HCLTECH", "55")
     site.start_web()
+    site.wait_until_up()
     visit.wait_for_cell("INFY", "price", "101.00")
     visit.wait_for_cell("HCLTECH", "price", "55.00")
     publish(redis, "BAJAJ-AUTO", "102.00")
@@ -417,6 +419,26 @@ def test_only_visible_rows_exist(visit: Visit, site: Site, redis: Redis) -> None
     visit.wait_for_cell("R499", "price", "8.00")
     visit.press("Home")
     expect(visit.row("R000")).to_be_in_viewport()
+
+
+def test_busy_market_leaves_the_page_as_large_as_it_was(
+    visit: Visit, site: Site, redis: Redis
+) -> None:
+    """Hundreds of prices a second change texts; rows and nodes stay (benchmarks/dashboard.py)."""
+    names = [f"B{number:03}" for number in range(200)]
+    visit.open(f"{site.url}#{','.join(names)}")
+    visit.wait_for_note("B001", "no instrument")
+    market = Market(redis, names, hertz=3)
+    market.start()
+    try:
+        wait_until(lambda: visit.page.locator(".noted").count() == 0, timeout_s=2 * DEADLINE_S)
+        found = watch_page(visit.context, visit.page, 1)
+    finally:
+        market.ended.set()
+        market.join()
+    assert found["frames"] > 0 and found["rows"] < 60
+    before, after = found["nodes"]
+    assert after < before + 100
 
 
 def test_numbers_are_written_as_in_india(visit: Visit, site: Site) -> None:
