@@ -18,6 +18,7 @@ from typing import NoReturn
 
 import pytest
 
+PYTHON_BACKTRADER = "backtrader==1.9.78.123"
 # It pins an autobahn that Daphne does not work with, so it cannot share our environment.
 PYTHON_KITE = "kiteconnect==5.2.2"
 PYTHON_OPENALGO = "openalgo==1.0.47"
@@ -110,7 +111,7 @@ def missing(reason: str) -> NoReturn:
 
 
 if __name__ == "__main__":  # before the tests, which have less time
-    for packages in (PYTHON_KITE, PYTHON_OPENALGO, PYTHON_SOCKETIO):
+    for packages in (PYTHON_KITE, PYTHON_OPENALGO, PYTHON_SOCKETIO, PYTHON_BACKTRADER):
         python_client(packages)
     for names in ((NODE_KITE,), (NODE_SOCKETIO,), (NODE_WS,), NODE_TYPES, (NODE_ASYNCAPI,)):
         node_client(*names)

@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import re
 import sys
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,19 +16,13 @@ from quotes.runtime.clock import now_ms
 from tests import other_clients
 from tests.access.people import api_key, asha
 from tests.conftest import In
+from tests.doc_examples import START_S, examples_of, running, wait_for
 from tests.instruments.factories import nifty50_index, reliance
 from tests.live import LiveServer
 from tests.programs import ROOT
 from tests.ticks import message, publish
 
-EXAMPLES = dict(
-    re.findall(
-        r"^```\w+ ([\w.-]+)\n(.*?)^```$",
-        (ROOT / "docs" / "clients.md").read_text(),
-        re.MULTILINE | re.DOTALL,
-    )
-)
-_START_S = 45.0  # a client that is installed now may take this long
+EXAMPLES = examples_of("docs/clients.md")
 
 
 def python(*requirements: str) -> Callable[[str], tuple[list[str], str]]:
@@ -99,35 +93,9 @@ def show(redis: Redis, price: str) -> None:
 @contextlib.asynccontextmanager
 async def run(name: str, command: Any, live: LiveServer, key: str) -> AsyncIterator[Any]:
     """Run an example against the server, with the key in it."""
-    text = EXAMPLES[name].replace("localhost:5000", f"127.0.0.1:{live.port}")
-    arguments, folder = await asyncio.to_thread(command, text.replace("API_KEY", key))
-    process = await asyncio.create_subprocess_exec(
-        *arguments,
-        cwd=folder,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
+    arguments, folder = await asyncio.to_thread(command, EXAMPLES[name].at(live.port, key))
+    async with running(arguments, Path(folder)) as process:
         yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-async def wait_for(process: Any, part: str) -> None:
-    """Return when a line of the process has a part in it."""
-    lines = []
-    try:
-        async with asyncio.timeout(_START_S):
-            async for line in process.stdout:
-                lines.append(line.decode())
-                if part in lines[-1]:
-                    return
-    except TimeoutError:
-        pass
-    raise AssertionError(f"{part} is not in:\n{''.join(lines)}")
 
 
 @pytest.mark.parametrize("name", LIVE)
@@ -144,5 +112,5 @@ async def test_price_now(name: str, live: LiveServer, key: str) -> None:
     """The program prints the latest price and ends."""
     async with run(name, ONCE[name], live, key) as process:
         await wait_for(process, "2950.05")
-        async with asyncio.timeout(_START_S):
+        async with asyncio.timeout(START_S):
             assert await process.wait() == 0
