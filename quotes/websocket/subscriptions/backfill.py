@@ -14,14 +14,14 @@ from quotes.conf import conf
 from quotes.errors import ProtocolError
 from quotes.layer.lanes import Message
 from quotes.store.positions import StreamPosition
-from quotes.store.tick_log import EPOCH, KEY, SEQ, LogRow
+from quotes.store.tick_log import EPOCH, FRAME, KEY, SEQ, LogRow
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.delivered import position_of
 from quotes.websocket.feed.stream_history import UNREADABLE, StreamHistory
 from quotes.websocket.protocol import ErrorCode, Since, Subscribe, frame
 
-# Ticks handed to the outbox at once; then the client has to take them.
+# Ticks handed to the outbox at once, or fewer that are large; then the client has to take them.
 _CHUNK = 200
 _WAIT_S = 0.01
 
@@ -168,10 +168,13 @@ class Backfill:
 
     async def _deliver(self, rows: list[LogRow]) -> None:
         """Hand ticks to the outbox, no faster than the client takes them."""
-        for begin in range(0, len(rows), _CHUNK):
-            await self._wait_for_room()
-            for row in rows[begin : begin + _CHUNK]:
-                self._outbox.receiver(row[KEY])(PriceMessage(*row))
+        room = most = self._outbox.high_water // 2
+        for at, row in enumerate(rows):
+            if at % _CHUNK == 0 or room < 0:
+                await self._wait_for_room()
+                room = most
+            room -= len(row[FRAME])
+            self._outbox.receiver(row[KEY])(PriceMessage(*row))
 
     async def _wait_for_room(self) -> None:
         """Return when the client has taken most of what was written, or is gone."""

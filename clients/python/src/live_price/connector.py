@@ -276,10 +276,11 @@ class Connector:
             before = time.monotonic()
             await asyncio.sleep(pause_s)
             now = time.monotonic()
-            if now - before > 2 * pause_s + 1 or not self.readable.is_set():
-                # This process stood still, or reads nothing on purpose: frames may be waiting.
-                self._heard_at = now
+            if not self.readable.is_set():
+                self._heard_at = now  # it reads nothing on purpose
                 continue
+            # Time in which this process stood still is no silence: frames may be waiting.
+            self._heard_at += max(0.0, now - before - pause_s)
             silent_s = now - self._heard_at
             if silent_s >= self._silence_s:
                 self._is_silent = True
