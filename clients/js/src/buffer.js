@@ -22,6 +22,7 @@ export class Buffer {
   /** @type {PriceError | null | undefined} undefined: not ended */
   #end = undefined;
   #isFull = false;
+  #most = MOST_VALUES;
   #hooks;
 
   /**
@@ -30,6 +31,14 @@ export class Buffer {
    */
   constructor(hooks) {
     this.#hooks = hooks;
+  }
+
+  /** Puts what there is at the beginning; it does not count. @param {Iterable<unknown[]>} entries */
+  fill(entries) {
+    for (const [key, value] of entries) {
+      this.#most += 1;
+      this.put(key, value);
+    }
   }
 
   get size() {
@@ -53,7 +62,7 @@ export class Buffer {
       return;
     }
     this.#values.push({ key, value });
-    if (this.size < MOST_VALUES) return;
+    if (this.size < this.#most) return;
     if (this.#hooks.everyTick()) {
       if (!this.#isFull) {
         this.#isFull = true;
@@ -61,13 +70,14 @@ export class Buffer {
       }
       return;
     }
+    const count = this.size;
     this.#newest = new Map();
     for (const one of this.#values.splice(0).slice(this.#begin)) {
       this.#newest.delete(one.key);
       this.#newest.set(one.key, one.value);
     }
     this.#begin = 0;
-    this.#hooks.onSkipped(MOST_VALUES - this.#newest.size);
+    if (count > this.#newest.size) this.#hooks.onSkipped(count - this.#newest.size);
   }
 
   /** @returns {Promise<IteratorResult<any>>} */
@@ -77,7 +87,7 @@ export class Buffer {
       return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
     }
     const error = this.#end;
-    this.#end = null; // an error is thrown once
+    this.#end = null;
     return error ? Promise.reject(error) : Promise.resolve({ value: undefined, done: true });
   }
 
@@ -110,10 +120,12 @@ export class Buffer {
     if (this.#end !== undefined) return;
     this.#end = error ?? null;
     for (const { resolve, reject } of this.#readers.splice(0)) {
-      if (this.#end) reject(this.#end);
-      else resolve({ value: undefined, done: true });
+      if (!this.#end) resolve({ value: undefined, done: true });
+      else {
+        reject(this.#end);
+        this.#end = null; // an error is thrown once
+      }
     }
-    if (error && this.#readers.length === 0) return;
   }
 
   /** Ends the iteration, and drops what waits: the consumer has left its loop. */

@@ -120,7 +120,7 @@ export interface SubscribeOptions {
   history?: { ticks: number } | { candles: { interval: string; count: number } };
   /** Resume by the last number after a loss: every missed tick arrives. Default `true`. */
   resume?: boolean;
-  /** Restrict bare names to a segment. */
+  /** Restrict bare names to a segment. With the name "*": all of its instruments, under their keys. */
   segment?: string;
 }
 

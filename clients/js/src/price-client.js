@@ -168,6 +168,7 @@ export class PriceClient {
   }
 
   connect() {
+    if (this.#full.size > 0) return; // an iteration over every tick has to be read first
     this.#refusedTokens = 0;
     this.#link.connect();
   }

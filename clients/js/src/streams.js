@@ -5,20 +5,41 @@
  * @typedef {{subscription: import("./subscription.js").Subscription, name: string}} Route
  */
 
+/** What goes to routes, of its owners: names and option chains that want it. */
+class Routed {
+  /** The newest value, for subscriptions that join later. @type {any} */
+  last = undefined;
+  /** Where its values go. @type {Route[]} */
+  routes = [];
+  /** Owner -> its routes. @type {Map<any, Iterable<Route>>} */
+  owners = new Map();
+
+  updateRoutes() {
+    /** @type {Route[]} */
+    const routes = [];
+    for (const each of this.owners.values()) routes.push(...each);
+    this.routes = routes;
+  }
+}
+
+/** The candles of one instrument and interval. */
+export class CandleStream extends Routed {
+  /** @param {string} key @param {string} interval */
+  constructor(key, interval) {
+    super();
+    this.key = key;
+    this.interval = interval;
+  }
+}
+
 /** The prices of one instrument on the client's connection. */
-export class Stream {
+export class Stream extends Routed {
   epoch = 0;
   seq = 0;
-  /** The newest price, for subscriptions that join later. @type {any} */
-  last = undefined;
   /** Missed ticks that have yet to come after a loss. */
   replaying = 0;
   /** Prices shown before they got a number. @type {any[]} */
   unnumbered = [];
-  /** Whom its prices go to. @type {Route[]} */
-  routes = [];
-  /** Of names and chains: owner -> its routes. @type {Map<object, Iterable<Route>>} */
-  owners = new Map();
   /** Another instrument with the same symbol. @type {Stream | undefined} */
   next = undefined;
 
@@ -28,6 +49,7 @@ export class Stream {
    * @param {string} symbol
    */
   constructor(key, segment, symbol) {
+    super();
     this.key = key;
     this.segment = segment;
     this.symbol = symbol;
@@ -68,12 +90,6 @@ export class Stream {
     if (at >= 0) this.unnumbered.splice(0, at + 1);
     return at >= 0;
   }
-
-  updateRoutes() {
-    const routes = [];
-    for (const each of this.owners.values()) routes.push(...each);
-    this.routes = routes;
-  }
 }
 
 /** The streams of a connection, by instrument key and by what a price frame says. */
@@ -109,6 +125,17 @@ export class Streams {
   #link(stream) {
     stream.next = this.#bySymbol.get(stream.symbol);
     this.#bySymbol.set(stream.symbol, stream);
+  }
+
+  /** Takes a stream from an owner; one without any is forgotten.
+   * @param {Stream | undefined} stream
+   * @param {object} owner
+   */
+  disown(stream, owner) {
+    if (stream === undefined) return;
+    stream.owners.delete(owner);
+    stream.updateRoutes();
+    if (stream.owners.size === 0) this.delete(stream);
   }
 
   /** @param {Stream} stream */

@@ -118,7 +118,7 @@ export class Subscription {
     else {
       this.#buffers.add(buffer);
       // Prices that came before the iteration began.
-      for (const [key, value] of this.#book.newest(this)) buffer.put(key, value);
+      buffer.fill(this.#book.newest(this));
     }
     return {
       next: () => buffer.next(),

@@ -264,7 +264,7 @@ async def test_token_is_renewed_on_the_open_connection(
     settings.QUOTES_TOKEN_WARNING_S = 10
     settings.QUOTES_TOKEN_GRACE_S = 0.2
     user = await database(asha, "*")
-    tokens = [await database(access_token, user, lifetime_s=each) for each in (5, 60)]
+    tokens = [await database(access_token, user, lifetime_s=each) for each in (9, 90)]
     async with js_client(live.url, options=FAST, tokens=tokens) as client:
         await client.do("subscribe", **{"as": "a"}, names="A")
         first = await client.get("client", "authenticated")
@@ -283,15 +283,18 @@ async def test_token_that_ends_brings_the_client_back_with_the_next(
     settings.QUOTES_TOKEN_WARNING_S = 10
     settings.QUOTES_TOKEN_GRACE_S = 0.2
     user = await database(asha, "*")
-    short, long = [await database(access_token, user, lifetime_s=each) for each in (1.5, 60)]
-    async with js_client(live.url, options=FAST, tokens=[short, "fail", long]) as client:
+    async with js_client() as client:
+        await client.do("rest", url=live.url)  # it is up, so that the token ends while it is used
+        short, long = [await database(access_token, user, lifetime_s=each) for each in (4, 60)]
+        tokens = [short, "fail", "fail", long]
+        await client.do("client", url=live.url, options=FAST, tokens=tokens)
         await client.do("subscribe", **{"as": "a"}, names="A")
         await client.get("a", "subscribed")
         publish(redis, "A", message("A", "1"))
         assert await client.prices("a", 1) == [1]
         assert "no token today" in (await client.get("client", "error"))["message"]
-        change = await client.state("waiting")
-        assert change["error"]["code"] == 4401
+        while (await client.state("waiting"))["error"]["code"] != 4401:
+            pass
         publish(redis, "A", message("A", "2", MOMENT + 1))
         await client.state("open")
         assert (await client.get("a", "recovered"))["recovered"] is True
