@@ -47,7 +47,8 @@ def choose(session: ClientSession, call: str) -> None:
     """Let a call to the session raise, and have it called where nothing else would."""
     chosen[session] = call
     if call == "market_changed":
-        market_changes.append([{"segment": "NSE_EQ", "status": "open"}])
+        values = {"segment": "NSE_EQ", "status": "open", "name": ""}
+        market_changes.append([{**values, "next_change": None, "next_status": ""}])
     if call == "follow_master":
         feeds[asyncio.get_running_loop()].master_changed()
 

@@ -168,7 +168,8 @@ async def test_client_that_fails_in_the_feeds_watch_is_ended_alone(
         monkeypatch.setattr(ClientSession, call, broken)
         feed = await current_feed()
         if call == "market_changed":
-            changes = [[{"segment": "NSE_EQ", "status": "open"}]]
+            values = {"segment": "NSE_EQ", "status": "open", "name": ""}
+            changes = [[{**values, "next_change": None, "next_status": ""}]]
             monkeypatch.setattr(feed.markets, "changes", lambda: changes.pop() if changes else [])
         await live.stop_bridges()
         await other.heartbeat("down")
