@@ -23,6 +23,7 @@ _NAMES = {
     "lanes": "Prices to this process",
     "kafka": "Kafka consumer",
     "kafka_producer": "Kafka producer",
+    "disk": "Disk",
     "clocks": "Clocks",
 }
 
@@ -47,7 +48,11 @@ class Operation:
         }
         self.rows: list[dict[str, Any]] = [
             table_row(
-                name, _NAMES.get(name, name), state, numbers.get(name, ""), warns=state != "ok"
+                name,
+                _NAMES.get(name, name.replace("_", " ").capitalize()),
+                state,
+                numbers.get(name, ""),
+                warns=state != "ok",
             )
             for name, state in parts.items()
         ]

@@ -14,7 +14,10 @@ from websockets.sync.client import connect
 from tests.access.deployment import Deployment, Web
 from tests.chromium import find_chromium
 from tests.valkey import ValkeyProcess
-from tests.waiting import DEADLINE_S
+from tests.waiting import DEADLINE_S, wait_until
+
+# Web processes take 2 s to start, or many times that on a busy machine.
+START_S = 60.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -42,7 +45,7 @@ def site(
     with Deployment(folder, redis_server.url, **settings) as deployment:
         deployment.do("call", "migrate", "--database=history", "--verbosity=0")
         deployment.uvicorn()
-        deployment.wait()
+        wait_until(deployment.webs[0].answers, timeout_s=START_S)
         yield deployment
 
 

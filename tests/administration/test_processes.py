@@ -13,7 +13,10 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.access.deployment import Deployment, Web
 from tests.valkey import ValkeyProcess
-from tests.waiting import DEADLINE_S
+from tests.waiting import DEADLINE_S, wait_until
+
+# Web processes take 2 s to start, or many times that on a busy machine.
+START_S = 60.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -30,7 +33,8 @@ def deployment(
     ) as site:
         site.uvicorn()
         site.daphne()
-        site.wait()
+        for web in site.webs:
+            wait_until(web.answers, timeout_s=START_S)
         yield site
 
 
