@@ -34,6 +34,15 @@ _FIRST_PAGES = (
         "The users of each segment; what one user sees is linked from there",
         ("auth.view_user", "access.view_segmentgrant"),
     ),
+    (
+        "Grant or withdraw segments",
+        "bulk_grants",
+        "For many users or groups: select them in their lists, and choose this action",
+        (
+            "auth.change_user",
+            *(f"access.{verb}_segmentgrant" for verb in ("view", "add", "change", "delete")),
+        ),
+    ),
 )
 
 # What admin leads to; what is closed by a setting is left out.
