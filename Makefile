@@ -12,7 +12,7 @@ PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 p
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: help run test check bench chaos parquet speedups charts env setup setup-dev
+.PHONY: help run test check bench chaos parquet screenshots speedups charts env setup setup-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -24,6 +24,7 @@ help:
 	@echo "make parquet   install what Arrow and Parquet need"
 	@echo "make speedups  build the optional package in C (needs a compiler and Python's headers)"
 	@echo "make charts  download what draws the dashboard's charts (make run does it, too)"
+	@echo "make screenshots  take the pictures of README again"
 	@echo "make chaos  put faults into a running service, check its promises (ARGS=--list)"
 
 # Rebuild a .venv whose Python no longer runs (a moved folder, an upgraded system).
@@ -103,6 +104,9 @@ chaos: setup-dev
 parquet: setup
 	@$(INSTALL) -r requirements-parquet.txt
 	@echo "installed; a running server uses it at once"
+
+screenshots: setup-dev $(CHARTS)
+	@$(BIN)/python -m benchmarks.screenshots $(ARGS)
 
 speedups: setup
 	@$(INSTALL) --force-reinstall --no-deps ./speedups

@@ -120,7 +120,8 @@ def sentences(detail: Any, name: str = "") -> Iterator[str]:
         text = str(detail).rstrip(".")
         if not text[1:2].isupper():  # as in "JSON parse error"
             text = text[:1].lower() + text[1:]
-        yield f"{name}: {text}" if name else text
+        gap = " " if text.startswith("must ") else ": "
+        yield f"{name}{gap}{text}" if name else text
 
 
 def json_error(code: int, message: str) -> JsonResponse:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from instruments.errors import quoted
 from instruments.keys import MAX_SYMBOL_LENGTH
 from instruments.models import Instrument, Segment
 from instruments.rest import ColumnNumberField, ExactNumberField, query_values
@@ -38,7 +39,27 @@ class Query(serializers.Serializer[Any]):
         unknown = sorted(set(data) - set(self.fields))
         if unknown:
             raise serializers.ValidationError(dict.fromkeys(unknown, "no such parameter"))
-        return super().to_internal_value(data)
+        try:
+            return super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            detail: Any = error.detail
+            for name in detail:
+                if name in data and (wanted := _wanted(self.fields[name])):
+                    detail[name] = [f"must be {wanted}, got {quoted(str(data[name]))}"]
+            raise
+
+
+def _wanted(field: Any) -> str:
+    """Return which values a parameter may have; "" where its own error says it better."""
+    if isinstance(field, serializers.ChoiceField):
+        return f"one of {', '.join(map(str, field.choices))}"
+    if isinstance(field, serializers.DateField):
+        return "a day, as 2026-08-27"
+    if isinstance(field, serializers.DecimalField):
+        return "a decimal number"
+    if type(field) is serializers.IntegerField and field.max_value is not None:
+        return f"a whole number from {field.min_value} to {field.max_value}"
+    return ""
 
 
 class InstrumentQuery(Query):

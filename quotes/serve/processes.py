@@ -22,9 +22,9 @@ UVICORN = "quotes.serve.uvicorn_process"
 DAPHNE = "quotes.websocket.transports.daphne"
 
 # For a laptop on which the simulated market runs day and night: 0.6 GB of ticks, 1.1 GB of candles,
-# and 0.3 GB of the log in Redis's memory (docs/operations.md).
+# and an hour of the log in Redis, 0.2 GB of memory (docs/operations.md).
 DEMO_KEEP_HISTORY = "ticks=2h, 1m=30, 3m=30, 5m=30, 10m=30, 15m=90, 30m=90"
-DEMO_LOG_BYTES = 256 << 20
+DEMO_LOG_AGE_S = 3600
 
 # Stages of the start, ended in the reverse order.
 REDIS, BRIDGE, EDGE = range(3)
@@ -64,7 +64,7 @@ def planned_children(
     if options.demo:
         # Its market never closes.
         environment.setdefault("QUOTES_CANDLES_ALL_HOURS", "true")
-        environment.setdefault("QUOTES_LOG_MAX_BYTES", str(DEMO_LOG_BYTES))
+        environment.setdefault("QUOTES_LOG_MAX_AGE_S", str(DEMO_LOG_AGE_S))
         if options.host in LOOPBACK:
             # The first page that a developer writes is a file, or on a port of its own.
             environment.setdefault("QUOTES_LOCAL_ORIGINS", "true")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from quotes.errors import ProtocolError, quoted
+from quotes.websocket.wrong_values import wrong_value
 
 # In place of symbols: all of the segment.
 ALL_SYMBOLS = "*"
@@ -133,7 +134,8 @@ class Subscribe(SymbolRequest, frozen=True, kw_only=True):
         try:
             return msgspec.convert(since, Since)
         except msgspec.ValidationError as error:
-            raise ProtocolError(ErrorCode.BAD_REQUEST, f"since: {error}") from error
+            reason = f"since: {wrong_value(error, since, Since)}"
+            raise ProtocolError(ErrorCode.BAD_REQUEST, reason) from error
 
 
 class Resubscribe(Subscribe, frozen=True, kw_only=True):
@@ -279,7 +281,7 @@ def request_of(values: dict[str, Any]) -> Request:
     try:
         request = msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        message = f"{action}: {error}"
+        message = f"{action}: {wrong_value(error, values, kind)}"
         raise ProtocolError(ErrorCode.BAD_REQUEST, message, id=id, warnings=warnings) from error
     if isinstance(request, SymbolRequest) and request.is_whole_segment:
         if reason := _bad_segment_request(request):

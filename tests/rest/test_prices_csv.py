@@ -137,7 +137,7 @@ def test_listed_symbol_that_was_not_published_has_no_price(shares: None, redis: 
         ("segment=NSEE", "not a segment, got 'NSEE'"),
         ("segment=OTHER", "not a segment, got 'OTHER'"),
         ("symbols=A&symbol=B", "symbol: no such parameter"),
-        ("segment=NFO&segment=CDS", "segment: must not be repeated"),
+        ("segment=NFO&segment=CDS", "segment must not be repeated"),
         ("segment=NFO&after=" + "A" * 65, "after: "),
     ],
 )

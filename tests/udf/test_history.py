@@ -194,7 +194,7 @@ def test_answer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"countback": "-3"}, 400, "countback must be a whole number from 1"),
         ({"countback": "1.5"}, 400, "countback must be a whole number from 1"),
         ({"countback": "9" * 20}, 400, "countback must be a whole number from 1"),
-        ({"to": ["1", "2"]}, 400, "to: must not be repeated"),
+        ({"to": ["1", "2"]}, 400, "to must not be repeated"),
     ],
 )
 def test_bad_request_says_what_is_wrong(query: dict[str, Any], status: int, text: str) -> None:

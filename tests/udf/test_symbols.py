@@ -217,7 +217,7 @@ def test_published_name_that_the_master_does_not_have_is_a_symbol(redis: Redis) 
         ("symbols", {"symbol": "NOSUCH"}, 404, "unknown_symbol"),
         ("symbols", {"symbol": "x" * 65}, 400, "a symbol must have 1 to 64 characters"),
         ("symbols", {"symbol": "*"}, 400, "not a symbol"),
-        ("symbols", {"symbol": ["A", "B"]}, 400, "symbol: must not be repeated"),
+        ("symbols", {"symbol": ["A", "B"]}, 400, "symbol must not be repeated"),
         ("symbol_info", {}, 400, "group is required"),
         ("symbol_info", {"group": "NSEE"}, 400, "not a segment"),
         ("search", {"query": "A", "exchange": "NYSE"}, 400, "not a segment"),

@@ -21,6 +21,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
+from instruments.errors import quoted
 from instruments.renderers import ExactJSONRenderer
 
 JSON, CSV, ARROW, PARQUET = "json", "csv", "arrow", "parquet"
@@ -64,7 +65,8 @@ class HistoryNegotiation(DefaultContentNegotiation):
             return super().filter_renderers(renderers, format)
         except Http404:
             names = ", ".join(str(renderer.format) for renderer in renderers)
-            raise ValidationError({"format": f"must be one of {names}"}) from None
+            text = f"must be one of {names}, got {quoted(format)}"
+            raise ValidationError({"format": text}) from None
 
 
 def format_of(request: Request) -> str:
