@@ -274,8 +274,12 @@ async def test_server_says_when_to_come_back() -> None:
         await client.ready()
 
 
-async def test_no_server_is_tried_again() -> None:
-    """A port where nobody listens, until somebody does."""
-    async with PriceClient("127.0.0.1:1", **AT_ONCE) as client:
+async def test_no_server_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    """A port where nobody listens, until somebody does; secrets of the address are not logged."""
+    async with PriceClient(
+        "ws://u:secret@127.0.0.1:1/live-price?token=secret", **AT_ONCE
+    ) as client:
         await eventually(lambda: client.state == "waiting")
+        assert "127.0.0.1:1/live-price" in caplog.text and "127.0.0.1:1/live-price" in repr(client)
+        assert "secret" not in caplog.text + repr(client)
         assert (await asyncio.wait_for(client.events().__anext__(), DEADLINE_S)).state

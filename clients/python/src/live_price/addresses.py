@@ -30,7 +30,14 @@ def http_url(url: str) -> str:
     """
     parts = urlsplit(socket_url(url))
     path = parts.path.removesuffix("/").removesuffix(PATH).removesuffix("/api")
-    return urlunsplit(({"ws": "http", "wss": "https"}[parts.scheme], parts.netloc, path, "", ""))
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(({"ws": "http", "wss": "https"}[parts.scheme], host, path, "", ""))
+
+
+def without_secrets(url: str) -> str:
+    """Return an address without its query and password, which may be secrets."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def authorization(token: str) -> str:

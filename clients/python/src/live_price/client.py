@@ -151,7 +151,7 @@ class PriceClient(Generic[N]):
         self._latency_ms: float | None = None
 
     def __repr__(self) -> str:
-        return f"<PriceClient {self._connector.url.partition('?')[0]} {self.state}>"
+        return f"<PriceClient {self._connector.shown_url} {self.state}>"
 
     # -- the connection ---------------------------------------------------------------------------
 

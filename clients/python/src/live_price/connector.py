@@ -14,7 +14,7 @@ from websockets.exceptions import (
     WebSocketException,
 )
 
-from live_price.addresses import authorization
+from live_price.addresses import authorization, without_secrets
 from live_price.backoff import Backoff
 from live_price.errors import LOST, AuthenticationError, ConnectionLost, PriceError
 from live_price.tokens import TokenSource
@@ -54,6 +54,7 @@ class Connector:
     """Keeps one connection open until it is closed, or the server says not to come back.
 
     Attributes:
+        shown_url: for messages and logs.
         readable: cleared while no frame may be read.
         last_frame_at: when the last frame came, Unix milliseconds.
     """
@@ -71,6 +72,7 @@ class Connector:
         if not silence_s > 0:
             raise ValueError(f"silence_s must be above 0, got {silence_s}")
         self.url = url
+        self.shown_url = without_secrets(url)
         self.tokens = tokens
         self.state: State = "connecting"
         self.readable = asyncio.Event()
@@ -199,9 +201,9 @@ class Connector:
         except InvalidStatus as error:
             raise self._refused(error) from error
         except TimeoutError as error:
-            raise ConnectionLost(f"{self.url} does not answer", LOST) from error
+            raise ConnectionLost(f"{self.shown_url} does not answer", LOST) from error
         except (OSError, EOFError, WebSocketException) as error:
-            raise ConnectionLost(f"cannot connect to {self.url}: {error}", LOST) from error
+            raise ConnectionLost(f"cannot connect to {self.shown_url}: {error}", LOST) from error
 
     def _refused(self, refusal: InvalidStatus) -> PriceError:
         """Return the error of a handshake that the server refused."""
@@ -220,7 +222,7 @@ class Connector:
                 seconds = float(response.headers.get("Retry-After", ""))
                 lost.retry_after_s = seconds
             return lost
-        return _Final(PriceError(f"{self.url} refuses connections: {text}", status))
+        return _Final(PriceError(f"{self.shown_url} refuses connections: {text}", status))
 
     async def _talk(self, connection: ClientConnection) -> None:
         """Take what the server sends until the connection ends; raise its error."""
