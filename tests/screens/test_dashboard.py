@@ -22,7 +22,8 @@ from tests.ticks import tick
 from tests.valkey import ValkeyProcess
 from tests.waiting import DEADLINE_S, wait_until
 
-pytestmark = pytest.mark.slow
+# Processes and a browser start before the first test, on a machine that may be busy.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 expect.set_options(timeout=DEADLINE_MS)
 
