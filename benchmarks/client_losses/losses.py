@@ -45,7 +45,7 @@ LOSSES: dict[str, tuple[Loss, int]] = {  # name -> the loss, and how often of al
 
 
 def drawn(chance: random.Random, count: int) -> list[str]:
-    """Return the names of so many losses in a random order; each kind at least once, if it can."""
+    """Return the names of losses in a random order, each kind at least once if there is room."""
     names = list(LOSSES)
     weights = [weight for _, weight in LOSSES.values()]
     chosen = [*names, *chance.choices(names, weights, k=max(0, count - len(names)))][:count]

@@ -129,7 +129,7 @@ def test_more_symbols_than_lines() -> None:
     assert len(text.splitlines()) <= 12 and "and 42 more" in text
 
 
-def test_lost_connection_is_said() -> None:
+def test_lost_connection_is_shown() -> None:
     """With the reason and the next attempt; a feed that is down, and prices that are missing."""
     list_ = watched()
     error = PriceError("the connection was lost", 1006)
@@ -207,7 +207,7 @@ async def test_lines_for_a_pipe(live: LiveServer, redis: Redis, watching: list[s
 
 
 async def test_json_lines_end_with_the_pipe(redis: Redis, watching: list[str]) -> None:
-    """Digits are as published, and nothing is said of a pipe that nobody reads."""
+    """Digits are as published, and a pipe that nobody reads is no error."""
     command = " ".join(["exec", *COMMAND, "A", "--json", *watching, "| head -1"])
     process = await asyncio.create_subprocess_shell(
         f"set -o pipefail; {command}",

@@ -38,7 +38,7 @@ class Wanted:
     """What to watch, and how.
 
     Attributes:
-        count: end after so many prices; 0: never.
+        count: prices after which to end; 0: never.
     """
 
     url: str

@@ -118,7 +118,7 @@ async def test_history_comes_first(prices: PriceClient[float], redis: Redis) -> 
 
 
 async def test_history_is_an_event_too(prices: PriceClient[float], redis: Redis) -> None:
-    """With all of its ticks, for who reads events."""
+    """With all of its ticks."""
     subscription = prices.subscribe("AAPL", history=2)
     assert await event(subscription, History) == History("AAPL", "AAPL")
 
@@ -284,7 +284,7 @@ async def test_batches_are_single_prices(prices: PriceClient[float], redis: Redi
 
 
 async def test_slow_loop_gets_the_newest_and_a_count(live: LiveServer, redis: Redis) -> None:
-    """The buffer does not grow, and what was left out is said."""
+    """The buffer does not grow, and an event counts what was left out."""
     async with PriceClient(live.url, buffer=10) as prices:
         subscription = prices.subscribe(["A", "B"])
         left_out: list[Conflated] = []
@@ -415,7 +415,7 @@ async def test_states_are_events(live: LiveServer) -> None:
         (lambda client: PriceClient("x", token=cast(Any, 7)), TypeError),
     ],
 )
-async def test_mistakes_are_told_at_once(wrong: Any, error: type[Exception]) -> None:
+async def test_mistakes_are_errors_at_once(wrong: Any, error: type[Exception]) -> None:
     """Where they are made, not later in a task."""
     client = PriceClient("localhost:1")
     with pytest.raises(error):

@@ -124,7 +124,7 @@ async def test_loop_that_stops_for_long_loses_no_tick(
     assert all(one.recovered for one in recovered) and sum(one.ticks for one in recovered) > 100
 
 
-async def test_what_cannot_be_recovered_is_said(
+async def test_what_cannot_be_recovered_has_a_reason(
     live: LiveServer, redis: Redis, door: Proxy
 ) -> None:
     """The numbering has started over: the reason, and then the latest price."""

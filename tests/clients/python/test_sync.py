@@ -106,7 +106,7 @@ async def test_handlers_and_errors(live: LiveServer, redis: Redis) -> None:
 
 
 def test_mistakes_leave_no_thread() -> None:
-    """A wrong address is told where it is given."""
+    """A wrong address is an error at once."""
     before = threading.active_count()
     with pytest.raises(ValueError, match="url must be like"):
         PriceClient("ftp://host")

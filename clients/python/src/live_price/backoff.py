@@ -27,7 +27,7 @@ class Backoff:
         """Return the seconds to wait.
 
         Args:
-            connected_s: how long the connection that ended had lasted; 0 if there was none. One
+            connected_s: how long the connection that ended lasted; 0 if there was none. One
                 that lasted longer than the wait before it, and a second, starts the delays over.
             at_least_s: what the server has asked for.
         """

@@ -73,8 +73,8 @@ class PriceClient(Generic[N]):
             is called before each connection, and when the token is about to end: the open
             connection then gets the new one.
         exact: numbers are `Decimal` with the published digits, not `float`.
-        silence_s: the connection counts as lost after so long without a frame. The client pings a
-            quiet server, so symbols without prices lose no connection.
+        silence_s: seconds without a frame after which the connection counts as lost. The client
+            pings a quiet server, so symbols without prices lose no connection.
         buffer: prices and events that wait for the loop over a subscription, at most.
         options: for the connection, as `websockets.connect` takes them: `ssl`, `proxy`.
     """
@@ -305,7 +305,7 @@ class PriceClient(Generic[N]):
         Args:
             names: one name or many, in any form that the market uses.
             candles: candles of this interval (`1m`, `5m`, ...) instead of prices.
-            history: so many past ticks or candles first, at most 1,000.
+            history: how many past ticks or candles come first, at most 1,000.
             mode: the fields of each price; default `full`.
             conflate: False: every tick, none left out.
             resume: after a loss every missed tick comes; False: only the latest price.
@@ -335,7 +335,7 @@ class PriceClient(Generic[N]):
         Args:
             underlying: as the options' symbols begin, or the name of the index.
             expiry: `YYYY-MM-DD`; default: the nearest.
-            strikes_around: so many strikes on each side of the money; default: all.
+            strikes_around: strikes on each side of the money; default: all.
             follow: move along with the money; needs `strikes_around`.
         """
         chain = ChainRequest(underlying, expiry, segment, strikes_around, follow)
@@ -400,7 +400,7 @@ class PriceClient(Generic[N]):
 
         Args:
             mode: the fields of each price.
-            interval_ms: at most one price of a symbol in so many milliseconds.
+            interval_ms: at most one price of a symbol in this time.
             batch: prices come together in arrays; for the loops nothing changes.
         """
         values = {"mode": mode, "interval_ms": interval_ms, "batch": batch}

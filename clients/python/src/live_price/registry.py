@@ -49,7 +49,7 @@ class Registry(Generic[N]):
         self._routes[route] = None
 
     def drop(self, route: Route) -> None:
-        """Forget a route; the server is told if no other route needs its streams."""
+        """Forget a route, and unsubscribe its streams if no other route needs them."""
         self._routes.pop(route, None)
         route.is_dropped = True
         if route.state is RouteState.SENT:
@@ -209,7 +209,7 @@ class Registry(Generic[N]):
     # -- what came --------------------------------------------------------------------------------
 
     def take_price(self, frame: dict[str, Any]) -> None:
-        """Give a price frame to the subscriptions that want it, unless they had it."""
+        """Give a price frame to the subscriptions that want it, unless they have it already."""
         key = key_of(frame)
         stream = self._streams.get(("", key))
         if stream is None:

@@ -216,7 +216,7 @@ class Subscription(Generic[T]):
         """Wait for prices and events; return those that are there, the oldest first.
 
         Args:
-            most: not more than so many.
+            most: the most to return.
 
         Raises:
             StopAsyncIteration: the subscription is closed, and everything was taken.
