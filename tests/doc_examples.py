@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tests.programs import ROOT
 
-START_S = 60.0  # a client that is installed now may take this long
+START_S = 100.0  # a client that is installed now may take this long
 _BLOCK = re.compile(r"^```(\w+) ([\w.-]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

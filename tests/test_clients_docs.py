@@ -62,7 +62,7 @@ ONCE: dict[str, Any] = {
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "history"]),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(240),
 ]
 
 

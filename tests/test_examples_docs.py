@@ -45,7 +45,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "clients" / "python" / "sr
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "history"]),
-    pytest.mark.timeout(150),
+    pytest.mark.timeout(240),
 ]
 
 

@@ -154,7 +154,7 @@ def test_anchors_are_those_of_github(title: str, anchor: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(240)
 @pytest.mark.django_db
 def test_pages_are_accessible_and_fit_a_phone(live_server: Any, monkeypatch: Any) -> None:
     """Axe finds nothing, no page scrolls sideways, and nothing breaks the strict policy."""
