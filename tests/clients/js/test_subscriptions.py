@@ -8,13 +8,14 @@ import pytest
 from redis import Redis
 
 from instruments.index import index
+from quotes.publish.publishing import publish_ticks
 from quotes.websocket.feed.feed import master_changed
 from tests.access.people import access_token, asha
 from tests.clients.js.node import JsClient, js_client
 from tests.conftest import In
 from tests.instruments.factories import equity, nifty50_index, snapshot_of
 from tests.live import LiveServer
-from tests.ticks import MOMENT, message, publish
+from tests.ticks import MOMENT, message, publish, tick
 from tests.waiting import DEADLINE_S
 from tests.websocket.test_option_chains import option, show
 
@@ -329,9 +330,8 @@ async def test_slow_iteration_gets_the_newest_of_each_symbol(
     await client.do("iterate", **{"as": "a"}, count=2, isHeld=True)
     for _ in names:
         await client.get("watch", "subscribed")
-    for at in range(700):
-        for name in names:
-            publish(redis, name, message(name, str(at + 1), MOMENT + at))
+    prices = [tick(name, str(at + 1), MOMENT + at) for at in range(700) for name in names]
+    publish_ticks(prices, client=redis)
     # What the server leaves out, where it is slow, is not the iteration's.
     for _ in names:
         while (await client.get("watch", "price"))["price"] != 700:
@@ -349,9 +349,8 @@ async def test_slow_iteration_over_every_tick_loses_none(client: JsClient, redis
     await client.do("iterate", **{"as": "a"}, count=1500, isHeld=True)
     await client.do("subscribe", **{"as": "watch"}, names="A")
     await client.get("watch", "subscribed")
-    for at in range(1500):
-        publish(redis, "A", message("A", str(at + 1), MOMENT + at))
-    waiting = await client.state("waiting")
+    publish_ticks([tick("A", str(at + 1), MOMENT + at) for at in range(1500)], client=redis)
+    waiting = await client.state("waiting", timeout_s=40)
     assert waiting["error"]["code"] == 4410 and "retryAt" not in waiting
     await client.do("release")
     assert [(await client.get("a", "read"))["price"] for _ in range(1500)] == list(range(1, 1501))
