@@ -42,6 +42,13 @@ def boolean(name: str, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name} must be true or false, got {text!r}")
 
 
+def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    value = os.environ.get(name, "").strip().upper() or default
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+    return value
+
+
 def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
     value = os.environ.get(name) or default
     if urlsplit(value).scheme not in schemes:
@@ -50,6 +57,12 @@ def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
             f"{name} must be a URL that begins with {' or '.join(s + ':' for s in schemes)}, "
             f"got one that begins with {urlsplit(value).scheme + ':'!r}"
         )
+    try:
+        _ = urlsplit(value).port
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"{name} must have a port from 1 to 65535, or none, after the name of the host"
+        ) from None
     return value
 
 
@@ -275,11 +288,12 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 DEFAULT_EXCEPTION_REPORTER = "quotes.runtime.error_reports.CleanExceptionReporter"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["console"], "level": choice("LOG_LEVEL", "INFO", LOG_LEVELS)},
 }

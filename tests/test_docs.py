@@ -11,7 +11,7 @@ from quotes.conf import conf as quotes_conf
 from quotes.kafka.conf import conf as kafka_conf
 from tests.programs import ROOT
 
-READ = re.compile(r'(?:required|port|boolean|url|environ\.get)\(\s*"([A-Z][A-Z_]+)"')
+READ = re.compile(r'(?:required|port|boolean|choice|url|environ\.get)\(\s*"([A-Z][A-Z_]+)"')
 APP_SETTINGS = [*quotes_conf.all(), *instruments_conf.all(), *kafka_conf.all()]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 

@@ -251,6 +251,7 @@ def ready_lines(
         f"not ready yet, see the lines above: {problem}" if problem else "ready",
         f"  page       http://{where}/",
         f"  prices     ws://{where}/live-price",
+        *([f"  documents  http://{where}/docs/"] if conf.screens else []),
         f"  API        http://{where}/api/docs/",
         f"  admin      http://{where}/admin/",
         *operator,

@@ -40,7 +40,7 @@ def wrong_value(error: msgspec.ValidationError, values: Any, kind: type[Any]) ->
     return f"{name} must be {wanted}, got {quoted(_value_at(values, steps))}"
 
 
-def _wanted(what: str, kind: type[Any], keys: list[str]) -> str:
+def _wanted(what: str, kind: Any, keys: list[str]) -> str:
     """Return which values a key may have, "" if the error does not say."""
     if bound := _BOUND.match(what):
         side = "at least" if bound[2] == ">=" else "at most"
@@ -57,7 +57,7 @@ def _wanted(what: str, kind: type[Any], keys: list[str]) -> str:
 
 
 @cache
-def _choices(kind: type[Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
+def _choices(kind: Any, keys: tuple[str, ...]) -> tuple[Any, ...]:
     """Return the values of the literal type of a key."""
     types = [inspect.type_info(kind)]
     for key in keys:

@@ -75,7 +75,7 @@ def test_a_redis_that_answers_is_used(
 def check_pages_and_end(program: Program, *, least: int) -> None:
     """Open every page whose address was printed, send Ctrl-C, and see that all is gone in time."""
     pages = re.findall(r"http://\S+", program.text)
-    assert len(pages) == 3
+    assert len(pages) == 4
     assert all(status_of(page) < 500 for page in pages)
     for address in ("127.0.0.1", "[::1]"):  # what `localhost` may mean
         page = pages[0].replace("localhost", address)
