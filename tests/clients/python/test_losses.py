@@ -17,6 +17,7 @@ from benchmarks.client_losses.command import CLIENTS, run
 from benchmarks.client_losses.driver import judge
 from quotes.publish.publishing import publish_ticks
 from quotes.websocket.feed.feed import current_feed
+from quotes.websocket.feed.stream_history import UNREADABLE, MissedTicks
 from tests.live import LiveServer
 from tests.ticks import MOMENT, tick
 from tests.waiting import DEADLINE_S, eventually
@@ -149,6 +150,38 @@ async def test_what_cannot_be_recovered_has_a_reason(
         [recovered] = [one for one in found if isinstance(one, Recovered)]
         assert not recovered.recovered and recovered.reason
         assert found[-1].price == 2
+
+
+async def test_server_that_cannot_read_its_log_is_asked_again(
+    live: LiveServer, redis: Redis, door: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it cannot send just now comes on the next connection: nothing is lost."""
+    async with PriceClient(f"127.0.0.1:{door.port}", **QUICK) as prices:
+        subscription = prices.subscribe("A")
+        seen: list[Any] = []
+        subscription.on(Tick, seen.append)
+        subscription.on(Recovered, seen.append)
+        await subscription.ready()
+        show(redis, 1)
+        await eventually(lambda: len(seen) == 1)
+        history = (await current_feed()).history
+        missed_ticks = history.missed_ticks
+        failures = [1, 2]
+
+        async def failing(*arguments: Any, **options: Any) -> MissedTicks:
+            if failures:
+                failures.pop()
+                return MissedTicks([], UNREADABLE)
+            return await missed_ticks(*arguments, **options)
+
+        monkeypatch.setattr(history, "missed_ticks", failing)
+        door.set_mode(Mode.CUT)
+        await eventually(lambda: prices.state == "waiting")
+        show(redis, 2, 3)
+        door.set_mode(Mode.PASS)
+        await eventually(lambda: len(seen) == 4)
+    assert not failures and seen[1].recovered and seen[1].ticks == 2
+    assert [one.price for one in seen if isinstance(one, Tick)] == [1, 2, 3]
 
 
 async def test_without_resume_the_latest_price_comes(

@@ -52,6 +52,7 @@ _GATHER_S = 0.05
 _MAX_RETRY_S = 20.0
 _MAX_EVENTS = 1000
 _RENEW_AGAIN_S = 5.0
+_RESUME_TRIES = 5
 _IDS_OF_REQUESTS = 1 << 40  # apart from those of subscriptions
 
 
@@ -146,6 +147,8 @@ class PriceClient(Generic[N]):
         self._retry: asyncio.TimerHandle | None = None
         self._error: PriceError | None = None
         self._is_started = False
+        self._is_dropped = False  # frames that still come are of a connection that is given up
+        self._resume_tries = 0
         self._feed: Feed | None = None
         self._clock_offset_ms: float | None = None
         self._latency_ms: float | None = None
@@ -441,10 +444,13 @@ class PriceClient(Generic[N]):
     # -- what the connector says ------------------------------------------------------------------
 
     def opened(self) -> None:
+        self._is_dropped = False
         self._arrived.set()
         self._start(self._send_messages())
 
     def ended(self, error: PriceError) -> None:
+        if not self._is_dropped:
+            self._resume_tries = 0
         self._arrived.clear()
         self._registry.lost()
         if self._retry is not None:
@@ -472,6 +478,8 @@ class PriceClient(Generic[N]):
         self._tell(event)
 
     def received(self, text: str | bytes) -> None:
+        if self._is_dropped:
+            return
         try:
             frame = self._reader.load(text)
             for one in frame if isinstance(frame, list) else (frame,):
@@ -484,6 +492,8 @@ class PriceClient(Generic[N]):
             self._registry.take_price(frame)
             return
         self._tell_frame(frame)
+        if frame["type"] == "resumed" and self._resumes_later(frame):
+            return
         if (
             frame["type"] == "error"
             and frame["code"] == 401
@@ -529,6 +539,19 @@ class PriceClient(Generic[N]):
             )
         elif kind == "status":
             self._take_status(frame)
+
+    def _resumes_later(self, frame: dict[str, Any]) -> bool:
+        """Connect again if the server could not read the missed ticks just now; return whether.
+
+        The position is still that of before, so that the next connection may bring them.
+        """
+        is_temporary = not frame["recovered"] and "try again" in frame.get("reason", "")
+        if not is_temporary or self._resume_tries >= _RESUME_TRIES:
+            return False
+        self._resume_tries += 1
+        self._is_dropped = True
+        self._connector.drop()
+        return True
 
     def _tell_frame(self, frame: dict[str, Any]) -> None:
         if self._handlers.has(Frame):
