@@ -151,6 +151,7 @@ def measure(symbols: int, hertz: float, seconds: float, *, phone: bool = False) 
         url, redis = started_service(stack)
         market = Market(redis, names, hertz)
         market.start()
+        stack.callback(market.join)
         stack.callback(market.ended.set)
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(
