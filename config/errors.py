@@ -10,6 +10,15 @@ from django.views.csrf import csrf_failure as django_csrf_failure
 from instruments.rest import is_api, json_error
 
 
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Answer 400 to what Django refuses before any view; Django's `handler400`."""
+    if is_api(request):
+        return json_error(
+            400, "the request has too many fields, or a host that is not in ALLOWED_HOSTS"
+        )
+    return defaults.bad_request(request, exception)
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Answer 404; Django's `handler404`."""
     if is_api(request):

@@ -281,3 +281,13 @@ def test_too_many_requests_are_answered_as_documented(
     answer = next(found for _ in range(9) if (found := call()).status_code == 429)
     check(answer.json(), {"$ref": "#/components/schemas/Error"})
     assert int(answer["Retry-After"]) >= 0
+
+
+@pytest.mark.parametrize(
+    ("body", "host"), [({f"f{number}": "" for number in range(1001)}, "testserver"), ({}, "evil")]
+)
+def test_requests_that_reach_no_view_are_answered_as_documented(body: Any, host: str) -> None:
+    """More fields than a form may have, and a host that is not ours, are an Error of code 400."""
+    answer: Any = Client(headers={"host": host}).post("/api/token/", body)
+    assert answer.status_code == 400
+    check(answer.json(), {"$ref": "#/components/schemas/Error"})
