@@ -1,6 +1,7 @@
 """manage.py simulate_market: published through Redis, through an outage, ended by a signal."""
 
 import io
+import json
 import os
 import re
 import signal
@@ -75,3 +76,14 @@ def test_outlasts_redis_and_ends_on_a_signal(redis: Redis, redis_server: ValkeyP
     assert process.returncode == 0
     assert re.search(r"simulating 133 instruments at 500 ticks/s\npublished [0-9,]+ ticks", out)
     assert "Traceback" not in err
+
+
+def test_volumes_rise_over_a_restart(redis: Redis) -> None:
+    """A market that starts again on the same day goes on with the volumes it left in Redis."""
+    volumes = []
+    for _ in range(2):
+        call_command("simulate_market", "--duration", "0.3", "--rate", "500", stdout=io.StringIO())
+        values = {key: json.loads(redis.get(key) or b"") for key in redis.keys("stock:*")}
+        volumes.append({key: tick["volume"] for key, tick in values.items() if "volume" in tick})
+    before, after = volumes
+    assert len(before) > 100 and all(after[key] > before[key] for key in before)

@@ -21,7 +21,7 @@ from quotes.publish.simulation.instruments import (
 from quotes.publish.simulation.market import SimulatedMarket, black
 from quotes.publish.simulation.past import closing_moves, closing_price, past_candles
 from quotes.runtime.clock import DAY_MS, IST
-from quotes.ticks import PRICE_FIELDS, Tick, encode_tick, parse_tick
+from quotes.ticks import PRICE_FIELDS, Tick, encode_tick, joined, parse_tick
 
 DAY = date(2026, 4, 9)
 MORNING = int(datetime(2026, 4, 9, 9, 15, tzinfo=IST).timestamp() * 1000)
@@ -237,3 +237,51 @@ def test_live_prices_begin_where_the_past_ends(day: date) -> None:
         if not quote.instrument.strike:
             fair = Decimal(market.fair_price(quote.instrument))
             assert abs(fair / last.close - 1) < Decimal("0.001"), symbol
+
+
+def test_market_goes_on_where_one_before_stopped() -> None:
+    """A market of the same day begins with the prices, the day's range and the volumes left."""
+    first = SimulatedMarket(DAY, rate=500, seed=3)
+    left = {tick.symbol: tick for tick in traded(first, steps=40)}
+    assert len(left) > 100
+    second = SimulatedMarket(DAY, rate=500, seed=4)
+    second.resume(left.values())
+    for tick in second.opening(timestamp=MORNING + 60_000):
+        if tick.symbol not in left:
+            continue
+        before = left[tick.symbol]
+        for name in ("open", "prev_close"):
+            assert tick.fields[name] == before.fields[name], tick.symbol
+        assert value(tick, "high") >= value(before, "high")
+        assert value(tick, "low") <= value(before, "low")
+        assert ("volume" in tick.fields) == ("volume" in before.fields)
+        if "volume" in tick.fields:
+            assert value(tick, "volume") > value(before, "volume")
+        if not listed(DAY)[tick.symbol].strike:
+            assert abs(tick.price / before.price - 1) < Decimal("0.005"), tick.symbol
+
+
+@pytest.mark.parametrize(
+    ("fields", "day_ms"),
+    [
+        ({}, 0),
+        ({"volume": b"-", "open": b"1"}, 0),
+        ({"open": b"NaN", "high": b"1", "low": b"1", "prev_close": b"1"}, 0),
+        (None, DAY_MS),
+    ],
+    ids=["bare", "odd", "nan", "of another day"],
+)
+def test_ticks_that_are_not_the_markets_are_not_resumed(
+    fields: dict[str, bytes] | None, day_ms: int
+) -> None:
+    """What another publisher put under a symbol, or a market of another day, changes nothing."""
+    other = next(
+        one
+        for one in traded(SimulatedMarket(DAY, rate=500, seed=1), steps=9)
+        if one.symbol == "RELIANCE"
+    )
+    others = other.others if fields is None else joined(fields)
+    tick = Tick("RELIANCE", other.price_text, other.timestamp - day_ms, "", others)
+    one, two = (SimulatedMarket(DAY, rate=500, seed=2) for _ in range(2))
+    two.resume([tick])
+    assert traded(one, steps=5) == traded(two, steps=5)

@@ -1,22 +1,29 @@
 """manage.py simulate_market: publish a simulated market until Ctrl-C."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any
 
+import redis
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
 from instruments.loading import load_hours
+from quotes.conf import conf
+from quotes.errors import BadTick
 from quotes.history.candles.sessions import calendars
 from quotes.publish.patient_publisher import PatientPublisher
 from quotes.publish.simulation.feed import simulate
 from quotes.publish.simulation.market import SimulatedMarket
 from quotes.publish.simulation.past import closing_moves, closing_price
-from quotes.runtime.clock import midnight_of, today_in_india
+from quotes.runtime.clock import midnight_of, now_ms, today_in_india
 from quotes.runtime.command_help import CommandWithExamples
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.clients import sync_client
+from quotes.store.names import stock_key
+from quotes.ticks import Tick, parse_tick
 
 MAX_RATE = 20_000
 _LONGEST_BREAK_DAYS = 15
@@ -25,8 +32,8 @@ _LONGEST_BREAK_DAYS = 15
 class Command(CommandWithExamples):
     help = (
         "Publish made-up prices of some 130 Indian shares, indices, futures and options until "
-        "Ctrl-C. They start where `simulate_history` ends and move together, on their tick sizes, "
-        "as a market does."
+        "Ctrl-C. They start where `simulate_history` ends, go on where a market before stopped on "
+        "the same day, and move together, on their tick sizes, as a market does."
     )
     examples = (
         ("", ""),
@@ -42,7 +49,9 @@ class Command(CommandWithExamples):
             help="ticks per second over all instruments; default: 100",
         )
         parser.add_argument("--symbols", nargs="+", metavar="A,B", help="only these symbols")
-        parser.add_argument("--seed", type=int, help="the same seed starts with the same prices")
+        parser.add_argument(
+            "--seed", type=int, help="the same seed starts a day with the same prices"
+        )
         parser.add_argument(
             "--duration",
             type=float,
@@ -71,7 +80,10 @@ class Command(CommandWithExamples):
         except ValueError as error:
             raise CommandError(str(error)) from error
         with interrupt_on_signals() as interrupt:
-            publisher = PatientPublisher(sync_client(), tell=self.stderr.write, stopped=interrupt)
+            client = sync_client()
+            if options["seed"] is None:
+                market.resume(_last_ticks(market.quotes, client))
+            publisher = PatientPublisher(client, tell=self.stderr.write, stopped=interrupt)
             self.stdout.write(f"simulating {len(market.quotes)} instruments at {rate:g} ticks/s")
             self.stdout.flush()
             try:
@@ -81,6 +93,20 @@ class Command(CommandWithExamples):
             except RedisError as error:
                 raise CommandError(str(error)) from error
         self.stdout.write(f"published {published:,} ticks")
+
+
+def _last_ticks(symbols: Iterable[str], client: redis.Redis) -> list[Tick]:
+    """Return the ticks that a market before this one left in Redis; none while it is down."""
+    ticks = []
+    try:
+        values = client.mget([stock_key(symbol) for symbol in symbols])
+    except RedisError:
+        return []  # the publisher waits for it
+    for value in values:
+        with suppress(BadTick):
+            if isinstance(value, bytes):
+                ticks.append(parse_tick(value, now_ms=now_ms(), ahead_ms=conf.max_ahead_ms))
+    return ticks
 
 
 def _last_session(today: date) -> date:

@@ -10,7 +10,7 @@ tick sizes, exactly.
 
 import heapq
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from random import Random
@@ -35,6 +35,7 @@ CARRY_PER_YEAR = 0.065
 VOLATILITY_PER_YEAR = 0.13
 PAISA = Decimal("0.01")
 MAX_STEP_S = 1.0
+_STATE = frozenset({"open", "high", "low", "prev_close", "volume", "avg_price", "oi"})
 
 
 class SimulatedMarket:
@@ -101,6 +102,22 @@ class SimulatedMarket:
             for symbol, quote in self.quotes.items()
         }
         heapq.heapify(self.due)
+
+    def resume(self, ticks: Iterable[Tick]) -> None:
+        """Go on from the last ticks of a market that ran before on this day.
+
+        Prices go on from them, and volumes rise on, as an exchange's do. Ticks of other days or
+        symbols, and those of another publisher, which lack fields, are ignored.
+        """
+        for tick in ticks:
+            quote = self.quotes.get(tick.symbol)
+            if quote is None or date_of(tick.timestamp) != self.day or not quote.resume(tick):
+                continue
+            if tick.symbol in self.moves:
+                share = self.spots[tick.symbol] / math.exp(self.moves[tick.symbol])
+                self.moves[tick.symbol] = math.log(float(tick.price) / share)
+                self.spots[tick.symbol] = float(tick.price)
+        self._update_indices()
 
     def _made_up_close(self, instrument: SimulatedInstrument) -> int:
         price = self.fair_price(instrument) * math.exp(self.random.gauss(0, OVERNIGHT))
@@ -183,6 +200,28 @@ class SimulatedQuote:
         self.oi = (
             instrument.volume // 3 // instrument.lot * instrument.lot if instrument.expiry else 0
         )
+
+    def resume(self, tick: Tick) -> bool:
+        """Take the day's state from a tick; return False if it lacks some of it."""
+        size = self.instrument.tick_size
+        try:
+            values = {
+                name: Decimal(text.decode()) for name, text in tick.fields.items() if name in _STATE
+            }
+            opened, high, low, close = (
+                round(values[name] / size) for name in ("open", "high", "low", "prev_close")
+            )
+            if self.instrument.lot:
+                volume = int(values["volume"])
+                self.value = round(values["avg_price"] * volume / size)
+                self.volume = volume
+            if self.instrument.expiry:
+                self.oi = int(values["oi"])
+        except (KeyError, ArithmeticError, ValueError):
+            return False
+        self.open, self.high, self.low, self.prev_close = opened, high, low, close
+        self.last = round(tick.price / size)
+        return True
 
     def trade(self, fair: float, random: Random) -> None:
         """Trade at the tick next to the fair price; an index takes it as its value."""
