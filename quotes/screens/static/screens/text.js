@@ -7,13 +7,19 @@ import { hindi } from "./text/hi.js";
 const TEXTS = { en: english, hi: hindi };
 const ATTRIBUTES = { tLabel: "aria-label", tTitle: "title", tPlaceholder: "placeholder" };
 
-// Returns t(key, values): the text of a key, with {name} replaced by values.name.
+// Returns t(key, values): the text of a key, with {name} replaced by values.name. Where a language
+// has another text for a number `n`, it stands under the key and the number's plural category.
 export function translator(preferences) {
   return (key, values) => {
-    const text = TEXTS[preferences.language][key] ?? english[key] ?? key;
+    const texts = TEXTS[preferences.language];
+    const text = counted(texts, key, values?.n, preferences.language) ?? texts[key] ?? english[key] ?? key;
     if (values === undefined) return text;
     return text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
   };
+}
+
+function counted(texts, key, n, language) {
+  return typeof n === "number" ? texts[`${key}.${new Intl.PluralRules(language).select(n)}`] : undefined;
 }
 
 // Writes the texts of the chosen language into a part of the page.

@@ -37,6 +37,7 @@ export const english = {
   "state.back": "Connected again. Prices are live.",
   "state.as_of": "As of {time} IST",
   "state.latency": "{n} ms to the server",
+  "state.symbols.one": "{n} symbol",
   "state.symbols": "{n} symbols",
   "state.conflated": "{n} intermediate prices skipped",
   "state.conflated_why": "This page reads more slowly than prices arrive: it shows the newest ones.",

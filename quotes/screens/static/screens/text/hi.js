@@ -37,6 +37,7 @@ export const hindi = {
   "state.back": "कनेक्शन फिर से जुड़ गया है। भाव लाइव हैं।",
   "state.as_of": "{time} IST तक",
   "state.latency": "सर्वर तक {n} मि.से.",
+  "state.symbols.one": "{n} सिंबल",
   "state.symbols": "{n} सिंबल",
   "state.conflated": "बीच के {n} भाव छोड़े गए",
   "state.conflated_why": "भाव इस पेज के पढ़ने से तेज़ आ रहे हैं: केवल सबसे नए भाव दिखाए जा रहे हैं।",
