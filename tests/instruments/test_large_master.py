@@ -142,7 +142,7 @@ def test_prices_are_shown_and_filtered(operator: Client) -> None:
     response, _ = page(operator, f"{LIST}?priced=yes")
     symbols = {instrument.symbol for instrument in response.context["cl"].result_list}
     assert symbols == {"NIFTY 50", "ROOT00268251000CE"}
-    assert b"24500.10" in response.content
+    assert b"24,500.10" in response.content
     response, _ = page(operator, f"{LIST}?priced=no&q=NIFTY+50")
     assert not response.context["cl"].result_list
 

@@ -86,7 +86,7 @@ async def test_socketio_clients_reach_their_process(
             web = [
                 pid
                 for pid, one in descendants(program.process.pid).items()
-                if "config.asgi" in one.arguments
+                if "config.asgi" in one.arguments or "uvicorn_process" in one.arguments
             ]
             os.kill(web[0], signal.SIGKILL)
             assert await client.get("disconnect") == "transport close"

@@ -49,7 +49,7 @@ def test_modes_keep_the_contracts_keys_and_digits() -> None:
     text = frame.replace(", ", ",").encode()
     assert json_text(text, "full") == text
     head = b'{"symbol":"A","price":1.50,"timestamp":%d,"segment":"NSE_EQ"' % MOMENT
-    assert json_text(text, "quote") == head + b',"volume":7}'
+    assert json_text(text, "quote") == head + b',"volume":7,"bid":1}'
     assert json_text(text, "ltp") == head + b"}"
 
 
