@@ -199,6 +199,13 @@ class ResumedFrame(Answer, frozen=True, kw_only=True, tag="resumed"):
     key: Key
     recovered: Annotated[bool, Meta(description="True: exactly the missed ticks follow.")]
     reason: Annotated[str, Meta(description="Why not.")] | UnsetType = UNSET
+    retry: (
+        Annotated[
+            bool,
+            Meta(description="True: they cannot be read just now. Resume again later."),
+        ]
+        | UnsetType
+    ) = UNSET
     ticks: Annotated[int, Meta(description="How many follow.", ge=0)]
 
 

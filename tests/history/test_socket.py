@@ -3,10 +3,11 @@
 import asyncio
 import json
 import random
+import threading
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import DatabaseError, connections
 from redis import Redis
 from websockets.exceptions import ConnectionClosed
 
@@ -17,10 +18,12 @@ from quotes.publish.publishing import forget_prices, publish_ticks
 from quotes.runtime.clock import DAY_MS, now_ms
 from quotes.store.group_names import candle_group
 from quotes.store.names import own_key
+from quotes.store.positions import StreamPosition
 from quotes.ticks import Tick
 from quotes.websocket.delivery.day_fields import day_fields
+from quotes.websocket.feed import stream_history
 from quotes.websocket.feed.feed import current_feed
-from quotes.websocket.protocol import CloseCode
+from quotes.websocket.protocol import CloseCode, Since
 from tests.history.conftest import HistoryDatabase
 from tests.history.logs import record
 from tests.live import Client, LiveServer
@@ -145,7 +148,63 @@ async def test_what_cannot_be_recovered_is_said(
     async with live.client() as client:
         frame = await resume(client, "A", {"epoch": last["epoch"], "seq": 4} | change)
         assert frame["recovered"] is False and reason in frame["reason"] and frame["ticks"] == 0
+        assert "retry" not in frame
         assert (await client.price())["price"] == 5
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_database_that_cannot_be_read_is_no_loss_for_good(
+    live: LiveServer, redis: Redis, monkeypatch: pytest.MonkeyPatch, is_slow: bool
+) -> None:
+    """The frame asks the client to resume later; once the database answers, without `retry`."""
+    is_over = threading.Event()
+
+    def ticks_after(**position: Any) -> tuple[list[Any], bool]:
+        if is_slow:
+            is_over.wait(DEADLINE_S)
+        raise DatabaseError("no space left, says postgres://user:secret@host")
+
+    await publish(redis, *ticks(1, 5))
+    async with live.client() as client:
+        await client.subscribe("A", seq=True)
+        since = {"epoch": (await client.price())["epoch"], "seq": 2}
+    feed = await current_feed()
+    monkeypatch.setattr(stream_history, "_QUERY_TIMEOUT_S", 0.1)
+    with monkeypatch.context() as failing:
+        failing.setattr(stream_history, "ticks_after", ticks_after)
+        failing.setattr(feed.history.recent, "rows_of", lambda key: [])
+        try:
+            async with live.client() as client:
+                frame = await resume(client, "A", since)
+                assert (frame["recovered"], frame["retry"], frame["ticks"]) == (False, True, 0)
+                assert "database cannot be read" in frame["reason"] and "secret" not in str(frame)
+                assert (await client.price())["price"] == 5
+        finally:
+            is_over.set()
+    async with live.client() as client:
+        frame = await resume(client, "A", since)
+        assert frame["recovered"] is True and "retry" not in frame
+        assert [(await client.price())["price"] for _ in range(3)] == [3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "seq", "is_temporary"),
+    [(0, 5, False), (0, 6, True), (1, 1, True), (-1, 9, False)],
+)
+async def test_client_may_have_heard_more_than_an_unreadable_log_shows(
+    live: LiveServer, redis: Redis, epoch: int, seq: int, is_temporary: bool
+) -> None:
+    """While Redis does not answer, a later position is not wrong: it cannot be looked up."""
+    await publish(redis, *ticks(1, 5))
+    async with live.client() as client:
+        await client.subscribe("A", seq=True)
+        newest = StreamPosition((last := await client.price())["epoch"], last["seq"])
+    history = (await current_feed()).history
+    since = Since(newest.epoch + epoch, seq)
+    key = InstrumentKey.parse("A")
+    missed = await history.missed_ticks(key, since, newest, is_current=False)
+    assert missed.retry is is_temporary
+    assert not (await history.missed_ticks(key, since, newest)).retry
 
 
 async def test_forgotten_numbers_are_not_recovered(live: LiveServer, redis: Redis) -> None:

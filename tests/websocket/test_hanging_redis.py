@@ -129,7 +129,7 @@ async def test_resuming_says_that_the_log_cannot_be_read(
             resumed = await client.receive()
             await client.subscribe("B", history={"ticks": 5})
             history = await client.receive()
-        assert (resumed["type"], resumed["recovered"]) == ("resumed", False)
+        assert (resumed["type"], resumed["recovered"], resumed["retry"]) == ("resumed", False, True)
         assert (history["type"], history["ticks"]) == ("history", [])
         for frame in (resumed, history):
             assert "cannot be read at the moment" in frame["reason"]

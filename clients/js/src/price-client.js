@@ -15,6 +15,7 @@ const EVENTS = [
 const MAX_REFUSED_TOKENS = 3;
 const RENEW_AGAIN_MS = 5000;
 const MAX_WAITING = 1000;
+const MAX_RESUME_TRIES = 5;
 
 export class PriceClient {
   #handlers = new Handlers(EVENTS);
@@ -34,6 +35,9 @@ export class PriceClient {
   /** @type {string | null} */
   #token = null;
   #refusedTokens = 0;
+  /** Connections ended in a row because the server could not read the missed ticks. */
+  #resumeTries = 0;
+  #resumesLater = false;
   /** @type {any} */
   #renewTimer = undefined;
   /** Iterations that must be read before the next connection. @type {Set<object>} */
@@ -239,6 +243,8 @@ export class PriceClient {
   /** @param {PriceError} error */
   #lost(error) {
     clearTimeout(this.#renewTimer);
+    if (this.state === "open" && !this.#resumesLater) this.#resumeTries = 0;
+    this.#resumesLater = false;
     this.#book.lost();
     this.#requests.fail(new ConnectionError(error.message, error.code));
     this.#maxMessageBytes = undefined;
@@ -347,6 +353,10 @@ export class PriceClient {
       this.#handlers.call("feed", frame.feed);
     }
     if (frame.type === "authenticated") this.#authenticated(frame);
+    if (frame.type === "resumed" && frame.retry && this.#resumeTries < MAX_RESUME_TRIES) {
+      this.#resumeLater(frame.reason);
+      return;
+    }
     if (frame.id !== undefined && this.#requests.take(frame)) return;
     if (this.#book.frame(frame)) return;
     switch (frame.type) {
@@ -363,6 +373,14 @@ export class PriceClient {
         this.#handlers.call("error", errorOf(frame.code, frame.message));
         break;
     }
+  }
+
+  // The position is still that of before: the next connection may bring the missed ticks.
+  /** @param {string} reason */
+  #resumeLater(reason) {
+    this.#resumeTries += 1;
+    this.#resumesLater = true;
+    this.#link.drop(new ConnectionError(reason, 1013));
   }
 
   /** @param {any} frame */

@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 # Why past ticks are not sent while Redis does not answer.
 UNREADABLE = "the tick log cannot be read at the moment, try again later"
+# Why those before the tick log are not sent while the database fails.
+DATABASE_UNREADABLE = "the history database cannot be read at the moment, try again later"
 # A client waits for the history database no longer than this.
 _QUERY_TIMEOUT_S = 10.0
 
@@ -43,17 +45,19 @@ class MissedTicks(NamedTuple):
 
     Attributes:
         rows: every one of them, in order; empty if a reason says why they cannot be sent.
+        retry: they could not be read just now; the same position may be resumed from later.
     """
 
     rows: list[LogRow]
     reason: str = ""
+    retry: bool = False
 
 
 class StreamHistory:
     """Reads the ticks and candles before what is live, for the clients of one event loop.
 
-    Reads are complete or give a reason. A database that fails is logged and counts as empty. All
-    reads may be cancelled.
+    Reads of missed ticks are complete or give a reason. For others, a database that fails is logged
+    and counts as empty. All reads may be cancelled.
     """
 
     def __init__(self, recent: RecentTicks) -> None:
@@ -100,7 +104,9 @@ class StreamHistory:
             # The log may be ahead of what this process has heard, and so may the client be.
             newest = max(newest or StreamPosition(0, 0), StreamPosition(*_position(rows[-1])))
         if newest is None:
-            return MissedTicks([], "it has no price yet" if is_current else UNREADABLE)
+            return MissedTicks([], "it has no price yet") if is_current else _not_now(UNREADABLE)
+        if not is_current and StreamPosition(since.epoch, since.seq) > newest:
+            return _not_now(UNREADABLE)  # the client has heard more than this process
         if since.epoch != newest.epoch:
             return MissedTicks([], "its numbering has started over")
         if since.seq > newest.seq:
@@ -111,14 +117,16 @@ class StreamHistory:
         first = found[0][SEQ] if found else newest.seq + 1
         if first > since.seq + 1:
             older = await self._stored_after(key, since)
+            if older is None:
+                return _not_now(DATABASE_UNREADABLE)
             found = [row for row in older if row[SEQ] < first] + found
         numbers = [row[SEQ] for row in found]
         if numbers != list(range(since.seq + 1, since.seq + 1 + len(found))) or (
             since.seq + len(found) < newest.seq
         ):
-            return MissedTicks(
-                [], "the missed ticks are no longer kept" if is_current else UNREADABLE
-            )
+            if not is_current:
+                return _not_now(UNREADABLE)
+            return MissedTicks([], "the missed ticks are no longer kept")
         return MissedTicks(found)
 
     async def last_ticks(
@@ -154,15 +162,14 @@ class StreamHistory:
     def _recent_rows(self, key: InstrumentKey) -> list[LogRow]:
         return [tuple(row) for row in self.recent.rows_of(str(key))]
 
-    async def _stored_after(self, key: InstrumentKey, since: Since) -> list[LogRow]:
-        """Return the ticks after a position that the database has."""
+    async def _stored_after(self, key: InstrumentKey, since: Since) -> list[LogRow] | None:
+        """Return the ticks after a position that the database has; None if it cannot be read."""
         most = conf.resume_max_ticks
-        nothing: tuple[list[TickRow], bool] = ([], False)
-        rows, _ = await self._query(
-            lambda: ticks_after(key=key, epoch=since.epoch, seq=since.seq, limit=most),
-            nothing,
+        nothing: tuple[list[TickRow], bool] | None = None
+        found = await self._query(
+            lambda: ticks_after(key=key, epoch=since.epoch, seq=since.seq, limit=most), nothing
         )
-        return [_log_row(row) for row in rows]
+        return None if found is None else [_log_row(row) for row in found[0]]
 
     async def _query(self, read: Callable[[], T], nothing: T) -> T:
         """Read from the database in a thread; return `nothing` if that fails or takes too long."""
@@ -186,6 +193,10 @@ class StreamHistory:
                 _QUERY_TIMEOUT_S,
             )
             return nothing
+
+
+def _not_now(reason: str) -> MissedTicks:
+    return MissedTicks([], reason, retry=True)
 
 
 def _position(row: LogRow) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from quotes.store.tick_log import EPOCH, FRAME, KEY, SEQ, LogRow
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.delivered import position_of
-from quotes.websocket.feed.stream_history import UNREADABLE, StreamHistory
+from quotes.websocket.feed.stream_history import UNREADABLE, MissedTicks, StreamHistory
 from quotes.websocket.protocol import ErrorCode, Since, Subscribe, frame
 
 # Ticks handed to the outbox at once, or fewer that are large; then the client has to take them.
@@ -110,7 +110,8 @@ class Backfill:
         """Report that the past of an instrument with delayed prices is not sent."""
         name = self.names.get(str(key), str(key))
         if self._since.get(name) is not None:
-            self._send_resumed(key, name, f"its prices are delayed by {minutes} minutes", 0)
+            reason = f"its prices are delayed by {minutes} minutes"
+            self._send_resumed(key, name, MissedTicks([], reason))
         elif self._count:
             self._send_history(key, name, [])
 
@@ -130,16 +131,17 @@ class Backfill:
             )
         )
 
-    def _send_resumed(self, key: InstrumentKey, name: str, reason: str, ticks: int) -> None:
+    def _send_resumed(self, key: InstrumentKey, name: str, missed: MissedTicks) -> None:
         self._outbox.control(
             frame(
                 "resumed",
                 id=self._message.id,
                 symbol=name,
                 key=str(key),
-                recovered=not reason,
-                **({"reason": reason} if reason else {}),
-                ticks=ticks,
+                recovered=not missed.reason,
+                **({"reason": missed.reason} if missed.reason else {}),
+                **({"retry": True} if missed.retry else {}),
+                ticks=len(missed.rows),
             )
         )
 
@@ -147,7 +149,7 @@ class Backfill:
         self, key: InstrumentKey, name: str, since: Since, newest: StreamPosition | None
     ) -> StreamPosition | None:
         missed = await self._history.missed_ticks(key, since, newest, is_current=self._is_current)
-        self._send_resumed(key, name, missed.reason, len(missed.rows))
+        self._send_resumed(key, name, missed)
         if missed.reason:
             return None
         at = since

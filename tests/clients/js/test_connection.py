@@ -14,6 +14,8 @@ from websockets.exceptions import ConnectionClosed
 
 from benchmarks.chaos.proxy import Mode, Proxy
 from quotes.access.models import SegmentGrant
+from quotes.websocket.feed.feed import current_feed
+from quotes.websocket.feed.stream_history import UNREADABLE, MissedTicks
 from tests.access.people import PASSWORD, access_token, asha, expired_token
 from tests.clients.js.node import js_client
 from tests.conftest import In
@@ -73,6 +75,44 @@ async def test_missed_ticks_come_after_a_loss(
             recovered = await client.get("a", "recovered")
             assert recovered == {"symbol": symbol, "recovered": True, "ticks": 5}
             assert await client.prices("a", 5) == list(range(first, first + 5))
+
+
+@pytest.mark.parametrize(("failures", "recovered"), [(2, True), (5, True), (6, False)])
+async def test_server_that_cannot_read_its_log_is_asked_again(
+    live: LiveServer,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    failures: int,
+    recovered: bool,
+) -> None:
+    """The client resumes up to five times more; then it takes the latest price."""
+    history = (await current_feed()).history
+    missed_ticks = history.missed_ticks
+
+    async def failing(*arguments: Any, **options: Any) -> MissedTicks:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            return MissedTicks([], UNREADABLE, retry=True)
+        return await missed_ticks(*arguments, **options)
+
+    async with door_to(live.port) as (door, url), js_client(url, options=FAST) as client:
+        await client.do("subscribe", **{"as": "a"}, names="A", options=EVERY_TICK)
+        await client.get("a", "subscribed")
+        publish(redis, "A", message("A", "1"))
+        assert await client.prices("a", 1) == [1]
+        monkeypatch.setattr(history, "missed_ticks", failing)
+        door.set_mode(Mode.CUT)
+        await client.state("waiting")
+        for at in (2, 3):
+            publish(redis, "A", message("A", str(at), MOMENT + at))
+        door.set_mode(Mode.PASS)
+        event = await client.get("a", "recovered")
+        assert (event["recovered"], event["ticks"]) == (recovered, 2 if recovered else 0)
+        assert await client.prices("a", 2 if recovered else 1) == ([2, 3] if recovered else [3])
+        publish(redis, "A", message("A", "4", MOMENT + 4))
+        assert await client.prices("a", 1) == [4]
+        assert failures == 0 and client.nothing_of("a", "recovered")
 
 
 async def test_everything_is_subscribed_again(live: LiveServer, redis: Redis) -> None:

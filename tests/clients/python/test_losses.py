@@ -171,7 +171,7 @@ async def test_server_that_cannot_read_its_log_is_asked_again(
         async def failing(*arguments: Any, **options: Any) -> MissedTicks:
             if failures:
                 failures.pop()
-                return MissedTicks([], UNREADABLE)
+                return MissedTicks([], UNREADABLE, retry=True)
             return await missed_ticks(*arguments, **options)
 
         monkeypatch.setattr(history, "missed_ticks", failing)

@@ -545,8 +545,7 @@ class PriceClient(Generic[N]):
 
         The position is still that of before, so that the next connection may bring them.
         """
-        is_temporary = not frame["recovered"] and "try again" in frame.get("reason", "")
-        if not is_temporary or self._resume_tries >= _RESUME_TRIES:
+        if not frame.get("retry") or self._resume_tries >= _RESUME_TRIES:
             return False
         self._resume_tries += 1
         self._is_dropped = True
