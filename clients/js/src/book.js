@@ -131,7 +131,13 @@ export class Book {
   /** Takes a price frame. @param {any} tick */
   price(tick) {
     const stream = this.#wire.streams.of(tick) ?? this.#names.unknown(tick);
-    if (stream === undefined || !stream.take(tick)) return;
+    if (stream === undefined) return;
+    if (!stream.take(tick)) {
+      for (const route of stream.takeAgain(tick)) {
+        route.subscription.give(stream, named(tick, route.name));
+      }
+      return;
+    }
     const { routes } = stream;
     const first = routes[0];
     if (first === undefined) return;
@@ -175,12 +181,14 @@ export class Book {
     if (stream === undefined) return;
     stream.replaying = recovered ? ticks : 0;
     if (!recovered) stream.unnumbered = [];
+    const missed = Math.max(0, ticks - stream.repeated);
+    stream.repeated = 0;
     const why = reason ? { reason } : {};
     for (const [owner, routes] of stream.owners) {
       if (!owner.isBack) continue;
       if (!owner.keys) owner.isBack = false; // a chain has other options as well
       for (const { subscription, name } of routes) {
-        subscription.emit("recovered", { symbol: name, recovered, ticks, ...why });
+        subscription.emit("recovered", { symbol: name, recovered, ticks: missed, ...why });
       }
     }
   }

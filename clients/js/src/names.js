@@ -114,12 +114,17 @@ export class Names {
       want.phase = "renew";
       this.#wire.due();
     }
-    if (want.stream === null) return;
+    const { stream } = want;
+    if (stream === null) return;
+    // It begins with the newest price, but not with one that lacks fields that it wants.
+    const isAwaited = stream.waiting?.size > 0 && richness(mode) === richness(want.mode);
+    const waits = (isRicher || isAwaited) && history === undefined;
+    if (waits) stream.waiting?.add(route);
     queueMicrotask(() => {
       if (!want.routes.has(route) || want.stream === null) return;
       this.#emitSubscribed(want, route);
       const { last } = want.stream;
-      if (last !== undefined) give(want.stream, route, last);
+      if (last !== undefined && !(waits && stream.waiting)) give(want.stream, route, last);
     });
   }
 
@@ -128,6 +133,7 @@ export class Names {
     const want = this.#wants.get(id);
     if (want === undefined) return;
     want.routes.delete(route);
+    want.stream?.waiting?.delete(route);
     this.#updateRoutes(want);
     if (want.routes.size === 0) this.#wire.due();
   }
@@ -141,6 +147,7 @@ export class Names {
 
   /** The connection was lost: everything is to be asked for again. */
   lost() {
+    for (const stream of this.#wire.streams.values()) stream.isRicher = false;
     for (const [id, want] of this.#wants) {
       if (want.routes.size === 0) {
         this.#wants.delete(id);
@@ -219,7 +226,9 @@ export class Names {
       const { stream } = want;
       if (candles) continue;
       if (want.resume && history === undefined && stream !== null && stream.epoch > 0) {
-        since[want.name] = { epoch: stream.epoch, seq: stream.seq };
+        // The newest price once more, if a subscription waits for the rest of its fields.
+        stream.repeated = stream.waiting.size > 0 && stream.seq > 0 ? 1 : 0;
+        since[want.name] = { epoch: stream.epoch, seq: stream.seq - stream.repeated };
       } else {
         want.isBack = false;
       }
@@ -295,7 +304,10 @@ export class Names {
       want.error = null;
       if (isNew) for (const route of want.routes) this.#emitSubscribed(want, route);
       if (item !== undefined) this.#joined(want);
-      else this.#checkSent(want);
+      else {
+        if (want.stream.waiting?.size > 0) want.stream.isRicher = true;
+        this.#checkSent(want);
+      }
     }
     this.#wire.due(); // for what was left meanwhile
   }
@@ -316,13 +328,17 @@ export class Names {
    */
   #joined(want) {
     const { stream } = want;
-    if (stream.last !== undefined && !want.isBack) {
-      for (const route of want.routes) give(stream, route, stream.last);
-    }
     const others = [...stream.owners.keys()].filter((one) => one !== want);
     const isPoorer = others.every((one) => richness(one.mode) < richness(want.mode));
     const everyTick = want.everyTick && others.every((one) => !one.everyTick);
     const hasHistory = historyOf(want) !== undefined;
+    const waits = others.length > 0 && isPoorer && !hasHistory && stream.waiting !== undefined;
+    if (stream.last !== undefined && !want.isBack) {
+      for (const route of want.routes) {
+        if (waits) stream.waiting.add(route);
+        else give(stream, route, stream.last);
+      }
+    }
     if (others.length > 0 && (isPoorer || everyTick || hasHistory)) {
       if (hasHistory) want.history = historyOf(want);
       want.phase = "renew";
@@ -337,6 +353,11 @@ export class Names {
     const isRicher = richness(want.mode) > richness(mode);
     if (isRicher || (want.everyTick && !everyTick) || want.history !== undefined) {
       want.phase = "renew";
+    }
+    if (!isRicher || want.history !== undefined) return;
+    for (const route of want.routes) {
+      const isPoorer = richness(mode) < richness(route.subscription.options.mode);
+      if (isPoorer) want.stream.waiting?.add(route);
     }
   }
 

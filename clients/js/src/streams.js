@@ -38,6 +38,12 @@ export class Stream extends Routed {
   seq = 0;
   /** Missed ticks that have yet to come after a loss. */
   replaying = 0;
+  /** Routes that wait for the newest price once more, in a richer mode. @type {Set<Route>} */
+  waiting = new Set();
+  /** Whether what comes is in the mode that they wait for. */
+  isRicher = false;
+  /** How many ticks that were given come once more with the missed ones: 1 if a route waits. */
+  repeated = 0;
   /** Prices shown before they got a number. @type {any[]} */
   unnumbered = [];
   /** Another instrument with the same symbol. @type {Stream | undefined} */
@@ -67,7 +73,10 @@ export class Stream extends Routed {
       if (epoch === 0) {
         if (this.unnumbered.length < 16) this.unnumbered.push(tick);
       } else {
-        if (epoch === this.epoch && seq <= this.seq) return false;
+        if (epoch === this.epoch && seq <= this.seq) {
+          if (this.replaying > 0) this.replaying -= 1;
+          return false;
+        }
         this.epoch = epoch;
         this.seq = seq;
         if (this.replaying > 0) {
@@ -79,7 +88,26 @@ export class Stream extends Routed {
       }
     }
     this.last = tick;
+    if (this.isRicher) this.#endWaiting();
     return true;
+  }
+
+  /**
+   * Takes the newest price once more, in a richer mode; returns the routes that wait for it.
+   * @param {any} tick
+   * @returns {Route[]}
+   */
+  takeAgain(tick) {
+    if (!this.isRicher || tick.epoch !== this.epoch || tick.seq !== this.seq) return [];
+    this.last = tick;
+    const routes = this.routes.filter((route) => this.waiting.has(route));
+    this.#endWaiting();
+    return routes;
+  }
+
+  #endWaiting() {
+    this.isRicher = false;
+    this.waiting.clear();
   }
 
   /** @param {any} tick */

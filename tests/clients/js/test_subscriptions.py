@@ -193,6 +193,30 @@ async def test_richest_mode_counts(client: JsClient, redis: Redis) -> None:
         pass
 
 
+@pytest.mark.parametrize("name", ["RELIANCE", "NSE:RELIANCE"])
+@pytest.mark.parametrize("resume", [True, False])
+async def test_richer_mode_begins_with_the_price_that_is_there(
+    client: JsClient, redis: Redis, name: str, resume: bool
+) -> None:
+    """The later subscription gets every field at once, and each price once; so does the first."""
+    wish = {"mode": "ltp", "resume": resume, "conflate": False}
+    await client.do("subscribe", **{"as": "a"}, names="RELIANCE", options=wish)
+    await client.get("a", "subscribed")
+    publish(redis, "RELIANCE", message("RELIANCE", "1", MOMENT + 1, volume=7))
+    assert "volume" not in await client.get("a", "price")
+    wish = {"mode": "full", "resume": resume}
+    await client.do("subscribe", **{"as": "b"}, names=name, options=wish)
+    price = await client.get("b", "price")
+    assert (price["name"], price["price"], price["volume"]) == (name, 1, 7)
+    assert client.nothing_of("a", "recovered") and client.nothing_of("b", "recovered")
+    await client.do("subscribe", **{"as": "c"}, names="RELIANCE")
+    assert (await client.get("c", "price"))["volume"] == 7
+    publish(redis, "RELIANCE", message("RELIANCE", "2", MOMENT + 2, volume=7))
+    for source in "abc":
+        price = await client.get(source, "price")
+        assert (price["price"], price["volume"]) == (2, 7)
+
+
 async def test_history_comes_once_and_first(client: JsClient, redis: Redis) -> None:
     """Past ticks, then live ones; another subscription has the same symbol already, or not."""
     for at in range(3):

@@ -123,6 +123,29 @@ test("a price shown before its number came is not shown again after a loss", () 
   assert.equal(price(5, 3, 101), true);
 });
 
+test("the newest price comes once more to routes that wait for a richer mode", () => {
+  const stream = new Streams().ensure("A");
+  const [first, later] = [{ name: "first" }, { name: "later" }];
+  stream.owners.set({}, [first, later]);
+  stream.updateRoutes();
+  const tick = (seq, volume) => ({ epoch: 5, seq, price: seq, timestamp: seq, volume });
+  stream.take(tick(1));
+  stream.take(tick(2));
+  stream.waiting.add(later);
+  assert.deepEqual(stream.takeAgain(tick(2, 7)), [], "on its way in the mode of before");
+  stream.isRicher = true;
+  assert.deepEqual(stream.takeAgain(tick(1, 7)), [], "an older one");
+  assert.deepEqual(stream.takeAgain(tick(2, 7)), [later]);
+  assert.equal(stream.last.volume, 7);
+  assert.deepEqual(stream.takeAgain(tick(2, 7)), []);
+  stream.waiting.add(later);
+  stream.isRicher = true;
+  assert.equal(stream.take(tick(3, 7)), true);
+  assert.deepEqual([stream.waiting.size, stream.isRicher], [0, false], "a newer one went to all");
+  stream.replaying = 2;
+  assert.deepEqual([stream.take(tick(3)), stream.replaying], [false, 1]);
+});
+
 test("streams are found by symbol and segment", () => {
   const streams = new Streams();
   const keys = ["NSE_EQ:A", "BSE_EQ:A", "A", "X:Y", "NFO:A"];

@@ -18,6 +18,7 @@ from live_price import (
     MarketStatus,
     PriceClient,
     PriceError,
+    Recovered,
     StateChange,
     Subscribed,
     Subscription,
@@ -183,6 +184,31 @@ async def test_subscriptions_with_other_options_get_the_richer(
     brief.close()
     publish(redis, "RELIANCE", message("RELIANCE", "4", MOMENT + 4))
     assert (await some(whole, 1))[0].price == 4
+
+
+@pytest.mark.parametrize("name", ["RELIANCE", "NSE:RELIANCE"])
+@pytest.mark.parametrize("resume", [True, False])
+async def test_richer_mode_begins_with_the_price_that_is_there(
+    prices: PriceClient[float], redis: Redis, name: str, resume: bool
+) -> None:
+    """The later subscription gets every field at once, and each price once; so does the first."""
+    brief = prices.subscribe("RELIANCE", mode="ltp", resume=resume, conflate=False)
+    await brief.ready()
+    publish(redis, "RELIANCE", message("RELIANCE", "1", MOMENT + 1, bid=5))
+    assert (await some(brief, 1))[0].bid is None
+    recovered: list[Recovered] = []
+    whole = prices.subscribe(name, mode="full", resume=resume)
+    for subscription in (brief, whole):
+        subscription.on(Recovered, recovered.append)
+    [first] = await some(whole, 1)
+    assert (first.name, first.price, first.bid) == (name, 1, 5)
+    late = prices.subscribe("RELIANCE")
+    assert (await some(late, 1))[0].bid == 5
+    publish(redis, "RELIANCE", message("RELIANCE", "2", MOMENT + 2, bid=6))
+    for subscription in (brief, whole, late):
+        [price] = await some(subscription, 1)
+        assert (price.price, price.bid) == (2, 6)
+    assert not recovered
 
 
 async def test_names_are_added_and_removed(prices: PriceClient[float], redis: Redis) -> None:

@@ -99,6 +99,7 @@ class Registry(Generic[N]):
         self.wants_retry = False
         for stream in self._streams.values():
             stream.owner = None
+            stream.is_richer = stream.is_upgraded = False
             stream.position.begin()
         for route in self._routes:
             route.state = RouteState.NEW
@@ -170,7 +171,7 @@ class Registry(Generic[N]):
             position = None
             if options.resume and not options.candles:
                 position = next(
-                    (one.position.since for route in some for one in route.streams), None
+                    (one.resume_from() for route in some for one in route.streams), None
                 )
             needed = 2 * len(json.dumps(name)) + (80 if position else 4)
             if symbols and size + needed > _MAX_MESSAGE_BYTES:
@@ -219,10 +220,24 @@ class Registry(Generic[N]):
                 return
             self._rename(stream, key)
         if not stream.position.take(frame):
+            if stream.is_richer:
+                self._take_again(stream, frame)
             return
         stream.last = frame
+        if stream.is_richer:
+            stream.end_waiting()
         for route in stream.routes:
             route.sink.put(stream, self._reader.tick(frame, _shown(route, key), key))
+
+    def _take_again(self, stream: Stream, frame: dict[str, Any]) -> None:
+        """Give the newest price once more, with more fields, to the routes that wait for it."""
+        if (frame["epoch"], frame["seq"]) != (stream.position.epoch, stream.position.seq):
+            return
+        stream.last = frame
+        for route in [one for one in stream.routes if one in stream.waiting]:
+            tick = self._reader.tick(frame, _shown(route, stream.key), stream.key)
+            route.sink.put(stream, tick)
+        stream.end_waiting()
 
     def _rename(self, stream: Stream, key: str) -> None:
         del self._streams[stream.candles, stream.key]
@@ -281,8 +296,10 @@ class Registry(Generic[N]):
                         )
                     continue
                 key = keys.get(name, name)
-                if not self._join(route, self._stream(route.options.candles, key)):
+                stream = self._stream(route.options.candles, key)
+                if not self._join(route, stream):
                     continue
+                stream.is_richer = bool(stream.waiting)
                 route.sink.put(
                     (Subscribed, name),
                     Subscribed(name, key, name not in unknown, tuple(unknown.get(name, ()))),
@@ -293,8 +310,12 @@ class Registry(Generic[N]):
     def _stream(self, candles: str, key: str) -> Stream:
         return self._streams.setdefault((candles, key), Stream(candles, key))
 
-    def _join(self, route: Route, stream: Stream) -> bool:
-        """Let a route have a stream that the server has now; return whether it still wants it."""
+    def _join(self, route: Route, stream: Stream, *, waits: bool = False) -> bool:
+        """Let a route have a stream that the server has now; return whether it still wants it.
+
+        Args:
+            waits: the newest price lacks fields that the route wants, and comes once more.
+        """
         if stream.owner is None:
             stream.owner = route
         is_shared = stream.owner is not route
@@ -307,7 +328,9 @@ class Registry(Generic[N]):
         if stream not in route.streams:
             route.streams.add(stream)
             stream.routes.append(route)
-            if is_shared and stream.last is not None:
+            if is_shared and (waits or stream.waiting):
+                stream.waiting.add(route)
+            elif is_shared and stream.last is not None:
                 tick = self._reader.tick(stream.last, _shown(route, stream.key), stream.key)
                 route.sink.put(stream, tick)
         route.state, route.error = RouteState.ON, None
@@ -334,7 +357,11 @@ class Registry(Generic[N]):
         stream = self._stream(route.options.candles, key)
         owner = stream.owner
         is_new = stream not in route.streams
-        if not self._join(route, stream):
+        waits = False
+        if owner is not None and owner is not route and not stream.candles:
+            is_richer = owner.options.with_more(route.options).mode != owner.options.mode
+            waits = is_richer and (route.options.resume or not route.options.history)
+        if not self._join(route, stream, waits=waits):
             return
         if is_new:
             route.sink.put((Subscribed, route.name), Subscribed(route.name, key))
@@ -345,6 +372,7 @@ class Registry(Generic[N]):
             # The server has it with less than this one wants: it is subscribed again with all.
             self._unsubscribe.append({"action": "unsubscribe", "symbols": [key]})
             stream.owner = None
+            stream.is_upgraded = True
             stream.position.begin()
             route.options = route.options.with_more(owner.options)
             route.state = RouteState.NEW
@@ -375,15 +403,18 @@ class Registry(Generic[N]):
         return bool(pending)
 
     def _resumed(self, frame: Mapping[str, Any]) -> None:
-        event = Recovered(
-            frame["symbol"],
-            frame["key"],
-            frame["recovered"],
-            frame["ticks"],
-            frame.get("reason", ""),
-        )
         stream = self._streams.get(("", frame["key"]))
-        for route in stream.routes if stream else ():
+        if stream is None:
+            return
+        ticks = max(0, frame["ticks"] - stream.repeated)
+        is_upgraded = stream.is_upgraded
+        stream.repeated, stream.is_upgraded = 0, False
+        if is_upgraded and frame["recovered"]:
+            return  # nothing was lost
+        event = Recovered(
+            frame["symbol"], frame["key"], frame["recovered"], ticks, frame.get("reason", "")
+        )
+        for route in stream.routes:
             route.sink.put((Recovered, frame["key"]), event)
 
     def _history(self, frame: dict[str, Any]) -> None:

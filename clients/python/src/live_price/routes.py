@@ -95,6 +95,10 @@ class Stream:
     Attributes:
         owner: the route by which the server has it; None: the server does not have it.
         candle: start and values of the last candle.
+        waiting: routes that wait for the newest price once more, in a richer mode.
+        is_richer: what comes is in the mode that they wait for.
+        is_upgraded: it is subscribed again for the richer mode, not after a loss.
+        repeated: ticks that were given and come once more with the missed ones.
     """
 
     candles: str
@@ -104,3 +108,17 @@ class Stream:
     owner: Route | None = None
     last: dict[str, Any] | None = None
     candle: dict[str, Any] | None = None
+    waiting: set[Route] = field(default_factory=set)
+    is_richer: bool = False
+    is_upgraded: bool = False
+    repeated: int = 0
+
+    def resume_from(self) -> dict[str, int] | None:
+        """Return the position to send as `since`; None if nothing numbered came."""
+        since = self.position.since
+        self.repeated = 1 if self.waiting and since and since["seq"] > 0 else 0
+        return {**since, "seq": since["seq"] - self.repeated} if since else None
+
+    def end_waiting(self) -> None:
+        self.is_richer = False
+        self.waiting.clear()
