@@ -165,6 +165,8 @@ class Backfill:
             # More came meanwhile than could be held: it is in the log.
             await self._history.refresh()
             missed = await self._history.missed_ticks(key, at, following)
+            if missed.reason:  # a gap, which the client must not take for nothing
+                self._send_resumed(key, name, missed)
             if missed.reason or self._is_over():
                 return sent
 
