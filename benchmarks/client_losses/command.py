@@ -19,7 +19,7 @@ from benchmarks.client_losses.stage import SYMBOLS, Stage
 from benchmarks.processes import Failed, run_to_end
 
 CLIENTS = {
-    "python": f"{sys.executable} -m benchmarks.client_losses.python_client",
+    "python": f"{shlex.quote(sys.executable)} -m benchmarks.client_losses.python_client",
     "js": "node --experimental-websocket benchmarks/client_losses/js_client.mjs",
 }
 BACK_S = 60.0

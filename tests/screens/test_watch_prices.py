@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import struct
 import sys
@@ -208,7 +209,7 @@ async def test_lines_for_a_pipe(live: LiveServer, redis: Redis, watching: list[s
 
 async def test_json_lines_end_with_the_pipe(redis: Redis, watching: list[str]) -> None:
     """Digits are as published, and a pipe that nobody reads is no error."""
-    command = " ".join(["exec", *COMMAND, "A", "--json", *watching, "| head -1"])
+    command = f"exec {shlex.join([*COMMAND, 'A', '--json', *watching])} | head -1"
     process = await asyncio.create_subprocess_shell(
         f"set -o pipefail; {command}",
         cwd=ROOT,

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 import time
@@ -144,7 +145,7 @@ def test_a_signal_that_the_parent_ignored_is_heard() -> None:
     """In the background of a script SIGINT begins ignored; under nohup only SIGHUP stays so."""
     description = json.dumps({"children": [child("web", STAYS)]})
     for ignored, sent in (("INT", signal.SIGINT), ("HUP", signal.SIGTERM)):
-        script = f"trap '' {ignored}; exec {sys.executable} -m tests.supervised \"$0\""
+        script = f"trap '' {ignored}; exec {shlex.quote(sys.executable)} -m tests.supervised \"$0\""
         with Program(["/bin/sh", "-c", script, description]) as program:
             program.wait_for("pid")
             if ignored == "HUP":
