@@ -1,0 +1,1 @@
+"""Backups of the database, history and the state in Redis: `manage.py backup` and `restore`."""

@@ -1,0 +1,1 @@
+"""Checks of a deployment, and instructions for what is wrong: `manage.py doctor`."""

@@ -1,0 +1,1 @@
+"""Metrics of all processes for Prometheus, at `/metrics`."""
