@@ -75,7 +75,8 @@ def price(frame: bytes, timestamp: int, seq: int, *, kind: int = TICK) -> PriceM
 
 def test_a_price_shown_provisionally_is_shown_once() -> None:
     """The bridge's message of that price is a repeat, under one number; the next one is not."""
-    prices = ProvisionalPrices()
+    unclear: list[str] = []
+    prices = ProvisionalPrices(unclear.append)
     prices.add("A", b"frame", 5)
     candle = {"type": "quote.candles", "key": "A"}
     assert not prices.is_repeat(candle)
@@ -91,18 +92,36 @@ def test_a_price_shown_provisionally_is_shown_once() -> None:
     prices.add("A", b"frame", 5)
     assert not prices.is_repeat({"type": "quote.forget", "key": "A"})
     assert not prices.is_repeat(price(b"older", 4, 1))
+    assert unclear == []
 
 
 def test_a_price_shown_provisionally_is_forgotten_behind_a_newer_tick() -> None:
     """A tick of the same time may come before it; behind a later one no bridge shows it."""
-    prices = ProvisionalPrices()
+    unclear: list[str] = []
+    prices = ProvisionalPrices(unclear.append)
     prices.add("A", b"frame", 5)
-    assert not prices.is_repeat(price(b"other", 5, 1))
+    assert prices.is_repeat(price(b"other", 5, 1))
     before = prices.is_empty
     assert prices.is_repeat(price(b"frame", 5, 2))
     prices.add("A", b"frame", 5)
     assert not prices.is_repeat(price(b"other", 6, 3))
-    assert (before, prices.is_empty) == (False, True)
+    assert (before, prices.is_empty, unclear) == (False, True, ["A"])
+
+
+def test_the_latest_price_says_which_of_two_of_the_same_time_is_newer() -> None:
+    """Another latest price of the same time is news; the price that was shown is not."""
+    prices = ProvisionalPrices(lambda key: None)
+    prices.add("A", b"frame", 5)
+    assert prices.is_repeat(price(b"other", 5, 1))
+    assert not prices.settle("A", 5, b"frame")
+    assert not prices.settle("A", 4, b"older")
+    assert not prices.settle("B", 5, b"other")
+    assert prices.settle("A", 5, b"other")
+    assert prices.is_empty
+    assert not prices.settle("A", 5, b"other")
+    prices.add("A", b"frame", 5)
+    assert prices.is_repeat(price(b"frame", 5, 2))
+    assert not prices.settle("A", 5, b"other")  # of another reader: the stream says what follows
 
 
 def tick_event(epoch: int, seq: int) -> PriceMessage:

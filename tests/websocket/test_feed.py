@@ -11,13 +11,14 @@ from redis import Redis
 from redis.exceptions import BusyLoadingError
 
 from instruments.index import InstrumentIndex
+from quotes.publish.publishing import publish_ticks
 from quotes.runtime.clock import now_ms
 from quotes.store.latest import LatestPrice, aread_snapshot, encode_latest
 from quotes.store.names import own_key
 from quotes.websocket.feed import latest_prices
 from quotes.websocket.feed.feed import current_feed, feeds
 from tests.live import LiveServer
-from tests.ticks import MOMENT, message, publish
+from tests.ticks import MOMENT, message, publish, tick
 from tests.valkey import ValkeyProcess
 from tests.waiting import eventually
 
@@ -136,6 +137,26 @@ async def test_no_older_key_is_shown_while_no_bridge_works(live: LiveServer, red
             assert (found["symbol"], found["price"]) == ("B", int(price))
         redis.set("stock:A", message("A", "5", MOMENT + 10))
         await feed.refresh()
+        assert (await client.price())["price"] == 5
+
+
+async def test_prices_of_one_time_keep_their_order_when_a_bridge_comes_back(
+    live: LiveServer, redis: Redis
+) -> None:
+    """Two were published in one millisecond: the first is not shown after the second."""
+    async with live.client() as client:
+        await client.subscribe("A", "B")
+        await live.stop_bridges()
+        publish_ticks([tick("A", price, MOMENT) for price in ("1", "2")], client=redis)
+        redis.set("stock:B", message("B", "3", MOMENT))
+        await (await current_feed()).refresh()
+        assert {(await client.price())["price"] for _ in "AB"} == {2, 3}
+        redis.delete("stock:B")
+        await live.start_bridge()
+        # Nothing but the time of this one says that it was published after what was shown.
+        publish(redis, "B", message("B", "4", MOMENT))
+        assert (await client.price())["price"] == 4
+        publish(redis, "A", message("A", "5", MOMENT))
         assert (await client.price())["price"] == 5
 
 

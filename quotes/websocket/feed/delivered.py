@@ -5,6 +5,7 @@ the bridge, read from Redis when it subscribes, and as a price that was shown be
 numbered it. `StreamPosition` compares them.
 """
 
+from collections.abc import Callable
 from typing import Any, TypeGuard
 
 import msgspec
@@ -84,10 +85,17 @@ class TickDecoder:
 class ProvisionalPrices:
     """Prices shown while no bridge worked, which a bridge will show again under a number.
 
-    One is forgotten when a newer tick comes, behind which no bridge shows it any more.
+    One is forgotten when a newer tick comes, behind which no bridge shows it any more. A tick of
+    the same time may have been published before it or after it: such a tick is withheld until its
+    instrument's latest price has been read, which is the newer of the two.
+
+    Args:
+        on_unclear: called with the instrument key of a tick that is withheld for its time. The
+            latest price of that instrument is to be read and given to `settle`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_unclear: Callable[[str], None]) -> None:
+        self._on_unclear = on_unclear
         # instrument key -> frame, and the position under which a bridge showed it again
         self._shown: dict[str, tuple[bytes, StreamPosition | None, int]] = {}
 
@@ -118,10 +126,23 @@ class ProvisionalPrices:
             return position == shown[1]
         if message.timestamp > shown[2]:
             del self._shown[message.key]
-        elif message.frame == shown[0]:
+            return False
+        if message.frame == shown[0]:
             self._shown[message.key] = (shown[0], position, shown[2])
-            return True
-        return False
+        else:
+            self._on_unclear(message.key)
+        return True
+
+    def settle(self, key: str, timestamp: int, frame: bytes) -> bool:
+        """Return whether the latest price of an instrument, which a bridge numbered, is news.
+
+        If it is another price of the same time as the one shown, it was published later.
+        """
+        shown = self._shown.get(key)
+        if shown is None or shown[1] is not None or timestamp < shown[2] or frame == shown[0]:
+            return False
+        del self._shown[key]
+        return True
 
 
 class ClientPositions:

@@ -63,7 +63,7 @@ class LatestPrices:
         # instruments whose first price is still to be read for a subscriber
         self._unread: dict[InstrumentKey, Wanted] = {}
         self._reading: asyncio.Task[None] | None = None
-        self._provisional = ProvisionalPrices()
+        self._provisional = ProvisionalPrices(self._read_again)
         self.first = FirstPriceReader(self._read_first, tasks)
 
     async def snapshot(
@@ -107,6 +107,10 @@ class LatestPrices:
         if self._reading is None or self._reading.done():
             self._reading = self._tasks.complete("reading first prices", self._read_unread)
 
+    def _read_again(self, field: str) -> None:
+        """Have the latest price of an instrument read: the order of two prices is not clear."""
+        self._read_later([Wanted(InstrumentKey.parse(field), field)])
+
     async def _read_unread(self) -> None:
         while self._unread:
             await asyncio.sleep(_REFRESH_PAUSE_S)
@@ -123,7 +127,8 @@ class LatestPrices:
         entries = []
         for field, latest in snapshot.latest.items():
             group = price_group(InstrumentKey.parse(field))
-            if self._is_news(group, latest):
+            was_withheld = self._provisional.settle(field, latest.timestamp, latest.frame)
+            if was_withheld or self._is_news(group, latest):
                 entries.append((group, latest_message(field, latest)))
         self._layer.deliver_local(entries)
         if not snapshot.bridge_up:
