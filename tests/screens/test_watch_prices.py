@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import json
+import logging
 import os
 import pty
 import re
@@ -256,9 +257,11 @@ async def test_nothing_to_watch_is_an_error(
     ],
 )
 def test_mistakes_end_the_command(arguments: list[str], text: str) -> None:
-    """With a sentence that says what is allowed."""
+    """With a sentence that says what is allowed; other users of the client go on logging."""
+    level = logging.getLogger("live_price").level
     with pytest.raises(CommandError, match=re.escape(text)):
         call_command("watch_prices", *arguments)
+    assert logging.getLogger("live_price").level == level
 
 
 async def test_json_has_every_field(live: LiveServer, redis: Redis) -> None:

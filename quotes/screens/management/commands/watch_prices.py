@@ -65,7 +65,9 @@ class Command(CommandWithExamples):
             count=options["count"],
         )
         # The table and standard error say the same.
-        logging.getLogger("live_price").setLevel(logging.CRITICAL)
+        log = logging.getLogger("live_price")
+        level = log.level
+        log.setLevel(logging.CRITICAL)
         try:
             asyncio.run(watch(wanted, sys.stdout))
         except AuthenticationError as error:
@@ -75,6 +77,7 @@ class Command(CommandWithExamples):
         except KeyboardInterrupt:
             pass
         finally:
+            log.setLevel(level)
             _forget_closed_output()
 
 
