@@ -29,7 +29,6 @@ _TABLE_ROW = re.compile(r"^\| (\d+) \| (\w+) \| (.*?) \|$", re.MULTILINE)
 _STANDARD_CLOSES = {
     1007: "a text message is not UTF-8",
     1009: "a message is too long",
-    1012: "the server restarts",
 }
 _SUMMARIES = {
     "subscribe": "Get the latest price of symbols, then each newer one.",
@@ -196,7 +195,14 @@ def _operations() -> Document:
             "What the client did not ask for.",
             tuple(
                 _frame_name(name)
-                for name in ("heartbeat", "conflated", "status", "market_status", "chain")
+                for name in (
+                    "heartbeat",
+                    "conflated",
+                    "reconnect",
+                    "status",
+                    "market_status",
+                    "chain",
+                )
             ),
         ),
     }

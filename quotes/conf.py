@@ -138,6 +138,11 @@ class QuotesSettings(SettingsGroup):
         "Seconds after which a client that reads nothing is disconnected (close code 4408).",
         least=0.1,
     )
+    drain_s = Setting(
+        5.0,
+        "Seconds in which a web process that stops moves its clients elsewhere.",
+        least=0.0,
+    )
     allowed_origins = Setting(
         "", "Origins of other sites whose pages may connect, comma-separated."
     )
@@ -239,6 +244,11 @@ class QuotesSettings(SettingsGroup):
         """The doors that are open, each once, in the order of DOORS; unknown ones are left out."""
         named = {one.strip() for one in self.doors.split(",")}
         return [door for door in DOORS if door in named]
+
+    @property
+    def drain_time_s(self) -> float:
+        """`drain_s`, an hour at most."""
+        return min(self.drain_s, 3600.0)
 
     @property
     def max_ahead_ms(self) -> int:

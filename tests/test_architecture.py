@@ -89,6 +89,8 @@ OWN_TASKS = {
     "quotes/kafka/registry.py": "the caller waits for the answer, or the error",
     "quotes/websocket/request_queue.py": "one client's, which ends with its error",
     "quotes/websocket/transports/uvicorn.py": "one client's, which uvicorn waits for at its end",
+    "quotes/websocket/transports/daphne.py": "Twisted waits for it at the end",
+    "quotes/websocket/transports/draining.py": "it logs what goes wrong, and then is over",
     "quotes/websocket/transports/asgi.py": "one client's, which ends with its error",
     "quotes/socketio/application.py": "a poll's, which ends with its answer",
     "quotes/socketio/connection.py": "one client's, which ends with its error, or it is logged",

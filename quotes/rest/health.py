@@ -7,6 +7,7 @@ from django.http import HttpRequest, JsonResponse
 
 from quotes.access.middleware.proxy_headers import is_loopback
 from quotes.rest.readiness import Readiness
+from quotes.websocket.transports.draining import is_draining
 
 # Headers that a proxy adds.
 _FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
@@ -31,7 +32,12 @@ def _may_see_names(request: HttpRequest) -> bool:
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Answer 503 when live prices cannot flow through this process, else 200 with warnings."""
+    """Answer 503 when live prices cannot flow through this process, else 200 with warnings.
+
+    A process that is stopping is not ready: proxies are to send nobody here.
+    """
+    if is_draining():
+        return _not_logged(JsonResponse({"status": "draining", "warnings": []}, status=503))
     readiness = Readiness.check(with_names=_may_see_names(request))
     contents: dict[str, Any] = {
         "status": "ok" if readiness.is_ready else "not ready",
@@ -39,7 +45,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
         "warnings": readiness.warnings,
         **readiness.details,
     }
-    response = JsonResponse(contents, status=200 if readiness.is_ready else 503)
+    return _not_logged(JsonResponse(contents, status=200 if readiness.is_ready else 503))
+
+
+def _not_logged(response: JsonResponse) -> JsonResponse:
     # Not ready is an answer, not a failure: Django must not log it with each probe.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response

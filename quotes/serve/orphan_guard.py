@@ -25,14 +25,18 @@ class OrphanGuard:
         output: becomes readable, at its end, when the guard process dies.
     """
 
-    def __init__(self, groups: Iterable[int] = ()) -> None:
+    def __init__(self, groups: Iterable[int] = (), *, grace_s: float = GRACE_S) -> None:
+        """
+        Args:
+            grace_s: from SIGTERM to SIGKILL.
+        """
         reader, self.pipe = os.pipe()
         # Written before the process starts, so that it never runs without watching them.
         for group in groups:
             self.add(group)
         # Isolated and without site-packages it starts in some 15 ms.
         self.process = subprocess.Popen(  # noqa: S603  this file, by its own path
-            [sys.executable, "-I", "-S", __file__],
+            [sys.executable, "-I", "-S", __file__, str(grace_s)],
             stdin=reader,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -72,9 +76,9 @@ def read_groups() -> set[int]:
     return groups
 
 
-def end_groups(groups: set[int]) -> None:
-    """Send SIGTERM to the groups, and SIGKILL to those that still run 2 s later."""
-    deadline = time.monotonic() + GRACE_S
+def end_groups(groups: set[int], grace_s: float = GRACE_S) -> None:
+    """Send SIGTERM to the groups, and SIGKILL to those that still run after the grace time."""
+    deadline = time.monotonic() + grace_s
     for group in groups:
         signal_group(group, signal.SIGTERM)
     while time.monotonic() < deadline and any(map(is_running, groups)):
@@ -103,4 +107,4 @@ if __name__ == "__main__":
     # The supervisor alone answers Ctrl-C and a service manager's SIGTERM.
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    end_groups(read_groups())
+    end_groups(read_groups(), float(sys.argv[1]))

@@ -25,6 +25,7 @@ DAPHNE = "quotes.websocket.transports.daphne"
 # and an hour of the log in Redis, 0.2 GB of memory (docs/operations.md).
 DEMO_KEEP_HISTORY = "ticks=2h, 1m=30, 3m=30, 5m=30, 10m=30, 15m=90, 30m=90"
 DEMO_LOG_AGE_S = 3600
+DEMO_DRAIN_S = 0.3
 
 # Stages of the start, ended in the reverse order.
 REDIS, BRIDGE, EDGE = range(3)
@@ -68,6 +69,7 @@ def planned_children(
         if options.host in LOOPBACK:
             # The first page that a developer writes is a file, or on a port of its own.
             environment.setdefault("QUOTES_LOCAL_ORIGINS", "true")
+    environment["QUOTES_DRAIN_S"] = f"{drain_time_s(options):g}"
 
     rules = conf.keep_history if keep_history is None else keep_history
     environment["QUOTES_KEEP_HISTORY"] = rules
@@ -112,6 +114,17 @@ def planned_children(
     if options.demo:
         children.append(python("market", EDGE, "manage.py", "simulate_market"))
     return children
+
+
+def drain_time_s(options: ServeOptions) -> float:
+    """Return how long a web server takes to let go of its clients.
+
+    A demo of this machine alone has one: whoever pressed Ctrl-C waits for it.
+    """
+    is_set = "QUOTES_DRAIN_S" in os.environ
+    if options.demo and options.host in LOOPBACK and not is_set:
+        return DEMO_DRAIN_S
+    return conf.drain_time_s
 
 
 def uvicorn_command(listener: Listener) -> list[str]:

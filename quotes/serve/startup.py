@@ -27,11 +27,16 @@ from quotes.serve.console import Console
 from quotes.serve.demo_operator import demo_operator_lines
 from quotes.serve.embedded_redis import EmbeddedServer, embedded_server
 from quotes.serve.listening import EVERYWHERE, LOOPBACK, open_listeners
-from quotes.serve.processes import DEMO_KEEP_HISTORY, ServeOptions, planned_children
+from quotes.serve.processes import (
+    DEMO_KEEP_HISTORY,
+    ServeOptions,
+    drain_time_s,
+    planned_children,
+)
 from quotes.serve.redis_probe import NothingListens, RedisAddress, ping
 from quotes.serve.shown_commands import shown_command
 from quotes.serve.stored_data import stored_data_lines
-from quotes.serve.supervisor import OWN_NAME, Supervisor
+from quotes.serve.supervisor import OWN_NAME, Supervisor, Timing
 
 READY_TIMEOUT_S = 20.0
 REQUEST_TIMEOUT_S = 1.0
@@ -81,6 +86,11 @@ def serve(options: ServeOptions) -> None:
             ):
                 console.line(OWN_NAME, line)
 
+        def close_listeners() -> None:
+            # A proxy goes on to another server at once, and no client waits in a queue for nothing.
+            for one in itertools.chain.from_iterable(listeners):
+                one.close()
+
         try:
             if filled:
                 console.line(OWN_NAME, filled)
@@ -89,9 +99,19 @@ def serve(options: ServeOptions) -> None:
                     OWN_NAME,
                     f"Redis does not answer at {embedded.address}: starting an embedded Valkey",
                 )
-            asyncio.run(Supervisor(children, console, started=started).run())
+            timing = stop_timing(drain_time_s(options))
+            supervisor = Supervisor(
+                children, console, started=started, stopping=close_listeners, timing=timing
+            )
+            asyncio.run(supervisor.run())
         finally:
             console.close()
+
+
+def stop_timing(drain_s: float) -> Timing:
+    """Return the supervisor's periods: web servers get their time on top of the usual."""
+    usual = Timing()
+    return Timing(stop=usual.stop + drain_s, guard_grace=usual.guard_grace + drain_s)
 
 
 def _demo_operator(options: ServeOptions) -> list[str]:

@@ -34,6 +34,7 @@ class Timing:
     failed_start: float = 5.0  # a child that ended sooner never worked: Django takes 2 s to load
     ready: float = 10.0
     stop: float = 4.0  # from SIGTERM to SIGKILL, for all stages together
+    guard_grace: float = 2.0  # the same for the guard, once the supervisor was killed
     stage_reserve: float = 0.75  # of it, what a stage leaves to each stage that ends after it
 
 
@@ -52,15 +53,18 @@ class Supervisor:
         console: Console,
         *,
         started: Callable[[], Awaitable[None]] | None = None,
+        stopping: Callable[[], None] | None = None,
         timing: Timing | None = None,
     ) -> None:
         """
         Args:
             started: called when every child was started and is ready.
+            stopping: called before the first child is ended.
         """
         self.children = children
         self.console = console
         self.started = started
+        self.on_stopping = stopping
         self.timing = timing or Timing()
         self.runs: dict[str, ChildRun] = {}  # child's name -> its current run
         self.tasks: dict[str, asyncio.Task[None]] = {}  # child's name -> what keeps it running
@@ -106,7 +110,8 @@ class Supervisor:
             self._start_guard()
 
         loop = asyncio.get_running_loop()
-        self.guard = OrphanGuard(run.group for run in self.runs.values())
+        groups = [run.group for run in self.runs.values()]
+        self.guard = OrphanGuard(groups, grace_s=self.timing.guard_grace)
         loop.add_reader(self.guard.output, replace)
 
     def interrupt(self) -> None:
@@ -193,6 +198,8 @@ class Supervisor:
         begun = loop.time()
         deadline = begun + timing.stop
         self.say("stopping")
+        if self.on_stopping:
+            self.on_stopping()
         stages = sorted({child.stage for child in self.children})
         while stages:
             stage = stages.pop()

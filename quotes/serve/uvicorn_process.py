@@ -5,6 +5,7 @@
 uvicorn's own command accepts on one socket only, and `localhost` has two addresses.
 """
 
+import math
 import os
 import socket
 import sys
@@ -45,7 +46,8 @@ def main(descriptors: Sequence[str]) -> None:
             # QUOTES_TRUSTED_PROXIES decides which proxies to trust; uvicorn would trust this
             # machine.
             proxy_headers=False,
-            timeout_graceful_shutdown=2,
+            # Clients are let go within QUOTES_DRAIN_S, and answers finished.
+            timeout_graceful_shutdown=math.ceil(conf.drain_time_s) + 2,
         )
     )
     server.run([socket.socket(fileno=int(one)) for one in descriptors])

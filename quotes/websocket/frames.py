@@ -179,6 +179,12 @@ class ConflatedFrame(ServerFrame, frozen=True, kw_only=True, tag="conflated"):
     skipped: Annotated[int, Meta(description="How many prices were left out.", ge=1)]
 
 
+class ReconnectFrame(ServerFrame, frozen=True, kw_only=True, tag="reconnect"):
+    """The server stops. Connect again after this time, and resume; then it closes with 1012."""
+
+    after_ms: Annotated[int, Meta(description="Milliseconds from now on.", ge=0)]
+
+
 class StatusFrame(ServerFrame, frozen=True, kw_only=True, tag="status"):
     """The token is about to end, or what the user may see has changed."""
 
@@ -289,6 +295,7 @@ FRAMES: tuple[type[ServerFrame], ...] = (
     ErrorFrame,
     HeartbeatFrame,
     ConflatedFrame,
+    ReconnectFrame,
     StatusFrame,
     ResumedFrame,
     HistoryFrame,

@@ -10,6 +10,7 @@ from quotes.access.service import AccessService
 from quotes.runtime.redaction import scrub
 from quotes.websocket.client_access import ClientAccess, Peer
 from quotes.websocket.refusals import HandshakeRefused
+from quotes.websocket.transports.draining import current_drain
 
 _MAX_AGENT = 120
 
@@ -29,8 +30,10 @@ async def open_access(
 
     Raises:
         HandshakeRefused: 401 for bad credentials, 429 for too many connections, 503 if accounts
-            cannot be read.
+            cannot be read, or if the server stops.
     """
+    if current_drain().has_begun:
+        raise HandshakeRefused(503, "the server restarts, connect again")
     address = (scope.get("client") or ("",))[0]
     try:
         credentials = find(scope)

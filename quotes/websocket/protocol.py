@@ -41,6 +41,7 @@ class ErrorCode(IntEnum):
 class CloseCode(IntEnum):
     """Codes that the server closes with: 4000-4499 mean "come back", 4500-4999 "do not"."""
 
+    SERVICE_RESTART = 1012  # one of the WebSocket protocol: come back
     INTERNAL = 4000
     TOKEN_EXPIRED = 4401
     AUTHENTICATION_TIMEOUT = 4407

@@ -388,6 +388,15 @@ class ClientSession:
 
     # -- the end --------------------------------------------------------------------------------
 
+    def announce_restart(self, after_ms: int) -> None:
+        if not self.ended:
+            self.outbox.control(frame("reconnect", after_ms=after_ms))
+
+    def close_for_restart(self) -> None:
+        if not self.ended:
+            self.outbox.send_gathered()
+            self.close(CloseCode.SERVICE_RESTART, "the server restarts, connect again")
+
     def too_slow(self) -> None:
         """End a client that does not take its frames."""
         if not self.ended:

@@ -18,7 +18,7 @@ class Command(CommandWithExamples):
     help = (
         "Run everything that a machine needs to serve prices: the web server, the bridge, the "
         "recorder and, if no Redis answers on this machine, an embedded one. Processes that die "
-        "are restarted; Ctrl-C stops all of them within 5 seconds."
+        "are restarted; Ctrl-C stops all of them: clients get QUOTES_DRAIN_S to connect elsewhere."
     )
     examples = (
         ("", "this machine only, at PORT"),

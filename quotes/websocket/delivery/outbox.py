@@ -358,6 +358,14 @@ class Outbox(OutboxState):
         self.interval_membership.changes -= 1
         self.interval_membership.settle(self.scheduler.loop.time())
 
+    def send_gathered(self) -> None:
+        """Send what an interval has gathered, before its end; a slow client gets it when it can."""
+        self.begin_change()
+        self.flush()
+        if not self.conflating:
+            self._send_newest()
+        self.end_change()
+
     def close(self) -> None:
         """Write what the client takes at once, leave the interval, and keep nothing from now on.
 

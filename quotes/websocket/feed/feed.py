@@ -45,6 +45,7 @@ from quotes.websocket.feed.recent_ticks import RecentTicks
 from quotes.websocket.feed.stream_history import StreamHistory
 from quotes.websocket.protocol import ControlFrame, frame
 from quotes.websocket.token_bucket import TokenBucket
+from quotes.websocket.transports.draining import current_drain
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +110,12 @@ class FeedListener(Protocol):
 
     async def follow_master(self, resolve: "Resolve") -> None:
         """Follow names that mean another instrument since the master changed."""
+
+    def announce_restart(self, after_ms: int) -> None:
+        """Tell the client to connect again after this time."""
+
+    def close_for_restart(self) -> None:
+        """Send what is due, and close; may be called when the client is gone."""
 
     def fail(self, error: Exception) -> None:
         """End the client because of an error; may be called twice."""
@@ -207,6 +214,7 @@ class Feed:
         self._tasks.keep("watching the bridges", self.bridges.run, is_vital=True)
         self.layer.on_reconnect(self.refresh)
         self.layer.on_failure(end_failed_receiver)
+        current_drain().clients = lambda: self.listeners
 
     @property
     def state(self) -> FeedState:

@@ -23,6 +23,7 @@ from daphne.cli import CommandLineInterface
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketProtocol
 from django.core.exceptions import ImproperlyConfigured
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.tcp import Server as TcpServer
 from zope.interface import implementer
@@ -31,10 +32,15 @@ from quotes.conf import conf
 from quotes.runtime.redaction import scrub
 from quotes.websocket.transports.base import EXTENSION, FLOOD_CLOSE_S, SMALL_FRAGMENT, WireTransport
 from quotes.websocket.transports.daphne_http import PriceHTTPFactory, PriceWebRequest
+from quotes.websocket.transports.draining import current_drain
 
 # Messages of one client that wait to be carried out, above which no more are read from it.
 _MAX_QUEUED = 64
 _QUEUE_PAUSE_S = 0.01
+# For applications to end, once they are cancelled.
+_CANCEL_S = 1.0
+# Bytes of the reason in a close frame (RFC 6455, section 5.5).
+_MAX_REASON = 123
 
 _TESTED_VERSIONS = {"daphne": ("4.2.",), "twisted": ("25.", "26.")}
 
@@ -94,7 +100,8 @@ class DaphneTransport(WireTransport):
         return len(transport.dataBuffer) - int(transport.offset) + int(transport._tempDataLen)
 
     def close(self, code: int, reason: str) -> None:
-        self.protocol.sendClose(code=int(code), reason=reason)  # it refuses subclasses of int
+        # `sendClose` refuses 1012, which servers may send.
+        self.protocol.sendCloseFrame(code=int(code), reasonUtf8=reason.encode()[:_MAX_REASON])
 
     def abort(self) -> None:
         self.transport.abortConnection()
@@ -193,21 +200,25 @@ class PriceWebSocketProtocol(WebSocketProtocol):
 class PriceServer(Server):
     """Daphne's server, which announces a frame transport in each WebSocket's scope.
 
-    HTTP has deadlines, and answers wait for clients that take them slowly.
+    HTTP has deadlines, and answers wait for clients that take them slowly. When it is to end, its
+    clients are let go first: Daphne would drop their connections.
     """
 
     ipv6_descriptors: Sequence[int] = ()
     _ws_factory: Any = None
     _http_factory: Any = None
+    _is_cut_off = False
 
     def run(self) -> None:
         # Daphne has chosen the reactor by now.
         from twisted.internet import reactor
 
+        self._ports: list[Any] = []
+
         def accept_ipv6() -> None:
             for descriptor in self.ipv6_descriptors:
                 os.set_blocking(descriptor, False)
-                adopt(descriptor, socket.AF_INET6, self.http_factory)
+                self._ports.append(adopt(descriptor, socket.AF_INET6, self.http_factory))
 
         adopt = cast(Any, reactor).adoptStreamPort
         cast(Any, reactor).callWhenRunning(accept_ipv6)
@@ -249,6 +260,50 @@ class PriceServer(Server):
         await super().handle_reply(protocol, message)
         if message.get("more_body") and isinstance(protocol, PriceWebRequest):
             await protocol.drained()
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def listen_success(self, port: Any) -> None:
+        self._ports.append(port)
+        super().listen_success(port)
+
+    def kill_all_applications(self) -> Any:
+        """Let go of the clients; Twisted stops when what this returns is done."""
+        for port in self._ports:
+            port.stopListening()
+        return Deferred.fromFuture(asyncio.ensure_future(self._drain()))
+
+    async def _drain(self) -> None:
+        drain = current_drain()
+        drain.begin(force=self._cut_off)
+        drain.cut_off_late(self._cut_off)
+        await drain.finished()
+        while self._is_busy() and not self._is_cut_off:  # noqa: ASYNC110  Daphne tells nobody
+            await asyncio.sleep(_QUEUE_PAUSE_S)
+        applications = [one["application_instance"] for one in self._unfinished()]
+        for application in applications:
+            application.cancel()
+        if applications:
+            await asyncio.wait(applications, timeout=_CANCEL_S)
+
+    def _unfinished(self) -> list[dict[str, Any]]:
+        """Return the connections whose application runs."""
+        connections = self.connections.values()
+        running = (one for one in connections if one.get("application_instance") is not None)
+        return [one for one in running if not one["application_instance"].done()]
+
+    def _is_busy(self) -> bool:
+        """Return whether a client has yet to take its close frame, or an answer is not ready."""
+        return bool(self._unfinished()) or any(
+            isinstance(protocol, WebSocketProtocol) and "disconnected" not in details
+            for protocol, details in self.connections.items()
+        )
+
+    def _cut_off(self) -> None:
+        self._is_cut_off = True
+        for protocol in list(self.connections):
+            if isinstance(protocol, WebSocketProtocol):
+                protocol.transport.abortConnection()
 
     def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
         # The access log is not written by way of `logging`.

@@ -7,6 +7,7 @@ websockets-sansio protocol, so it refuses versions that it was not tested with.
 
 import asyncio
 import contextlib
+import signal
 import socket
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from quotes.conf import conf
 from quotes.websocket.transports import passing
 from quotes.websocket.transports.base import EXTENSION, FLOOD_CLOSE_S, SMALL_FRAGMENT, WireTransport
 from quotes.websocket.transports.deadlines import REQUEST_TIMEOUT, write_time_s
+from quotes.websocket.transports.draining import Drain, current_drain
 from quotes.websocket.transports.passing import HANDOVER, pass_connection
 
 _TESTED_VERSIONS = ("0.54.",)
@@ -97,6 +99,14 @@ class PriceWebSocketProtocol(WebSocketsSansIOProtocol):
             # What the kernel holds for a slow client is neither conflated nor seen.
             with contextlib.suppress(OSError):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, conf.send_buffer_bytes)
+
+    def shutdown(self) -> None:
+        # uvicorn would close each with 1012, or answer its handshake with 500. A handshake that is
+        # under way is refused by the application.
+        if self.close_sent:
+            super().shutdown()
+        else:
+            _begin_drain().cut_off_late(self.transport.abort)
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -189,6 +199,20 @@ class PriceWebSocketProtocol(WebSocketsSansIOProtocol):
             self.prices.on_drain()
 
 
+def _begin_drain() -> Drain:
+    """Let go of the clients of this process, whose server has stopped accepting."""
+    drain = current_drain()
+    if not drain.has_begun:
+        handler = signal.getsignal(signal.SIGINT)  # uvicorn's, which ends at once the second time
+
+        def force() -> None:
+            if getattr(handler, "__name__", "") == "handle_exit":
+                handler(signal.SIGINT, None)  # type: ignore[operator,misc]
+
+        drain.begin(force=force)
+    return drain
+
+
 def _take(
     config: Any, server_state: Any, app_state: Any, request: bytes, connection: socket.socket
 ) -> None:
@@ -218,7 +242,7 @@ class PriceHTTPProtocol(H11Protocol):
 
     _headers_deadline: asyncio.TimerHandle | None = None
     _write_deadline: asyncio.TimerHandle | None = None
-    _has_begun = False
+    _has_begun = _is_ending = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -234,6 +258,19 @@ class PriceHTTPProtocol(H11Protocol):
             self._stop_waiting()
         elif self._headers_deadline is None:
             self._wait()  # for the rest of a further request, of which this is a part
+        if self._is_ending and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        # While clients are let go, a proxy may learn of it from /readyz.
+        self._is_ending = True
+        drain = _begin_drain()
+        drain.when_over(self._shut_down)
+        drain.cut_off_late(self.transport.abort)
+
+    def _shut_down(self) -> None:
+        if not self.transport.is_closing():
+            super().shutdown()
 
     def handle_websocket_upgrade(self, event: Any) -> None:
         self._stop_waiting()
