@@ -6,7 +6,13 @@ all tests pass with the package `quotes-speedups` and without it.
 
 import os
 
+import pytest
+
 from tests.ports import free_port
+
+# Tests wait for processes, sockets and time-outs for half of their time.
+TESTS_PER_CPU = 2
+MOST_PROCESSES = 8
 
 REDIS_TEST_PORT = free_port()
 for name in [name for name in os.environ if name.startswith(("QUOTES_", "INSTRUMENTS_", "KAFKA_"))]:
@@ -22,3 +28,9 @@ os.environ.update(
     # Tests read the master when they want to; no thread does beside them.
     INSTRUMENTS_FOLLOW_MASTER="false",
 )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes `-n auto` starts."""
+    return min(TESTS_PER_CPU * (os.cpu_count() or 1), MOST_PROCESSES)
