@@ -21,6 +21,7 @@ from instruments.conf import conf as instruments_conf  # noqa: E402
 from instruments.index import index  # noqa: E402
 from quotes.access.middleware.body_limit import BodyLimit  # noqa: E402
 from quotes.access.middleware.proxy_headers import ProxyHeaders  # noqa: E402
+from quotes.metrics.asgi import measured  # noqa: E402
 from quotes.websocket.consumers import LivePriceConsumer  # noqa: E402
 from quotes.websocket.feed.feed import master_changed  # noqa: E402
 from quotes.websocket.origins import OriginCheck  # noqa: E402
@@ -29,22 +30,24 @@ from quotes.websocket.refusals import refuse_path  # noqa: E402
 if instruments_conf.follow_master:
     index.follow(master_changed)
 
-application = ProxyHeaders(
-    doors.Mounts(
-        doors.mounts(),
-        ProtocolTypeRouter(
-            {
-                "http": BodyLimit(django_application),
-                "websocket": OriginCheck(
-                    URLRouter(
-                        [
-                            path("live-price", LivePriceConsumer.as_asgi()),
-                            *doors.websockets(),
-                            re_path("", refuse_path),  # type: ignore[arg-type]
-                        ]
-                    )
-                ),
-            }
-        ),
+application = measured(
+    ProxyHeaders(
+        doors.Mounts(
+            doors.mounts(),
+            ProtocolTypeRouter(
+                {
+                    "http": BodyLimit(django_application),
+                    "websocket": OriginCheck(
+                        URLRouter(
+                            [
+                                path("live-price", LivePriceConsumer.as_asgi()),
+                                *doors.websockets(),
+                                re_path("", refuse_path),  # type: ignore[arg-type]
+                            ]
+                        )
+                    ),
+                }
+            ),
+        )
     )
 )

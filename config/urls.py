@@ -3,6 +3,7 @@ from django.urls import include, path
 
 from config import doors
 from config.api_documents import SchemaView, SwaggerView, asyncapi, sockets
+from quotes.metrics.views import metrics
 from quotes.rest.health import healthz, readyz
 from quotes.rest.upgrade import upgrade_required
 
@@ -20,6 +21,7 @@ urlpatterns = [
     path("api/sockets/", sockets, name="sockets"),
     path("healthz", healthz),
     path("readyz", readyz),
+    path("metrics", metrics),
     *doors.urlpatterns(),
 ]
 handler400 = "config.errors.bad_request"

@@ -12,6 +12,10 @@ from quotes.errors import BadRetention, quoted
 from quotes.history.maintenance.retention import parse_retention
 from quotes.history.queries.ranges import parse_limits
 from quotes.kafka.conf import conf as kafka_conf
+from quotes.metrics.address import metrics_address
+
+# Shorter ones can be guessed.
+MIN_TOKEN = 16
 
 
 @register()
@@ -30,4 +34,10 @@ def check_settings(**kwargs: Any) -> list[Error]:
         if name.strip() and name.strip() not in DOORS:
             known = ", ".join(DOORS)
             problems.append(f"QUOTES_DOORS: a door must be one of {known}, got {quoted(name)}")
+    try:
+        metrics_address()
+    except ValueError as error:
+        problems.append(f"QUOTES_METRICS {error}")
+    if quotes_conf.metrics_token and len(quotes_conf.metrics_token) < MIN_TOKEN:
+        problems.append(f"QUOTES_METRICS_TOKEN must have at least {MIN_TOKEN} characters")
     return [Error(problem, id="quotes.E001") for problem in problems]

@@ -19,6 +19,13 @@ class QuotesSettings(SettingsGroup):
         "Seconds that the timestamp of a tick may be ahead of the clock.",
         least=0,
     )
+    metrics = Setting(
+        "127.0.0.1:9464",
+        "Address at which one process of a machine answers `/metrics` for all; off: none does.",
+    )
+    metrics_token = Setting(
+        "", "Bearer token that a scrape presents; empty: none, and only this machine may scrape."
+    )
     speedups = Setting(True, "Use the package `quotes-speedups` if it is installed.")
     bridge_lease_ms = Setting(
         2000, "Milliseconds before a standby takes over from a bridge that died.", least=300

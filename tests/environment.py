@@ -25,6 +25,8 @@ os.environ.update(
     HISTORY_DATABASE_URL="sqlite:///test-history.sqlite3",
     ALLOWED_HOSTS="localhost,127.0.0.1,testserver",
     DEBUG="false",
+    # Many processes of tests run at a time; those that need it take an address of their own.
+    QUOTES_METRICS="off",
     # Tests read the master when they want to; no thread does beside them.
     INSTRUMENTS_FOLLOW_MASTER="false",
 )

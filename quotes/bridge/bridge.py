@@ -21,6 +21,7 @@ from quotes.bridge.counters import BridgeCounters
 from quotes.bridge.epochs import Numbering
 from quotes.bridge.flush import Flush
 from quotes.bridge.inbox_reader import InboxReader
+from quotes.bridge.intake_probe import IntakeProbe
 from quotes.bridge.log_trimmer import LogTrimmer
 from quotes.bridge.market import Market
 from quotes.bridge.patience import all_are_patient
@@ -64,6 +65,8 @@ class Bridge:
 
     Attributes:
         bridging: whether this bridge works, rather than stands by.
+        silent_names: "refused" or "late" -> how many names had no tick shown for that reason when
+            the status was written last.
     """
 
     def __init__(
@@ -75,6 +78,9 @@ class Bridge:
         self.market = Market(
             prefix=conf.channel_prefix, warn=RateLimitedWarnings(logger), shard=shard
         )
+        self.counters = BridgeCounters(self.market.counters)
+        self._trimmer: LogTrimmer | None = None
+        self._trimmed = 0  # ticks trimmed early in the sessions before
         self._control = own_key("control").encode()
         self._lease = AsyncLease(
             lease_key(number),
@@ -85,10 +91,26 @@ class Bridge:
         self._numbering = Numbering(number)
         self._session_id = ""  # web processes read the latest prices again when it changes
         self.bridging = False
+        self.silent_names: dict[str, int] = {}
+        self._probe = IntakeProbe(self.counters.intake, shards=self._shards)
         self._tasks = BackgroundTasks(logger)
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
-        self.counters = BridgeCounters(self.market.counters)
+
+    @property
+    def shard(self) -> int:
+        """The number of its part of the market."""
+        return self._shard
+
+    @property
+    def trimmed(self) -> int:
+        """How many ticks were trimmed early from the log since the start."""
+        return self._trimmed + (self._trimmer.cut if self._trimmer is not None else 0)
+
+    @property
+    def log_bytes(self) -> int | None:
+        """The size of the log in Redis, about; None while this bridge does not work."""
+        return self._trimmer.log_bytes if self.bridging and self._trimmer is not None else None
 
     async def run(self) -> None:
         """Work, or stand by, until `stop` is called."""
@@ -129,6 +151,7 @@ class Bridge:
             flush = Flush(link, self._layer, lease=self._lease, shard=self._shard)
             await flush.prepare()
             trimmer = LogTrimmer(link, flush, shard=self._shard, shards=self._shards)
+            self._trimmed, self._trimmer = self.trimmed, trimmer
             await trimmer.trim()
             trimmer.check_server()
             trimming = partial(trimmer.run, pause_s=self._lease.ttl_ms / 4000)
@@ -235,6 +258,7 @@ class Bridge:
             if held:
                 await redis_clock.measure(link)
                 is_patient = await all_are_patient(link, self._layer)
+                self._probe.send_if_due(link)
                 self.writer.least_gather_s = PATIENT_GATHER_S if is_patient else 0.0
                 await self._pause(self._lease.ttl_ms / 4000)
         if self.writer.lost or not held:
@@ -248,14 +272,12 @@ class Bridge:
     def take(self, messages: PublishedMessages) -> None:
         """Decide on messages of publishers, and carry out requests on the control channel."""
         try:
-            if any(channel == self._control for channel, _ in messages):
-                for message in messages:
-                    if message[0] == self._control:
-                        self._take_control(message[1])
-                    else:
-                        self.market.take([message])
-            else:
-                self.market.take(messages)
+            requests = [payload for channel, payload in messages if channel == self._control]
+            if requests:
+                messages = [message for message in messages if message[0] != self._control]
+            self.market.take(messages)
+            for request in requests:
+                self._take_control(request)
             self.writer.schedule()
         except Exception as error:
             # The next session reads what these messages left in publishers' keys.
@@ -268,6 +290,8 @@ class Bridge:
         except msgspec.DecodeError:
             logger.warning("dropped an invalid request to the bridge")
             return
+        if probe := request.get("probe"):
+            self._probe.take(probe)
         if names := request.get("adopt"):
             keys = [(conf.channel_prefix + name).encode() for name in names[:SCAN_COUNT]]
             read = partial(self._read_keys, self.writer.link, self.writer.sub, keys)
@@ -275,6 +299,7 @@ class Bridge:
 
     def _status(self) -> bytes:
         refused, late = self.market.refused.listed(), self.market.late.listed()
+        self.silent_names = {"refused": len(refused), "late": len(late)}
         names = [(quoted(one.decode(errors="replace")), why) for one, why in refused.items()]
         return self.counters.status(
             session=self._session_id,

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from quotes.conf import conf
+from quotes.runtime.histogram import Histogram
 
 
 @dataclass
@@ -35,17 +36,22 @@ class BridgeCounters:
     Attributes:
         sent: how many ticks for clients Redis has taken.
         lag_ms: how long the slowest write to Redis took since the last report.
+        writes: how long writes took, in seconds.
+        intake: how long the bridge's own messages took from their publish to its reading.
     """
 
     def __init__(self, ticks: TickCounters) -> None:
         self.sent = 0
         self.lag_ms = 0.0
+        self.writes = Histogram()
+        self.intake = Histogram()
         self._ticks = ticks
 
     def wrote(self, count: int, seconds: float) -> None:
         """Count the ticks for clients of a write that has succeeded."""
         self.sent += count
         self.lag_ms = max(self.lag_ms, seconds * 1000)
+        self.writes.add(seconds)
 
     def line(self) -> str:
         """Return the line for the bridge's output."""

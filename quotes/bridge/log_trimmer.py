@@ -56,6 +56,11 @@ class LogTrimmer:
         self.memory = RedisMemory(0, 0, "")
         self.cut = 0
 
+    @property
+    def log_bytes(self) -> int:
+        """The size of the log, as it was measured, and what was added since."""
+        return (self._bytes or 0) + self._flush.logged_bytes - self._appended
+
     async def run(self, *, pause_s: float) -> None:
         """Trim every `pause_s`, more often while memory is short, until cancelled.
 

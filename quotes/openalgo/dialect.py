@@ -83,6 +83,7 @@ class OpenAlgoDialect(Dialect):
         actions: action -> what makes a request of a message's values and the request's number.
     """
 
+    door = "openalgo"
     heartbeat_s = math.inf  # OpenAlgo has none; the server's pings keep a connection open
     translates = True
 

@@ -5,12 +5,9 @@ from typing import Any
 from django.db import DatabaseError
 from django.http import HttpRequest, JsonResponse
 
-from quotes.access.middleware.proxy_headers import is_loopback
+from quotes.access.middleware.proxy_headers import is_loopback, is_own_request
 from quotes.rest.readiness import Readiness
 from quotes.websocket.transports.draining import is_draining
-
-# Headers that a proxy adds.
-_FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -19,12 +16,9 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 
 def _may_see_names(request: HttpRequest) -> bool:
-    """Return whether a caller may read names and errors' texts: staff, and this machine.
-
-    Behind a proxy on this machine everybody's address may be a loopback address.
-    """
+    """Return whether a caller may read names and errors' texts: staff, and this machine."""
     if is_loopback(request.META.get("REMOTE_ADDR", "")):
-        return not any(name in request.META for name in _FORWARDED)
+        return is_own_request(request)
     try:
         return bool(request.user.is_active and request.user.is_staff)
     except DatabaseError:

@@ -26,6 +26,15 @@ Command = tuple[str | bytes | int, ...]
 _pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 
 
+class _Reconnects:
+    """How many connections to Redis this process has lost and makes again, of any client."""
+
+    count = 0
+
+
+reconnects = _Reconnects()
+
+
 class RedisDown(ConnectionError):
     """Redis does not answer, or the connection to it has ended."""
 
@@ -285,6 +294,7 @@ class RedisLink(asyncio.Protocol):
                 future.set_exception(RedisDown("Redis closed the connection"))
                 future.exception()  # no warning if nobody awaits it
         if self.on_lost is not None:
+            reconnects.count += 1
             self.on_lost()
 
 

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from quotes.conf import conf
 from quotes.kafka.conf import conf as kafka_conf
+from quotes.runtime.identity import PROCESS_VARIABLE
 from quotes.serve.child import Child
 from quotes.serve.embedded_redis import MUTED, EmbeddedServer
 from quotes.serve.listening import LOOPBACK, Listener
@@ -81,7 +82,7 @@ def planned_children(
             stage,
             pass_fds=pass_fds,
             folder=settings.BASE_DIR,
-            environment=environment,
+            environment={**environment, PROCESS_VARIABLE: name},
         )
 
     children = []

@@ -248,6 +248,11 @@ def shown_host(options: ServeOptions) -> str:
     return own[0] if own else name
 
 
+def _metrics_line() -> list[str]:
+    address = conf.metrics
+    return [] if address.lower() == "off" else [f"  metrics    http://{address}/metrics"]
+
+
 def ready_lines(
     options: ServeOptions,
     address: tuple[str, int],
@@ -275,6 +280,7 @@ def ready_lines(
         f"  API        http://{where}/api/docs/",
         f"  admin      http://{where}/admin/",
         *operator,
+        *_metrics_line(),
         f"  Redis      {redis}",
         *data,
         f"  publish    {shown_command('publish_price', 'AAPL', '189.45')}",

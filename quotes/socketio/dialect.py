@@ -51,6 +51,8 @@ class SocketIODialect(Dialect):
         on_bad_token: called when the client gets the error of a token that is not valid.
     """
 
+    door = "socketio"
+
     def __init__(self) -> None:
         super().__init__()
         self.on_bad_token: Callable[[], None] = lambda: None

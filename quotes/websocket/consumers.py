@@ -10,6 +10,7 @@ from channels.exceptions import StopConsumer
 
 from quotes.access.credentials.presented import SUBPROTOCOL
 from quotes.websocket.client_access import ClientAccess
+from quotes.websocket.counters import ABNORMAL_CLOSURE
 from quotes.websocket.delivery.price_message import price_message
 from quotes.websocket.dialect import Dialect
 from quotes.websocket.feed.feed import Feed, current_feed
@@ -80,6 +81,8 @@ class SessionConsumer(AsyncConsumer):
             case "websocket.connect":
                 await self.connect()
             case "websocket.disconnect":
+                if self.session is not None and not self.session.ended:
+                    self.session.close_code = message.get("code") or ABNORMAL_CLOSURE
                 raise StopConsumer
 
     async def connect(self) -> None:

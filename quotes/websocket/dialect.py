@@ -17,6 +17,9 @@ class Dialect:
         encoding: of prices, "json" or "msgpack"; all other frames are JSON.
     """
 
+    # The door by which the client came.
+    door = "live-price"
+
     def __init__(self, encoding: str = "json") -> None:
         self._encoding = encoding
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from quotes.errors import ProtocolError, quoted
+from quotes.websocket.counters import counters
 from quotes.websocket.wrong_values import wrong_value
 
 # In place of symbols: all of the segment.
@@ -365,10 +366,12 @@ def answer(request: Request, kind: str, **values: Any) -> ControlFrame:
 
 def error_frame(error: ProtocolError) -> ControlFrame:
     """Return the frame of an error."""
+    counters.errors[str(int(error.code))] += 1
     warnings = {"warnings": error.warnings} if error.warnings else {}
     return frame("error", id=error.id, code=error.code, message=str(error), **warnings)
 
 
 def rejection(symbol: str, code: int, message: str) -> dict[str, Any]:
     """Return an item of `rejected`: a symbol of a request that is refused, and why."""
+    counters.rejected[str(int(code))] += 1
     return {"symbol": symbol, "code": int(code), "message": message}

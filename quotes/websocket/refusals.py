@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from quotes.errors import quoted
+from quotes.websocket.counters import counters
 
 
 class HandshakeRefused(Exception):
@@ -21,6 +22,7 @@ class HandshakeRefused(Exception):
 
 async def send_refusal(scope: Any, send: Any, refused: HandshakeRefused) -> None:
     """Answer with a status and JSON as REST does; a server that lacks the extension answers 403."""
+    counters.refused[str(refused.status)] += 1
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close"})
         return

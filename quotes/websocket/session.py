@@ -19,10 +19,12 @@ from quotes.errors import ProtocolError
 from quotes.store.connection_reports import ConnectionRow
 from quotes.store.redis_clock import redis_clock
 from quotes.websocket.client_access import ClientAccess
+from quotes.websocket.counters import ABNORMAL_CLOSURE, counters
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.dialect import Dialect
 from quotes.websocket.feed.chain_prices import Prices
+from quotes.websocket.feed.client_totals import ClientHoldings
 from quotes.websocket.feed.feed import Feed, Resolve
 from quotes.websocket.feed.market_status import status_frame
 from quotes.websocket.feed.missed_candles import WantedCandles
@@ -106,6 +108,7 @@ class ClientSession:
         self.refused = 0
         self.ended = False
         self.closing = False  # whether a close frame is due, behind other frames
+        self.close_code: int = ABNORMAL_CLOSURE  # with which the connection ends
         # What waits, and changes of the master or of access, are carried out one at a time.
         self.turn = asyncio.Lock()
         self._at_once: dict[type[Request], Callable[[Any], None]] = {
@@ -132,6 +135,7 @@ class ClientSession:
         transport.on_flood = self._flooded
         feed.listeners.add(self)
         access.attach(self)
+        counters.connected(self.dialect.door)
 
     # -- from the client ------------------------------------------------------------------------
 
@@ -225,6 +229,7 @@ class ClientSession:
         logger.error(
             "incident %s: could not carry out a client's message", incident, exc_info=error
         )
+        counters.errors[str(int(ErrorCode.INTERNAL))] += 1
         self.outbox.control(
             frame(
                 "error",
@@ -363,6 +368,13 @@ class ClientSession:
     def written_bytes(self) -> int:
         return getattr(self.transport, "written", 0)
 
+    @property
+    def held(self) -> ClientHoldings:
+        outbox = self.outbox
+        return ClientHoldings(
+            self.subscriptions.total(), outbox.unsent, self.written_bytes, outbox.is_behind
+        )
+
     def report(self) -> ConnectionRow:
         access, outbox, peer = self.access, self.outbox, self.access.peer
         return ConnectionRow(
@@ -432,6 +444,7 @@ class ClientSession:
     def close(self, code: CloseCode, reason: str) -> None:
         """Close behind what is due; a client that does not take that in time is cut off."""
         self.closing = True
+        self.close_code = code
         self.end()
         self.outbox.close()
         try:
@@ -452,6 +465,7 @@ class ClientSession:
             self.ended = True
             self.feed.ended_clients += 1
             self.feed.ended_bytes += self.written_bytes
+            counters.ended(self.dialect.door, self.close_code)
         self.outbox.check_room(ended=True)
         self.outbox.interval_membership.leave()
         self.feed.listeners.discard(self)

@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from django.http import HttpRequest
+
 from quotes.conf import conf
+
+# Headers that a proxy adds.
+_FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -38,6 +43,16 @@ def _is_trusted(address: _Address | None) -> bool:
 def is_loopback(text: str) -> bool:
     address = _parse(text)
     return address is not None and address.is_loopback
+
+
+def is_own_request(request: HttpRequest) -> bool:
+    """Return whether a request comes from this machine, by no proxy that says so.
+
+    Behind a proxy on this machine everybody's address may be a loopback address.
+    """
+    if not is_loopback(request.META.get("REMOTE_ADDR", "")):
+        return False
+    return not any(name in request.META for name in _FORWARDED)
 
 
 def address_group(text: str) -> str:

@@ -27,9 +27,11 @@ from quotes.history.recording.log_reader import BatchReader
 from quotes.history.recording.splitting import store_in_parts
 from quotes.history.recording.writer import Fenced, HistoryWriter, StoredBatch
 from quotes.runtime.disk_space import DiskWatch
+from quotes.runtime.histogram import Histogram
 from quotes.runtime.interrupts import Interrupt
 from quotes.runtime.progress import Progress
 from quotes.runtime.redaction import scrub
+from quotes.runtime.redis_link import reconnects
 from quotes.runtime.warnings import RateLimitedWarnings
 from quotes.store.lease import SyncLease
 from quotes.store.names import own_key
@@ -85,6 +87,11 @@ class Recorder:
         once: stop when every logged tick is stored.
         calendars: returns the calendars of all segments, the same object while nothing changed.
         refresh_names: reads the instrument master again if it has changed.
+
+    Attributes:
+        revised: changes of candles that were final.
+        commits: how long it took to store a batch, in seconds.
+        is_recording: whether this recorder works, rather than stands by.
     """
 
     def __init__(
@@ -114,6 +121,9 @@ class Recorder:
             ttl_ms=conf.recorder_lease_ms,
         )
         self.counters = RecorderCounters()
+        self.commits = Histogram()
+        self.revised = 0
+        self.is_recording = False
         self._committed = 0  # when the last batch was stored, by Redis's clock
         self._position: dict[int, str] = {}  # of the last entry stored, for each shard
         self._error = ""  # why nothing is stored now
@@ -123,6 +133,21 @@ class Recorder:
         self._checked_at = time.monotonic()
         self._progress: Progress | None = None
         self._disks = DiskWatch()
+
+    @property
+    def committed_ms(self) -> int:
+        """When the last batch was stored, by Redis's clock; 0: none was."""
+        return self._committed
+
+    @property
+    def positions(self) -> dict[int, str]:
+        """Shard -> the id of its last entry that was stored."""
+        return dict(self._position)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether nothing can be stored now."""
+        return bool(self._error)
 
     def run(self) -> None:
         """Record, or stand by, until interrupted."""
@@ -134,6 +159,7 @@ class Recorder:
             except (redis.RedisError, HistoryDown) as error:
                 logger.warning("%s; trying again", error or type(error).__name__)
                 self._note_failure(error)
+                reconnects.count += isinstance(error, redis.RedisError)
                 HistoryWriter.close_connection()
                 self.interrupt.sleep_until(time.monotonic() + pause)
                 pause = min(2 * pause, _MAX_PAUSE_S)
@@ -165,6 +191,7 @@ class Recorder:
         self._start_progress(writer, reader)
         day_statistics.refresh()
         logger.info("recording %d tick logs", len(writer.positions))
+        self.is_recording = True
         try:
             while not (self.interrupt() or self._done):
                 self._renew_lease()
@@ -173,6 +200,7 @@ class Recorder:
             self._count_behind(writer, reader)
             self._lease.release()
         finally:
+            self.is_recording = False
             self._end_progress()
             HistoryWriter.close_connection()
 
@@ -237,7 +265,9 @@ class Recorder:
                 break
         else:
             self._position.update({entry.shard: entry.id for entry in entries})
-        self.counters.commit_ms = round((time.monotonic() - began) * 1000)
+        took_s = time.monotonic() - began
+        self.counters.commit_ms = round(took_s * 1000)
+        self.commits.add(took_s)
         self._report_regularly()
         return changes, shown
 
@@ -249,6 +279,7 @@ class Recorder:
         self.counters.gaps += len(stored.gaps)
         self.counters.bad += stored.bad
         self.counters.refused += stored.refused
+        self.revised += sum(change.bar.revised for change in stored.changes)
         for gap in stored.gaps:
             _warn(
                 "gap in history",

@@ -42,6 +42,7 @@ _decode = msgspec.json.Decoder(_Message).decode
 class KiteDialect(Dialect):
     """How one of Kite's clients speaks. It gets a heartbeat after each second without a frame."""
 
+    door = "kite"
     translates = True
 
     @property

@@ -12,7 +12,11 @@ from django.core.management.base import CommandParser
 from instruments.conf import conf as instruments_conf
 from instruments.index import index
 from quotes.bridge.bridge import Bridge
+from quotes.metrics.collectors.bridge import BridgeCollector
+from quotes.metrics.exporter import exporting
 from quotes.runtime.command_help import CommandWithExamples
+from quotes.runtime.identity import identity
+from quotes.runtime.loop_lag import loop_lag
 
 MAX_SHARDS = 64
 
@@ -54,9 +58,12 @@ class Command(CommandWithExamples):
 
     async def bridge(self, shard: tuple[int, int]) -> None:
         bridge = Bridge(get_channel_layer(), report=self.stdout.write, shard=shard)
+        identity.shard = "{}/{}".format(*shard)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, bridge.stop)
         if instruments_conf.follow_master:
             index.follow(lambda: loop.call_soon_threadsafe(bridge.market.rebind_names))
-        await bridge.run()
+        loop_lag.watch(loop)
+        with exporting(identity, collect=[BridgeCollector(bridge)]):
+            await bridge.run()

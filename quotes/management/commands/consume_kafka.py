@@ -7,7 +7,10 @@ from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
 from quotes.kafka.availability import check_topics, require_kafka
+from quotes.metrics.collectors.kafka import ConsumerCollector
+from quotes.metrics.exporter import exporting
 from quotes.runtime.command_help import CommandWithExamples
+from quotes.runtime.identity import identity
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.clients import sync_client
 
@@ -35,11 +38,14 @@ class Command(CommandWithExamples):
             raise CommandError(str(error)) from error
         try:
             with interrupt_on_signals() as interrupt:
-                PriceConsumer(
+                consumer = PriceConsumer(
                     client=sync_client(),
                     read=deployed_reader(),
                     stopped=interrupt,
                     report=self.stdout.write,
-                ).run()
+                )
+                status = consumer.reports.status
+                with exporting(identity, collect=[ConsumerCollector(status)]):
+                    consumer.run()
         except (QuotesError, RedisError, KafkaException) as error:
             raise CommandError(str(error)) from error

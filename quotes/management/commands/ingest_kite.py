@@ -16,8 +16,11 @@ from quotes.kite.packets import MODES
 from quotes.kite.source.access_token import ENVIRONMENT, AccessToken, NoToken
 from quotes.kite.source.ingestion import SILENT_AFTER_S, Ingestion
 from quotes.kite.source.selection import Source
+from quotes.metrics.collectors.kite import KiteCollector
+from quotes.metrics.exporter import exporting
 from quotes.publish.patient_publisher import Backpressure, PatientPublisher
 from quotes.runtime.command_help import CommandWithExamples
+from quotes.runtime.identity import identity
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.clients import sync_client
 from quotes.store.redis_clock import redis_clock
@@ -139,7 +142,8 @@ class Command(CommandWithExamples):
                 silent_after_s=options["silent_after"],
             )
             try:
-                self._line(asyncio.run(ingestion.run()))
+                with exporting(identity, collect=[KiteCollector(ingestion)]):
+                    self._line(asyncio.run(ingestion.run()))
             except DatabaseError as error:
                 raise CommandError(
                     f"the database cannot be read: {error}; run manage.py migrate first"

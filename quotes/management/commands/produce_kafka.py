@@ -7,7 +7,10 @@ from redis.exceptions import RedisError
 
 from quotes.errors import QuotesError
 from quotes.kafka.availability import check_produce_topic, require_kafka
+from quotes.metrics.collectors.kafka import ProducerCollector
+from quotes.metrics.exporter import exporting
 from quotes.runtime.command_help import CommandWithExamples
+from quotes.runtime.identity import identity
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.clients import sync_client
 
@@ -40,7 +43,8 @@ class Command(CommandWithExamples):
 
         try:
             producer = TickProducer(client=sync_client(), late=options["late"])
-            with interrupt_on_signals() as interrupt:
+            collect = [ProducerCollector(producer.status)]
+            with interrupt_on_signals() as interrupt, exporting(identity, collect=collect):
                 producer.run(interrupt)
         except (QuotesError, RedisError, KafkaException) as error:
             raise CommandError(str(error)) from error

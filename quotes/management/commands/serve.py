@@ -6,7 +6,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
+from quotes.metrics.exporter import exporting
 from quotes.runtime.command_help import CommandWithExamples
+from quotes.runtime.identity import identity
 from quotes.serve.listening import CannotListen
 from quotes.serve.processes import SERVERS, ServeOptions
 from quotes.serve.redis_probe import RedisUnavailable
@@ -68,6 +70,7 @@ class Command(CommandWithExamples):
         names = ("host", "port", "workers", "server", "bridge", "recorder", "demo")
         with contextlib.suppress(KeyboardInterrupt):
             try:
-                serve(ServeOptions(**{name: options[name] for name in names}))
+                with exporting(identity):
+                    serve(ServeOptions(**{name: options[name] for name in names}))
             except (CannotListen, ChildNotReady, DatabaseNotReady, RedisUnavailable) as error:
                 raise CommandError(str(error)) from error

@@ -1,8 +1,11 @@
 """When outboxes are flushed: all of one event loop together, soon or when an interval is over."""
 
 import asyncio
+from time import monotonic
 
 from quotes.runtime.pacing import Pacing
+from quotes.store.redis_clock import redis_clock
+from quotes.websocket.counters import counters
 from quotes.websocket.delivery.intervals import PriceInterval, ScheduledOutbox
 from quotes.websocket.delivery.isolation import end_failed
 
@@ -16,6 +19,8 @@ _MAX_GATHER_S = 0.005
 _LEAST_WAIT_S = 0.000_5
 # Intervals are rounded up to a multiple of this, so that many clients share a timer.
 _STEP_MS = 10
+# The first client is handed a tick within this time of the message that it came in.
+_HAND_OVER_S = 0.05
 
 
 class FlushScheduler:
@@ -41,6 +46,7 @@ class FlushScheduler:
         self.intervals: dict[int, PriceInterval] = {}
         self.due: list[ScheduledOutbox] = []
         self._is_scheduled = False
+        self._sampled_ms = 0  # when the bridge took a tick of the next flush; 0: no sample
 
     def gather(self, outbox: ScheduledOutbox) -> None:
         """Flush the outbox soon, with others."""
@@ -52,6 +58,11 @@ class FlushScheduler:
         """Have the outboxes that are due flushed soon; at once if the process is idle."""
         if not self._is_scheduled:
             self._is_scheduled = True
+            if counters.received_ms:
+                # Of a lane message whose ticks nobody here gets it is old by now.
+                if monotonic() - counters.taken_at < _HAND_OVER_S:
+                    self._sampled_ms = counters.received_ms
+                counters.received_ms = 0
             wait = self.next_flush - self.loop.time()
             if wait <= _LEAST_WAIT_S:
                 self.loop.call_soon(self.flush)
@@ -69,6 +80,9 @@ class FlushScheduler:
                 outbox.flush()
             except Exception as error:
                 end_failed(outbox, error)
+        if self._sampled_ms:
+            counters.latency.add((redis_clock.now_ms() - self._sampled_ms) / 1000)
+            self._sampled_ms = 0
         longest = min(max(_GATHER_S, len(due) * _GATHER_PER_CLIENT_S), _MAX_GATHER_S)
         self.next_flush = self.loop.time() + self.pacing.look(self.now) * longest
 

@@ -13,6 +13,7 @@ from typing import Any
 from quotes.conf import conf
 from quotes.layer.groups import Receiver
 from quotes.store.positions import StreamPosition
+from quotes.websocket.counters import counters
 from quotes.websocket.delivery.flush_scheduler import FlushScheduler
 from quotes.websocket.delivery.framing import Framing
 from quotes.websocket.delivery.intervals import IntervalMembership
@@ -229,6 +230,7 @@ class Outbox(OutboxState):
             return
         self.frames.append(framed)
         self.size += len(framed)
+        counters.controls += 1
         self._be_due()
 
     def _seal(self) -> None:
@@ -241,7 +243,9 @@ class Outbox(OutboxState):
         """Return the frames of these prices."""
         framing = self.framing
         if self.batch:
-            return framing.arrays(list(map(framing.payload, messages)))
+            arrays = framing.arrays(list(map(framing.payload, messages)))
+            counters.gathered += len(messages) - len(arrays)
+            return arrays
         return list(map(framing.frame, messages))
 
     def flush(self) -> None:
@@ -312,13 +316,16 @@ class Outbox(OutboxState):
             framed = self.framing.control(frame("conflated", skipped=self.skipped))
             if framed is not None:
                 frames.append(framed)
+                counters.controls += 1
             self.conflated += self.skipped
+            counters.conflated += self.skipped
             self.skipped = 0
         if frames:
             self._write(frames)
 
     def _write(self, frames: list[Any]) -> None:
         self.sent_at = self.scheduler.now
+        counters.frames += len(frames)
         self._transport.write(frames)
         if self._transport.unsent() > self.high_water:
             self.conflating = True
@@ -346,7 +353,11 @@ class Outbox(OutboxState):
         """Send the products that the interval has made of the client's instruments."""
         due = products[:]
         products.clear()
-        self._write(self.framing.arrays(due) if self.batch else due)
+        if self.batch:
+            frames = self.framing.arrays(due)
+            counters.gathered += len(due) - len(frames)
+            due = frames
+        self._write(due)
 
     def begin_change(self) -> None:
         """Take prices here, not through the interval, until `end_change`; changes may overlap."""

@@ -6,6 +6,7 @@ numbered it. `StreamPosition` compares them.
 """
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, TypeGuard
 
 import msgspec
@@ -15,6 +16,7 @@ from quotes.layer.lanes import Message
 from quotes.store.group_names import key_of_price_group
 from quotes.store.positions import StreamPosition
 from quotes.store.tick_log import ROW_LENGTH
+from quotes.websocket.counters import counters
 from quotes.websocket.delivery.price_message import PROVISIONAL, TICK, PriceMessage, price_message
 
 _decode_rows = msgspec.msgpack.Decoder(list[PriceMessage]).decode
@@ -55,6 +57,8 @@ class TickDecoder:
         except msgspec.DecodeError:
             return None
         self.decoded += len(rows)
+        if rows:
+            counters.received_ms, counters.taken_at = rows[-1].received, monotonic()
         return rows
 
     def row(self, entry: list[Any]) -> PriceMessage | None:

@@ -33,6 +33,7 @@ from quotes.websocket.delivery.isolation import end_failed, end_failed_receiver
 from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.bridge_watch import BridgeWatch, FeedState
 from quotes.websocket.feed.chain_prices import ChainPrices
+from quotes.websocket.feed.client_totals import ClientHoldings, ClientTotals
 from quotes.websocket.feed.connection_reports import ConnectionReports, Totals
 from quotes.websocket.feed.day_reader import DayReader
 from quotes.websocket.feed.delayed import DelayedReaders
@@ -102,6 +103,10 @@ class FeedListener(Protocol):
     def report(self) -> ConnectionRow:
         """Return what operators see of the connection."""
 
+    @property
+    def held(self) -> ClientHoldings:
+        """What the client has now."""
+
     def is_subscribed_to(self, field: str) -> bool:
         """Return whether the client gets prices or candles of an instrument."""
 
@@ -150,6 +155,7 @@ class Feed:
         master_read: done once the instrument master was read, or could not be.
         slices: of the event loop's time, for long work.
         chain_prices: has sessions follow the money of their option chains.
+        client_totals: sums over all clients, for metrics.
         suggestion_budget: how many requests get suggestions for unknown names.
     """
 
@@ -192,6 +198,9 @@ class Feed:
             on_change=self._feed_changed,
             on_new_session=self.refresh,
         )
+        self.client_totals = ClientTotals(
+            lambda: self.listeners, lambda: self.ended_bytes, slices=self.slices
+        )
         reports = ConnectionReports(
             process=self.access_service.counts.process,
             clients=lambda: self.listeners,
@@ -203,6 +212,7 @@ class Feed:
         )
         for name, work in (
             ("listening to operators", reports.run),
+            ("adding up what clients have", self.client_totals.keep_counting),
             ("checking clients' deadlines", self._check_clients),
             ("reading the days of instruments", self._read_days),
             ("reading the prices of underlyings", self.chain_prices.keep_reading),
@@ -253,6 +263,11 @@ class Feed:
             feed=self.state.value,
             last_tick=self.last_tick,
         )
+
+    @property
+    def prices_received(self) -> int:
+        """How many ticks came from bridges since the start."""
+        return self._decoder.decoded
 
     def _totals(self) -> Totals:
         """Return the counters of this process."""

@@ -15,6 +15,7 @@ from quotes.errors import ProtocolError
 from quotes.layer.lanes import Message
 from quotes.store.positions import StreamPosition
 from quotes.store.tick_log import EPOCH, FRAME, KEY, SEQ, LogRow
+from quotes.websocket.counters import counters
 from quotes.websocket.delivery.outbox import Outbox
 from quotes.websocket.delivery.price_message import PriceMessage
 from quotes.websocket.feed.delivered import position_of
@@ -132,6 +133,8 @@ class Backfill:
         )
 
     def _send_resumed(self, key: InstrumentKey, name: str, missed: MissedTicks) -> None:
+        counters.resumes["missed" if missed.reason else "recovered"] += 1
+        counters.resumed_ticks += len(missed.rows)
         self._outbox.control(
             frame(
                 "resumed",

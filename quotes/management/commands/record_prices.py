@@ -6,6 +6,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from quotes.history.recording.recorder import Recorder
+from quotes.metrics.collectors.recorder import RecorderCollector
+from quotes.metrics.exporter import exporting
+from quotes.runtime.identity import identity
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.clients import sync_client
 from quotes.store.listings import read_master
@@ -25,11 +28,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with interrupt_on_signals() as interrupt:
-            Recorder(
+            recorder = Recorder(
                 sync_client(),
                 interrupt=interrupt,
                 report=self.stdout.write,
                 stream=sys.stdout,
                 once=options["once"],
                 refresh_names=read_master,
-            ).run()
+            )
+            with exporting(identity, collect=[RecorderCollector(recorder)]):
+                recorder.run()
