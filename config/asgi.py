@@ -1,6 +1,7 @@
 """The ASGI application: HTTP to Django, WebSockets to the consumer."""
 
 import os
+import sys
 import warnings
 
 from django.core.asgi import get_asgi_application
@@ -22,10 +23,16 @@ from instruments.index import index  # noqa: E402
 from quotes.access.middleware.body_limit import BodyLimit  # noqa: E402
 from quotes.access.middleware.proxy_headers import ProxyHeaders  # noqa: E402
 from quotes.metrics.asgi import measured  # noqa: E402
+from quotes.store.server_check import WrongRedis, refuse_wrong_redis  # noqa: E402
 from quotes.websocket.consumers import LivePriceConsumer  # noqa: E402
 from quotes.websocket.feed.feed import master_changed  # noqa: E402
 from quotes.websocket.origins import OriginCheck  # noqa: E402
 from quotes.websocket.refusals import refuse_path  # noqa: E402
+
+try:
+    refuse_wrong_redis()
+except WrongRedis as error:
+    sys.exit(str(error))
 
 if instruments_conf.follow_master:
     index.follow(master_changed)

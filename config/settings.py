@@ -13,6 +13,9 @@ import environ
 from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
+from quotes.runtime.sentinel_url import SCHEMES as SENTINEL_SCHEMES
+from quotes.runtime.sentinel_url import BadRedisURL, is_sentinel_url, parse_sentinel_url
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
@@ -51,6 +54,12 @@ def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
 
 def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
     value = os.environ.get(name) or default
+    if is_sentinel_url(value) and SENTINEL_SCHEMES[0] in schemes:
+        try:
+            parse_sentinel_url(value)
+        except BadRedisURL as error:
+            raise ImproperlyConfigured(f"{name}: {error}") from None
+        return value
     if urlsplit(value).scheme not in schemes:
         # The value may hold a password: only its scheme is safe to show.
         raise ImproperlyConfigured(
@@ -81,7 +90,11 @@ ALLOWED_HOSTS = [
 PORT = port("PORT", 5000)
 REDIS_HOST = os.environ.get("REDIS_HOST") or "localhost"
 REDIS_PORT = port("REDIS_PORT", 6379)
-REDIS_URL = url("REDIS_URL", f"redis://{REDIS_HOST}:{REDIS_PORT}/0", ("redis", "rediss", "unix"))
+REDIS_URL = url(
+    "REDIS_URL",
+    f"redis://{REDIS_HOST}:{REDIS_PORT}/0",
+    ("redis", "rediss", "unix", *SENTINEL_SCHEMES),
+)
 DATABASE_URL = url(
     "DATABASE_URL",
     f"sqlite:///{BASE_DIR / 'db.sqlite3'}",

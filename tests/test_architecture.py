@@ -81,6 +81,7 @@ STARTERS = {
 # What may start a task or thread beside `BackgroundTasks`, and why nothing ends silently there.
 OWN_TASKS = {
     "quotes/runtime/background.py": "starts all others",
+    "quotes/runtime/redis_link.py": "one link's, which ends with its error",
     "quotes/bridge/flush.py": "the writer learns of each flush's error, and ends the session",
     "quotes/bridge/fenced_writes.py": "the writer learns of each write's error, as of a flush's",
     "quotes/layer/lane_link.py": "the caller waits for it, or its error is logged",

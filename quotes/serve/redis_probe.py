@@ -16,6 +16,14 @@ from redis.backoff import NoBackoff
 from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
 
+from quotes.runtime.sentinel_url import (
+    BadRedisURL,
+    is_sentinel_url,
+    parse_sentinel_url,
+)
+from quotes.store.connections import MasterUnknown, NotMaster, open_pool
+from quotes.store.server_check import server_problem
+
 PING_TIMEOUT_S = 1.5
 
 
@@ -29,7 +37,12 @@ class NothingListens(RedisUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """Where a Redis URL points; prints as `localhost:6379`, without user or password."""
+    """Where a Redis URL points; prints as `localhost:6379`, without user or password.
+
+    Attributes:
+        sentinels: the master and its Sentinels, for people; "" if it is no Sentinel URL. Host and
+            port are then those of the first Sentinel.
+    """
 
     host: str
     port: int
@@ -38,10 +51,13 @@ class RedisAddress:
     db: int
     username: str = field(repr=False)
     password: str = field(repr=False)
+    sentinels: str = ""
 
     @classmethod
     def from_url(cls, url: str) -> "RedisAddress":
         """Return the address; raise RedisUnavailable if this is not a Redis URL."""
+        if is_sentinel_url(url):
+            return cls._from_sentinel_url(url)
         try:
             parts = parse_url(url)  # type: ignore[no-untyped-call]
         except (ValueError, TypeError):
@@ -59,10 +75,28 @@ class RedisAddress:
             password=parts.get("password") or "",
         )
 
+    @classmethod
+    def _from_sentinel_url(cls, url: str) -> "RedisAddress":
+        try:
+            target = parse_sentinel_url(url)
+        except BadRedisURL as error:
+            raise RedisUnavailable(f"REDIS_URL: {error}") from None
+        host, port = target.sentinels[0]
+        return cls(
+            host=host,
+            port=port,
+            tls=target.tls,
+            path="",
+            db=target.db,
+            username=target.username,
+            password=target.password,
+            sentinels=str(target),
+        )
+
     @property
     def is_local(self) -> bool:
         """Whether a server without TLS on this machine's loopback address can stand in."""
-        if self.path or self.tls:
+        if self.path or self.tls or self.sentinels:
             return False
         if self.host == "localhost" or self.host == "::1":
             return True
@@ -73,8 +107,8 @@ class RedisAddress:
         return address.version == 4 and address.is_loopback
 
     def __str__(self) -> str:
-        if self.path:
-            return self.path
+        if self.path or self.sentinels:
+            return self.path or self.sentinels
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -88,7 +122,8 @@ def ping(url: str, *, timeout_s: float = PING_TIMEOUT_S) -> None:
     """
     address = RedisAddress.from_url(url)
     try:
-        check_reachable(address, timeout_s)
+        if not address.sentinels:
+            check_reachable(address, timeout_s)
     except OSError as error:
         reason = (error.strerror or str(error) or "no answer").lower()
         elsewhere = "REDIS_URL" if address.path else "REDIS_URL (or REDIS_HOST and REDIS_PORT)"
@@ -96,17 +131,24 @@ def ping(url: str, *, timeout_s: float = PING_TIMEOUT_S) -> None:
             f"Redis does not answer at {address} ({reason}): "
             f"start it there, or set {elsewhere} to its address"
         ) from error
-    client = Redis.from_url(
+    pool = open_pool(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
     )
+    client = Redis.from_pool(pool)
     try:
         client.ping()
+    except (MasterUnknown, NotMaster) as error:
+        raise RedisUnavailable(f"REDIS_URL: {error}") from error
     except redis_errors.BusyLoadingError:
         pass  # Redis is there and loads its data: clients wait for it by themselves.
     except redis_errors.RedisError as error:
+        if isinstance(error, redis_errors.AuthenticationError) and (
+            problem := server_problem(url, timeout_s=timeout_s)
+        ):
+            raise RedisUnavailable(f"REDIS_URL: {problem}") from error
         raise RedisUnavailable(ping_error_text(address, error)) from error
     except TypeError as error:
         raise RedisUnavailable(f"REDIS_URL has an unknown option: {error}") from error
@@ -140,6 +182,11 @@ def ping_error_text(address: RedisAddress, error: redis_errors.RedisError) -> st
             return (
                 f"Redis at {address} refuses the user name or password of REDIS_URL: "
                 "correct them there"
+            )
+        if address.sentinels:
+            return (
+                f"the {address} requires a password: write it before the hosts in REDIS_URL, as in "
+                "redis+sentinel://:PASSWORD@HOST:26379/MASTER"
             )
         return (
             f"Redis at {address} requires a password: "

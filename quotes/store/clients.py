@@ -9,6 +9,8 @@ from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from quotes.store.connections import open_client, open_pool
+
 _TIMEOUT_S = 5.0
 _PROBE_TIMEOUT_S = 0.7
 
@@ -20,19 +22,19 @@ def sync_client() -> redis.Redis:
 
 def async_client() -> redis.asyncio.Redis:
     """Return a new client of the running event loop; the caller closes it."""
-    return redis.asyncio.Redis.from_url(settings.REDIS_URL, **_connection_options())
+    return open_client(settings.REDIS_URL, **_connection_options())
 
 
 @lru_cache(maxsize=4)
 def pool(url: str) -> redis.ConnectionPool:
     """Return the process's pool of connections to a URL."""
-    return redis.ConnectionPool.from_url(url, **_connection_options())
+    return open_pool(url, **_connection_options())
 
 
 @lru_cache(maxsize=4)
 def probing_pool(url: str) -> redis.ConnectionPool:
     """Return a pool whose connections give up soon and try once, for `/readyz`."""
-    return redis.ConnectionPool.from_url(
+    return open_pool(
         url,
         socket_timeout=_PROBE_TIMEOUT_S,
         socket_connect_timeout=_PROBE_TIMEOUT_S,

@@ -18,18 +18,19 @@ import redis.asyncio
 from django.conf import settings
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.connection import (
-    Connection,
-    ConnectionPool,
-    DefaultParser,
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
+from redis.connection import ConnectionPool, DefaultParser
 from redis.exceptions import AuthenticationError, AuthorizationError, BusyLoadingError, RedisError
 from redis.retry import Retry
 
 from quotes.conf import conf
 from quotes.runtime.circuit_breaker import CircuitBreaker
+from quotes.store.connections import (
+    CONNECTIONS,
+    MasterUnknown,
+    NotMaster,
+    open_client,
+    open_pool,
+)
 
 
 def cause_of(error: BaseException) -> str:
@@ -40,6 +41,8 @@ def cause_of(error: BaseException) -> str:
         return "Redis is loading its file"
     if isinstance(error, AuthenticationError | AuthorizationError):
         return "Redis refuses the server's credentials"
+    if isinstance(error, NotMaster | MasterUnknown):
+        return "Redis has no master that takes writes now"
     if isinstance(error, redis.ConnectionError | OSError):
         return "Redis cannot be reached"
     return "Redis refuses the command"
@@ -98,21 +101,17 @@ class _DeadlineConnection:
             yield item
 
 
-class _TcpConnection(_DeadlineConnection, Connection): ...  # type: ignore[misc]
-
-
-class _TlsConnection(_DeadlineConnection, SSLConnection): ...  # type: ignore[misc]
-
-
-class _UnixConnection(_DeadlineConnection, UnixDomainSocketConnection): ...  # type: ignore[misc]
+_CONNECTIONS = {
+    scheme: type(f"Deadline{kind.__name__}", (_DeadlineConnection, kind), {})
+    for scheme, kind in CONNECTIONS.items()
+}
 
 
 @lru_cache(maxsize=4)
 def _pool(url: str) -> ConnectionPool:
-    kind = {"rediss": _TlsConnection, "unix": _UnixConnection}.get(url.partition(":")[0])
-    return ConnectionPool.from_url(
+    return open_pool(
         url,
-        connection_class=kind or _TcpConnection,
+        classes=_CONNECTIONS,
         parser_class=_DeadlineParser,
         socket_timeout=conf.redis_timeout_s,
         retry=Retry(NoBackoff(), 0),
@@ -164,7 +163,7 @@ class RequestRedis:
     """
 
     def __init__(self, client: redis.asyncio.Redis | None = None) -> None:
-        self.client: redis.asyncio.Redis = client or redis.asyncio.Redis.from_url(
+        self.client: redis.asyncio.Redis = client or open_client(
             settings.REDIS_URL,
             socket_timeout=conf.redis_timeout_s,
             socket_connect_timeout=conf.redis_timeout_s,

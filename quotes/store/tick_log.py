@@ -258,6 +258,17 @@ def newest_position(client: redis.Redis, shard: int) -> str:
     return newest.decode() if isinstance(newest, bytes) else str(newest)
 
 
+def oldest_position(client: redis.Redis, shard: int) -> str | None:
+    """Return the position of the oldest entry of a shard's log; None if it has none."""
+    found: Any = client.xrange(log_key(shard), count=1)
+    return found[0][0].decode() if found else None
+
+
+def has_entry(client: redis.Redis, shard: int, position: str) -> bool:
+    """Return whether a shard's log has the entry of a position."""
+    return bool(client.xrange(log_key(shard), position, position, count=1))
+
+
 def position_order(position: str) -> tuple[int, int]:
     """Return the sort key of a position."""
     at, _, number = position.partition("-")

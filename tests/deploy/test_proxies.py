@@ -61,7 +61,7 @@ async def _request(
     *,
     body: bytes = b"",
     tls: bool = True,
-    headers: Mapping[str, str] = {},  # noqa: B006  never changed
+    headers: Mapping[str, str] = {},
 ) -> Answer:
     """Return the answer to a request."""
 

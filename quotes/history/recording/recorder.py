@@ -187,7 +187,7 @@ class Recorder:
         )
         day_statistics = DayStatistics(writer, self._client)
         announcer = Announcer(writer.key_of)
-        self._rewind_replaced(reader)
+        reader.rewind_replaced()
         self._start_progress(writer, reader)
         day_statistics.refresh()
         logger.info("recording %d tick logs", len(writer.positions))
@@ -334,17 +334,11 @@ class Recorder:
         if time.monotonic() - self._checked_at < _CHECK_EVERY_S:
             return
         self._checked_at = time.monotonic()
-        self._rewind_replaced(reader)
+        reader.rewind_replaced()
         self._count_behind(writer, reader)
         self._report_regularly()
         if shard_count(self._client) != len(writer.positions):
             raise HistoryDown("the number of shards has changed")
-
-    def _rewind_replaced(self, reader: BatchReader) -> None:
-        for shard in reader.rewind_replaced():
-            logger.warning(
-                "tick log %d was replaced in Redis; reading it from the beginning", shard
-            )
 
     def _count_behind(self, writer: HistoryWriter, reader: BatchReader) -> int:
         """Return how many logged ticks are not stored yet."""

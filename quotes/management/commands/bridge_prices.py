@@ -7,7 +7,7 @@ from typing import Any
 
 import uvloop
 from channels.layers import get_channel_layer
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from instruments.conf import conf as instruments_conf
 from instruments.index import index
@@ -17,6 +17,7 @@ from quotes.metrics.exporter import exporting
 from quotes.runtime.command_help import CommandWithExamples
 from quotes.runtime.identity import identity
 from quotes.runtime.loop_lag import loop_lag
+from quotes.store.server_check import WrongRedis, refuse_wrong_redis
 
 MAX_SHARDS = 64
 
@@ -52,6 +53,10 @@ class Command(CommandWithExamples):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            refuse_wrong_redis()
+        except WrongRedis as error:
+            raise CommandError(str(error)) from error
         if instruments_conf.follow_master:
             index.refresh()  # so that no name changes its instrument a moment later
         uvloop.run(self.bridge(options["shard"]))

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from quotes.history.recording.recorder import Recorder
 from quotes.metrics.collectors.recorder import RecorderCollector
@@ -12,6 +12,7 @@ from quotes.runtime.identity import identity
 from quotes.runtime.interrupts import interrupt_on_signals
 from quotes.store.clients import sync_client
 from quotes.store.listings import read_master
+from quotes.store.server_check import WrongRedis, refuse_wrong_redis
 
 
 class Command(BaseCommand):
@@ -27,6 +28,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            refuse_wrong_redis()
+        except WrongRedis as error:
+            raise CommandError(str(error)) from error
         with interrupt_on_signals() as interrupt:
             recorder = Recorder(
                 sync_client(),
