@@ -83,6 +83,7 @@ OWN_TASKS = {
     "quotes/runtime/background.py": "starts all others",
     "quotes/runtime/redis_link.py": "one link's, which ends with its error",
     "quotes/bridge/flush.py": "the writer learns of each flush's error, and ends the session",
+    "quotes/bridge/handover.py": "logs what goes wrong; the lease then goes without it",
     "quotes/bridge/fenced_writes.py": "the writer learns of each write's error, as of a flush's",
     "quotes/layer/lane_link.py": "the caller waits for it, or its error is logged",
     "quotes/layer/channel_layer.py": "the caller waits in its own loop, or the error is logged",

@@ -20,6 +20,7 @@ from django.conf import settings
 from quotes.bridge.counters import BridgeCounters
 from quotes.bridge.epochs import Numbering
 from quotes.bridge.flush import Flush
+from quotes.bridge.handover import Departure, Standby
 from quotes.bridge.inbox_reader import InboxReader
 from quotes.bridge.intake_probe import IntakeProbe
 from quotes.bridge.log_trimmer import LogTrimmer
@@ -56,7 +57,8 @@ class Bridge:
     """Bridges publishers' channels to a channel layer until `stop` is called.
 
     Ticks of an instrument keep their order. Those in the inbox are logged exactly once; those that
-    others publish while no bridge works are lost, except for the last value of each key.
+    others publish while no bridge works are lost, except for the last value of each key. A bridge
+    that is stopped while another stands by hands over without such a time (`handover.py`).
 
     Args:
         layer: a channel layer; this project's own is written in batches.
@@ -87,6 +89,8 @@ class Bridge:
             status_key=status_keys(number)[-1],
             ttl_ms=conf.bridge_lease_ms,
         )
+        self._key_reads: list[asyncio.Task[Any]] = []
+        self._standby: Standby | None = None
         self._stood_by = False  # whether another bridge worked when this one last looked
         self._numbering = Numbering(number)
         self._session_id = ""  # web processes read the latest prices again when it changes
@@ -144,8 +148,9 @@ class Bridge:
         link = await self._connect()
         links = [link]  # to be closed, the last first
         tasks: list[asyncio.Task[None]] = []
+        writer: TickWriter | None = None
         try:
-            if not await self._take_lease(link):
+            if not await self._take_lease(link, links):
                 return
             await redis_clock.measure(link)
             flush = Flush(link, self._layer, lease=self._lease, shard=self._shard)
@@ -160,10 +165,16 @@ class Bridge:
             await self._numbering.restore(link, self.market, flush)
             self._numbering.is_current = True
             self._session_id = uuid.uuid4().hex[:12]
-            links += (sub := await self._connect(self.take), box := await self._connect())
-            self.writer = TickWriter(
+            standby = self._standby
+            sub = standby.link if standby is not None else await self._connect(self.take)
+            if standby is None:
+                links.append(sub)
+            links.append(box := await self._connect())
+            writer = self.writer = TickWriter(
                 self.market, flush, self.counters, link=link, sub=sub, on_end=self._writer_ended
             )
+            if standby is not None:
+                await standby.begin(self.take)
             await sub.psubscribe(conf.channel_prefix + "*")
             await sub.subscribe(own_key("control"))
             # The inbox before the keys: a key holds only the newest of its ticks.
@@ -176,17 +187,31 @@ class Bridge:
             logger.info("bridging %s*%s", conf.channel_prefix, how)
             tasks.append(self._start("reading the inbox", self._inbox.run))
             await self._work(links, tasks)
+            departure = Departure(link, sub, self.take, shard=self._shard)
+            successor = ""
+            if self._stopping.is_set() and not any(one.closed for one in links):
+                # A key may hold a tick that is the successor's.
+                await self._tasks.end(self._key_reads)
+                within_s = self._lease.ttl_ms / 2000
+                successor = await departure.divide(ready_within_s=within_s)
             await self._tasks.end(tasks)
             if self._stopping.is_set() and not link.closed:
                 sub.close()
                 box.close()
                 await self.writer.drain()
-                await self._lease.release(link)
+                if successor:
+                    await self._lease.hand_over(link, successor)
+                else:
+                    await self._lease.release(link)
+                await departure.gave(successor)
         finally:
             self.bridging = False
             await self._tasks.end(tasks)
-            if len(links) > 1:
-                self.writer.close()
+            if self._standby is not None:
+                self._standby.close()
+                self._standby = None
+            if writer is not None:
+                writer.close()
             for one in reversed(links):
                 one.close()
             self.market.mark_unheard()
@@ -209,8 +234,12 @@ class Bridge:
             on_lost=self._wake.set,
         )
 
-    async def _take_lease(self, link: RedisLink) -> bool:
-        """Wait for the lease; return False when `stop` is called before."""
+    async def _take_lease(self, link: RedisLink, links: list[RedisLink]) -> bool:
+        """Wait for the lease; return False when `stop` is called before.
+
+        Args:
+            links: to be closed; the connection of a standby is added.
+        """
         if self._stood_by:
             # The connection to Redis was lost. Redis may be back with older data: the bridge that
             # worked knows more than this one, and goes first.
@@ -222,11 +251,37 @@ class Bridge:
             if not is_reported:
                 logger.info("another bridge is active; standing by")
                 is_reported = True
-            await self._pause(self._lease.ttl_ms / 4000)
+            standby = await self._stand_by(links)
+            if not standby.is_given:
+                await self._pause(self._lease.ttl_ms / 4000)
+            standby.is_given = False
         if self._stopping.is_set():
             return False
         self._stood_by = False
         return True
+
+    async def _stand_by(self, links: list[RedisLink]) -> Standby:
+        """Return this bridge's end of a hand-over, made now or before."""
+        standby = self._standby
+        stale_s = 3 * self._lease.ttl_ms / 1000
+        if standby is not None and standby.is_stale(self._loop_time(), after_s=stale_s):
+            standby.close()
+            standby.link.close()
+            links.remove(standby.link)
+            standby = None
+        if standby is None:
+            link = await self._connect(lambda messages: None)
+            links.append(link)
+            standby = self._standby = Standby(
+                self._lease.token,
+                pattern=conf.channel_prefix + "*",
+                shard=self._shard,
+                on_given=self._wake.set,
+            )
+            await standby.start(link)
+        elif standby.link.closed:
+            raise RedisDown("Redis closed the connection")
+        return standby
 
     async def _read_all_keys(self, link: RedisLink, sub: RedisLink) -> None:
         """Show the prices in publishers' keys that are newer than what was shown."""
@@ -292,10 +347,11 @@ class Bridge:
             return
         if probe := request.get("probe"):
             self._probe.take(probe)
-        if names := request.get("adopt"):
+        if (names := request.get("adopt")) and not self._stopping.is_set():
             keys = [(conf.channel_prefix + name).encode() for name in names[:SCAN_COUNT]]
             read = partial(self._read_keys, self.writer.link, self.writer.sub, keys)
-            self._tasks.attempt("reading publishers' keys", read, expected=EXPECTED_ERRORS)
+            task = self._tasks.attempt("reading publishers' keys", read, expected=EXPECTED_ERRORS)
+            self._key_reads = [one for one in self._key_reads if not one.done()] + [task]
 
     def _status(self) -> bytes:
         refused, late = self.market.refused.listed(), self.market.late.listed()

@@ -26,6 +26,7 @@ class InboxReader:
         self._writer = writer
         self._after = after
         self._running = False
+        self._turn = asyncio.Lock()
         self._progress = asyncio.Event()
 
     async def catch_up(self) -> None:
@@ -53,10 +54,12 @@ class InboxReader:
 
     async def _read(self, *, wait: bool) -> bool:
         await self._writer.room.wait()
-        entries = await read_inbox(self._link, self._after, wait=wait)
-        for entry in entries:
-            self._market.take_inbox(entry)
-            self._after = entry.id
+        # Two that read at once, as for publishers' keys, would both take the same entries.
+        async with self._turn:
+            entries = await read_inbox(self._link, self._after, wait=wait)
+            for entry in entries:
+                self._market.take_inbox(entry)
+                self._after = entry.id
         self._progress.set()
         self._writer.schedule()
         return bool(entries)

@@ -54,6 +54,17 @@ return redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
 """
 
 
+# KEYS: lease, last holder. ARGV: token, TTL in ms, token of the next holder.
+_HAND_OVER = (
+    HOLD
+    + """
+redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
+redis.call('SET', KEYS[2], ARGV[3])
+return 1
+"""
+)
+
+
 class _Contender:
     """One contender for a lease.
 
@@ -85,6 +96,11 @@ class AsyncLease(_Contender):
     async def release(self, link: RedisLink) -> None:
         """Give the lease up, so that a standby takes over at once."""
         await link.command("EVAL", _RELEASE, 3, *self._all_keys, self.token)
+
+    async def hand_over(self, link: RedisLink, token: str) -> bool:
+        """Make the lease another contender's, as if that had taken it; return False if lost."""
+        args = (*self.keys, self.token, self.ttl_ms, token)
+        return bool(await link.command("EVAL", _HAND_OVER, 2, *args))
 
 
 class SyncLease(_Contender):

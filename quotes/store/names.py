@@ -8,6 +8,7 @@
     quotes:status:1  string   JSON of that bridge's counters; the key expires when the bridge dies
     quotes:run:1     string   run_id of the Redis that the bridge of shard 1 last worked with
     quotes:control   channel  requests to the bridge: {"adopt": [names]} reads publishers' keys
+    quotes:handover:1  channel  how a bridge that stops hands over, see `bridge/handover.py`
     quotes:log:1 ... stream   every accepted tick of shard 1, see `tick_log.py`
     quotes:inbox ... stream   ticks that wait for a bridge, see `inbox.py`
     quotes:recorder:lease     string  token of the recorder that works

@@ -141,6 +141,7 @@ async def test_clients_are_let_go_one_after_the_other(
             assert {"symbol": "S", "price": 7, "timestamp": MOMENT} in frames
         await web.ended()
         stuck.transport.abort()
+        await stuck.wait_closed()
 
 
 def answer(connection: http.client.HTTPConnection, path: str) -> tuple[int, str]:

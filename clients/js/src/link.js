@@ -5,6 +5,7 @@ import { ConnectionError, PriceError, errorOf } from "./errors.js";
 // A connection that lasted so long was no failure: the next back-off begins from the least.
 const HOLDS_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 15_000;
+const MAX_MOVE_MS = 3_600_000;
 
 /**
  * @typedef {object} Hooks
@@ -39,6 +40,10 @@ export class Link {
   #heardAt = 0; // by the monotonic clock
   #probed = false;
   #paused = false;
+  /** When to leave a server that stops, by the monotonic clock; 0: stay. */
+  #moveAt = 0;
+  /** @type {any} */
+  #moveTimer = undefined;
   /** @type {Hooks} */
   #hooks;
   /** @type {{WebSocket: any, silenceMs: number, minBackoffMs: number, maxBackoffMs: number}} */
@@ -91,6 +96,20 @@ export class Link {
   }
 
   /**
+   * Leaves a server that stops after a time, and connects again at once.
+   * @param {number} afterMs
+   */
+  move(afterMs) {
+    if (this.#moveAt > 0 || !this.isConnected || !(afterMs >= 0)) return;
+    const delay = Math.min(afterMs, MAX_MOVE_MS);
+    this.#moveAt = performance.now() + delay;
+    this.#moveTimer = setTimeout(() => {
+      this.#detach(1000);
+      this.#lost(new ConnectionError("the server stops", 1012));
+    }, delay);
+  }
+
+  /**
    * Ends the connection until `connect` is called.
    * @param {PriceError} error
    */
@@ -106,6 +125,7 @@ export class Link {
   close(error) {
     if (this.state === "closed") return;
     const wasTried = this.state === "connecting" || this.state === "open";
+    this.#stay();
     this.#detach(1000);
     this.#listen(false);
     this.error = error;
@@ -160,6 +180,11 @@ export class Link {
     this.#startWatching();
   }
 
+  #stay() {
+    this.#moveAt = 0;
+    clearTimeout(this.#moveTimer);
+  }
+
   #detach(code = 0) {
     const socket = this.#socket;
     this.#socket = null;
@@ -188,9 +213,20 @@ export class Link {
       this.close(error);
       return;
     }
+    const moveAt = this.#moveAt;
+    this.#stay();
     this.#hooks.lost(error);
     if (this.state === "closed") return; // a handler closed it
     this.retryAt = undefined;
+    if (moveAt > 0 && !this.#paused) {
+      // It was closed as announced, or a little earlier: no failure.
+      const delay = Math.max(0, moveAt - performance.now());
+      this.error = undefined;
+      this.#change("connecting");
+      clearTimeout(this.#retryTimer);
+      this.#retryTimer = setTimeout(() => this.#open(), delay);
+      return;
+    }
     if (!this.#paused) {
       this.#failures += 1;
       const { minBackoffMs, maxBackoffMs } = this.#options;

@@ -178,6 +178,8 @@ export interface ClientEvents {
   feed: Feed;
   /** The server left out prices because this client reads too slowly. */
   conflated: { skipped: number };
+  /** The server stops: the client connects again after this time, and resumes. */
+  reconnect: { afterMs: number };
   /** An error that belongs to no request, or a token callback that failed. */
   error: PriceError;
   authenticated: { user: string; expires: number; segments: string[]; delayed: Record<string, number> };

@@ -9,7 +9,7 @@ import { Requests } from "./requests.js";
 import { checkedNames } from "./subscription.js";
 
 const EVENTS = [
-  "state", "feed", "conflated", "error", "authenticated", "entitlements", "market_status", "frame",
+  "state", "feed", "conflated", "reconnect", "error", "authenticated", "entitlements", "market_status", "frame",
 ];
 // Tokens refused in a row, each new from the callback, after which the client gives up.
 const MAX_REFUSED_TOKENS = 3;
@@ -362,6 +362,10 @@ export class PriceClient {
     switch (frame.type) {
       case "conflated":
         this.#handlers.call("conflated", { skipped: frame.skipped });
+        break;
+      case "reconnect":
+        this.#link.move(frame.after_ms);
+        this.#handlers.call("reconnect", { afterMs: frame.after_ms });
         break;
       case "market_status":
         this.#handlers.call("market_status", statusOf(frame));

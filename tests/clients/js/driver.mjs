@@ -12,7 +12,7 @@ const WebSocket = createRequire(`${process.cwd()}/`)("ws");
 const [path] = process.argv.slice(2);
 const { PriceClient, RestClient } = await import(pathToFileURL(path).href);
 
-const CLIENT_EVENTS = ["state", "feed", "conflated", "error", "authenticated", "entitlements", "market_status"];
+const CLIENT_EVENTS = ["state", "feed", "conflated", "reconnect", "error", "authenticated", "entitlements", "market_status"];
 const EVENTS = ["price", "candle", "history", "subscribed", "rejected", "recovered", "chain"];
 let client, rest, released;
 const held = {};

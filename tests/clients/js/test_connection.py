@@ -77,6 +77,30 @@ async def test_missed_ticks_come_after_a_loss(
             assert await client.prices("a", 5) == list(range(first, first + 5))
 
 
+@pytest.mark.parametrize("is_closed", [False, True], ids=["obeys", "is closed before"])
+async def test_server_that_stops_is_no_failure(
+    live: LiveServer, redis: Redis, is_closed: bool
+) -> None:
+    """The client connects again at its time, without the pause of a loss, and resumes."""
+    minute = {"minBackoffMs": 60_000, "maxBackoffMs": 60_000}
+    async with js_client(live.url, options=minute) as client:
+        await client.do("subscribe", **{"as": "a"}, names="A", options=EVERY_TICK)
+        await client.get("a", "subscribed")
+        await client.state("open")
+        publish(redis, "A", message("A", "1"))
+        assert await client.prices("a", 1) == [1]
+        for at in (2, 3):
+            (session,) = (await current_feed()).listeners
+            session.announce_restart(100)
+            if is_closed:
+                session.close_for_restart()
+            assert await client.get("client", "reconnect") == {"afterMs": 100}
+            assert (await client.get("client", "state"))["state"] == "connecting"
+            publish(redis, "A", message("A", str(at), MOMENT + at))
+            await client.state("open")
+            assert await client.prices("a", 1) == [at]
+
+
 @pytest.mark.parametrize(("failures", "recovered"), [(2, True), (5, True), (6, False)])
 async def test_server_that_cannot_read_its_log_is_asked_again(
     live: LiveServer,

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_price import Candle, ConnectionLost, PriceClient, Recovered, StateChange, Tick
+from live_price import (
+    Candle,
+    ConnectionLost,
+    PriceClient,
+    Reconnect,
+    Recovered,
+    StateChange,
+    Tick,
+)
 from redis import Redis
 
 from benchmarks.chaos.client_account import Price
@@ -93,6 +101,37 @@ async def test_what_was_recovered_is_an_event(live: LiveServer, redis: Redis, do
         assert seen.index(recovered["A"]) < next(
             at for at, one in enumerate(seen) if isinstance(one, Tick) and one.price == 2
         )
+
+
+@pytest.mark.parametrize("is_closed", [False, True], ids=["obeys", "is closed before"])
+async def test_server_that_stops_is_no_failure(
+    live: LiveServer, redis: Redis, is_closed: bool
+) -> None:
+    """The client connects again at its time, without the pause of a loss, and resumes."""
+    minute = 60.0
+    async with PriceClient(live.url, min_backoff_s=minute, max_backoff_s=minute) as prices:
+        states: list[str] = []
+        told: list[Reconnect] = []
+        prices.on(StateChange, lambda change: states.append(change.state))
+        prices.on(Reconnect, told.append)
+        subscription = prices.subscribe("A", conflate=False)
+        await subscription.ready()
+        seen: list[float] = []
+        subscription.on(Tick, lambda one: seen.append(one.price))
+        show(redis, 1)
+        await eventually(lambda: seen == [1])
+        for round in (1, 2):
+            (session,) = (await current_feed()).listeners
+            session.announce_restart(100)
+            if is_closed:
+                session.close_for_restart()
+            await eventually(lambda: len(told) == round)  # noqa: B023
+            await eventually(lambda: states[-2:] == ["connecting", "open"])
+            show(redis, 2 * round, 2 * round + 1)
+            await eventually(lambda: len(seen) == 2 * round + 1)  # noqa: B023
+            states.clear()
+        assert seen == [1, 2, 3, 4, 5] and told[0] == Reconnect(100)
+        assert "waiting" not in states
 
 
 async def test_loop_that_stops_for_long_loses_no_tick(

@@ -37,6 +37,7 @@ from live_price.values import (
     MarketStatus,
     Mode,
     N,
+    Reconnect,
     State,
     StateChange,
     Tick,
@@ -231,9 +232,9 @@ class PriceClient(Generic[N]):
     def on(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
         """Let a handler be called with each event of a type; return a function that ends this.
 
-        Types are StateChange, FeedChange, Conflated, ClientError, Authenticated, Entitlements,
-        MarketStatus and Frame. Handlers are called in the client's event loop and must not block
-        it. One that raises is logged.
+        Types are StateChange, FeedChange, Conflated, Reconnect, ClientError, Authenticated,
+        Entitlements, MarketStatus and Frame. Handlers are called in the client's event loop and
+        must not block it. One that raises is logged.
         """
         return self._handlers.add(kind, handler)
 
@@ -528,6 +529,10 @@ class PriceClient(Generic[N]):
             self._set_feed(frame["feed"])
         elif kind == "conflated":
             self._tell(Conflated(frame["skipped"]))
+        elif kind == "reconnect":
+            after_ms = max(0, int(frame["after_ms"]))
+            self._connector.move(after_ms / 1000)
+            self._tell(Reconnect(after_ms))
         elif kind == "authenticated":
             self._tell(
                 Authenticated(

@@ -25,6 +25,7 @@ logger = logging.getLogger("live_price")
 _HANDSHAKE_S = 10.0
 _CLOSE_S = 1.0
 _TOKEN_S = 30.0
+_MAX_MOVE_S = 3600.0
 # Far above any frame: a thousand past ticks have at most 16 MiB.
 _MAX_FRAME_BYTES = 32 << 20
 # HTTP answers to a handshake after which the same handshake may be accepted.
@@ -88,6 +89,7 @@ class Connector:
         self._heard_at = 0.0
         self._is_silent = False
         self._ending: PriceError | None = None
+        self._move_at: float | None = None  # by the monotonic clock
 
     def start(self) -> None:
         """Connect; also again after the end."""
@@ -119,6 +121,20 @@ class Connector:
         self._ending = error
         if self._connection is not None:
             self._connection.transport.abort()
+
+    def move(self, after_s: float) -> None:
+        """Close the connection after a time, and connect again at once: the server stops."""
+        if self._connection is None or self._move_at is not None:
+            return
+        after_s = min(after_s, _MAX_MOVE_S)
+        self._move_at = time.monotonic() + after_s
+        logger.info("the server stops; connecting again in %.1f s", after_s)
+        asyncio.get_running_loop().call_later(after_s, self._leave, self._connection)
+
+    def _leave(self, connection: ClientConnection) -> None:
+        """Close a connection that the server wants closed, if it is still the one in use."""
+        if connection is self._connection:
+            self._leaving = asyncio.get_running_loop().create_task(connection.close())
 
     def drop(self) -> None:
         """End the connection at once; it is opened again."""
@@ -159,6 +175,11 @@ class Connector:
                 logger.error("closed for good: %s", error)
                 self._change(StateChange("closed", error=error))
                 return
+            if (move_at := self._move_at) is not None:
+                # It was closed as announced, or a little earlier: no failure.
+                self._move_at = None
+                await asyncio.sleep(max(0.0, move_at - time.monotonic()))
+                continue
             connected_s = time.monotonic() - began if began else 0.0
             delay_s = self._backoff.next_s(connected_s=connected_s, at_least_s=wait_s)
             retry_at = round((time.time() + delay_s) * 1000)

@@ -181,6 +181,13 @@ class Conflated:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconnect:
+    """The server stops; the client connects to it or another again after this time, and resumes."""
+
+    after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class StateChange:
     """The connection is in another state.
 
