@@ -70,6 +70,14 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
 
 @pytest.fixture(scope="session", autouse=True)
+def static_files_on_request() -> Iterator[None]:
+    """Let each test client look for a static file when it is requested: reading all takes 40 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("django.conf.settings.WHITENOISE_AUTOREFRESH", True, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def objects_in_sight() -> Iterator[None]:
     """Let feeds of this process set no objects aside: hypothesis searches by the collector."""
     with pytest.MonkeyPatch.context() as patch:

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from instruments.bulk import Writer
@@ -63,5 +63,5 @@ def option(root: str, expiry: date, strike: Decimal, kind: str, token: int) -> t
 
 
 def clear_master() -> None:
-    """Remove all instruments."""
-    Instrument.objects.all().delete()
+    """Remove all instruments, in one statement; nothing refers to them."""
+    Instrument.objects.all()._raw_delete(connection.alias)
