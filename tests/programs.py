@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 class Program:
     """A running program whose lines are collected as they come; killed when the test is over."""
 
-    def __init__(self, command: Sequence[str], **environment: str) -> None:
+    def __init__(self, command: Sequence[str], *, folder: Path = ROOT, **environment: str) -> None:
         self.lines: list[str] = []
         self.process = subprocess.Popen(
             command,
@@ -26,7 +26,7 @@ class Program:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             text=True,
-            cwd=ROOT,
+            cwd=folder,
             env={**os.environ, **environment},
         )
         self.reader = threading.Thread(target=self.collect, daemon=True)

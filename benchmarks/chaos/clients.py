@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -77,6 +78,7 @@ class Client:
 
     Args:
         urls: of the web servers, tried in turn.
+        tls: for URLs of wss.
 
     Attributes:
         events: what came since they were taken last.
@@ -87,7 +89,15 @@ class Client:
         reading: cleared while the client is frozen.
     """
 
-    def __init__(self, name: str, kind: ClientKind, urls: Sequence[str], names: list[str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: ClientKind,
+        urls: Sequence[str],
+        names: list[str],
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.name = name
         self.kind = kind
         self.names = names
@@ -98,6 +108,7 @@ class Client:
         self.newest_ms: dict[str, int] = {}
         self.reading = asyncio.Event()
         self.reading.set()
+        self._tls = tls
         self._home = urls[0]
         self._urls = deque(urls)
         self._is_open = False
@@ -153,7 +164,7 @@ class Client:
         """Connect, subscribe and receive until the connection ends."""
         kind = self.kind
         url = self._urls[0]
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {} if self._tls is None else {"ssl": self._tls}
         if kind.msgpack:
             options["subprotocols"] = ["live-price.msgpack"]
         if kind.reads_s:
