@@ -1,6 +1,8 @@
 """Errors of the quotes app.
 
 QuotesError
+├── BackupBusy       409  another backup is being made in the folder
+├── BadBackup        400  a backup is damaged, or of a version that cannot be read
 ├── BadHistoryFile   400  a file of history, or a row of it, cannot be read
 ├── BadHistoryQuery  400  a request for history is invalid or too large
 ├── BadInterval      400  an interval of candles does not exist
@@ -14,6 +16,7 @@ QuotesError
 ├── PositionMoved    409  another process has advanced the position of a source
 ├── ProtocolError         a client's message cannot be carried out; `code` says why
 ├── ReplayRefused    400  the options of a replay are wrong, or no client would see it
+├── RestoreRefused   409  what is there would be lost, or a process still works on it
 └── HistoryDown      503  the database of history does not answer
 """
 
@@ -22,6 +25,8 @@ from collections.abc import Sequence
 from instruments.errors import quoted
 
 __all__ = [
+    "BackupBusy",
+    "BadBackup",
     "BadHistoryFile",
     "BadHistoryQuery",
     "BadInterval",
@@ -37,6 +42,7 @@ __all__ = [
     "ProtocolError",
     "QuotesError",
     "ReplayRefused",
+    "RestoreRefused",
     "quoted",
 ]
 
@@ -45,6 +51,18 @@ class QuotesError(Exception):
     """Base of the app's errors; `code` is stable and is what clients see."""
 
     code = 500
+
+
+class BackupBusy(QuotesError):
+    """Another backup is being made in the folder."""
+
+    code = 409
+
+
+class BadBackup(QuotesError, ValueError):
+    """A backup is damaged, incomplete, or of a version that cannot be read."""
+
+    code = 400
 
 
 class BadHistoryFile(QuotesError, ValueError):
@@ -104,6 +122,12 @@ class ReplayRefused(QuotesError, ValueError):
     """The options of a replay are wrong, or no client would see it."""
 
     code = 400
+
+
+class RestoreRefused(QuotesError):
+    """A restore would lose what is there, or a process still works on it; nothing was written."""
+
+    code = 409
 
 
 class FormatMissing(QuotesError):

@@ -25,12 +25,12 @@ class HistoryRouter:
         return None
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
-        if _shares_database():
+        if shares_database():
             return None
         return (db == ALIAS) == (app_label == _APP_LABEL)
 
 
-def _shares_database() -> bool:
+def shares_database() -> bool:
     """Return whether history is in the same database as everything else."""
     own, default = (settings.DATABASES[alias] for alias in (ALIAS, "default"))
     return all(

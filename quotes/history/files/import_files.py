@@ -18,7 +18,6 @@ from typing import IO, Any
 from quotes.errors import BadHistoryFile, quoted
 from quotes.history.formats.arrow import require_pyarrow
 from quotes.history.formats.csv_text import plain_name
-from quotes.runtime.clock import unix_ms
 from quotes.ticks import MAX_TICK_BYTES
 
 # The longest tick, with each of its quotes doubled, and room for the other cells.
@@ -34,6 +33,8 @@ ALIASES = {
     "oi": ("open_interest",),
     **dict.fromkeys(("interval", "open", "high", "low", "close", "ticks"), ()),
     **dict.fromkeys(("position", "epoch", "seq", "shown", "others"), ()),
+    # Of candles in a backup.
+    **dict.fromkeys(("ends", "final", "revised", "day_volume", "fallen_from"), ()),
 }
 _COLUMN_OF = {alias: name for name, aliases in ALIASES.items() for alias in (name, *aliases)}
 _TICK_NEEDS = frozenset({"time", "price"})
@@ -153,10 +154,12 @@ def _bounded_lines(file: IO[str]) -> Iterator[str]:
 
 
 def _values_of(column: Any) -> list[Any]:
-    """Return the values of a column, with times cut to milliseconds."""
+    """Return the values of a column, times cut to milliseconds; with a zone, as Unix time."""
     pa = require_pyarrow()
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("ms", tz=column.type.tz), safe=False)
+        if column.type.tz is not None:
+            column = column.cast(pa.int64())  # a tenth of the time that datetimes take
     values: list[Any] = column.to_pylist()
     return values
 
@@ -168,9 +171,7 @@ def _text_of(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
-        if value.tzinfo is None:
-            return value.isoformat()
-        return str(unix_ms(value))
+        return value.isoformat()
     if isinstance(value, Decimal):
         text = format(value, "f")
         # Trailing zeros come from the scale of the column, not from the price.

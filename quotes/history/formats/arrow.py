@@ -1,6 +1,7 @@
 """History as an Arrow stream or a Parquet file; needs pyarrow, which is imported on first use.
 
-Prices are decimals of 38 digits, 12 of them after the point; times are timestamps in UTC.
+Prices are decimals of 38 digits, 12 of them after the point; times are timestamps in UTC. In a
+backup, prices are text, which has all digits.
 """
 
 import importlib.util
@@ -39,19 +40,19 @@ def require_pyarrow() -> Any:
     return pyarrow
 
 
-def _schema_of(*, ticks: bool) -> Any:
+def _schema_of(*, ticks: bool, stored: bool = False) -> Any:
     pa = require_pyarrow()
 
     def kind(name: str) -> Any:
         if name in _PRICES:
-            return pa.decimal128(38, _SCALE)
+            return pa.string() if stored else pa.decimal128(38, _SCALE)
         if name in _TIMES:
             return pa.timestamp("ms", tz="UTC")
         if name in _TEXTS:
             return pa.string()
         return pa.bool_() if name in _FLAGS else pa.int64()
 
-    return pa.schema([(name, kind(name)) for name in columns_of(ticks=ticks)])
+    return pa.schema([(name, kind(name)) for name in columns_of(ticks=ticks, stored=stored)])
 
 
 def _record_batch(rows: Any, *, ticks: bool, schema: Any) -> Any:
@@ -64,8 +65,8 @@ def _record_batch(rows: Any, *, ticks: bool, schema: Any) -> Any:
     columns = list(zip(*map(values_of(ticks=ticks), rows), strict=True))
     arrays = []
     for values, field in zip(columns, schema, strict=True):
-        if ticks and field.name == "price":
-            values = tuple(map(Decimal, values))
+        if field.name in _PRICES:
+            values = _prices(values, as_text=field.type == pa.string())
         try:
             arrays.append(pa.array(values, type=field.type))
         except pa.ArrowInvalid as error:
@@ -74,6 +75,13 @@ def _record_batch(rows: Any, *, ticks: bool, schema: Any) -> Any:
                 "CSV or JSON"
             ) from error
     return pa.record_batch(arrays, schema=schema)
+
+
+def _prices(values: tuple[Any, ...], *, as_text: bool) -> tuple[Any, ...]:
+    """Return the prices as a column has them: those of ticks come as text, others as numbers."""
+    if as_text:
+        return tuple(one if isinstance(one, str) else format(one, "f") for one in values)
+    return tuple(Decimal(one) if isinstance(one, str) else one for one in values)
 
 
 class _Sink:
@@ -116,13 +124,20 @@ def arrow_stream(batches: Batches, *, ticks: bool) -> Iterator[bytes]:
     yield sink.take()
 
 
-def parquet_file(batches: Batches, *, ticks: bool) -> Iterator[bytes]:
-    """Yield a Parquet file in pieces; rows wait in memory until they fill a row group."""
+def parquet_file(batches: Batches, *, ticks: bool, stored: bool = False) -> Iterator[bytes]:
+    """Yield a Parquet file in pieces; rows wait in memory until they fill a row group.
+
+    Args:
+        stored: with all that is stored and prices as text, as in a backup.
+    """
     pa = require_pyarrow()
     from pyarrow import parquet
 
-    schema, sink = _schema_of(ticks=ticks), _Sink()
-    with parquet.ParquetWriter(pa.PythonFile(sink, mode="w"), schema) as writer:
+    schema, sink = _schema_of(ticks=ticks, stored=stored), _Sink()
+    file = pa.PythonFile(sink, mode="w")
+    # A backup is half as large with zstd; whatever else reads exports may know snappy alone.
+    compression = "zstd" if stored else "snappy"
+    with parquet.ParquetWriter(file, schema, compression=compression) as writer:
         pending: list[Any] = []
         for batch in without_empty(batches):
             pending.append(_record_batch(batch, ticks=ticks, schema=schema))

@@ -17,6 +17,8 @@ CANDLE_COLUMNS = (
     *("instrument", "interval", "start", "ends", "open", "high", "low", "close"),
     *("volume", "oi", "ticks", "final", "revised"),
 )
+# Of candles in a backup, whose later ticks continue the day's volume.
+STORED_CANDLE_COLUMNS = (*CANDLE_COLUMNS, "day_volume", "fallen_from")
 TICK_COLUMNS = (
     *("instrument", "timestamp", "price", "volume", "oi"),
     *("position", "epoch", "seq", "shown", "others"),
@@ -33,7 +35,7 @@ def iso_time(timestamp: int) -> str:
 
 
 def _candle_values(row: CandleRow) -> tuple[Any, ...]:
-    """Return the values of CANDLE_COLUMNS."""
+    """Return the values of CANDLE_COLUMNS, or of STORED_CANDLE_COLUMNS for a stored candle."""
     return (str(row.key), row.interval.label, *row[2:])
 
 
@@ -46,8 +48,11 @@ def _tick_values(row: TickRow) -> tuple[Any, ...]:
     )
 
 
-def columns_of(*, ticks: bool) -> tuple[str, ...]:
-    return TICK_COLUMNS if ticks else CANDLE_COLUMNS
+def columns_of(*, ticks: bool, stored: bool = False) -> tuple[str, ...]:
+    """Return the columns; those of a backup hold all that is stored."""
+    if ticks:
+        return TICK_COLUMNS
+    return STORED_CANDLE_COLUMNS if stored else CANDLE_COLUMNS
 
 
 def values_of(*, ticks: bool) -> Callable[[Any], tuple[Any, ...]]:

@@ -18,9 +18,13 @@ _MUST_QUOTE = frozenset(',"\r\n')
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
-def csv_text(batches: Batches, *, ticks: bool, times: str) -> Iterator[bytes]:
-    """Yield the CSV in pieces; an empty cell is an unknown value."""
-    columns = columns_of(ticks=ticks)
+def csv_text(batches: Batches, *, ticks: bool, times: str, stored: bool = False) -> Iterator[bytes]:
+    """Yield the CSV in pieces; an empty cell is an unknown value.
+
+    Args:
+        stored: with all that is stored, as in a backup.
+    """
+    columns = columns_of(ticks=ticks, stored=stored)
     moments = [index for index, name in enumerate(columns) if times == ISO and name in _TIMES]
     values = values_of(ticks=ticks)
     yield ",".join(columns).encode() + b"\r\n"

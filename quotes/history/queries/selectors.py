@@ -420,10 +420,11 @@ def _tick_rows(key: InstrumentKey, sql: str, values: Sequence[int]) -> list[Tick
     """Return the ticks of a query that begins with _SELECT_TICKS."""
     with connections[ALIAS].cursor() as cursor:
         cursor.execute(sql, values)
-        return [_tick_row(key, row) for row in cursor.fetchall()]
+        return [tick_row(key, row) for row in cursor.fetchall()]
 
 
-def _tick_row(key: InstrumentKey, row: Sequence[Any]) -> TickRow:
+def tick_row(key: InstrumentKey, row: Sequence[Any]) -> TickRow:
+    """Return the tick of a row without its series, in the order of the table's columns."""
     timestamp, position, epoch, seq, shown, price, volume, oi, rest = row
     if isinstance(price, Decimal):
         price = format(price, "f")
