@@ -21,7 +21,7 @@ _GROUPS = {
         *("spreadsheets", "udf", "kite", "openalgo", "socketio"),
     ),
     "Operate": (
-        *("operations", "security", "settings", "commands", "admin", "reliability"),
+        *("operations", "backups", "security", "settings", "commands", "admin", "reliability"),
         *("instruments-import", "calendar", "history-files", "kafka", "performance"),
     ),
     "Change the code": ("architecture", "CONTRIBUTING", "CHANGELOG"),
