@@ -38,6 +38,7 @@ class Numbering:
     def __init__(self, shard: int) -> None:
         self.is_current = False
         self._run_key = own_key(f"run:{shard}")
+        self._master_key = own_key(f"master:{shard}")
         self._master = ""  # the identity of the master of the last session
 
     async def restore(self, link: RedisLink, market: Market, flush: Flush) -> None:
@@ -47,8 +48,7 @@ class Numbering:
             RedisDown, hiredis.ReplyError: Redis cannot be read or written now.
         """
         master = await _read_master(link)
-        stored = await link.command("GET", self._run_key)
-        before = self._master if self.is_current else bytes(stored or b"").decode(errors="replace")
+        before = self._master if self.is_current else await self._stored(link, master)
         is_same = not master.identity or before in ("", master.identity)
         is_promoted = not is_same and master.was_replica
         records = dict(await scan_latest(link))
@@ -64,8 +64,22 @@ class Numbering:
             market.restart(records.items())
             await _write(flush, records_of(market.streams))
         if master.identity:
-            await set_value(link, self._run_key, master.identity)
+            await set_value(link, self._run_key, master.run_id)
+            await set_value(link, self._master_key, master.identity)
         self._master = master.identity
+
+    async def _stored(self, link: RedisLink, master: "_Master") -> str:
+        """Return the identity of the master that a bridge last worked with; "" for none.
+
+        Release 0.1.0 stores and reads the id of its process alone.
+        """
+        run_id, identity = (
+            bytes(one or b"").decode(errors="replace")
+            for one in await link.command("MGET", self._run_key, self._master_key)
+        )
+        if identity.partition(":")[0] == run_id:
+            return identity
+        return master.identity if run_id == master.run_id else run_id
 
 
 def has_lost_numbers(records: Mapping[str, LatestPrice], streams: Mapping[str, Stream]) -> bool:
@@ -95,10 +109,12 @@ class _Master(NamedTuple):
     """What a master says of itself.
 
     Attributes:
+        run_id: of the process; "" if it is not told.
         identity: of the process, and of its time as master; "" if it is not told.
         was_replica: whether it was promoted, or restarted from the file of one that was.
     """
 
+    run_id: str = ""
     identity: str = ""
     was_replica: bool = False
 
@@ -123,6 +139,7 @@ async def _read_master(link: RedisLink) -> _Master:
     if not (run_id := found.get("run_id", "")):
         return _Master()
     return _Master(
+        run_id,
         f"{run_id}:{found.get('master_replid', '')}",
         # Zeros: it was never a replica.
         was_replica=bool(found.get("master_replid2", "").strip("0")),

@@ -7,6 +7,7 @@
     quotes:lease:1   string   token of the bridge that works on shard 1
     quotes:status:1  string   JSON of that bridge's counters; the key expires when the bridge dies
     quotes:run:1     string   run_id of the Redis that the bridge of shard 1 last worked with
+    quotes:master:1  string   the same, and the id of its replication: another after a promotion
     quotes:control   channel  requests to the bridge: {"adopt": [names]} reads publishers' keys
     quotes:handover:1  channel  how a bridge that stops hands over, see `bridge/handover.py`
     quotes:log:1 ... stream   every accepted tick of shard 1, see `tick_log.py`

@@ -1,12 +1,15 @@
-"""When numbers continue and when they start over, without a Redis."""
+"""When numbers continue and when they start over."""
 
 import pytest
+from redis import Redis
 
 from quotes.bridge.epochs import has_lost_numbers, records_of
 from quotes.bridge.market import Market
 from quotes.store.latest import LatestPrice
 from quotes.store.redis_clock import redis_clock
-from tests.ticks import MOMENT, message
+from tests.live import LiveServer
+from tests.ticks import MOMENT, message, publish
+from tests.waiting import eventually
 
 
 def market() -> Market:
@@ -66,3 +69,38 @@ def test_no_price_is_written_for_a_name_without_one() -> None:
     take(one, "A", "1", MOMENT)
     take(one, "B", "1", MOMENT, live=False)
     assert set(records_of(one.streams)) == {"A"}
+
+
+@pytest.mark.parametrize(
+    ("stored", "continues"),
+    [
+        ({}, True),
+        ({"master": None}, True),  # release 0.1.0 wrote last
+        ({"master": "another:1"}, True),  # it worked with another master before
+        ({"master": "{run}:another"}, False),
+        ({"run": "another", "master": None}, False),
+        ({"run": "another", "master": "{run}:1"}, False),
+        ({"run": None, "master": None}, True),
+    ],
+)
+async def test_numbers_continue_at_the_same_master(
+    live: LiveServer, redis: Redis, stored: dict[str, str | None], continues: bool
+) -> None:
+    """Whichever release wrote last. A promotion in between makes it another master."""
+
+    async def publish_one(price: str) -> tuple[int, int]:
+        publish(redis, "A", message("A", price, MOMENT + int(price)))
+        bridge, _ = live.bridges[0]
+        await eventually(lambda: bridge.market.counters.shown)
+        stream = bridge.market.streams["A"]
+        return stream.epoch, stream.seq
+
+    epoch, _ = await publish_one("1")
+    await live.stop_bridges()
+    run = str(redis.info("server")["run_id"])
+    for name, value in stored.items():
+        key = f"quotes:{name}:1"
+        redis.set(key, value.format(run=run)) if value is not None else redis.delete(key)
+    await live.start_bridge()
+    now = await publish_one("2")
+    assert (now == (epoch, 2)) is continues and (now[0] > epoch) is not continues

@@ -28,6 +28,7 @@ ODD_NAMES = [b"\xff", b"", b"*", b" A", b"NSE_EQ:"]
 ODD_KEYS = [
     ("run:1", b"\xff\xfe"),
     ("run:1", b"x" * 10_000),
+    ("master:1", b"\xff:\xfe"),
     ("shards", b"many"),
     ("shards", b"-1"),
     ("shards", b"0"),

@@ -60,12 +60,12 @@ class MachineBridge:
         assert await self._lease.acquire(self.link)
         self._flush = Flush(self.link, self.layer, lease=self._lease, shard=1)
         await self._flush.prepare()
-        run = str(self._runs)
+        master = epochs._Master(str(self._runs), f"{self._runs}:1")
 
-        async def run_id(link: RedisLink) -> str:
-            return run
+        async def read_master(link: RedisLink) -> epochs._Master:
+            return master
 
-        with mock.patch.object(epochs, "_run_id", run_id):
+        with mock.patch.object(epochs, "_read_master", read_master):
             await self._numbering.restore(self.link, self.market, self._flush)
         self._numbering.is_current = True
         self.sessions += 1
