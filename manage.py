@@ -5,7 +5,7 @@ import os
 import sys
 
 # Commands that create databases, and files of the processes that they start.
-_PRIVATE = ("migrate", "serve")
+_PRIVATE = ("migrate", "serve", "doctor")
 
 
 def main() -> None:

@@ -58,8 +58,9 @@ class Readiness:
         warnings: what is wrong while live prices flow, each with its cure.
     """
 
-    def __init__(self, *, with_names: bool) -> None:
+    def __init__(self, *, with_names: bool, process: str = "web") -> None:
         self._with_names = with_names
+        self._process = process
         self.parts: dict[str, str] = {}
         self.details: dict[str, Any] = {}
         self.warnings: list[str] = []
@@ -69,13 +70,14 @@ class Readiness:
         self._clocks: list[tuple[str, int, list[str]]] = []
 
     @classmethod
-    def check(cls, *, with_names: bool) -> "Readiness":
+    def check(cls, *, with_names: bool, process: str = "web") -> "Readiness":
         """Check every part; this takes less than 2 s when Redis hangs.
 
         Args:
             with_names: whether to show names that publishers use, and texts of errors.
+            process: what this process is called beside the clock of its machine.
         """
-        readiness = cls(with_names=with_names)
+        readiness = cls(with_names=with_names, process=process)
         readiness._check_parts()
         return readiness
 
@@ -132,7 +134,7 @@ class Readiness:
             return f"does not answer ({type(error).__name__})"
         redis_clock.measure_if_due(self._client)
         own = {"machine": MACHINE, "clock_ms": redis_clock.difference_ms}
-        self._note_clock("web", own)
+        self._note_clock(self._process, own)
         return "ok"
 
     def _tasks_state(self) -> str:
