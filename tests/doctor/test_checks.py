@@ -46,6 +46,10 @@ def problems(findings: Iterable[Finding]) -> list[str]:
     ]
 
 
+def command(client: Any, *words: str) -> None:
+    client.execute_command(*words)
+
+
 @pytest.fixture
 def whole_redis(redis: Redis) -> Iterator[Redis]:
     """A server with the settings of docs/operations.md."""
@@ -55,7 +59,7 @@ def whole_redis(redis: Redis) -> Iterator[Redis]:
     redis.config_set("appendonly", "yes")
     redis.config_set("client-output-buffer-limit", "pubsub 268435456 67108864 60")
     yield redis
-    redis.execute_command("REPLICAOF", "NO", "ONE")
+    command(redis, "REPLICAOF", "NO", "ONE")
     for name, value in before.items():
         redis.config_set(name, value)
 
@@ -151,7 +155,7 @@ def test_a_nearly_full_redis(whole_redis: Redis) -> None:
 
 def test_a_replica_is_named(whole_redis: Redis) -> None:
     """With its master, and the writes that it refuses."""
-    whole_redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+    command(whole_redis, "REPLICAOF", "127.0.0.1", "1")
     found = problems(check_redis(Deployment()))
     assert "leads to a replica of 127.0.0.1:1" in found[0] and "the master" in found[0]
     assert found[1].startswith("ERROR: Redis refuses to write")
@@ -174,12 +178,12 @@ def test_no_redis(settings: Any) -> None:
 def test_what_the_user_may_not_run_is_left_out(whole_redis: Redis, settings: Any) -> None:
     """A Redis user without CONFIG and INFO is no problem."""
     rules = "on >pa55word ~* &* +@all -config -info -time"
-    whole_redis.execute_command("ACL", "SETUSER", "small", *rules.split())
+    command(whole_redis, "ACL", "SETUSER", "small", *rules.split())
     settings.REDIS_URL = settings.REDIS_URL.replace("://", "://small:pa55word@")
     try:
         found = list(check_redis(Deployment()))
     finally:
-        whole_redis.execute_command("ACL", "DELUSER", "small")
+        command(whole_redis, "ACL", "DELUSER", "small")
     assert problems(found) == []
     assert "cannot be read by this user" in " ".join(one.text for one in found)
 
@@ -306,8 +310,9 @@ def test_kafka(settings: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> 
 # -- machine, packages, certificates ---------------------------------------------------------------
 
 
-def test_disk(settings: Any) -> None:
+def test_disk(settings: Any, tmp_path: Path) -> None:
     """A disk with less room than QUOTES_MIN_FREE_DISK_BYTES is named."""
+    settings.QUOTES_EMBEDDED_FOLDER = str(tmp_path)
     settings.QUOTES_MIN_FREE_DISK_BYTES = 1 << 60
     (found,) = problems(check_disk(Deployment()))
     assert "GB are free" in found and "make room" in found

@@ -43,8 +43,8 @@ async def test_in_clear_and_over_tls(
     live: LiveServer, redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A price comes; a certificate that clients refuse, or that ends soon, is named."""
-    redis.set("stock:AAPL", message("AAPL", 189.45, now_ms()))
-    redis.publish("stock:AAPL", message("AAPL", 189.45, now_ms()))
+    redis.set("stock:AAPL", message("AAPL", "189.45", now_ms()))
+    redis.publish("stock:AAPL", message("AAPL", "189.45", now_ms()))
     url = f"http://127.0.0.1:{live.port}"
     found = await checked(url, symbol="AAPL")
     assert texts(found, Level.WARNING) + texts(found, Level.ERROR) == []
