@@ -80,6 +80,7 @@ STARTERS = {
 }
 # What may start a task or thread beside `BackgroundTasks`, and why nothing ends silently there.
 OWN_TASKS = {
+    "quotes/doctor/running.py": "checks of a command that waits for them, with a deadline",
     "quotes/runtime/background.py": "starts all others",
     "quotes/runtime/redis_link.py": "one link's, which ends with its error",
     "quotes/bridge/flush.py": "the writer learns of each flush's error, and ends the session",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 # Words that begin an instruction. The texts of `/readyz` have it after a colon.
 _IMPERATIVES = re.compile(
     r"(add|allow|ask|check|correct|create|delete|enter|import|install|lower|make|pass|publish|raise"
-    r"|read|report|restart|run|set|share|start|stop|wait)\b"
+    r"|read|report|restart|run|set|share|start|stop|wait|write)\b"
 )
 
 

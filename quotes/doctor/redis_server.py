@@ -56,30 +56,14 @@ def check_redis(deployment: Deployment) -> Iterator[Finding]:
 
 
 def _kind(client: Any) -> Iterator[Finding]:
-    """Check that this is the one server that processes may write to."""
-    server, replication = client.info("server"), client.info("replication")
+    """Check the version; `ping` has refused a replica, a node of a Cluster and a Sentinel."""
+    server = client.info("server")
     name = "Valkey" if server.get("server_name") == "valkey" else "Redis"
     version = str(server.get("valkey_version") or server.get("redis_version", "0"))
-    mode, role = server.get("redis_mode") or server.get("server_mode"), replication.get("role")
-    if mode == "sentinel":
-        yield error(
-            "REDIS_URL leads to a Sentinel", "write redis+sentinel://HOST:PORT/MASTER?db=0 instead"
-        )
-    if mode == "cluster":
-        yield error(
-            "REDIS_URL leads to a node of a Cluster, which splits keys that belong together",
-            "set REDIS_URL to a Redis that is no Cluster",
-        )
-    if role not in ("master", None) and mode != "sentinel":
-        master = f"{replication.get('master_host')}:{replication.get('master_port')}"
-        yield error(
-            f"REDIS_URL leads to a replica of {master}, which refuses writes",
-            "set REDIS_URL to the master, or to the Sentinels",
-        )
     numbers = str(server.get("redis_version", "0")).split(".")
     if tuple(int(one) for one in numbers[:2] if one.isdigit()) < _LEAST_VERSION:
         yield error(f"{name} {version} is too old", "install Redis 6.2 or newer, or Valkey")
-    yield ok(f"{name} {version}, {role}, up for {_days(server.get('uptime_in_seconds', 0))}")
+    yield ok(f"{name} {version}, up for {_days(server.get('uptime_in_seconds', 0))}")
 
 
 def _writes(client: Any) -> Iterator[Finding]:
