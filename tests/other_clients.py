@@ -27,6 +27,8 @@ PYTHON_SOCKETIO = "python-socketio[asyncio-client]==5.18.1"
 NODE_ASYNCAPI = "@asyncapi/specs@6.11.1"
 NODE_KITE = "kiteconnect@5.3.0"
 NODE_SOCKETIO = "socket.io-client@4.8.4"
+# No client either: reads compose files, and refuses what their specification does not know.
+GO_COMPOSE = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
 # For our own client in clients/js: a WebSocket for Node before 22, and what checks its types.
 NODE_WS = "ws@8.23.0"
 NODE_TYPES = ("typescript@5.9.3", "@types/node@22.20.5", "@types/ws@8.18.2", NODE_WS)
@@ -61,6 +63,19 @@ def node_client(*packages: str) -> Path:
     return _made("node", packages, install)
 
 
+def go_program(package: str) -> Path:
+    """Return the path of a program of the Go module proxy, as `module/path@version`."""
+    go = shutil.which("go", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/go/bin"]))
+    if go is None:
+        missing("no go: install Debian's package golang")
+
+    def install(folder: Path) -> None:
+        folder.mkdir(parents=True)
+        _run([go, "install", package], folder, GOBIN=str(folder))
+
+    return next(_made("go", (package,), install).iterdir())
+
+
 def cache_folder() -> Path:
     """Return the folder of what tests download, for all tests and clones."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -88,10 +103,11 @@ def _made(kind: str, packages: tuple[str, ...], install: Callable[[Path], None])
     return folder
 
 
-def _run(command: Sequence[str | Path], folder: Path) -> None:
+def _run(command: Sequence[str | Path], folder: Path, **environment: str) -> None:
     done = subprocess.run(
         command,
         cwd=folder,
+        env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -115,3 +131,4 @@ if __name__ == "__main__":  # before the tests, which have less time
         python_client(packages)
     for names in ((NODE_KITE,), (NODE_SOCKETIO,), (NODE_WS,), NODE_TYPES, (NODE_ASYNCAPI,)):
         node_client(*names)
+    go_program(GO_COMPOSE)

@@ -105,7 +105,7 @@ class Nginx(Proxy):
             ("127.0.0.1:5001", f"127.0.0.1:{first}"),
             ("127.0.0.1:5002", f"127.0.0.1:{second}"),
             ("/etc/live-prices/tls/", f"{folder}/"),
-            ("/var/lib/live-prices/static/", f"{folder}/static/"),
+            ("/opt/live-prices/static/", f"{folder}/static/"),
             ("/var/log/nginx/", f"{folder}/"),
         )
         (folder / "live-prices.conf").write_text(text)

@@ -130,7 +130,8 @@ async def test_address_of_clients(proxy: Proxy, live: LiveServer) -> None:
 async def test_what_is_refused(proxy: Proxy) -> None:
     """Large uploads, /metrics and plain HTTP do not pass; logs have no credentials."""
     too_long = await _request(proxy, "POST", "/api/prices/", body=b" " * 2_600_000)
-    assert too_long.status == 413
+    # The server refuses by the length and closes, which Caddy may meet while it still sends.
+    assert too_long.status in ((413, 502) if isinstance(proxy, Caddy) else (413,))
     assert (await _request(proxy, "POST", "/admin/", body=b" " * 2_600_000)).status != 413
     for path in ("/metrics", "/metrics/", "/metrics?x=1", "//metrics", "/%6detrics"):
         response = await _request(proxy, "GET", path)

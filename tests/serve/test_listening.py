@@ -5,7 +5,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from quotes.serve import listening
+from quotes.serve import listening, uvicorn_process
 from quotes.serve.listening import CannotListen, Listener, open_listeners
 from tests.ports import free_port
 
@@ -88,3 +88,14 @@ def test_a_machine_without_ipv6_listens_on_what_it_has(monkeypatch: pytest.Monke
     ((only,),) = open_listeners("localhost", 0)
     with only:
         assert only.getsockname()[0] == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [[], ["5000x"], ["localhost"], [":5000"], ["127.0.0.1:0"], ["127.0.0.1:65536"]],
+)
+def test_web_process_says_where_it_cannot_listen(addresses: list[str]) -> None:
+    """A web process without an address, or with one that cannot be, ends with a sentence."""
+    with pytest.raises(SystemExit) as end:
+        uvicorn_process.main(addresses)
+    assert "address" in str(end.value)

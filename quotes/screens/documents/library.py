@@ -21,6 +21,7 @@ _GROUPS = {
         *("spreadsheets", "udf", "kite", "openalgo", "socketio"),
     ),
     "Operate": (
+        *("deployment", "growing"),
         *("operations", "backups", "security", "settings", "commands", "admin", "reliability"),
         *("instruments-import", "calendar", "history-files", "kafka", "performance"),
     ),
