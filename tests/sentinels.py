@@ -24,8 +24,9 @@ CONFIG = """\
 port {port}
 bind 127.0.0.1
 requirepass {password}
+user server on >{password} -@all +sentinel|get-master-addr-by-name
 sentinel monitor {master} 127.0.0.1 {master_port} 1
-sentinel down-after-milliseconds {master} 400
+sentinel down-after-milliseconds {master} 1000
 sentinel failover-timeout {master} 3000
 """
 
@@ -87,7 +88,7 @@ class SentinelGroup:
         self.sentinel = SentinelProcess(free_port(), first)
         self.url = (
             f"redis+sentinel://server:hush@127.0.0.1:{free_port()},127.0.0.1:{self.sentinel.port}"
-            f"/{MASTER}?db=0&sentinel_password={SENTINEL_PASSWORD}"
+            f"/{MASTER}?db=0&sentinel_username=server&sentinel_password={SENTINEL_PASSWORD}"
         )
 
     def __enter__(self) -> "SentinelGroup":

@@ -14,23 +14,30 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
+import benchmarks.chaos.fail_overs  # noqa: F401 - enters its faults
 from benchmarks.chaos import day
 from benchmarks.chaos.deployment import Deployment
 from benchmarks.chaos.faults import FAULTS, Fault, two_at_once
 from benchmarks.chaos.findings import Kind
 from benchmarks.chaos.ledger import Ledger
 from benchmarks.chaos.publishers import Publishers
+from benchmarks.chaos.sentinels import SentinelDeployment
 from benchmarks.chaos.table import line, markdown
 from benchmarks.chaos.trial import Result, Scene
 from benchmarks.processes import REPOSITORY, Failed, run_to_end
 from quotes.store.clients import pool
+from quotes.store.connections import open_client
 
 EVIDENCE = REPOSITORY / "var" / "chaos"
-SHORT = ("bridge-kill", "web-cut", "recorder-kill", "redis-older")
+SHORT = ("bridge-kill", "web-cut", "recorder-kill", "redis-older", "master-lag")
 RANDOM = "random"  # two faults at once, chosen by the seed
 RANDOM_PAIRS = 3
 RATE = 100.0
+# How long a foreign publisher waits for an answer.
+PUBLISHER_TIMEOUT_S = 2.0
 LOG_LINES = 40
 
 
@@ -49,6 +56,9 @@ def options() -> argparse.Namespace:
         "--rate", type=float, default=RATE, help=f"ticks per second; default: {RATE:g}"
     )
     parser.add_argument("--daphne", action="store_true", help="web servers are Daphne")
+    parser.add_argument(
+        "--redis-program", default="", metavar="FILE", help="redis-server; default: Valkey"
+    )
     parser.add_argument(
         "--history", default="", metavar="URL", help="a PostgreSQL database, empty; default: SQLite"
     )
@@ -90,14 +100,31 @@ async def run(chosen: argparse.Namespace, folder: Path) -> list[Result]:
 async def run_in_one(
     chosen: argparse.Namespace, folder: Path, waiting: list[Fault], deadline: float
 ) -> list[Result]:
-    """Carry out trials in one deployment until a promise is broken; take them off the list."""
+    """Carry out trials in one deployment; take them off the list.
+
+    It ends when a promise is broken, or a trial needs another kind of deployment.
+    """
     results: list[Result] = []
     recording = day.recorded_day()
-    async with Deployment(folder, daphne=chosen.daphne, history_url=chosen.history) as deployment:
+    with_sentinels = waiting[0].needs_sentinels
+    kind = SentinelDeployment if with_sentinels else Deployment
+    async with kind(
+        folder,
+        daphne=chosen.daphne,
+        history_url=chosen.history,
+        redis_program=chosen.redis_program,
+    ) as deployment:
         ledger = Ledger()
         url = f"redis://127.0.0.1:{deployment.redis_port}/0"
+        if isinstance(deployment, SentinelDeployment):
+            url = deployment.url
         publishers = Publishers(
-            port=deployment.redis_port,
+            client=open_client(
+                url,
+                socket_timeout=PUBLISHER_TIMEOUT_S,
+                socket_connect_timeout=PUBLISHER_TIMEOUT_S,
+                retry=Retry(NoBackoff(), 0),
+            ),
             ledger=ledger,
             rows=day.rows(recording, chosen.seed),
             names=day.names(recording, chosen.seed),
@@ -109,6 +136,8 @@ async def run_in_one(
             say(f"publishing {'a recorded day' if recording else 'a made-up market'}")
             await scene.start()
             while waiting and time.monotonic() < deadline:
+                if waiting[0].needs_sentinels is not with_sentinels:
+                    break
                 fault = waiting.pop(0)
                 say(f"{fault.name}: {fault.title}, {fault.lasts_s:g} s")
                 try:

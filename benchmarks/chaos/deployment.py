@@ -78,6 +78,7 @@ class Deployment:
         history_url: of an empty PostgreSQL database; default: an SQLite file.
         settings: environment variables that differ.
         has_proxies: whether processes reach Redis through proxies of this process.
+        redis_program: the server's binary; default: Valkey.
 
     Attributes:
         proxies: name of a service -> the proxy between it and Redis.
@@ -93,8 +94,10 @@ class Deployment:
         history_url: str = "",
         settings: Mapping[str, str] | None = None,
         has_proxies: bool = True,
+        redis_program: str = "",
     ) -> None:
         self.folder = folder
+        self.redis_program = redis_program or str(get_binary_path())
         self.redis_folder = folder / "redis"
         self.redis_port = free_port()
         self.history_url = history_url or f"sqlite:///{folder}/history.sqlite3"
@@ -115,7 +118,7 @@ class Deployment:
     def redis_command(self, *options: str) -> list[str]:
         """Return how Redis is started; what it acknowledged is on disk, unless a fault says not."""
         return [
-            *(str(get_binary_path()), "--port", str(self.redis_port), "--bind", "127.0.0.1"),
+            *(self.redis_program, "--port", str(self.redis_port), "--bind", "127.0.0.1"),
             *("--dir", str(self.redis_folder), "--save", "", "--appendonly", "yes"),
             *("--appendfsync", "always", "--loglevel", "notice"),
             *("--client-output-buffer-limit", "pubsub 256mb 64mb 60", *options),
@@ -159,10 +162,14 @@ class Deployment:
     ) -> None:
         await self.close()
 
-    async def _start(self) -> None:
+    async def start_redis_first(self) -> None:
+        """Start what the processes of the service need."""
         self.redis_folder.mkdir()
         self.redis.start()
         await self.until(lambda: accepts(self.redis_port), "Redis accepts connections")
+
+    async def _start(self) -> None:
+        await self.start_redis_first()
         await self._migrate()
         for number in (1, 2):
             await self.add(f"bridge {number}", [*MANAGE, "bridge_prices"])

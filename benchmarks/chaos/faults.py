@@ -40,6 +40,7 @@ class Fault:
         inject: a context: entering puts the fault in, leaving ends it.
         lasts_s: seconds between the two.
         promise: what it may cost.
+        needs_sentinels: whether it is put into a `SentinelDeployment`.
     """
 
     name: str
@@ -47,16 +48,20 @@ class Fault:
     lasts_s: float
     promise: Promise
     inject: Inject
+    needs_sentinels: bool = False
 
 
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(name: str, title: str, lasts_s: float, promise: Promise) -> Callable[[Steps], Steps]:
+def fault(
+    name: str, title: str, lasts_s: float, promise: Promise, *, needs_sentinels: bool = False
+) -> Callable[[Steps], Steps]:
     """Enter a fault: what comes before its `yield` puts it in, what comes after ends it."""
 
     def enter(steps: Steps) -> Steps:
-        FAULTS[name] = Fault(name, title, lasts_s, promise, asynccontextmanager(steps))
+        inject = asynccontextmanager(steps)
+        FAULTS[name] = Fault(name, title, lasts_s, promise, inject, needs_sentinels)
         return steps
 
     return enter
@@ -347,7 +352,8 @@ def two_at_once(chance: random.Random) -> Fault:
     """Return two faults of different parts as one."""
     while True:
         # Other faults need a Redis that answers to begin with.
-        pair = chance.sample([one for one in FAULTS.values() if one.name != "nothing"], 2)
+        single = [one for one in FAULTS.values() if not one.needs_sentinels]
+        pair = chance.sample([one for one in single if one.name != "nothing"], 2)
         first, second = sorted(pair, key=lambda one: one.name.startswith("redis"))
         if _part(first) != _part(second):
             break

@@ -219,11 +219,15 @@ class HistoryAccount:
                 tick.order < listens or tick.timestamp <= began + under_way
             )
             is_said = promise.cuts_log and self._is_in_gap(stored.gaps, tick)
+            is_untaken = not tick.is_own and promise.stops_bridge and in_outage
             if is_said:
                 findings.counts["in a gap"] += 1
+            elif is_untaken and not tick.receivers:
+                # Clients may have got it all the same: web processes read publishers' keys.
+                findings.counts["not taken"] += 1
             elif is_delivered:
                 self._add_lost(tick, findings, "a client got it")
-            elif not tick.is_own and promise.stops_bridge and in_outage:
+            elif is_untaken:
                 findings.counts["not taken"] += 1
             elif promise.loses_redis and began - UNSTORED_MS <= tick.timestamp <= ended:
                 findings.counts["lost by Redis"] += 1

@@ -10,8 +10,6 @@ from decimal import Decimal
 
 import redis
 import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from benchmarks.chaos.day import Row
 from benchmarks.chaos.ledger import Ledger, Published
@@ -22,7 +20,6 @@ from quotes.store.names import stock_key
 from quotes.ticks import Tick
 
 BATCH_S = 0.1
-TIMEOUT_S = 2.0
 # Two names that tick in the middle of a fault and then no more: the last value has to stay.
 QUIET_FOREIGN, QUIET_OWN = "QUIETFOREIGN", "QUIETOWN"
 
@@ -31,6 +28,7 @@ class Publishers:
     """Publishes at a fixed rate until closed; ticks of even-numbered names are foreign.
 
     Args:
+        client: that of the foreign publisher, which is closed at the end.
         rate: ticks per second, of both together.
         own_client: returns the client that this project's publishers use.
     """
@@ -38,7 +36,7 @@ class Publishers:
     def __init__(
         self,
         *,
-        port: int,
+        client: redis.asyncio.Redis,
         ledger: Ledger,
         rows: Iterator[Row],
         names: Sequence[str],
@@ -51,12 +49,7 @@ class Publishers:
         self._rows = (row for row in rows if row.symbol in set(names))
         self._batch = max(1, round(rate * BATCH_S))
         self._own_client = own_client
-        self._client = redis.asyncio.Redis(
-            port=port,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._client = client
         self._running = asyncio.Event()
         self._idle = {name: asyncio.Event() for name in ("foreign", "own")}
         self._tasks: list[asyncio.Task[None]] = []

@@ -170,6 +170,8 @@ class Bridge:
             if standby is None:
                 links.append(sub)
             links.append(box := await self._connect())
+            if any(one.address != link.address for one in (sub, box)):
+                raise RedisDown("Sentinels name another master meanwhile")
             writer = self.writer = TickWriter(
                 self.market, flush, self.counters, link=link, sub=sub, on_end=self._writer_ended
             )

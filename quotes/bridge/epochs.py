@@ -24,6 +24,7 @@ from quotes.runtime.redis_link import RedisLink
 from quotes.store.latest import SCAN_COUNT, LatestPrice, encode_latest, scan_latest
 from quotes.store.memory import set_value
 from quotes.store.names import own_key
+from quotes.store.tick_log import mark_lost_end
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Numbering:
 
     def __init__(self, shard: int) -> None:
         self.is_current = False
+        self._shard = shard
         self._run_key = own_key(f"run:{shard}")
         self._master_key = own_key(f"master:{shard}")
         self._master = ""  # the identity of the master of the last session
@@ -63,6 +65,8 @@ class Numbering:
             logger.warning("Redis may hold older data than was published: all numbers start over")
             market.restart(records.items())
             await _write(flush, records_of(market.streams))
+            if is_promoted:
+                await mark_lost_end(link, self._shard)
         if master.identity:
             await set_value(link, self._run_key, master.run_id)
             await set_value(link, self._master_key, master.identity)

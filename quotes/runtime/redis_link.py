@@ -6,6 +6,7 @@ Everything off the path of a tick uses redis-py (`quotes/store/clients.py`).
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -110,6 +111,7 @@ class RedisLink(asyncio.Protocol):
         self.writable.set()
         self._target: SentinelURL | None = None
         self.address: Address = ("", 0)
+        self._found_at = 0.0
         self._rechecking: asyncio.Task[None] | None = None
 
     @classmethod
@@ -156,6 +158,7 @@ class RedisLink(asyncio.Protocol):
             return
         target = self._target = parse_sentinel_url(url)
         self.address = await find_master(target)
+        self._found_at = time.monotonic()
         options = {
             **{"host": self.address[0], "port": self.address[1], "db": target.db},
             **{"username": target.username, "password": target.password},
@@ -334,7 +337,7 @@ class RedisLink(asyncio.Protocol):
 
     async def _recheck(self, target: SentinelURL) -> None:
         """End the connection if Sentinels name another master."""
-        if await master_watch(target).is_elsewhere(self.address):
+        if await master_watch(target).is_elsewhere(self.address, since=self._found_at):
             logger.warning("Sentinels name another master, leaving this one")
             self.abort()
 

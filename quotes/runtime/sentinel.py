@@ -247,7 +247,8 @@ class MasterWatch:
     def __init__(self, target: SentinelURL) -> None:
         self._target = target
         self._found: Address | None = None
-        self._due_at = 0.0  # monotonic seconds
+        self._asked_at = 0.0  # monotonic seconds; when that was asked for
+        self._due_at = 0.0
         self._claim = threading.Lock()
 
     def _is_due(self) -> bool:
@@ -259,28 +260,38 @@ class MasterWatch:
             self._due_at = now + RECHECK_S
             return True
 
-    def _note(self, found: Address | None) -> None:
+    def _note(self, found: Address | None, asked_at: float) -> None:
         if found is None:
             self._due_at = time.monotonic() + _RECHECK_IN_VAIN_S
-        self._found = found
+        self._found, self._asked_at = found, asked_at
 
-    async def is_elsewhere(self, address: Address) -> bool:
-        """Return whether Sentinels name another address than that of an open connection."""
+    def _is_other(self, address: Address, since: float) -> bool:
+        # An answer from before the connection's own says nothing.
+        return self._found not in (None, address) and self._asked_at > since
+
+    async def is_elsewhere(self, address: Address, *, since: float) -> bool:
+        """Return whether Sentinels name another address than that of an open connection.
+
+        Args:
+            since: monotonic seconds, when the address was found.
+        """
         if self._is_due():
+            asked_at = time.monotonic()
             try:
-                self._note(await find_master(self._target))
+                self._note(await find_master(self._target), asked_at)
             except NoMaster:
-                self._note(None)
-        return self._found not in (None, address)
+                self._note(None, asked_at)
+        return self._is_other(address, since)
 
-    def is_elsewhere_now(self, address: Address) -> bool:
+    def is_elsewhere_now(self, address: Address, *, since: float) -> bool:
         """As `is_elsewhere`, from a thread that may block, for as long as one Sentinel may take."""
         if self._is_due():
+            asked_at = time.monotonic()
             try:
-                self._note(find_master_now(self._target, timeout_s=ASK_TIMEOUT_S))
+                self._note(find_master_now(self._target, timeout_s=ASK_TIMEOUT_S), asked_at)
             except NoMaster:
-                self._note(None)
-        return self._found not in (None, address)
+                self._note(None, asked_at)
+        return self._is_other(address, since)
 
 
 _watches: dict[SentinelURL, MasterWatch] = {}

@@ -10,6 +10,7 @@ MasterUnknown       no Sentinel names the master
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,10 +93,11 @@ class _FollowsSentinels(_MastersOnly):
     def __init__(self, *, target: SentinelURL, **options: Any) -> None:
         super().__init__(**options)
         self._target = target
+        self._found_at = 0.0
 
     def connect(self) -> None:
         if self._sock is not None and master_watch(self._target).is_elsewhere_now(
-            (self.host, self.port)
+            (self.host, self.port), since=self._found_at
         ):
             self.disconnect()  # type: ignore[attr-defined]
         super().connect()  # type: ignore[misc]
@@ -106,6 +108,7 @@ class _FollowsSentinels(_MastersOnly):
         except NoMaster as error:
             raise MasterUnknown(error) from error
         self.host, self.port = found
+        self._found_at = time.monotonic()
         try:
             return super()._connect()  # type: ignore[misc]
         except OSError:
@@ -215,10 +218,11 @@ class _AwaitingSentinels(_AwaitingMastersOnly):
     def __init__(self, *, target: SentinelURL, **options: Any) -> None:
         super().__init__(**options)
         self._target = target
+        self._found_at = 0.0
 
     async def connect(self) -> None:
         if self.is_connected and await master_watch(self._target).is_elsewhere(
-            (self.host, self.port)
+            (self.host, self.port), since=self._found_at
         ):
             await self.disconnect(nowait=True)  # type: ignore[attr-defined]
         await super().connect()  # type: ignore[misc]
@@ -229,6 +233,7 @@ class _AwaitingSentinels(_AwaitingMastersOnly):
         except NoMaster as error:
             raise MasterUnknown(error) from error
         self.host, self.port = found
+        self._found_at = time.monotonic()
         try:
             await super()._connect()  # type: ignore[misc]
         except (OSError, TimeoutError):

@@ -79,6 +79,9 @@ _MAX_FREED = 4 << 20
 
 _unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
+# KEYS: the log's count.
+_MARK = "if tonumber(redis.call('GET', KEYS[1]) or 0) > 0 then redis.call('DECR', KEYS[1]) end"
+
 # Deletes the oldest entries while those after them hold as many ticks as the log may keep.
 # KEYS: log, its count. ARGV: maximum number of ticks, oldest id.
 _TRIM = """
@@ -149,6 +152,15 @@ def entry_rows(fields: Mapping[bytes, bytes]) -> Iterator[list[Any]]:
             for entry in _unpack(payload):
                 if len(entry) == ROW_LENGTH:
                     yield entry
+
+
+async def mark_lost_end(link: RedisLink, shard: int) -> None:
+    """Let readers see that a shard's log may lack the entries appended last.
+
+    A replica that was promoted may lack entries that nobody has read: then no reader would notice.
+    The count goes back by one, as it does in an older copy of the log.
+    """
+    await link.command("EVAL", _MARK, 1, count_key(shard))
 
 
 async def trim_log(link: RedisLink, shard: int, *, now_ms: int) -> bool:

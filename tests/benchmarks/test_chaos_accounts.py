@@ -328,7 +328,7 @@ def test_ticks_after_the_bridge_listens_again_are_not_lost() -> None:
 def test_a_tick_that_a_client_got_is_in_history() -> None:
     """Whatever the bridge may miss, what it showed is logged, or a gap says so."""
     stored = stored_of([1, 2, 3, *range(5, COUNT + 1)])
-    receivers = (1, 1, 1, 0, 0, 1, 1, 1, 1, 1)
+    receivers = (1, 1, 1, 1, 0, 1, 1, 1, 1, 1)
     ledger = ledger_of(receivers=receivers)
     assert Kind.LOST in kinds(judge_history(stored, BRIDGE, ledger=ledger, delivered=[4]))
     stored.gaps = [StoredGap(START + 3 * SECOND, START + 3 * SECOND, 1, "lost")]
@@ -336,6 +336,16 @@ def test_a_tick_that_a_client_got_is_in_history() -> None:
         stored, REDIS_LOST, ledger=ledger_of(receivers=receivers), delivered=[4]
     )
     assert not findings.breaches and findings.counts["in a gap"] == 1
+
+
+def test_a_price_that_was_shown_without_a_bridge_need_not_be_in_history() -> None:
+    """Web processes read publishers' keys; nobody listened when it was published."""
+    stored = stored_of([1, 2, 3, *range(5, COUNT + 1)])
+    stored.ticks = [replace(one, seq=one.seq - (one.n > 4)) for one in stored.ticks]
+    receivers = (1, 1, 1, 0, 0, 1, 1, 1, 1, 1)
+    ledger = ledger_of(receivers=receivers)
+    findings = judge_history(stored, BRIDGE, ledger=ledger, delivered=[4])
+    assert not findings.breaches and findings.counts["not taken"] == 1
 
 
 def test_a_hole_in_the_numbers_needs_a_gap() -> None:

@@ -16,11 +16,12 @@ from instruments.keys import InstrumentKey
 from quotes.history.candles.intervals import STORED, Interval
 from quotes.history.models import Candle, Gap, LogPosition, Tick
 from quotes.history.queries.selectors import candles, ticks
+from quotes.history.recording.log_reader import BatchReader
 from quotes.history.recording.recorder import Recorder
 from quotes.runtime.clock import DAY_MS, now_ms
 from quotes.runtime.interrupts import Interrupt
 from quotes.store.names import own_key
-from quotes.store.tick_log import count_key, log_key
+from quotes.store.tick_log import BEGINNING, count_key, log_key
 from tests.history.conftest import HistoryDatabase
 from tests.history.logs import MINUTE, OPENING, log, log_row, record, recorder
 
@@ -195,6 +196,43 @@ def test_older_copy_of_the_log_stores_no_tick_twice(redis: Redis) -> None:
     assert stored == [(1, seq, str(seq)) for seq in range(1, 5)] + [(2, 1, "5"), (2, 2, "6")]
     assert Candle.objects.get(interval=1, start=OPENING).ticks == 6
     assert Gap.objects.get().reason == "lost"
+
+
+@pytest.mark.parametrize("hidden", [1, 2, 3])
+def test_replica_that_lagged_has_ticks_before_the_position(redis: Redis, hidden: int) -> None:
+    """Its clock was behind: new ids are below the one read last, and none of them is skipped."""
+    for seq in range(1, 5):
+        log(redis, [log_row(price=str(seq), seq=seq)], entry_id=f"{seq}000-0")
+        if seq == 2:
+            copy = redis.dump(log_key(1)), redis.get(count_key(1))
+    record(redis)
+    redis.restore(log_key(1), 0, copy[0], replace=True)  # type: ignore[arg-type]
+    redis.set(count_key(1), copy[1])  # type: ignore[arg-type]
+    for seq in range(1, hidden + 1):
+        log(redis, [log_row(price=str(10 + seq), epoch=2, seq=seq)], entry_id=f"2{seq}00-0")
+    log(redis, [log_row(price="20", epoch=2, seq=hidden + 1)], entry_id="6000-0")
+    record(redis)
+    new = [str(10 + seq) for seq in range(1, hidden + 1)]
+    prices = [str(tick.price) for tick in ticks(key=RELIANCE)]
+    assert prices == ["1", "2", "3", "4", *new, "20"]
+
+
+def test_log_that_is_replaced_between_two_reads_is_read_from_its_beginning(redis: Redis) -> None:
+    """The connection may have become one to another master, unnoticed."""
+    for seq in range(1, 4):
+        log(redis, [log_row(price=str(seq), seq=seq)], entry_id=f"{seq}000-0")
+        if seq == 1:
+            copy = redis.dump(log_key(1)), redis.get(count_key(1))
+    reader = BatchReader(redis, {1: BEGINNING})
+    assert len(reader.read_batch(1)) == 3
+    redis.restore(log_key(1), 0, copy[0], replace=True)  # type: ignore[arg-type]
+    redis.set(count_key(1), copy[1])  # type: ignore[arg-type]
+    log(redis, [log_row(price="4", epoch=2, seq=1)], entry_id="1500-0")
+    log(redis, [log_row(price="5", epoch=2, seq=2)], entry_id="5000-0")
+    assert reader.read_batch(1) == []
+    again = reader.read_batch(1)
+    assert [entry.id for entry in again] == ["1000-0", "1500-0", "5000-0"]
+    assert [entry.id for entry in reader.read_again(again)] == ["1000-0", "1500-0"]
 
 
 def test_gap_of_an_older_copy_ends_when_the_log_goes_on(redis: Redis) -> None:
