@@ -4,6 +4,7 @@ Settings of the apps (`QUOTES_*`, `INSTRUMENTS_*`, `KAFKA_*`) pass through as th
 defaults and meanings are in `quotes/conf.py`, `instruments/conf.py` and `quotes/kafka/conf.py`.
 """
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -304,10 +305,19 @@ SPECTACULAR_SETTINGS = {
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 DEFAULT_EXCEPTION_REPORTER = "quotes.runtime.error_reports.CleanExceptionReporter"
+# All libraries write lines of one kind (quotes/runtime/log_lines.py): these have handlers of their
+# own otherwise.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"console": {"class": "quotes.runtime.log_lines.LogHandler"}},
+    "loggers": {
+        name: {"handlers": [], "propagate": True}
+        for name in (
+            *("django", "django.server", "uvicorn", "uvicorn.error"),
+            # Without a handler of its own, its lines are switched off.
+            *(["uvicorn.access"] if logging.getLogger("uvicorn.access").handlers else []),
+        )
+    },
     "root": {"handlers": ["console"], "level": choice("LOG_LEVEL", "INFO", LOG_LEVELS)},
 }

@@ -19,6 +19,11 @@ class QuotesSettings(SettingsGroup):
         "Seconds that the timestamp of a tick may be ahead of the clock.",
         least=0,
     )
+    log_format = Setting(
+        "text",
+        "Format of the log: text for people, json for machines.",
+        choices=("text", "json"),
+    )
     metrics = Setting(
         "127.0.0.1:9464",
         "Address at which one process of a machine answers `/metrics` for all; off: none does.",

@@ -119,7 +119,7 @@ class Exporter:
                 pause_s = _LONG_RETRY_S
                 _warn(
                     "metrics of this process are not shown",
-                    f"{self._address} is in use, and {error}: set QUOTES_METRICS to another "
+                    f"{self._address} {error}: set QUOTES_METRICS to another "
                     "address, or to off",
                 )
             except OSError as error:

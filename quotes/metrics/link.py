@@ -211,9 +211,9 @@ def join(
         lines = _read_head(connection).splitlines()
         status = lines[0].split(" ", 2)[1:2] if lines else []
         if status == ["403"]:
-            raise Refused("it belongs to another deployment")
+            raise Refused("belongs to another deployment")
         if status != ["101"]:
-            raise Refused("another program listens there")
+            raise Refused("is in use by another program")
         headers = dict(line.partition(": ")[::2] for line in lines[1:])
         connection.settimeout(None)
         return connection, headers.get(WORKER_HEADER, worker)

@@ -9,6 +9,7 @@ from pathlib import Path
 from instruments.index import index
 from quotes.metrics.samples import Samples
 from quotes.runtime.failed_tasks import failed_tasks
+from quotes.runtime.log_lines import lines
 from quotes.runtime.loop_lag import loop_lag
 from quotes.runtime.redis_link import reconnects
 from quotes.runtime.version import server_version
@@ -38,6 +39,7 @@ class ProcessCollector:
         samples.add("quotes_process_up", 1)
         self._add_tasks(samples)
         samples.add("quotes_redis_reconnects_total", reconnects.count)
+        samples.add_each("quotes_log_lines_total", lines)
         samples.add("quotes_clock_offset_seconds", redis_clock.difference_ms / 1000)
         samples.add("quotes_instruments", len(index))
         self._add_resources(samples)

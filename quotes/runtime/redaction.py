@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 _HIDDEN = "[hidden]"
+_KEPT = r"\1[hidden]"
 _SECRETS = re.compile(
     r"""(?ix)
     (?: (?<= token=) | (?<= ticket=) | (?<= apikey=) | (?<= api_key=) ) [^&\s"'<>]+
@@ -23,12 +24,31 @@ _SECRETS = re.compile(
     | (?<= "token":") [^"]+ | (?<= "refresh":") [^"]+ | (?<= "password":") [^"]+
     """
 )
+# What stands before a credential, which stays: the name of a header or a field.
+_AFTER_NAME = re.compile(
+    r"""(?ix)
+    (
+        (?: proxy- )? authorization ["']? \s* [:,=] \s* (?: b? ["'] )?
+        (?: (?: basic | bearer | digest | token | api-key ) \s+ )?
+      | (?: set- )? cookie ["']? \s* [:,] \s* (?: b? ["'] )?
+      | \b x-api-key ["']? \s* [:,] \s* (?: b? ["'] )?
+      | ["'] (?: token | access | refresh | ticket | api_?key | password | secret | access_token
+            | refresh_token | secret_key ) ["'] \s* [:,] \s* b? ["']
+      | \b (?: password | passwd | secret | secret_key | access_token | refresh_token | sessionid
+            | csrftoken | api[_-]secret | [a-z_]+_token | sasl[._]password ) =
+    )
+    ( [^\s"'&<>;,]+ )
+    """
+)
+# Of a URL with a user, which may be empty: redis://:secret@host.
+_URL_PASSWORD = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s/:@\"'<>]*:)[^\s/\"'<>]+(?=@)")
 _formatter = logging.Formatter()
 
 
 def scrub(text: str) -> str:
     """Return a text in which everything that looks like a credential is hidden."""
-    return _SECRETS.sub(_HIDDEN, text)
+    text = _URL_PASSWORD.sub(_KEPT, text)
+    return _AFTER_NAME.sub(_KEPT, _SECRETS.sub(_HIDDEN, text))
 
 
 def _clean(record: logging.LogRecord) -> logging.LogRecord:

@@ -7,8 +7,12 @@ import contextlib
 import os
 import queue
 import threading
+import time
 from collections.abc import Iterable
 from typing import TextIO
+
+from quotes.runtime import log_lines
+from quotes.runtime.redaction import scrub
 
 MAX_LINE_BYTES = 8192
 MAX_WAITING_LINES = 2000
@@ -17,6 +21,17 @@ CLOSE_TIMEOUT_S = 0.5
 COLORS = (36, 33, 32, 35, 34, 31)  # cyan, yellow, green, magenta, blue, red
 # A child may print text from outside, which must not control the terminal.
 CONTROLS = dict.fromkeys([*range(9), *range(10, 32), *range(127, 160)], "?")
+
+
+# How a line of `JsonFormatter` begins.
+_JSON = '{"time": "'
+
+
+def _wrapped(name: str, text: str) -> str:
+    """Return a line that a process has printed as a line of JSON."""
+    process = name.partition(".")[0]
+    message = scrub(text.strip())
+    return log_lines.json_line(time.time(), "INFO", "serve", process=process, message=message)
 
 
 class LineSplitter:
@@ -65,6 +80,7 @@ class Console:
         self, stream: TextIO, names: Iterable[str], *, max_waiting: int = MAX_WAITING_LINES
     ) -> None:
         stream.flush()
+        self._is_json = log_lines.is_json()
         self.stream = stream
         self.names = list(names)
         self.width = max(map(len, self.names), default=0)
@@ -76,13 +92,23 @@ class Console:
         self.writer.start()
 
     def line(self, name: str, text: str) -> None:
-        """Write one line under the name; never waits."""
+        """Write one line under the name; never waits.
+
+        In a log for machines, a line that is no JSON yet becomes the message of one.
+        """
+        if self._is_json:
+            whole = text.startswith(_JSON) and text.endswith("}")
+            self._put(text if whole else _wrapped(name, text))
+            return
         label = f"{name:<{self.width}} |"
         if self.colored:
             color = COLORS[self.names.index(name) % len(COLORS)] if name in self.names else 0
             label = f"\x1b[{color}m{label}\x1b[0m"
+        self._put(f"{label} {text}".rstrip())
+
+    def _put(self, line: str) -> None:
         try:
-            self.waiting.put_nowait(f"{label} {text}".rstrip())
+            self.waiting.put_nowait(line)
         except queue.Full:
             self.left_out += 1
 
@@ -93,7 +119,8 @@ class Console:
         while (text := self.waiting.get()) is not None:
             if self.left_out:
                 left_out, self.left_out = self.left_out, 0
-                text += f"\n... {left_out} lines dropped: the terminal accepted none"
+                dropped = f"... {left_out} lines dropped: the terminal accepted none"
+                text += "\n" + (_wrapped("serve", dropped) if self._is_json else dropped)
             data = (text + "\n").encode(encoding, "replace")
             # The reader has gone (`| head`, a closed terminal); the processes go on.
             with contextlib.suppress(OSError):

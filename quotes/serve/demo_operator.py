@@ -9,6 +9,7 @@ import secrets
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, IntegrityError, transaction
 
+from quotes.runtime.log_lines import is_json
 from quotes.serve.listening import LOOPBACK
 from quotes.serve.processes import ServeOptions
 
@@ -32,6 +33,11 @@ def demo_operator_lines(options: ServeOptions) -> list[str]:
                     "`manage.py createsuperuser`"
                 ]
             password = secrets.token_urlsafe(_PASSWORD_BYTES)
+            if is_json():  # a log that is kept shows no password
+                users.create_superuser(NAME, "", None)
+                return [
+                    f"  log-in     {NAME}; for a password run `manage.py changepassword {NAME}`"
+                ]
             with transaction.atomic():
                 users.create_superuser(NAME, "", password)
             return [f"  log-in     {NAME}, password {password} (shown this once)"]

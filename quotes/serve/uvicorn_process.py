@@ -54,6 +54,7 @@ def main(addresses: Sequence[str]) -> None:
             ws_ping_timeout=PING_S,
             # At level info each connection is two lines.
             access_log=False,
+            log_config=None,
             log_level="warning",
             server_header=False,
             # QUOTES_TRUSTED_PROXIES decides which proxies to trust; uvicorn would trust this

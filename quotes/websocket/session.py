@@ -227,7 +227,10 @@ class ClientSession:
             return
         incident = _new_incident()
         logger.error(
-            "incident %s: could not carry out a client's message", incident, exc_info=error
+            "incident %s: could not carry out a client's message",
+            incident,
+            exc_info=error,
+            extra=self._log_fields(),
         )
         counters.errors[str(int(ErrorCode.INTERNAL))] += 1
         self.outbox.control(
@@ -409,10 +412,16 @@ class ClientSession:
             self.outbox.send_gathered()
             self.close(CloseCode.SERVICE_RESTART, "the server restarts, connect again")
 
+    def _log_fields(self, close_code: int | None = None) -> dict[str, Any]:
+        """Return the extra attributes of a log record about this client."""
+        code = None if close_code is None else int(close_code)
+        return {"client": self.id, "door": self.dialect.door, "close_code": code}
+
     def too_slow(self) -> None:
         """End a client that does not take its frames."""
         if not self.ended:
-            logger.info("closed a client that does not read its frames")
+            fields = self._log_fields(CloseCode.SLOW_READER)
+            logger.info("closed a client that does not read its frames", extra=fields)
             self.close(CloseCode.SLOW_READER, "too slow")
             self.transport.abort()
 
@@ -433,6 +442,7 @@ class ClientSession:
             incident,
             self.feed.failed_clients,
             exc_info=error,
+            extra=self._log_fields(CloseCode.INTERNAL),
         )
         self.close(CloseCode.INTERNAL, f"the server failed: incident {incident}")
 
@@ -450,7 +460,8 @@ class ClientSession:
         try:
             self.transport.close(self.dialect.close_code(code), reason)
         except Exception:
-            logger.exception("a client that cannot be closed is cut off")
+            fields = self._log_fields(code)
+            logger.exception("a client that cannot be closed is cut off", extra=fields)
             self.transport.abort()
             return
         # The close frame waits behind what the client has yet to take.
@@ -466,6 +477,8 @@ class ClientSession:
             self.feed.ended_clients += 1
             self.feed.ended_bytes += self.written_bytes
             counters.ended(self.dialect.door, self.close_code)
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("a client is gone", extra=self._log_fields(self.close_code))
         self.outbox.check_room(ended=True)
         self.outbox.interval_membership.leave()
         self.feed.listeners.discard(self)

@@ -16,6 +16,7 @@ from quotes.metrics.collectors.bridge import BridgeCollector
 from quotes.metrics.exporter import exporting
 from quotes.runtime.command_help import CommandWithExamples
 from quotes.runtime.identity import identity
+from quotes.runtime.log_lines import counters_reporter
 from quotes.runtime.loop_lag import loop_lag
 from quotes.store.server_check import WrongRedis, refuse_wrong_redis
 
@@ -62,7 +63,9 @@ class Command(CommandWithExamples):
         uvloop.run(self.bridge(options["shard"]))
 
     async def bridge(self, shard: tuple[int, int]) -> None:
-        bridge = Bridge(get_channel_layer(), report=self.stdout.write, shard=shard)
+        bridge = Bridge(
+            get_channel_layer(), report=counters_reporter(self.stdout.write), shard=shard
+        )
         identity.shard = "{}/{}".format(*shard)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):

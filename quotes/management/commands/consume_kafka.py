@@ -12,6 +12,7 @@ from quotes.metrics.exporter import exporting
 from quotes.runtime.command_help import CommandWithExamples
 from quotes.runtime.identity import identity
 from quotes.runtime.interrupts import interrupt_on_signals
+from quotes.runtime.log_lines import counters_reporter
 from quotes.store.clients import sync_client
 
 
@@ -42,7 +43,7 @@ class Command(CommandWithExamples):
                     client=sync_client(),
                     read=deployed_reader(),
                     stopped=interrupt,
-                    report=self.stdout.write,
+                    report=counters_reporter(self.stdout.write),
                 )
                 status = consumer.reports.status
                 with exporting(identity, collect=[ConsumerCollector(status)]):

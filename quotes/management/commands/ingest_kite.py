@@ -22,6 +22,7 @@ from quotes.publish.patient_publisher import Backpressure, PatientPublisher
 from quotes.runtime.command_help import CommandWithExamples
 from quotes.runtime.identity import identity
 from quotes.runtime.interrupts import interrupt_on_signals
+from quotes.runtime.log_lines import counters_reporter
 from quotes.store.clients import sync_client
 from quotes.store.redis_clock import redis_clock
 from quotes.ticks import Tick
@@ -136,8 +137,8 @@ class Command(CommandWithExamples):
                 api_key=options["api_key"],
                 token=token,
                 publish=publish,
-                report=self._line,
-                tell=self._line,
+                report=counters_reporter(self._line),
+                tell=counters_reporter(self._line),
                 stopped=interrupt,
                 silent_after_s=options["silent_after"],
             )

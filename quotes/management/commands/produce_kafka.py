@@ -12,6 +12,7 @@ from quotes.metrics.exporter import exporting
 from quotes.runtime.command_help import CommandWithExamples
 from quotes.runtime.identity import identity
 from quotes.runtime.interrupts import interrupt_on_signals
+from quotes.runtime.log_lines import counters_reporter
 from quotes.store.clients import sync_client
 
 
@@ -48,4 +49,5 @@ class Command(CommandWithExamples):
                 producer.run(interrupt)
         except (QuotesError, RedisError, KafkaException) as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"wrote {producer.written:,} ticks to {producer.topic}")
+        report = counters_reporter(self.stdout.write)
+        report(f"wrote {producer.written:,} ticks to {producer.topic}")

@@ -10,6 +10,7 @@ from quotes.metrics.collectors.recorder import RecorderCollector
 from quotes.metrics.exporter import exporting
 from quotes.runtime.identity import identity
 from quotes.runtime.interrupts import interrupt_on_signals
+from quotes.runtime.log_lines import counters_reporter
 from quotes.store.clients import sync_client
 from quotes.store.listings import read_master
 from quotes.store.server_check import WrongRedis, refuse_wrong_redis
@@ -36,7 +37,7 @@ class Command(BaseCommand):
             recorder = Recorder(
                 sync_client(),
                 interrupt=interrupt,
-                report=self.stdout.write,
+                report=counters_reporter(self.stdout.write),
                 stream=sys.stdout,
                 once=options["once"],
                 refresh_names=read_master,

@@ -9,6 +9,7 @@ Daphne and Twisted, so it refuses versions that it was not tested with.
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -33,6 +34,8 @@ from quotes.runtime.redaction import scrub
 from quotes.websocket.transports.base import EXTENSION, FLOOD_CLOSE_S, SMALL_FRAGMENT, WireTransport
 from quotes.websocket.transports.daphne_http import PriceHTTPFactory, PriceWebRequest
 from quotes.websocket.transports.draining import current_drain
+
+access_logger = logging.getLogger("daphne.access")
 
 # Messages of one client that wait to be carried out, above which no more are read from it.
 _MAX_QUEUED = 64
@@ -306,9 +309,22 @@ class PriceServer(Server):
                 protocol.transport.abortConnection()
 
     def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
-        # The access log is not written by way of `logging`.
         clean = {name: scrub(one) if isinstance(one, str) else one for name, one in details.items()}
-        super().log_action(protocol, action, clean)
+        if getattr(self.action_logger, "stream", None) is not sys.stdout:
+            super().log_action(protocol, action, clean)  # a file of its own, or nothing
+        elif text := access_text(protocol, action, clean):
+            access_logger.info("%s - %s", clean["client"], text)
+
+
+def access_text(protocol: str, action: str, details: dict[str, Any]) -> str:
+    """Return the text of a line of the access log; "" of an action that is none."""
+    if protocol == "http":
+        if action != "complete":
+            return ""
+        return f'"{details["method"]} {details["path"]}" {details["status"]} {details["size"]}'
+    if action not in ("connecting", "rejected", "connected", "disconnected"):
+        return ""
+    return f'WebSocket {action} "{details["path"]}"'
 
 
 class PriceCommandLineInterface(CommandLineInterface):
