@@ -263,6 +263,11 @@ class QuotesSettings(SettingsGroup):
         return min(self.drain_s, 3600.0)
 
     @property
+    def has_metrics(self) -> bool:
+        """Whether processes export metrics."""
+        return self.metrics.strip().lower() != "off"
+
+    @property
     def max_ahead_ms(self) -> int:
         """How far ahead of the clock a tick may be; read it once per batch, not per tick."""
         return round(self.max_ahead_s * 1000)

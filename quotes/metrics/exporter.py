@@ -119,8 +119,7 @@ class Exporter:
                 pause_s = _LONG_RETRY_S
                 _warn(
                     "metrics of this process are not shown",
-                    f"{self._address} {error}: set QUOTES_METRICS to another "
-                    "address, or to off",
+                    f"{self._address} {error}: set QUOTES_METRICS to another address, or to off",
                 )
             except OSError as error:
                 if error.errno in (errno.EADDRNOTAVAIL, errno.EACCES) or isinstance(

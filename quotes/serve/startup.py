@@ -254,8 +254,7 @@ def shown_host(options: ServeOptions) -> str:
 
 
 def _metrics_line() -> list[str]:
-    address = conf.metrics
-    return [] if address.lower() == "off" else [f"  metrics    http://{address}/metrics"]
+    return [f"  metrics    http://{conf.metrics}/metrics"] if conf.has_metrics else []
 
 
 def ready_lines(

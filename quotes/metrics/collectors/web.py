@@ -1,6 +1,5 @@
 """The metrics of a web process: its clients, its feed, its requests of HTTP and its readiness."""
 
-from quotes.layer.any_layer import Layer
 from quotes.metrics.http import requests
 from quotes.metrics.readiness import ReadinessWatch
 from quotes.metrics.samples import Collect, Samples
@@ -42,7 +41,7 @@ class FeedCollector:
         samples.add("quotes_client_messages_total", sum(feed.client_messages for feed in found))
         samples.add("quotes_failed_clients_total", sum(feed.failed_clients for feed in found))
         samples.add("quotes_prices_received_total", sum(feed.prices_received for feed in found))
-        samples.add("quotes_subscribed_streams", sum(_streams(feed.layer) for feed in found))
+        samples.add("quotes_subscribed_streams", sum(one.streams for one in totals))
         self._add_state(found[-1], samples)
 
     @staticmethod
@@ -66,7 +65,3 @@ class RequestCollector:
 def web_collectors() -> list[Collect]:
     """Return what collects the metrics of a web process."""
     return [ClientCollector(), FeedCollector(), RequestCollector(), ReadinessWatch()]
-
-
-def _streams(layer: Layer) -> int:
-    return len(layer.local_topic_groups())

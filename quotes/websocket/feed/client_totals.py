@@ -45,24 +45,29 @@ class ClientTotals:
     Args:
         clients: all connected clients.
         ended_bytes: returns how many bytes were written to clients that are no more.
+        streams: returns how many different instruments clients get.
 
     Attributes:
         subscriptions: instruments that clients get, summed over all clients.
         unsent: bytes that are due to clients.
         sent_bytes: bytes written to clients since the start; it never falls.
         slow: clients that are slow.
+        streams: different instruments that clients get.
     """
 
     def __init__(
         self,
         clients: Callable[[], Collection[CountedClient]],
         ended_bytes: Callable[[], int],
+        streams: Callable[[], int],
         *,
         slices: TimeSlices,
     ) -> None:
         self._clients = clients
         self._ended_bytes = ended_bytes
+        self._streams = streams
         self._slices = slices
+        self.streams = 0
         self.subscriptions = self.unsent = self.sent_bytes = self.slow = 0
 
     async def keep_counting(self) -> None:
@@ -82,5 +87,6 @@ class ClientTotals:
                 slow += held.is_slow
             yield
         self.subscriptions, self.unsent, self.slow = subscriptions, unsent, slow
+        self.streams = self._streams()
         # A client that ended meanwhile is in both.
         self.sent_bytes = max(self.sent_bytes, written + self._ended_bytes())

@@ -199,7 +199,10 @@ class Feed:
             on_new_session=self.refresh,
         )
         self.client_totals = ClientTotals(
-            lambda: self.listeners, lambda: self.ended_bytes, slices=self.slices
+            lambda: self.listeners,
+            lambda: self.ended_bytes,
+            lambda: len(self.layer.local_topic_groups()),
+            slices=self.slices,
         )
         reports = ConnectionReports(
             process=self.access_service.counts.process,
@@ -212,7 +215,6 @@ class Feed:
         )
         for name, work in (
             ("listening to operators", reports.run),
-            ("adding up what clients have", self.client_totals.keep_counting),
             ("checking clients' deadlines", self._check_clients),
             ("reading the days of instruments", self._read_days),
             ("reading the prices of underlyings", self.chain_prices.keep_reading),
@@ -221,6 +223,8 @@ class Feed:
             ("moving clients to renamed instruments", self._follow_master),
         ):
             self._tasks.keep(name, work)
+        if conf.has_metrics:
+            self._tasks.keep("adding up what clients have", self.client_totals.keep_counting)
         self._tasks.keep("watching the bridges", self.bridges.run, is_vital=True)
         self.layer.on_reconnect(self.refresh)
         self.layer.on_failure(end_failed_receiver)
