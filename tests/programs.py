@@ -18,7 +18,9 @@ ROOT = Path(__file__).parent.parent
 class Program:
     """A running program whose lines are collected as they come; killed when the test is over."""
 
-    def __init__(self, command: Sequence[str], *, folder: Path = ROOT, **environment: str) -> None:
+    def __init__(
+        self, command: Sequence[str], *, folder: Path | str = ROOT, **environment: str
+    ) -> None:
         self.lines: list[str] = []
         self.process = subprocess.Popen(
             command,

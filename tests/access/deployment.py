@@ -14,6 +14,7 @@ from urllib.error import HTTPError, URLError
 
 from websockets.asyncio.client import connect
 
+from tests.databases import Kind, copy_migrated
 from tests.live import Client
 from tests.ports import free_port
 from tests.programs import ROOT, Program
@@ -80,6 +81,7 @@ class Deployment:
             "REDIS_URL": redis_url,
             **settings,
         }
+        self._make_databases()
         self.webs: list[Web] = []
         self.operator = subprocess.Popen(
             [sys.executable, "-m", "tests.access.operator"],
@@ -89,7 +91,19 @@ class Deployment:
             cwd=ROOT,
             env={**os.environ, **self.environment},
         )
-        self.do("migrate")
+        if not self._sqlite_file("DATABASE_URL"):
+            self.do("migrate")
+
+    def _make_databases(self) -> None:
+        """Make the database, and that of history if it has one of its own; files only."""
+        kinds: dict[str, Kind] = {"DATABASE_URL": "default", "HISTORY_DATABASE_URL": "history"}
+        for name, kind in kinds.items():
+            if (path := self._sqlite_file(name)) is not None:
+                copy_migrated(kind, path)
+
+    def _sqlite_file(self, name: str) -> Path | None:
+        _, found, path = self.environment.get(name, "").partition("sqlite:///")
+        return Path(path) if found else None
 
     def do(self, deed: str, *arguments: Any) -> Any:
         """Let the operator do something, and return what comes of it."""
@@ -167,7 +181,6 @@ def deployment_with_history(
         QUOTES_AUTH="required",
         LOG_LEVEL="DEBUG",
     ) as deployment:
-        deployment.do("call", "migrate", "--database=history", "--verbosity=0")
         for path in MASTERS:
             deployment.do("call", "import_instruments", str(path))
         deployment.do("call", "import_history", str(history))

@@ -43,7 +43,6 @@ def site(
         **{"QUOTES_REDIS_TIMEOUT_S": "3", "HTTPS": "false"},
     }
     with Deployment(folder, redis_server.url, **settings) as deployment:
-        deployment.do("call", "migrate", "--database=history", "--verbosity=0")
         deployment.uvicorn()
         wait_until(deployment.webs[0].answers, timeout_s=START_S)
         yield deployment

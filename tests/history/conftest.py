@@ -16,6 +16,7 @@ from pytest_django import DjangoDbBlocker
 from config.settings import SQLITE_OPTIONS, env
 from quotes.history.router import ALIAS
 from quotes.history.tables.partitions import EXISTING
+from tests.databases import copy_migrated
 from tests.postgres import PostgresServer
 
 TABLES = [f"history_{name}" for name in ("candle", "gap", "logposition", "series", "tick")]
@@ -49,12 +50,10 @@ def use(url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(
-    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker
-) -> Path:
-    """A file with every migration."""
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with every migration of history."""
     path = tmp_path_factory.mktemp("history") / "template.sqlite3"
-    migrate(f"sqlite:///{path}", django_db_blocker)
+    copy_migrated("history", path)
     return path
 
 

@@ -120,7 +120,6 @@ def site(
         QUOTES_CANDLES_ALL_HOURS="true",
         QUOTES_REST_PER_MINUTE="100000",
     ) as deployment:
-        deployment.do("call", "migrate", "--database=history", "--verbosity=0")
         deployment.do("call", "import_instruments", str(write_master(folder)))
         deployment.do("call", "import_history", str(write_history(folder)))
         one = Site(redis)

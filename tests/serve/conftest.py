@@ -1,15 +1,14 @@
 """Fixtures of the tests of `serve`: the command, and a database that it accepts."""
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.databases import copy_migrated
 from tests.ports import free_port
-from tests.programs import ROOT, Program
+from tests.programs import Program
 
 # A start loads Django three times over; a busy machine takes its time for that.
 START_S = 40
@@ -18,14 +17,9 @@ START_S = 40
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database with every migration, of history too."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('serve') / 'db.sqlite3'}"
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url, "HISTORY_DATABASE_URL": url},
-        check=True,
-    )
-    return url
+    path = tmp_path_factory.mktemp("serve") / "db.sqlite3"
+    copy_migrated("both", path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture
