@@ -31,8 +31,11 @@ _SEEN_MS = 7 * DAY_MS
 _UNREADABLE = "\ufffd"  # in place of bytes that are no text
 # Of hashes below `kafka:`, those that are no positions.
 _KAFKA_OTHERS = frozenset({"producers", "consumers"})
-# What a restore replaces; `%s` is the prefix of own keys.
-_REPLACED = ("latest", "day", "log:*", "run:*", "seen:*", "inbox*", "kafka:*", "shards", "lease:*")
+# What a restore replaces, after the prefix of own keys.
+_REPLACED = (
+    *("latest", "day", "log:*", "seen:*", "inbox*", "kafka:*", "shards"),
+    *("lease:*", "run:*", "master:*"),
+)
 
 
 class LogEnd(NamedTuple):

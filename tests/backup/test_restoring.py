@@ -171,6 +171,28 @@ def test_nothing_is_lost_by_a_restore_unless_it_is_said(source: Source, files: M
     assert rows == {name: some for name, some in source.rows.items() if name != "gaps"}
 
 
+def test_an_older_backup_is_brought_up_to_date(
+    source: Source, files: Machine, tmp_path: Path
+) -> None:
+    """In an empty database; into one that is further on it is refused."""
+    copy = tmp_path / "older"
+    shutil.copytree(source.last, copy)
+    manifest = msgspec.json.decode((copy / "manifest.json").read_bytes())
+    manifest["migrations"]["default"]["instruments"] = ["0004_calendar_rows"]
+    del manifest["migrations"]["default"]["kite"]
+    new = ("instruments/instruments.formername", "accounts/kite.")
+    manifest["files"] = [one for one in manifest["files"] if not one["name"].startswith(new)]
+    (copy / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    text = files.refused("restore", copy, "--replace")
+    assert "older than the database, which has the migration instruments.0005" in text
+    with Machine(tmp_path / "machine") as machine:
+        machine.run("restore", copy, "--only", "instruments", "accounts")
+        tables = machine.do("database_rows")
+        for label in ("auth.User", "auth.Permission", "access.ApiKey", "instruments.Instrument"):
+            assert set(map(tuple, source.tables[label])) <= set(map(tuple, tables[label])), label
+        machine.run("migrate", "--check")
+
+
 def damaged_rows(backup: Path, name: str) -> Path:
     """Return a copy of a backup with a file whose last row has a text for a number."""
     copy = backup.parent / "damaged"
