@@ -97,6 +97,19 @@ def test_commands_and_settings_exist(compose: Any) -> None:
         check_settings(service["secrets"])
 
 
+def test_prometheus_reaches_each_part(compose: Any) -> None:
+    """Prometheus scrapes each part at the address that it listens on, with rules that are there."""
+    scrape = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    port = compose["services"]["web-1"]["environment"]["QUOTES_METRICS"].rpartition(":")[2]
+    (job,) = scrape["scrape_configs"]
+    targets = set(job["static_configs"][0]["targets"])
+    assert targets == {f"{name}:{port}" for name in OURS if name not in ("pruner", "migrate")}
+    secret = Path(job["authorization"]["credentials_file"]).name
+    assert secret in compose["services"]["prometheus"]["secrets"]
+    for path in scrape["rule_files"]:
+        assert (ROOT / "deploy/prometheus" / Path(path).name).exists(), path
+
+
 def test_no_secret_is_in_the_file(compose: Any, tmp_path: Path) -> None:
     """Passwords are in files, which a script makes once, for their owner alone."""
     assert all(set(secret) == {"file"} for secret in compose["secrets"].values())
