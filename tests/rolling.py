@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from redis import Redis
+from redis import asyncio as redis_asyncio
 
 from benchmarks.chaos import day
 from benchmarks.chaos.client_account import ClientAccount, Closed, Event, Price
@@ -97,7 +98,7 @@ class Market:
         self._own = Redis.from_url(redis.url)
         names = day.names(None, 1)
         self.publishers = Publishers(
-            port=redis.port,
+            client=redis_asyncio.Redis.from_url(redis.url),
             ledger=self.ledger,
             rows=day.rows(None, 1),
             names=names,

@@ -53,6 +53,13 @@ class Service:
             self.child.stop()
             self.child = None
 
+    async def stop_gently(self) -> None:
+        """End it as a service manager does, and wait for it."""
+        if self.child is not None:
+            self._signal(signal.SIGTERM)
+            await asyncio.to_thread(self.child.process.wait, START_S)
+            self.child = None
+
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
 
@@ -248,6 +255,14 @@ class Deployment:
             if int(one["psub"]):
                 return self._behind(one, "bridge")
         raise Failed("no bridge listens to publishers")
+
+    def has_bridge(self) -> bool:
+        """Return whether a bridge listens to publishers."""
+        try:
+            self.active_bridge()
+        except Failed:
+            return False
+        return True
 
     async def active_recorder(self) -> Service:
         """Return the recorder that reads the log."""

@@ -17,6 +17,8 @@ from benchmarks.chaos.deployment import Deployment, Service
 from benchmarks.chaos.promises import BRIDGE, LANES, NOTHING, REDIS, REDIS_LOST, Promise
 from benchmarks.chaos.proxy import Mode, Proxy
 from benchmarks.chaos.settings import BRIDGE_LEASE_S, RECORDER_LEASE_S
+from benchmarks.processes import accepts
+from quotes.bridge.handover import handover_channel
 
 # As the supervisor of `manage.py serve` waits before it starts a process again.
 RESTART_S = 1.0
@@ -227,6 +229,25 @@ async def web_kill(service: Deployment) -> AsyncIterator[None]:
 async def web_freeze(service: Deployment) -> AsyncIterator[None]:
     async with frozen(service.webs[0]):
         yield
+
+
+@fault("rolling-restart", "web servers and bridges restarted in turn (SIGTERM)", 2, NOTHING)
+async def rolling_restart(service: Deployment) -> AsyncIterator[None]:
+    for web in service.webs:
+        port = service.web_ports[web.name]
+        await web.stop_gently()
+        web.start()
+        await service.until(lambda: accepts(port), f"{web.name} accepts")  # noqa: B023
+    channel = handover_channel(1)
+    for _ in service.bridges:
+        bridge = service.active_bridge()
+        await bridge.stop_gently()
+        await service.until(service.has_bridge, "the standby works")
+        bridge.start()
+        await service.until(
+            lambda: bool(service.client.pubsub_numsub(channel)[0][1]), "a bridge stands by"
+        )
+    yield
 
 
 @fault("recorder-kill", "the recorder killed; a standby takes over", RESTART_S, NOTHING)

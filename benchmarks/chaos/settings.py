@@ -19,6 +19,7 @@ SETTINGS = {
     "QUOTES_REPORT_INTERVAL_S": "2",
     "QUOTES_HEARTBEAT_S": str(HEARTBEAT_S),
     "QUOTES_CANDLE_GRACE_MS": "1000",
+    "QUOTES_DRAIN_S": "1",
     # So little that a client that stops reading is conflated within seconds at a low rate.
     "QUOTES_SEND_BUFFER_BYTES": "16384",
     "QUOTES_HIGH_WATER_BYTES": "16384",

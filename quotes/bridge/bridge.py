@@ -49,6 +49,8 @@ logger = logging.getLogger(__name__)
 # The pause between two sessions.
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 1.0
+# For a standby to get ready to take over, on a machine that is busy.
+HAND_OVER_S = 3.0
 # With these a session ends, and the next one waits until Redis is ready.
 EXPECTED_ERRORS = (RedisDown, hiredis.ReplyError)
 
@@ -194,8 +196,8 @@ class Bridge:
             if self._stopping.is_set() and not any(one.closed for one in links):
                 # A key may hold a tick that is the successor's.
                 await self._tasks.end(self._key_reads)
-                within_s = self._lease.ttl_ms / 2000
-                successor = await departure.divide(ready_within_s=within_s)
+                tasks.append(self._start("renewing the lease", partial(self._keep_lease, link)))
+                successor = await departure.divide(ready_within_s=HAND_OVER_S)
             await self._tasks.end(tasks)
             if self._stopping.is_set() and not link.closed:
                 sub.close()
@@ -323,6 +325,13 @@ class Bridge:
             logger.warning("another bridge has taken over")
         elif any(one.closed for one in links):
             logger.warning("lost the connection to Redis")
+
+    async def _keep_lease(self, link: RedisLink) -> None:
+        """Renew the lease while a standby gets ready; a lease that is lost fences the writes."""
+        while True:
+            if not await self._lease.renew(link, self._status()):
+                return
+            await asyncio.sleep(self._lease.ttl_ms / 4000)
 
     # -- the path of a tick -----------------------------------------------------------------------
 

@@ -15,8 +15,9 @@ from quotes.kafka.conf import conf as kafka_conf
 from quotes.runtime.identity import PROCESS_VARIABLE
 from quotes.serve.child import Child
 from quotes.serve.embedded_redis import MUTED, EmbeddedServer
+from quotes.serve.leftovers import marks
 from quotes.serve.listening import LOOPBACK, Listener
-from quotes.serve.redis_probe import answers
+from quotes.serve.redis_probe import RedisAddress, answers
 from quotes.serve.uvicorn_process import APPLICATION, PING_S
 
 UVICORN = "quotes.serve.uvicorn_process"
@@ -75,6 +76,10 @@ def planned_children(
     rules = conf.keep_history if keep_history is None else keep_history
     environment["QUOTES_KEEP_HISTORY"] = rules
 
+    def mark(name: str) -> dict[str, str]:
+        redis_url = str(RedisAddress.from_url(settings.REDIS_URL))
+        return marks(name, folder=settings.BASE_DIR, redis_url=redis_url, port=port)
+
     def python(name: str, stage: int, *arguments: str, pass_fds: tuple[int, ...] = ()) -> Child:
         return Child(
             name,
@@ -82,7 +87,7 @@ def planned_children(
             stage,
             pass_fds=pass_fds,
             folder=settings.BASE_DIR,
-            environment={**environment, PROCESS_VARIABLE: name},
+            environment={**environment, PROCESS_VARIABLE: name, **mark(name)},
         )
 
     children = []

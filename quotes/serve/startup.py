@@ -26,6 +26,7 @@ from quotes.runtime.clock import today_in_india
 from quotes.serve.console import Console
 from quotes.serve.demo_operator import demo_operator_lines
 from quotes.serve.embedded_redis import EmbeddedServer, embedded_server
+from quotes.serve.leftovers import check_leftovers
 from quotes.serve.listening import EVERYWHERE, LOOPBACK, open_listeners
 from quotes.serve.processes import (
     DEMO_KEEP_HISTORY,
@@ -42,6 +43,8 @@ READY_TIMEOUT_S = 20.0
 REQUEST_TIMEOUT_S = 1.0
 MAX_ANSWER_BYTES = 4096
 PAUSE_S = 0.5
+# A guard has ended the processes of a supervisor that was killed by then.
+GUARD_S = 3.0
 
 # Alias, the setting that names it, and how it is brought up to date.
 DATABASES = (
@@ -58,9 +61,18 @@ def serve(options: ServeOptions) -> None:
     """Run the price server until Ctrl-C or SIGTERM.
 
     Raises:
-        CannotListen, DatabaseNotReady, RedisUnavailable: before anything was started.
+        CannotListen, DatabaseNotReady, LeftOver, RedisUnavailable: before anything was started.
         ChildNotReady: the embedded Redis did not start.
     """
+    redis_address = RedisAddress.from_url(settings.REDIS_URL)
+    redis_folder = Path(settings.BASE_DIR, conf.embedded_folder, str(redis_address.port))
+    check_leftovers(
+        folder=settings.BASE_DIR,
+        port=options.port,
+        redis_url=str(redis_address),
+        redis_folder=redis_folder.absolute(),
+        patience_s=GUARD_S,
+    )
     check_database()
     filled, is_simulated = _fill_master() if options.demo else ("", False)
     keep_history = demo_retention() if is_simulated else conf.keep_history

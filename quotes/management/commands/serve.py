@@ -9,6 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from quotes.metrics.exporter import exporting
 from quotes.runtime.command_help import CommandWithExamples
 from quotes.runtime.identity import identity
+from quotes.serve.leftovers import LeftOver
 from quotes.serve.listening import CannotListen
 from quotes.serve.processes import SERVERS, ServeOptions
 from quotes.serve.redis_probe import RedisUnavailable
@@ -72,5 +73,8 @@ class Command(CommandWithExamples):
             try:
                 with exporting(identity):
                     serve(ServeOptions(**{name: options[name] for name in names}))
-            except (CannotListen, ChildNotReady, DatabaseNotReady, RedisUnavailable) as error:
+            except (
+                *(CannotListen, ChildNotReady, DatabaseNotReady),
+                *(LeftOver, RedisUnavailable),
+            ) as error:
                 raise CommandError(str(error)) from error
