@@ -5,13 +5,11 @@ And a connection to a server that is no master any more ends.
 
 import asyncio
 import os
-import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,18 +109,6 @@ def test_wrong_server_is_refused_with_what_to_write(
 def test_right_or_silent_server_is_waited_for(ports: dict[str, int], url: str) -> None:
     """What does not answer may do so later; whoever logs in says what is wrong with a password."""
     assert server_problem(url.format(**ports)) == ""
-
-
-@pytest.fixture
-def redis_program(tmp_path: Path) -> str:
-    """The server of Redis. Debian has it under another name in a package that starts none."""
-    found = shutil.which("redis-check-rdb") or shutil.which("redis-server")
-    if found is None:
-        assert os.environ.get("CI") != "true", "install redis-tools (bash .ci/run does)"
-        pytest.skip("Redis is not installed (Debian: apt install redis-tools)")
-    program = tmp_path / "redis-server"
-    program.symlink_to(found)
-    return str(program)
 
 
 def test_servers_of_redis_are_told_apart_as_those_of_valkey_are(redis_program: str) -> None:
