@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from quotes.runtime.redis_link import RedisDown, RedisLink
 from quotes.store.clients import async_client, sync_client
-from quotes.store.connections import MasterUnknown
+from quotes.store.connections import MasterUnknown, open_pool
 from quotes.store.server_check import server_problem
 from tests.doctor.certificates import write_certificate
 from tests.ports import free_port
@@ -51,15 +52,11 @@ def url(tmp_path: Path, redis_program: str) -> Iterator[str]:
 
 
 def _is_up(url: str) -> bool:
-    async def connect() -> bool:
+    with redis.Redis.from_pool(open_pool(url, socket_timeout=1)) as client:
         try:
-            (await RedisLink.connect(url)).close()
-        except RedisDown:
+            return bool(client.ping())
+        except redis.RedisError:
             return False
-        await asyncio.sleep(0)
-        return True
-
-    return asyncio.run(connect())
 
 
 async def ask_all(settings: Any, url: str) -> None:
