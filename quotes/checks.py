@@ -13,6 +13,7 @@ from quotes.history.maintenance.retention import parse_retention
 from quotes.history.queries.ranges import parse_limits
 from quotes.kafka.conf import conf as kafka_conf
 from quotes.metrics.address import metrics_address
+from quotes.metrics.tracing import PACKAGES, has_tracing_packages
 
 # Shorter ones can be guessed.
 MIN_TOKEN = 16
@@ -40,4 +41,11 @@ def check_settings(**kwargs: Any) -> list[Error]:
         problems.append(f"QUOTES_METRICS {error}")
     if quotes_conf.metrics_token and len(quotes_conf.metrics_token) < MIN_TOKEN:
         problems.append(f"QUOTES_METRICS_TOKEN must have at least {MIN_TOKEN} characters")
+    url = quotes_conf.tracing_url
+    if url and not url.startswith(("http://", "https://")):
+        problems.append(
+            f"QUOTES_TRACING_URL must begin with http:// or https://, got {quoted(url)}"
+        )
+    elif url and not has_tracing_packages():
+        problems.append(f"QUOTES_TRACING_URL needs packages: run pip install {PACKAGES}")
     return [Error(problem, id="quotes.E001") for problem in problems]

@@ -29,7 +29,12 @@ class QuotesSettings(SettingsGroup):
         "Address at which one process of a machine answers `/metrics` for all; off: none does.",
     )
     metrics_token = Setting(
-        "", "Bearer token that a scrape presents; empty: none, and only this machine may scrape."
+        "",
+        "Bearer token that a scrape presents; empty: none, and at the port for clients this "
+        "machine alone may scrape.",
+    )
+    tracing_url = Setting(
+        "", "URL of a collector of OpenTelemetry that takes OTLP over HTTP; empty: no traces."
     )
     speedups = Setting(True, "Use the package `quotes-speedups` if it is installed.")
     bridge_lease_ms = Setting(

@@ -100,6 +100,7 @@ OWN_TASKS = {
     "quotes/socketio/handover.py": "one request's, and it logs what goes wrong",
     "quotes/metrics/exporter.py": "catches all, logs it, and goes on",
     "quotes/metrics/deployment.py": "catches all, logs it, and goes on",
+    "quotes/metrics/tracing.py": "catches all, logs it, and goes on",
     "quotes/metrics/readiness.py": "catches all, logs it, and goes on",
     "quotes/serve/supervisor.py": "they are all that it does: an error ends it",
     "quotes/serve/console.py": "catches whatever writing a line can raise",

@@ -6,6 +6,7 @@ from typing import Any
 
 from quotes.metrics.collectors.web import web_collectors
 from quotes.metrics.exporter import start_exporter
+from quotes.metrics.tracing import start_tracing
 from quotes.runtime.identity import identity
 from quotes.runtime.loop_lag import loop_lag
 
@@ -15,6 +16,7 @@ def measured(application: Any) -> Any:
 
     While QUOTES_METRICS is off, that is the application itself.
     """
+    start_tracing(identity)
     exporter = start_exporter(identity, collect=web_collectors(), server=_server_kind())
     return application if exporter is None else _Measured(application)
 

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponse
 
+from quotes.conf import conf
 from quotes.metrics.address import metrics_address
+from quotes.metrics.tracing import current_tracing
 from quotes.runtime.histogram import Histogram, HistogramState
 
 Answer = Callable[[HttpRequest], HttpResponse]
@@ -28,10 +30,9 @@ class RequestCounters:
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._durations: dict[str, Histogram] = {}
 
-    def add(self, request: HttpRequest, status: int, seconds: float) -> None:
+    def add(self, method: str | None, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""
-        method = request.method if request.method in _METHODS else _OTHER
-        route = _route_of(request, status)
+        method = method if method in _METHODS else _OTHER
         with self._lock:
             self._counts[method or _OTHER, route, str(status)] += 1
             durations = self._durations.get(route)
@@ -63,13 +64,17 @@ requests = RequestCounters()
 
 def count_requests(get_response: Answer) -> Answer:
     """Return a middleware that counts requests; it is the first in MIDDLEWARE."""
-    if metrics_address() is None:
+    if metrics_address() is None and not conf.tracing_url:
         raise MiddlewareNotUsed
 
     def middleware(request: HttpRequest) -> HttpResponse:
         began = time.perf_counter()
         response = get_response(request)
-        requests.add(request, response.status_code, time.perf_counter() - began)
+        took_s, status = time.perf_counter() - began, response.status_code
+        route = _route_of(request, status)
+        requests.add(request.method, route, status, took_s)
+        if (tracing := current_tracing()) is not None:
+            tracing.request(request, route, status, took_s)
         return response
 
     return middleware

@@ -29,6 +29,7 @@ class ClientCounters:
         resumed_ticks: missed ticks that were sent.
         received_ms: when the bridge took the last tick of the last lane message; 0: that is used.
         taken_at: the monotonic time at which that message came.
+        last_sample: when the bridge took the tick of the last sample, and when it was flushed.
         latency: from the bridge to the flush to clients' sockets, in seconds.
     """
 
@@ -47,6 +48,7 @@ class ClientCounters:
         self.resumed_ticks = 0
         self.received_ms = 0
         self.taken_at = 0.0
+        self.last_sample = (0, 0)
         self.latency = Histogram()
 
     @property

@@ -175,9 +175,9 @@ def test_one_scrape_has_all_metrics_of_all_processes(
         eventually(scrape, counted)
         text = scrape()
         assert total(text, "quotes_deliveries_total") >= 2 * CLIENTS
-        found = re.search(r'server="daphne",version="[^"]+",worker="(\d)"', text)
-        assert found is not None
-        daphne_worker = found[1]
+        daphnes = re.search(r'server="daphne",version="[^"]+",worker="(\d)"', text)
+        assert daphnes is not None
+        daphne_worker = daphnes[1]
         assert total(text, "quotes_sent_bytes_total", worker=daphne_worker) > 100
         opened.close()
 

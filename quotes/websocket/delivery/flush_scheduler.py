@@ -81,7 +81,9 @@ class FlushScheduler:
             except Exception as error:
                 end_failed(outbox, error)
         if self._sampled_ms:
-            counters.latency.add((redis_clock.now_ms() - self._sampled_ms) / 1000)
+            now_ms = redis_clock.now_ms()
+            counters.latency.add((now_ms - self._sampled_ms) / 1000)
+            counters.last_sample = self._sampled_ms, now_ms
             self._sampled_ms = 0
         longest = min(max(_GATHER_S, len(due) * _GATHER_PER_CLIENT_S), _MAX_GATHER_S)
         self.next_flush = self.loop.time() + self.pacing.look(self.now) * longest
