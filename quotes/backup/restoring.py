@@ -16,7 +16,7 @@ from quotes.backup.folder import Backup, Stopped, never
 from quotes.backup.history import Count
 from quotes.backup.history_restoring import HistoryRestore, clear_history, filled_history
 from quotes.backup.keeping import uncovered
-from quotes.backup.manifest import ACCOUNTS, HISTORY, INSTRUMENTS, PARTS, PRICES
+from quotes.backup.manifest import ACCOUNTS, HISTORY, INSTRUMENTS, PARTS, PRICES, Manifest
 from quotes.backup.redis_state import (
     clear_keys,
     filled_keys,
@@ -196,7 +196,7 @@ def restore(
                 restored.restore(backup)
         report.ticks, report.candles = restored.ticks, restored.candles
         report.refused = restored.refused
-        report.notes += _holes(histories)
+        report.notes += holes([one.manifest for one in histories])
     source = plan.source(PRICES)
     if source is not None:
         if plan.existing is Existing.REPLACE:
@@ -240,15 +240,18 @@ def _last_entries(source: Backup) -> dict[int, str]:
     return found
 
 
-def _holes(histories: Sequence[Backup]) -> list[str]:
-    """Return sentences about ranges between the backups that none of them has."""
-    spans = sorted(one.manifest.span.range for one in histories if one.manifest.span)
+def holes(manifests: Sequence[Manifest]) -> list[str]:
+    """Return sentences about ranges between backups that none of them has."""
+    # Nothing in a backup is later than the backup.
+    spans = sorted(
+        (one.span.start, min(one.span.end, one.created)) for one in manifests if one.span
+    )
     notes = []
-    ends = spans[0].end
-    for span in spans[1:]:
-        if span.start > ends:
-            notes.append(f"no backup has history from {iso_time(ends)} to {iso_time(span.start)}")
-        ends = max(ends, span.end)
+    ends = spans[0][1]
+    for start, end in spans[1:]:
+        if start > ends:
+            notes.append(f"no backup has history from {iso_time(ends)} to {iso_time(start)}")
+        ends = max(ends, end)
     return notes
 
 

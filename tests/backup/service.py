@@ -14,6 +14,7 @@ from redis import Redis
 
 from quotes.runtime.clock import now_ms
 from tests.access.deployment import MASTERS, Web
+from tests.databases import copy_migrated
 from tests.ports import free_port
 from tests.programs import ROOT, Program
 from tests.valkey import ValkeyProcess
@@ -32,6 +33,7 @@ class Machine:
 
     def __init__(self, folder: Path, database_url: str = "") -> None:
         folder.mkdir()
+        self.folder = folder
         self.redis_server = ValkeyProcess(free_port())
         self.redis_server.start()
         self.redis = Redis(port=self.redis_server.port)
@@ -172,8 +174,8 @@ PASSWORD = "six words that nobody can guess"
 
 def set_up(machine: Machine) -> None:
     """Make databases, a master, users with grants and keys; start bridge and recorder."""
-    machine.do("migrate")
-    machine.run("migrate", "--database=history", "--verbosity=0")
+    copy_migrated("default", machine.folder / "site.sqlite3")
+    copy_migrated("history", machine.folder / "history.sqlite3")
     for path in MASTERS:
         machine.run("import_instruments", path)
     machine.do("user", "asha", ["NSE_EQ"], [])

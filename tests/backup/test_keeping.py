@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from quotes.backup.folder import Backup, NewBackup
+from quotes.backup.folder import Backup, NewBackup, find_backups
 from quotes.backup.keeping import backups_prune, uncovered
 from quotes.backup.manifest import FORMAT, HISTORY, PARTS, HistorySpan, Manifest
+from quotes.backup.restoring import holes
 
 ALL = (0, 10_000)
 Span = tuple[int, int] | None
@@ -75,6 +76,19 @@ def test_the_newest_are_kept_and_what_they_lack(
     kept = {name for at, name in enumerate(names) if at not in deleted}
     assert left == kept | {other.name for other in others}
     assert {Backup(tmp_path / name).manifest.created for name in kept}
+
+
+def test_days_that_no_backup_has_are_said(tmp_path: Path) -> None:
+    """A backup has nothing that came after it, whatever its range."""
+    day = 86_400
+    for at, span in [(10, (0, 10**15)), (11, (9, 10**15)), (15, (14, 10**15)), (16, (14, 10**15))]:
+        starts, ends = (one * day * 1000 if one < 10_000 else one for one in span)
+        backup(tmp_path, at * day, (starts, ends))
+    found = [one.manifest for one in find_backups(tmp_path)[0]]
+    assert holes(found) == [
+        "no backup has history from 1970-01-12T05:30:00+05:30 to 1970-01-15T05:30:00+05:30"
+    ]
+    assert holes(found[:2]) == holes(found[2:]) == []
 
 
 def test_a_part_that_no_newer_backup_has_is_kept(tmp_path: Path) -> None:
