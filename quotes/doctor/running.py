@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.conf import settings
 from django.db import DatabaseError, connections
@@ -107,8 +107,11 @@ def _secrets() -> set[str]:
     found = {settings.SECRET_KEY}
     for url in (settings.REDIS_URL, settings.DATABASE_URL, settings.HISTORY_DATABASE_URL):
         try:
-            password = urlsplit(url).password or ""
+            parts = urlsplit(url)
+            password = parts.password or ""
         except ValueError:
             continue
         found |= {password, unquote(password)}
+        # As a socket's URL has it, or that of Sentinels.
+        found |= {value for name, value in parse_qsl(parts.query) if name.endswith("password")}
     return {one for one in found if len(one) >= 3}

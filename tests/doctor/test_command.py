@@ -18,7 +18,7 @@ from quotes.doctor.checks import NAMES
 from quotes.doctor.deployment import Deployment
 from quotes.doctor.findings import Finding, Level, Result, error, from_sentence, ok, warning
 from quotes.doctor.printing import as_json, lines, summary
-from quotes.doctor.running import Check, run_checks
+from quotes.doctor.running import Check, run_checks, without_passwords
 from tests.ports import free_port
 from tests.programs import ROOT
 from tests.valkey import ValkeyProcess
@@ -139,6 +139,12 @@ def test_a_check_that_hangs_or_fails_is_named(settings: Any) -> None:
         ),
         ("c", Level.WARNING, "small"),
     ]
+
+
+def test_passwords_of_options_are_hidden_too(settings: Any) -> None:
+    """Sentinels have one of their own, in the URL's query."""
+    settings.REDIS_URL = "redis+sentinel://:first%21@a,b/m?sentinel_password=second%21"
+    assert without_passwords("first! second! first%21") == "[hidden] [hidden] [hidden]"
 
 
 # -- printing --------------------------------------------------------------------------------------
