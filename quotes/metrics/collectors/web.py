@@ -6,6 +6,11 @@ from quotes.metrics.samples import Collect, Samples
 from quotes.websocket.counters import counters
 from quotes.websocket.feed.bridge_watch import FeedState
 from quotes.websocket.feed.feed import Feed, feeds
+from quotes.websocket.protocol import CloseCode
+
+# Of a series that begins above 0, Prometheus takes no rate: these begin at 0.
+_CLOSED = {str(int(code)): 0 for code in CloseCode}
+_REFUSED = dict.fromkeys(("401", "403", "429", "503"), 0)
 
 
 class ClientCollector:
@@ -14,8 +19,8 @@ class ClientCollector:
     def __call__(self, samples: Samples) -> None:
         samples.add_each("quotes_connections", {"live-price": 0, **counters.connections})
         samples.add_each("quotes_connections_opened_total", counters.opened)
-        samples.add_each("quotes_connections_closed_total", counters.closed)
-        samples.add_each("quotes_handshakes_refused_total", counters.refused)
+        samples.add_each("quotes_connections_closed_total", {**_CLOSED, **counters.closed})
+        samples.add_each("quotes_handshakes_refused_total", {**_REFUSED, **counters.refused})
         samples.add("quotes_deliveries_total", counters.deliveries)
         samples.add("quotes_frames_sent_total", counters.frames)
         samples.add("quotes_conflated_prices_total", counters.conflated)
