@@ -43,7 +43,7 @@ def quick_rules() -> str:
         for rule in group["rules"]:
             if rule.get("record") == "quotes:nse_hours:bool":
                 rule["expr"] = "vector(1)"
-            expression = rule["expr"].replace("[5m]", "[30s]").replace("[1m]", "[30s]")
+            expression = rule["expr"].replace("[5m]", "[8s]").replace("[1m]", "[8s]")
             rule["expr"] = expression.replace("> 60)", "> 1)")
             if "alert" in rule:
                 rule["for"] = "0s"

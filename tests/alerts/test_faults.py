@@ -31,8 +31,9 @@ from tests.waiting import DEADLINE_S, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.django_db]
 
-# Their thresholds are tested by promtool alone: there is no quick way to 350,000 names, nor to a
-# topic that is half a minute behind.
+# No quick way leads to these with certainty: promtool tests thresholds of the first two.
+# topic that is half a minute behind. A web process that hung shows late prices only if a scrape
+# came shortly before.
 BY_PROMTOOL = {"NamesNearlyUsedUp", "KafkaBehind", "PricesLate"}
 MANY = 11_000
 
