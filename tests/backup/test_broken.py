@@ -97,7 +97,7 @@ DAMAGE: list[tuple[Damage, str]] = [
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "history"])
-@pytest.mark.parametrize(("damage", "text"), DAMAGE, ids=lambda one: str(one)[:40])
+@pytest.mark.parametrize(("damage", "text"), DAMAGE, ids=[text[:40] for _, text in DAMAGE])
 def test_a_damaged_backup_is_refused(
     redis: Redis, tmp_path: Path, damage: Damage, text: str
 ) -> None:
