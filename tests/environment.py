@@ -32,7 +32,7 @@ os.environ.update(
 )
 
 
-@pytest.hookimpl(optionalhook=True)
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes `-n auto` starts."""
     return min(TESTS_PER_CPU * (os.cpu_count() or 1), MOST_PROCESSES)
