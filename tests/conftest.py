@@ -3,12 +3,14 @@
 import asyncio
 import signal
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
 from django.db import connections
+from django.db.backends.sqlite3.base import DatabaseWrapper
 from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
@@ -67,6 +69,26 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     with mock.patch.object(TransactionTestCase, "_fixture_teardown", lambda case: undo(case)):
         yield
     databases.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def failed_connections_end() -> Iterator[None]:
+    """Close a connection to SQLite that fails in its first statements, such as on a locked table.
+
+    Its traceback holds it. If the garbage collector closes it in the middle of a query, both wait
+    for the lock of the database in memory, which they share, for ever.
+    """
+    connect = DatabaseWrapper.get_new_connection
+
+    def get_new_connection(wrapper: DatabaseWrapper, parameters: Any) -> Any:
+        try:
+            return connect(wrapper, parameters)
+        except Exception as error:
+            traceback.clear_frames(error.__traceback__)
+            raise
+
+    with mock.patch.object(DatabaseWrapper, "get_new_connection", get_new_connection):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
