@@ -99,6 +99,7 @@ ROWS: dict[str, tuple[str, dict[str, int]]] = {
     "GET /favicon.ico": ("", EVERYBODY),
     "GET /live-price": ("", row(426, bad=426)),
     "GET /healthz": ("", EVERYBODY),
+    "GET /metrics": ("", row(404, bad=404)),  # off in these tests; tests/metrics opens it
     "GET /readyz": ("", row(503, bad=503)),  # no bridge runs in these tests
     "GET /api/schema/": ("", DOCUMENTS),
     "GET /api/docs/": ("", DOCUMENTS),
