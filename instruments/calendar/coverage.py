@@ -1,9 +1,7 @@
 """Gaps of the calendar: years in which a segment has no holidays yet."""
 
+from collections import Counter
 from datetime import date
-
-from django.db.models import Count
-from django.db.models.functions import ExtractYear
 
 from instruments.keys import SEGMENTS
 from instruments.models import Holiday
@@ -28,17 +26,13 @@ def calendar_warnings(today: date | None = None) -> list[str]:
     """
     day = today or today_in_india()
     years = [day.year, day.year + 1] if day.month == DECEMBER else [day.year]
-    found = {
-        (segment, year): number
-        for segment, year, number in Holiday.objects.order_by()
-        .filter(date__range=(date(years[0], 1, 1), date(years[-1], 12, 31)))
-        .annotate(year=ExtractYear("date"))
-        .values_list("segment", "year")
-        .annotate(number=Count("pk"))
-    }
+    rows = Holiday.objects.filter(date__range=(date(years[0], 1, 1), date(years[-1], 12, 31)))
+    found = Counter(
+        (segment, held.year) for segment, held in rows.order_by().values_list("segment", "date")
+    )
     warnings = []
     for year in years:
-        lacking = [one for one in SEGMENTS if found.get((one, year), 0) < FEWEST_DAYS]
+        lacking = [one for one in SEGMENTS if found[one, year] < FEWEST_DAYS]
         if lacking:
             warnings.append(
                 f"the holidays of {year} are missing for {', '.join(lacking)}, and their markets "
