@@ -223,7 +223,7 @@ def test_chart_joins_past_and_live_candles(visit: Visit, site: Site, redis: Redi
     expect(legend).to_contain_text("C1,490.00")
     expect(legend).to_contain_text(f"{datetime.now(IST):%Y}")
     wait_for_data(panel, "candles", r"12[1-9]")
-    assert painted(panel, "--up") > 100
+    wait_until(lambda: painted(panel, "--up") > 100)  # in the next frame
     # Times are Indian, though the browser is in New York.
     page.locator(".chart-area").focus()
     visit.press("Home")
@@ -239,7 +239,7 @@ def test_chart_joins_past_and_live_candles(visit: Visit, site: Site, redis: Redi
         page.get_by_role("button", name=interval, exact=True).click()
         wait_for_data(panel, "candles", candles)
     page.get_by_role("button", name="Line", exact=True).click()
-    assert painted(panel, "--accent") > 20
+    wait_until(lambda: painted(panel, "--accent") > 20)
     expect(panel.locator(".chart-notice a").first).to_have_attribute(
         "href", "https://www.tradingview.com/"
     )
